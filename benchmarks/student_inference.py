@@ -1,0 +1,114 @@
+"""Student against stock Depth Anything: same weights, same images, side by side in one run.
+
+    python benchmarks/student_inference.py                       # ViT-S, 518 x 518, float32 and bfloat16, batch 1 and 4
+    python benchmarks/student_inference.py --rounds 3 --batch 1 --compile
+
+Random weights, so nothing is downloaded. Outputs are compared before anything is timed. The peer is the stock class called
+plainly, as its documentation does. Times are medians over rounds that alternate between the two, `low` and `high` the
+smallest and largest ratio of a round; above 1 the student is faster. The last part shows where the time goes.
+"""
+
+import argparse
+import copy
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, set_seed
+
+from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation
+
+SIZE_PX = 518
+# Largest difference over largest value: float32 differs by the order of sums, bfloat16 by its 8 bits of mantissa
+# (the stock class rounds its output to them).
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 5e-2}
+
+
+def make_pair(device: torch.device) -> tuple[nn.Module, nn.Module]:
+    """The student and the stock class with the same random weights, ViT-S size."""
+    set_seed(0)
+    config = DepthAnythingConfig()
+    student = DepthStudentForDepthEstimation(DepthStudentConfig(backbone_config=config.backbone_config)).to(device)
+    student.eval()
+    stock = DepthAnythingForDepthEstimation(config).to(device).eval()
+    stock.load_state_dict(student.state_dict())
+    return student, stock
+
+
+def timed(call: Callable[[], object], device: torch.device) -> float:
+    """Seconds of one call, the device's work included."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def disagreement(student: nn.Module, stock: nn.Module, pixels: torch.Tensor) -> float:
+    """Largest difference of the two outputs over the largest stock value."""
+    ours = student(pixel_values=pixels).predicted_depth.float()
+    theirs = stock(pixel_values=pixels).predicted_depth.float()
+    return ((ours - theirs).abs().max() / theirs.abs().max()).item()
+
+
+def breakdown(student: nn.Module, pixels: torch.Tensor, device: torch.device, rounds: int) -> dict[str, float]:
+    """Median seconds of encoder, neck and head of the student."""
+    height, width = (side // patch for side, patch in zip(pixels.shape[-2:], student.head.patch_size, strict=True))
+    features = student.backbone(pixels).feature_maps
+    fused = student.neck(features, height, width)
+    parts: dict[str, Callable[[], object]] = {
+        "encoder": lambda: student.backbone(pixels),
+        "neck": lambda: student.neck(features, height, width),
+        "head": lambda: student.head(fused, height, width),
+    }
+    return {name: statistics.median(timed(part, device) for _ in range(rounds)) for name, part in parts.items()}
+
+
+@torch.inference_mode()
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line; see the top of the file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--dtype", nargs="+", choices=("float32", "bfloat16"), default=["float32", "bfloat16"])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the student")
+    options = parser.parse_args(argv)
+    device = torch.device(options.device)
+    base_student, base_stock = make_pair(device)
+    ratios, agrees = [], True
+    print("| dtype | batch | stock s | student s | ratio | low | high | difference | encoder | neck | head |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    for dtype in (getattr(torch, name) for name in options.dtype):
+        student, stock = copy.deepcopy(base_student).to(dtype), copy.deepcopy(base_stock).to(dtype)
+        bare = student
+        if options.compile:
+            student = torch.compile(student)
+        for batch in options.batch:
+            pixels = torch.randn(batch, 3, SIZE_PX, SIZE_PX, dtype=dtype, device=device)
+            difference = disagreement(student, stock, pixels)  # warms both up, too
+            agrees = agrees and difference <= TOLERANCE[dtype]
+            pairs = [
+                (timed(lambda: stock(pixel_values=pixels), device), timed(lambda: student(pixel_values=pixels), device))  # noqa: B023
+                for _ in range(options.rounds)
+            ]
+            stock_s, student_s = (statistics.median(times) for times in zip(*pairs, strict=True))
+            each = [theirs / ours for theirs, ours in pairs]
+            ratios.append((stock_s / student_s, min(each), max(each)))
+            parts = breakdown(bare, pixels, device, max(3, options.rounds // 2))
+            shares = " | ".join(f"{seconds:.3f}" for seconds in parts.values())
+            print(
+                f"| {str(dtype).removeprefix('torch.')} | {batch} | {stock_s:.3f} | {student_s:.3f} "
+                f"| {ratios[-1][0]:.2f} | {min(each):.2f} | {max(each):.2f} | {difference:.1e} | {shares} |"
+            )
+    middle = statistics.geometric_mean(ratio for ratio, _, _ in ratios)
+    low, high = min(low for _, low, _ in ratios), max(high for _, _, high in ratios)
+    print(f"RESULT student_inference ratio={middle:.2f} low={low:.2f} high={high:.2f} agrees={str(agrees).lower()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,300 @@
+"""The student's strong perturbation of unlabeled images: colour distortion, blur and CutMix, on any device.
+
+Depth Anything (arXiv 2401.10891) names colour jitter, Gaussian blur and CutMix with p = 0.5, and gives no
+strengths. The defaults are an assumption: those of UniMatch (arXiv 2208.09910), by the same first author.
+
+Every image has its own parameters, and the work is batched. All draws come from one CPU generator in a
+fixed number per call, so that a seed gives the same perturbation on every device and nothing waits for the
+device.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601 weights as torchvision has them.
+# Values (not bytes) worked on at a time on a CPU: beyond its cache, 16 images of 518 px together take longer
+# than one by one.
+CPU_GROUP_VALUES = 2**20
+
+
+@dataclass(frozen=True)
+class StrongAugmentation:
+    """Strengths of the perturbation; all of them assumptions, the paper states only that CutMix has p = 0.5.
+
+    Args:
+        brightness: factor drawn from U(1 - b, 1 + b), cut at 0.
+        contrast: the same, towards the image's mean grey.
+        saturation: the same, towards each pixel's grey.
+        hue: shift drawn from U(-h, h) in turns of the colour circle, at most 0.5.
+        jitter_probability: share of images that the four above apply to.
+        grayscale_probability: share of images turned grey.
+        blur_probability: share of images blurred.
+        blur_sigma_px: range of the Gaussian's sigma in pixels of the image given, whatever its size. At 518
+            px (the paper's size) 2 px is a mild blur, at 96 px a strong one.
+        cutmix_probability: share of images that get a box of another image.
+        cutmix_area: range of the box's share of the image.
+        cutmix_aspect: range of the box's height / width.
+
+    Raises:
+        ValueError: for a value out of range.
+    """
+
+    brightness: float = 0.5
+    contrast: float = 0.5
+    saturation: float = 0.5
+    hue: float = 0.25
+    jitter_probability: float = 0.8
+    grayscale_probability: float = 0.2
+    blur_probability: float = 0.5
+    blur_sigma_px: tuple[float, float] = (0.1, 2.0)
+    cutmix_probability: float = 0.5
+    cutmix_area: tuple[float, float] = (0.02, 0.4)
+    cutmix_aspect: tuple[float, float] = (0.3, 1 / 0.3)
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name.endswith("_probability") and not 0.0 <= value <= 1.0:
+                raise ValueError(f"{field.name} is {value}, expected a probability between 0 and 1.")
+        for name in ("brightness", "contrast", "saturation"):
+            if getattr(self, name) < 0.0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 0; 0 switches it off.")
+        if not 0.0 <= self.hue <= 0.5:
+            raise ValueError(f"hue is {self.hue}, expected 0 to 0.5 turns; 0 switches it off.")
+        for name, largest in (("blur_sigma_px", math.inf), ("cutmix_area", 1.0), ("cutmix_aspect", math.inf)):
+            low, high = getattr(self, name)
+            if not 0.0 < low <= high <= largest:
+                raise ValueError(f"{name} is {(low, high)}, expected 0 < low <= high <= {largest}.")
+
+
+@torch.no_grad()
+def distort_colors(images: Tensor, generator: torch.Generator, config: StrongAugmentation) -> Tensor:
+    """Colour jitter, grayscale and Gaussian blur, each on its own random share of the images.
+
+    The four jitter steps come in random order, as in torchvision, but in one order for the whole batch. Blur
+    is last.
+
+    Args:
+        images: (B, 3, H, W) floating point in [0, 1], RGB.
+        generator: a CPU generator; takes 8 draws for each image and 4 for the order.
+        config: strengths and probabilities.
+
+    Returns:
+        (B, 3, H, W) in [0, 1], the input's dtype and device. The input is not changed.
+
+    Raises:
+        ValueError: for images of another shape or of an integer type, or a generator that is not on the CPU.
+    """
+    check_images(images)
+    batch, _, height, width = images.shape
+    # All draws at once, whatever comes of them.
+    chance = _uniform(generator, 3, batch)
+    strength = _uniform(generator, 5, batch)
+    order = torch.rand(4, generator=generator).argsort().tolist()
+    # Which images change is known on the CPU, so selecting them makes no one wait.
+    jittered = (chance[0] < config.jitter_probability).nonzero().squeeze(1)
+    grey = (chance[1] < config.grayscale_probability).nonzero().squeeze(1)
+    blurred = (chance[2] < config.blur_probability).nonzero().squeeze(1)
+    factors = torch.stack([
+        _between(strength[0], max(0.0, 1.0 - config.brightness), 1.0 + config.brightness),
+        _between(strength[1], max(0.0, 1.0 - config.contrast), 1.0 + config.contrast),
+        _between(strength[2], max(0.0, 1.0 - config.saturation), 1.0 + config.saturation),
+        _between(strength[3], -config.hue, config.hue),
+        _between(strength[4], *config.blur_sigma_px),
+    ]).to(images.device, non_blocking=True)  # fmt: skip
+    radius = min(math.ceil(3.0 * config.blur_sigma_px[1]), height - 1, width - 1)
+
+    def jitter(part: Tensor, index: Tensor) -> Tensor:
+        for step in order:
+            part = JITTER_STEPS[step](part, factors[step, index])
+        return part
+
+    with torch.autocast(images.device.type, enabled=False):
+        result = images.float().clone()
+        _change(result, jittered, jitter)
+        _change(result, grey, lambda part, _: _grey(part).expand_as(part))
+        _change(
+            result, blurred, lambda part, index: gaussian_blur(part, factors[4, index], radius).clamp_(0, 1)
+        )
+    return result.to(images.dtype)
+
+
+def cutmix_masks(
+    batch: int,
+    height: int,
+    width: int,
+    generator: torch.Generator,
+    config: StrongAugmentation,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """One box for each image that CutMix applies to.
+
+    Area and aspect are uniform in their ranges; an aspect whose box would not fit is pulled to the nearest
+    that does, so that the area is always the one drawn. The place is uniform among those where the whole box
+    is inside. (UniMatch draws again until the box fits, which favours small boxes.)
+
+    Args:
+        batch: number of images.
+        height: pixels.
+        width: pixels.
+        generator: a CPU generator; takes 5 draws for each image.
+        config: cutmix_probability, cutmix_area, cutmix_aspect.
+        device: where the masks are needed; None is the CPU.
+
+    Returns:
+        (B, H, W) bool, True where the image itself shows and False inside the box; all True without CutMix.
+
+    Raises:
+        ValueError: for a generator that is not on the CPU.
+    """
+    chance, area, aspect, top, left = _uniform(generator, 5, batch)
+    pixels = _between(area, *config.cutmix_area) * (height * width)
+    aspect = _between(aspect, *config.cutmix_aspect).clamp(pixels / width**2, height**2 / pixels)
+    box_height = (pixels * aspect).sqrt().round().clamp(1, height)
+    box_width = (pixels / aspect).sqrt().round().clamp(1, width)
+    top = (top * (height - box_height + 1)).floor()
+    left = (left * (width - box_width + 1)).floor()
+    box_height = torch.where(chance < config.cutmix_probability, box_height, 0.0)
+    corners = torch.stack((top, top + box_height, left, left + box_width)).long()
+    top, bottom, left, right = corners.to(device, non_blocking=True)[:, :, None]  # (B, 1) each
+    rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
+    in_rows = (rows >= top) & (rows < bottom)  # (B, H)
+    in_columns = (columns >= left) & (columns < right)  # (B, W)
+    return ~(in_rows[:, :, None] & in_columns[:, None, :])  # (B, H, W)
+
+
+def apply_cutmix(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Pastes into each image, outside its mask, the same place of its partner.
+
+    The partner of image i is image i - 1, that of the first the last: no image is its own partner in a batch
+    of two or more, and the stream is shuffled already. In a batch of one the image is its own partner and
+    nothing changes.
+
+    Args:
+        images: (B, C, H, W), any dtype.
+        masks: (B, H, W) bool, True where the image itself shows.
+
+    Returns:
+        The mixed images (B, C, H, W), and the partner's index (B,): `teacher_b = teacher_a[partner]`.
+
+    Raises:
+        ValueError: for shapes that do not match or a mask that is not bool.
+    """
+    if images.ndim != 4 or masks.shape != (images.shape[0], *images.shape[2:]) or masks.dtype != torch.bool:
+        raise ValueError(
+            f"Expected images (B, C, H, W) and bool masks (B, H, W), got {tuple(images.shape)} and "
+            f"{tuple(masks.shape)} of {masks.dtype}: make the masks with cutmix_masks at the images' size."
+        )
+    partner = torch.arange(images.shape[0], device=images.device).roll(1)
+    return torch.where(masks[:, None], images, images[partner]), partner
+
+
+def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
+    """Each of (B, 3, H, W) in [0, 1] times its factor (B,), clamped; equal to torchvision's."""
+    return (images * factor.view(-1, 1, 1, 1)).clamp_(0.0, 1.0)
+
+
+def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Each of (B, 3, H, W) in [0, 1] blended with its mean grey by factor (B,); equal to torchvision's."""
+    mean = _grey(images).mean((1, 2, 3), keepdim=True)
+    return torch.lerp(mean, images, factor.view(-1, 1, 1, 1)).clamp_(0.0, 1.0)
+
+
+def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
+    """Each of (B, 3, H, W) in [0, 1] blended with its grey by factor (B,); equal to torchvision's."""
+    return torch.lerp(_grey(images), images, factor.view(-1, 1, 1, 1)).clamp_(0.0, 1.0)
+
+
+def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
+    """Each of (B, 3, H, W) in [0, 1] turned by its shift (B,) in turns of the HSV circle, like torchvision's.
+
+    The smallest channel and the chroma stay, and each channel is a trapezoid of the hue h in [0, 6): smallest
+    + chroma * clamp(t, 0, 1) with t = |h - 3| - 1, 2 - |h - 2| and 2 - |h - 4| for red, green and blue. That
+    needs no gather over the six sectors of the circle.
+    """
+    red, green, blue = images.unbind(1)  # (B, H, W) each
+    largest = torch.maximum(torch.maximum(red, green), blue)
+    smallest = torch.minimum(torch.minimum(red, green), blue)
+    chroma = largest - smallest
+    scale = chroma.clamp(min=torch.finfo(images.dtype).tiny).reciprocal_()  # grey has no hue, any will do
+    hue = torch.where(
+        largest == green, (blue - red).mul_(scale).add_(2.0), (red - green).mul_(scale).add_(4.0)
+    )
+    hue = torch.where(largest == red, (green - blue).mul_(scale), hue)
+    hue += 6.0 * shift.view(-1, 1, 1)
+    hue -= (hue / 6.0).floor_().mul_(6.0)  # remainder() takes four times as long on a CPU
+    result = torch.empty_like(images)
+    for channel, (centre, sign, offset) in enumerate(((3.0, 1.0, -1.0), (2.0, -1.0, 2.0), (4.0, -1.0, 2.0))):
+        trapezoid = (hue - centre).abs_().mul_(sign).add_(offset).clamp_(0.0, 1.0)
+        torch.addcmul(smallest, trapezoid, chroma, out=result[:, channel])
+    return result
+
+
+JITTER_STEPS = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
+
+
+def gaussian_blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
+    """Blurs each of (B, C, H, W) with its own sigma (B,) in pixels; mirrored borders, equal to torchvision's.
+
+    The kernel is cut at `radius` pixels, which must be less than both sides. A sum of shifted copies, since a
+    grouped convolution with a kernel for each image takes two to four times as long on a CPU.
+    """
+    offsets = torch.arange(radius + 1, device=images.device)
+    kernel = torch.softmax(
+        -0.5 * (torch.cat((-offsets.flip(0)[:-1], offsets)) / sigma[:, None]).square(), dim=1
+    )
+    weights = kernel[:, radius:].T[:, :, None, None, None]  # (radius + 1, B, 1, 1, 1), the centre first
+    padded = F.pad(images, (radius,) * 4, mode="reflect")
+    for dim in (2, 3):
+        size = images.shape[dim]
+        total = padded.narrow(dim, radius, size) * weights[0]
+        for offset in range(1, radius + 1):
+            pair = padded.narrow(dim, radius - offset, size) + padded.narrow(dim, radius + offset, size)
+            total.addcmul_(pair, weights[offset])
+        padded = total
+    return padded
+
+
+def check_images(images: Tensor) -> None:
+    """Raises ValueError unless the images are (B, 3, H, W) floating point; reads no values."""
+    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+        raise ValueError(
+            f"Expected images (B, 3, H, W) in floating point between 0 and 1, got {tuple(images.shape)} of "
+            f"{images.dtype}: for uint8 pass images.float() / 255."
+        )
+
+
+def _change(images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Replaces the chosen images by change(images, indices), on a CPU in groups that fit its cache.
+
+    `chosen` holds indices on the CPU, so that no device is asked how many there are.
+    """
+    per_image = images[0].numel() if len(chosen) else 1
+    group = len(chosen) if images.device.type != "cpu" else CPU_GROUP_VALUES // per_image
+    for index in chosen.to(images.device, non_blocking=True).split(max(group, 1)):
+        if len(index):
+            images[index] = change(images[index], index)
+
+
+def _grey(images: Tensor) -> Tensor:
+    """(B, 3, H, W) -> (B, 1, H, W)."""
+    red, green, blue = images.split(1, dim=1)
+    return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+
+
+def _uniform(generator: torch.Generator, rows: int, batch: int) -> Tensor:
+    """(rows, B) draws in [0, 1) on the CPU."""
+    if generator.device.type != "cpu":
+        raise ValueError(
+            f"Expected a generator on the CPU, got one on {generator.device}: use torch.Generator()."
+        )
+    return torch.rand(rows, batch, generator=generator)
+
+
+def _between(draw: Tensor, low: float, high: float) -> Tensor:
+    return low + (high - low) * draw

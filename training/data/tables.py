@@ -1,0 +1,166 @@
+"""Parquet files, webdataset tars and Hub datasets, opened by `datasets`, and which columns hold what."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import pyarrow.parquet as pq
+from datasets import ClassLabel, Image, IterableDataset, load_dataset, load_dataset_builder
+
+from semidepth.training.data.source_spec import IMAGE_SUFFIXES, Source, is_url, local_files
+
+# Columns that carry these names are used when a source has them.
+SCALE_COLUMN = "depth_scale"
+DOMAIN_COLUMN = "domain"
+KEY_COLUMN = "__key__"  # a webdataset sample's name in its tar
+
+# Rows that a parquet file is read in, so that a file written as one group is not held whole.
+_PARQUET_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Table:
+    """An opened table.
+
+    `rows` are undecoded; `image` and `depth` name their columns (None: no depth asked for); `domain_names`
+    are the names behind a ClassLabel column; `files` has one local file to a shard, and is empty for URLs and
+    the Hub.
+    """
+
+    rows: IterableDataset
+    image: str
+    depth: str | None
+    domain_names: tuple[str, ...] | None
+    files: tuple[str, ...]
+
+
+@lru_cache(maxsize=16)
+def open_table(source: Source, labeled: bool) -> Table:
+    """Open a parquet, webdataset or Hub source with only the columns that are needed, nothing decoded.
+
+    Args:
+        source: the source.
+        labeled: whether depth is needed.
+
+    Returns:
+        The opened table, kept for the next call.
+
+    Raises:
+        ValueError: it cannot be opened, or has no column for image or depth.
+    """
+    files: tuple[str, ...] = ()
+    if source.format != "hub" and not is_url(source.location):
+        files = tuple(str(path) for path in local_files(source))
+    rows = _load(source, files)
+    names = _column_names(rows)
+    image, depth = _image_column(source, rows, names), _depth_column(source, names) if labeled else None
+    wanted = (image, depth, SCALE_COLUMN, DOMAIN_COLUMN, KEY_COLUMN)
+    used = [name for name in names if name in wanted]
+    if source.format == "parquet":  # the reader then skips the other columns on disk, too
+        rows = _load(source, files, columns=used, batch_size=_PARQUET_BATCH)
+    else:
+        rows = rows.select_columns(used)
+    features = rows.features or {}
+    domain = features.get(DOMAIN_COLUMN)
+    if features:
+        # Decoding would turn float depth into uint8, and would decode rows that are only passed over.
+        rows = rows.decode(False)
+    return Table(rows, image, depth, tuple(domain.names) if isinstance(domain, ClassLabel) else None, files)
+
+
+def count_rows(source: Source) -> int | None:
+    """Rows of a table where files or the Hub tell it without reading the data, `count` left aside.
+
+    Args:
+        source: a parquet, webdataset or Hub source.
+
+    Returns:
+        The number, or None for tars, URLs and Hub sets that do not say.
+
+    Raises:
+        ValueError: the source cannot be opened.
+    """
+    try:
+        if source.format == "hub":
+            splits = (
+                load_dataset_builder(source.location, source.name, revision=source.revision).info.splits or {}
+            )
+            info = splits.get(source.split or "train")
+            return info.num_examples if info is not None and info.num_examples else None
+        if source.format == "parquet" and not is_url(source.location):
+            return sum(pq.read_metadata(path).num_rows for path in local_files(source))
+    except Exception as error:  # files, the network or the Hub: each has its own kinds of error
+        raise ValueError(unopened(source, error)) from error
+    return None
+
+
+def unopened(source: Source, error: Exception, file: str | None = None) -> str:
+    """The sentence for a source that cannot be read, with the cause.
+
+    Args:
+        source: the source.
+        error: what its reader raised.
+        file: the file of the source that was being read.
+
+    Returns:
+        The sentence.
+    """
+    cause = " ".join(str(error).split()) or "no further word"
+    where = "is no local path and cannot be read from the Hub" if source.format == "hub" else "cannot be read"
+    at = f" at {file}" if file else ""
+    return f"source {source.spec!r} {where}{at} ({type(error).__name__}: {cause}); check it and its name"
+
+
+def _load(source: Source, files: tuple[str, ...], **options: Any) -> IterableDataset:
+    try:
+        if source.format == "hub":
+            return load_dataset(
+                source.location,
+                source.name,
+                split=source.split or "train",
+                revision=source.revision,
+                streaming=True,
+            )
+        data_files = list(files) or [source.location]
+        return load_dataset(source.format, data_files=data_files, split="train", streaming=True, **options)
+    except Exception as error:  # files, the network or the Hub: each has its own kinds of error
+        raise ValueError(unopened(source, error)) from error
+
+
+def _column_names(rows: IterableDataset) -> list[str]:
+    if rows.features:
+        return list(rows.features)
+    return list(next(iter(rows), {}))
+
+
+def _image_column(source: Source, rows: IterableDataset, names: list[str]) -> str:
+    if source.image is not None:
+        return _named(source, "image", source.image, names)
+    pictures = [name for name, feature in (rows.features or {}).items() if isinstance(feature, Image)]
+    members = [name for name in names if f".{name.lower()}" in IMAGE_SUFFIXES]  # webdataset: jpg, png, ...
+    for name in ("image", *pictures, *members):
+        if name in names and not name.lower().startswith(("depth", "disparity")):
+            return name
+    raise ValueError(
+        f"source {source.spec!r} has no image column among {', '.join(names)}; name it with image=NAME"
+    )
+
+
+def _depth_column(source: Source, names: list[str]) -> str:
+    if source.depth is not None:
+        return _named(source, "depth", source.depth, names)
+    for start in (source.kind, "depth", "disparity"):
+        for name in names:
+            if name == start or (name.startswith(start) and name != SCALE_COLUMN):
+                return name
+    raise ValueError(
+        f"source {source.spec!r} has no depth column among {', '.join(names)}; name it with depth=NAME"
+    )
+
+
+def _named(source: Source, option: str, name: str, names: list[str]) -> str:
+    if name not in names:
+        raise ValueError(
+            f"source {source.spec!r} has no column {name!r} for {option}; it has {', '.join(names)}"
+        )
+    return name

@@ -1,0 +1,163 @@
+"""What the training commands do around the loop: accelerator, sizes, steps, validation, previews, saving."""
+
+import json
+import logging
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from transformers import AutoConfig
+
+from semidepth.modeling import DepthStudentForDepthEstimation
+from semidepth.training.data.loading import evaluation_samples
+from semidepth.training.data.sources import count_samples
+from semidepth.training.engine.arguments import TrainingArguments, save_arguments
+from semidepth.training.engine.depth_models import DepthModel, Preprocessing, first_line, preprocessing_of
+from semidepth.training.engine.loop import Hooks
+from semidepth.training.engine.pictures import grid, prediction_row, write_whole
+from semidepth.training.engine.scoring import gather_mean, score_relative
+from semidepth.training.engine.tracking import Tracking
+
+logger = logging.getLogger(__name__)
+
+PREVIEW_IMAGES = 4
+
+
+def make_accelerator(arguments: TrainingArguments) -> Accelerator:
+    """The run's accelerator, with its random generators seeded (a different stream for each process).
+
+    Raises:
+        ValueError: if the machine cannot do the precision that is asked for.
+    """
+    if arguments.mixed_precision == "fp16" and (arguments.cpu or not torch.cuda.is_available()):
+        raise ValueError("--mixed_precision fp16 needs a CUDA device and there is none in use; take bf16 or no.")
+    accelerator = Accelerator(
+        mixed_precision=arguments.mixed_precision,
+        gradient_accumulation_steps=arguments.gradient_accumulation_steps,
+        cpu=arguments.cpu,
+        log_with=None if arguments.tracker == "none" else arguments.tracker,
+        project_dir=arguments.output_dir,
+    )
+    set_seed(arguments.seed)
+    return accelerator
+
+
+def resolve_preprocessing(arguments: TrainingArguments, encoder: str) -> Preprocessing:
+    """Crop size, patch multiple and normalisation for a student on this encoder.
+
+    Raises:
+        ValueError: if the encoder cannot be found, or the size is no multiple of its patch size.
+    """
+    try:
+        config = AutoConfig.from_pretrained(encoder)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"--encoder {encoder!r} could not be loaded ({first_line(error)}); give a Hub id or a local folder."
+        ) from error
+    found = preprocessing_of(encoder, config)
+    patch = config.patch_size if isinstance(config.patch_size, int) else config.patch_size[0]
+    size = arguments.size or int(config.image_size if isinstance(config.image_size, int) else config.image_size[0])
+    if size % patch:
+        near = [max(1, size // patch) * patch, (size // patch + 1) * patch]
+        raise ValueError(
+            f"--size {size} is not a multiple of the encoder's patch size {patch}; take {near[0]} or {near[1]}."
+        )
+    return Preprocessing(size=size, multiple=patch, mean=found.mean, std=found.std)
+
+
+def resolve_steps(arguments: TrainingArguments, sources: list[str], *, labeled: bool, batch_size: int, world: int) -> int:
+    """The number of updates: --steps, or --epochs over sources of known size.
+
+    Raises:
+        ValueError: if neither is known.
+    """
+    if arguments.steps is not None:
+        return arguments.steps
+    counts = [(source, count_samples(source, labeled=labeled)) for source in sources]
+    unknown = [source for source, count in counts if count is None]
+    if unknown:
+        raise ValueError(f"the number of samples in {', '.join(unknown)} is not known beforehand; give --steps.")
+    total = sum(count for _, count in counts if count is not None)
+    per_step = batch_size * world * arguments.gradient_accumulation_steps
+    steps = math.ceil(total * arguments.epochs / per_step)
+    logger.info("%d samples x %g epochs / %d per step = %d steps", total, arguments.epochs, per_step, steps)
+    return max(1, steps)
+
+
+def make_hooks(arguments: TrainingArguments, accelerator: Accelerator, preprocessing: Preprocessing) -> Hooks:
+    """Validation on the --validation sources, previews of their first images, and saving with the image processor."""
+    wrap = partial(_as_depth_model, preprocessing=preprocessing)
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        scores: dict[str, float] = {}
+        predict = _autocast_predict(wrap(model), accelerator)
+        for source in arguments.validation:
+            samples = evaluation_samples([source], arguments.validation_images, size=preprocessing.size)
+            share = islice(samples, accelerator.process_index, None, accelerator.num_processes)
+            means = gather_mean(accelerator, score_relative(predict, share, device=accelerator.device)["depth"])
+            scores |= {f"{source}/{name}": means[name] for name in ("abs_rel", "delta1")}
+        return scores
+
+    def preview(model: nn.Module, tracking: Tracking, step: int) -> None:
+        if not accelerator.is_main_process:
+            return
+        sources = arguments.validation or arguments.labeled
+        samples: list[Any] = []
+        for source in sources[:PREVIEW_IMAGES]:
+            each = max(1, PREVIEW_IMAGES // len(sources))
+            samples += evaluation_samples([source], each, size=preprocessing.size)
+        predict = _autocast_predict(wrap(model), accelerator)
+        rows = []
+        for sample in samples:
+            predicted = predict(sample["image"][None].to(accelerator.device))[0]
+            rows.append(prediction_row(sample["image"], sample["depth"], [predicted]))
+        tracking.picture(step, "predictions", grid(rows, ["image", "ground truth", "prediction"]))
+
+    def save(model: nn.Module) -> None:
+        save_model(model, preprocessing, Path(arguments.output_dir))
+
+    return Hooks(validate=validate, preview=preview, save=save)
+
+
+def save_model(model: nn.Module, preprocessing: Preprocessing, folder: Path) -> None:
+    """Saves weights, configuration, the code that runs them, and the stock image processor that fits."""
+    assert isinstance(model, DepthStudentForDepthEstimation)
+    model.save_pretrained(folder)
+    preprocessing.to_image_processor().save_pretrained(folder)
+
+
+def save_results(output_dir: Path, results: dict[str, Any]) -> None:
+    """Writes `results.json`, whole or not at all."""
+    write_whole(output_dir / "results.json", (json.dumps(results, indent=2) + "\n").encode())
+
+
+def announce(arguments: TrainingArguments, accelerator: Accelerator, name: str) -> None:
+    """Echoes the options and saves them with the run."""
+    if accelerator.is_main_process:
+        text = save_arguments(arguments, Path(arguments.output_dir) / f"{name}.yaml")
+        logger.info("%s with these options (saved in %s/%s.yaml):\n%s", name, arguments.output_dir, name, text)
+
+
+def _as_depth_model(model: nn.Module, preprocessing: Preprocessing) -> DepthModel:
+    return DepthModel(model, preprocessing, "disparity")
+
+
+def _autocast_predict(model: DepthModel, accelerator: Accelerator) -> Callable[[Tensor], Tensor]:
+    def predict(images: Tensor) -> Tensor:
+        with accelerator.autocast():
+            return model.predict_disparity(images)
+
+    return predict
+
+
+def endless(loader: Any) -> Iterator[Any]:
+    """The batches of a repeating loader, with one sentence where it ends all the same."""
+    yield from loader
+    raise RuntimeError("the data stream ended before training did; its sources have no usable samples left.")

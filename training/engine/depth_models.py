@@ -1,0 +1,205 @@
+"""Depth-estimation models of any kind behind one interface: pixels in, inverse depth (or metres) out.
+
+Used for teachers, scoring and prediction. Which direction a stock class predicts in is not written in its output, so
+it is looked up here; an unknown class has to be told.
+"""
+
+import contextlib
+import logging
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoImageProcessor, AutoModelForDepthEstimation, DPTImageProcessor, PreTrainedModel
+
+import semidepth.modeling  # noqa: F401  (registers our classes)
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["disparity", "depth"]
+# What `predicted_depth` is, by model type. DPT and Depth Anything say in their configuration when they are metric.
+DISPARITY_MODEL_TYPES = {"depth_student", "depth_anything", "dpt", "prior_depth_anything"}
+DEPTH_MODEL_TYPES = {"zoedepth", "depth_pro", "glpn", "prompt_depth_anything", "chmv2", "routed_depth"}
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+# Metric predictions nearer than this are clamped before they are inverted.
+NEAREST_M = 1e-3
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a model wants its pixels: sides a multiple of `multiple`, shorter side about `size`, normalised."""
+
+    size: int
+    multiple: int
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W), uint8 or float in [0, 1] -> float32, normalised, on the same device."""
+        images = images.float() / 255 if images.dtype == torch.uint8 else images.float()
+        mean = torch.tensor(self.mean, device=images.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1)
+        return (images - mean) / std
+
+    def target_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width nearest to the image's aspect ratio with the shorter side at `size`, multiples of `multiple`."""
+        scale = self.size / min(height, width)
+        sides = (max(1, round(side * scale / self.multiple)) * self.multiple for side in (height, width))
+        return tuple(sides)  # type: ignore[return-value]
+
+    def to_image_processor(self) -> DPTImageProcessor:
+        """The stock image processor that prepares pixels in this way; it is saved beside the weights."""
+        return DPTImageProcessor(
+            do_resize=True,
+            size={"height": self.size, "width": self.size},
+            keep_aspect_ratio=True,
+            ensure_multiple_of=self.multiple,
+            resample=3,  # bicubic, as stock Depth Anything
+            do_rescale=True,
+            do_normalize=True,
+            do_pad=False,
+            image_mean=list(self.mean),
+            image_std=list(self.std),
+        )
+
+
+class DepthModel:
+    """A loaded depth-estimation model that predicts for pixels of any size.
+
+    Args:
+        model: any `AutoModelForDepthEstimation`.
+        preprocessing: how it wants its pixels.
+        kind: what its `predicted_depth` is: "disparity" (inverse depth, larger is nearer, no unit) or "depth"
+            (metres, larger is farther).
+    """
+
+    def __init__(self, model: nn.Module, preprocessing: Preprocessing, kind: Kind):
+        self.model = model
+        self.preprocessing = preprocessing
+        self.kind = kind
+
+    @torch.no_grad()
+    def predict(self, images: Tensor, autocast_dtype: torch.dtype | None = None) -> Tensor:
+        """The model's own prediction.
+
+        Args:
+            images: (B, 3, H, W), uint8 or float in [0, 1], on the model's device.
+            autocast_dtype: dtype of automatic mixed precision; None: the weights' own.
+
+        Returns:
+            (B, H, W) float32, inverse depth or metres as `kind` says.
+        """
+        height, width = images.shape[-2:]
+        pixels = self.preprocessing.normalize(images)
+        target = self.preprocessing.target_size(height, width)
+        if target != (height, width):
+            pixels = F.interpolate(pixels, size=target, mode="bicubic", align_corners=False, antialias=True)
+        parameter = next(self.model.parameters())
+        context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+        if autocast_dtype is not None:
+            context = torch.autocast(images.device.type, dtype=autocast_dtype)
+        with context:
+            predicted = self.model(pixel_values=pixels.to(parameter.dtype)).predicted_depth
+        predicted = predicted.float().unsqueeze(1)  # (B, h, w) -> (B, 1, h, w)
+        if predicted.shape[-2:] != (height, width):
+            predicted = F.interpolate(predicted, size=(height, width), mode="bilinear", align_corners=True)
+        return predicted.squeeze(1)
+
+    def predict_disparity(self, images: Tensor, autocast_dtype: torch.dtype | None = None) -> Tensor:
+        """Inverse depth whatever the model's kind, larger is nearer; arguments and shape as in [`predict`]."""
+        predicted = self.predict(images, autocast_dtype)
+        return 1 / predicted.clamp(min=NEAREST_M) if self.kind == "depth" else predicted
+
+
+def kind_of(config: Any) -> Kind | None:
+    """What a model of this configuration predicts, None where it is not known."""
+    if getattr(config, "depth_estimation_type", "relative") == "metric":
+        return "depth"
+    if config.model_type in DISPARITY_MODEL_TYPES:
+        return "disparity"
+    return "depth" if config.model_type in DEPTH_MODEL_TYPES else None
+
+
+def preprocessing_of(name: str, config: Any) -> Preprocessing:
+    """Reads size, multiple, mean and standard deviation from a model's image processor.
+
+    Args:
+        name: Hub id or folder.
+        config: its configuration, for what the image processor leaves open.
+
+    Returns:
+        The preprocessing; the built-in defaults where there is no image processor, which is logged.
+    """
+    backbone = getattr(config, "backbone_config", None) or config
+    patch = getattr(backbone, "patch_size", 32)
+    patch = int(patch if isinstance(patch, int) else patch[0])
+    image_size = getattr(backbone, "image_size", 518)
+    size = int(image_size if isinstance(image_size, int) else min(image_size))
+    try:
+        processor = AutoImageProcessor.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        logger.warning(
+            "%s has no image processor (%s); using ImageNet statistics at %d pixels.", name, first_line(error), size
+        )
+        return Preprocessing(size=size, multiple=patch)
+    wanted = getattr(processor, "size", None)
+    if wanted is not None:
+        sides = [side for side in dict(wanted).values() if isinstance(side, int)]
+        size = min(sides) if sides else size
+    multiple = getattr(processor, "ensure_multiple_of", None) or patch
+    multiple = int(multiple) if multiple >= 1 else patch  # ZoeDepth's 1/32 means 32
+    return Preprocessing(
+        size=size,
+        multiple=math.lcm(multiple, patch) if config.model_type == "zoedepth" else multiple,
+        mean=tuple(getattr(processor, "image_mean", None) or IMAGENET_MEAN),
+        std=tuple(getattr(processor, "image_std", None) or IMAGENET_STD),
+    )
+
+
+def load_depth_model(
+    name: str,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    kind: Kind | None = None,
+) -> DepthModel:
+    """Loads a depth-estimation model for inference: ours, or any that transformers has.
+
+    Args:
+        name: Hub id or folder.
+        device: where to put it.
+        dtype: dtype of its weights.
+        kind: what it predicts, where it cannot be looked up.
+
+    Returns:
+        The model in evaluation mode, without gradients.
+
+    Raises:
+        ValueError: if there is no such model, or its kind is neither known nor given.
+    """
+    try:
+        config = AutoConfig.from_pretrained(name)
+        model: PreTrainedModel = AutoModelForDepthEstimation.from_pretrained(name, dtype=dtype)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{name!r} could not be loaded as a depth-estimation model ({first_line(error)}); give a Hub id or a folder "
+            "with config.json and model.safetensors."
+        ) from error
+    found = kind or kind_of(config)
+    if found is None:
+        raise ValueError(
+            f"{name!r} is a {config.model_type} model and it is not known whether that predicts disparity or depth; "
+            "say which (kind disparity or depth)."
+        )
+    model = model.to(device).eval().requires_grad_(False)  # type: ignore[arg-type]
+    return DepthModel(model, preprocessing_of(name, config), found)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, for one-sentence messages."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

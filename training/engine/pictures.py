@@ -1,0 +1,147 @@
+"""Pictures of depth for people: colour map, grids of image, ground truth and predictions."""
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+# Every 15th entry of magma, a perceptually uniform map (Smith and van der Walt, CC0); linear in between is within 3/255.
+MAGMA = (
+    "000004 090720 1a1042 311165 4a1079 621980 792282 912b81 aa337d "
+    "c23b75 d9466b ec5860 f7725c fc8e64 feaa74 fec68a fde2a3 fcfdbf"
+)
+UNKNOWN_COLOR = (64, 64, 64)
+MARGIN_PX = 6
+TITLE_PX = 22
+
+
+def color_table() -> np.ndarray:
+    """(256, 3) uint8: dark for 0, bright for 255."""
+    anchors = np.array([list(bytes.fromhex(color)) for color in MAGMA.split()], dtype=np.float64)
+    positions = np.linspace(0, 255, len(anchors))
+    channels = [np.interp(np.arange(256), positions, anchors[:, channel]) for channel in range(3)]
+    return np.round(np.stack(channels, axis=1)).astype(np.uint8)
+
+
+def display_range(disparity: np.ndarray) -> tuple[float, float]:
+    """A range for colours that single outliers do not stretch: the 1st and 99th percentile of what is known."""
+    known = disparity[np.isfinite(disparity)]
+    if known.size == 0:
+        return 0.0, 1.0
+    low, high = np.percentile(known, [1, 99])
+    return float(low), float(high)
+
+
+def colorize(disparity: Tensor | np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:
+    """Inverse depth as colours: near is bright, far is dark, unknown is grey.
+
+    Args:
+        disparity: (H, W), larger is nearer, NaN where unknown.
+        limits: values shown darkest and brightest; None: [`display_range`].
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    values = np.asarray(disparity, dtype=np.float64)
+    low, high = display_range(values) if limits is None else limits
+    known = np.isfinite(values)
+    scaled = np.clip((np.where(known, values, low) - low) / max(high - low, 1e-12), 0, 1)
+    colors = color_table()[np.round(scaled * 255).astype(np.uint8)]
+    colors[~known] = UNKNOWN_COLOR
+    return colors
+
+
+def to_array(image: Tensor) -> np.ndarray:
+    """(3, H, W) uint8 tensor -> (H, W, 3) uint8 array."""
+    return image.cpu().permute(1, 2, 0).numpy()
+
+
+def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], *, cell_px: int = 192) -> Image.Image:
+    """Pictures in rows and columns, with a title over each column.
+
+    Args:
+        rows: (H, W, 3) uint8 pictures; every row as long as `titles`.
+        titles: one per column.
+        cell_px: width of a column; pictures keep their shape.
+
+    Returns:
+        One RGB picture on white.
+    """
+    scaled = [[_fit(picture, cell_px) for picture in row] for row in rows]
+    heights = [max(picture.height for picture in row) for row in scaled]
+    width = MARGIN_PX + len(titles) * (cell_px + MARGIN_PX)
+    canvas = Image.new("RGB", (width, TITLE_PX + MARGIN_PX + sum(heights) + MARGIN_PX * len(heights)), "white")
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(size=14)
+    for column, title in enumerate(titles):
+        left = MARGIN_PX + column * (cell_px + MARGIN_PX)
+        draw.text((left, MARGIN_PX), title, fill="black", font=font)
+    top = TITLE_PX + MARGIN_PX
+    for row, height in zip(scaled, heights, strict=True):
+        for column, picture in enumerate(row):
+            canvas.paste(picture, (MARGIN_PX + column * (cell_px + MARGIN_PX), top))
+        top += height + MARGIN_PX
+    return canvas
+
+
+def prediction_row(image: Tensor, depth: Tensor | None, predictions: Sequence[Tensor]) -> list[np.ndarray]:
+    """Image, ground truth and predictions side by side, in one colour range.
+
+    Predictions are aligned to the ground truth by least-squares scale and shift in disparity space; without one each
+    has its own range.
+
+    Args:
+        image: (3, H, W) uint8.
+        depth: (H, W) metres, NaN unknown, inf sky; None where there is none.
+        predictions: (H, W) inverse depths, any affine scale.
+
+    Returns:
+        (H, W, 3) uint8 pictures: image, ground truth (if any), predictions.
+    """
+    from semidepth.training.objectives.depth_metrics import align_scale_shift
+
+    cells = [to_array(image)]
+    if depth is None:
+        return cells + [colorize(prediction.cpu()) for prediction in predictions]
+    truth = (1 / depth.double()).cpu()  # NaN stays NaN, sky becomes 0
+    limits = display_range(truth.numpy())
+    cells.append(colorize(truth, limits))
+    known = truth.isfinite()
+    for prediction in predictions:
+        value = prediction.double().cpu()
+        scale, shift = align_scale_shift(value[None], truth[None], known[None])
+        cells.append(colorize(scale * value + shift, limits))
+    return cells
+
+
+def save_picture(picture: Image.Image, path: Path) -> Path:
+    """Writes a picture under its final name only when it is whole."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format=path.suffix[1:] or "png")
+    write_whole(path, buffer.getvalue())
+    return path
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file beside its name and renames it, so that a file of that name is never half there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def _fit(picture: np.ndarray, width: int) -> Image.Image:
+    image = Image.fromarray(picture)
+    height = max(1, round(image.height * width / image.width))
+    small = image.width < width
+    return image.resize((width, height), Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS)
+
+
+def as_disparity(depth: Tensor) -> Tensor:
+    """Metres to inverse depth: NaN stays NaN, inf (sky) becomes 0, and 0 or less is unknown."""
+    return torch.where(depth > 0, 1 / depth, torch.nan)

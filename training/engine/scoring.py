@@ -1,0 +1,115 @@
+"""Scores of a depth model over a stream of labeled samples: per image, then the mean over images."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from semidepth.training.data.streaming import Sample
+from semidepth.training.objectives.depth_metrics import METRIC_NAMES, relative_metrics
+
+Predict = Callable[[Tensor], Tensor]
+Space = Literal["disparity", "depth"]
+
+
+@dataclass
+class Scores:
+    """Relative scores of one source in one space.
+
+    `per_image` maps each metric to one value per image, in the order of `origins`; an image without a single labeled
+    pixel has NaN and counts in no mean.
+    """
+
+    origins: list[str] = field(default_factory=list)
+    per_image: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in METRIC_NAMES})
+
+    @property
+    def images(self) -> int:
+        """Images that had something to score."""
+        return sum(not math.isnan(value) for value in self.per_image["abs_rel"])
+
+    def mean(self) -> dict[str, float]:
+        """Mean over images of every metric; NaN where there was none."""
+        means = {}
+        for name, values in self.per_image.items():
+            known = [value for value in values if not math.isnan(value)]
+            means[name] = sum(known) / len(known) if known else math.nan
+        return means
+
+
+def batches_of_one_size(samples: Iterable[Sample], batch_size: int) -> Iterator[list[Sample]]:
+    """Consecutive samples of equal image size, at most `batch_size` at a time."""
+    batch: list[Sample] = []
+    for sample in samples:
+        if batch and (len(batch) == batch_size or batch[0]["image"].shape != sample["image"].shape):
+            yield batch
+            batch = []
+        batch.append(sample)
+    if batch:
+        yield batch
+
+
+def score_relative(
+    predict_disparity: Predict,
+    samples: Iterable[Sample],
+    *,
+    device: torch.device,
+    spaces: Sequence[Space] = ("depth",),
+    max_depth_m: float | None = None,
+    min_depth_m: float = 1e-3,
+    batch_size: int = 16,
+    on_batch: Callable[[int], Any] | None = None,
+) -> dict[Space, Scores]:
+    """Scores inverse-depth predictions against labels in metres.
+
+    Args:
+        predict_disparity: (B, 3, H, W) uint8 on `device` -> (B, H, W) inverse depth, larger is nearer.
+        samples: labeled samples of any sizes.
+        device: of the model.
+        spaces: where to compare after the alignment in disparity space: "depth", "disparity" or both.
+        max_depth_m: cap of the data set, metres; None: each image's own largest label.
+        min_depth_m: nearest depth that counts, metres.
+        batch_size: images at a time, where consecutive ones have one size.
+        on_batch: called with the number of images done.
+
+    Returns:
+        Space -> per-image scores.
+    """
+    scores = {space: Scores() for space in spaces}
+    for batch in batches_of_one_size(samples, batch_size):
+        images = torch.stack([sample["image"] for sample in batch]).to(device)
+        depth = torch.stack([_labels(sample) for sample in batch]).to(device)
+        disparity = predict_disparity(images)
+        for space, found in scores.items():
+            values = relative_metrics(
+                disparity, depth, space=space, max_depth_m=max_depth_m, min_depth_m=min_depth_m
+            )
+            for name, per_image in values.items():
+                found.per_image[name].extend(per_image.tolist())
+            found.origins.extend(sample["origin"] for sample in batch)
+        if on_batch is not None:
+            on_batch(len(batch))
+    return scores
+
+
+def gather_mean(accelerator: Accelerator, scores: Scores) -> dict[str, float]:
+    """Mean over the images of all processes; every process gets it."""
+    sums = []
+    for values in scores.per_image.values():
+        known = [value for value in values if not math.isnan(value)]
+        sums.append([sum(known), float(len(known))])
+    total = accelerator.reduce(torch.tensor(sums, dtype=torch.float64, device=accelerator.device), "sum").cpu()
+    return {
+        name: (total[index, 0] / total[index, 1]).item() if total[index, 1] else math.nan
+        for index, name in enumerate(scores.per_image)
+    }
+
+
+def _labels(sample: Sample) -> Tensor:
+    if sample["depth"] is None:
+        raise ValueError(f"{sample['origin']} has no depth label; score a labeled source.")
+    return sample["depth"]

@@ -1,0 +1,139 @@
+"""Train a teacher: a relative depth model on labeled images alone.
+
+    accelerate launch training/teacher.py                                    # built-in scenes, minutes on a CPU
+    accelerate launch training/teacher.py --encoder facebook/dinov2-large \\
+        --labeled 'rooms/*.parquet?depth_scale=0.001' --mixed_precision bf16 # your own
+
+Depth Anything (arXiv 2401.10891), section 3.1: a pretrained encoder and a fresh DPT decoder learn inverse depth from
+labeled images with the affine-invariant loss; images stay clean but for a horizontal flip; the decoder learns ten times
+as fast as the encoder. The teacher then labels the images that training/student.py learns from.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from semidepth.modeling import DepthStudentForDepthEstimation
+from semidepth.training.data.loading import make_loader
+from semidepth.training.encoder import resolve_encoder
+from semidepth.training.engine.arguments import TrainingArguments, parse_arguments
+from semidepth.training.engine.commands import (
+    announce,
+    endless,
+    make_accelerator,
+    make_hooks,
+    resolve_preprocessing,
+    resolve_steps,
+    save_results,
+)
+from semidepth.training.engine.depth_models import Preprocessing
+from semidepth.training.engine.loop import Batch, Losses, train
+from semidepth.training.engine.tracking import set_up_logging
+from semidepth.training.objectives import affine_invariant_loss, gradient_matching_loss
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class TeacherArguments(TrainingArguments):
+    """Options of training/teacher.py."""
+
+    output_dir: str = field(default="outputs/teacher", metadata={"help": "Folder for weights, checkpoints and logs."})
+
+
+def labeled_terms(
+    predicted: torch.Tensor, disparity: torch.Tensor, gradient_matching_weight: float
+) -> dict[str, torch.Tensor]:
+    """Affine-invariant loss against labels, and the gradient matching loss where it has a weight.
+
+    Args:
+        predicted: (B, H, W) inverse depth.
+        disparity: (B, H, W) inverse depth, NaN where unknown, 0 for sky.
+        gradient_matching_weight: 0 leaves that term out.
+
+    Returns:
+        `labeled`, the weighted sum, first; then its parts where there are two.
+    """
+    loss = affine_invariant_loss(predicted, disparity)
+    if gradient_matching_weight == 0:
+        return {"labeled": loss}
+    gradient = gradient_matching_loss(predicted, disparity)
+    return {"labeled": loss + gradient_matching_weight * gradient, "labeled_gradient": gradient}
+
+
+def teacher_losses(
+    model: nn.Module, batch: Batch, *, preprocessing: Preprocessing, gradient_matching_weight: float = 0.0
+) -> Losses:
+    """The teacher's loss on one batch of clean labeled images."""
+    predicted = model(pixel_values=preprocessing.normalize(batch["image"])).predicted_depth
+    terms = labeled_terms(predicted, batch["disparity"], gradient_matching_weight)
+    return Losses(
+        total=terms["labeled"],
+        terms=terms,
+        finite=predicted.detach().isfinite().flatten(1).all(1),
+        origins=batch["origin"],
+        images=len(predicted),
+    )
+
+
+def train_teacher(arguments: TeacherArguments) -> dict[str, float]:
+    """Trains and saves a teacher; returns the final losses and validation scores.
+
+    Raises:
+        ValueError: in one sentence, for options that do not fit the data or the encoder.
+    """
+    accelerator = make_accelerator(arguments)
+    announce(arguments, accelerator, "teacher")
+    encoder = resolve_encoder(arguments, accelerator)
+    preprocessing = resolve_preprocessing(arguments, encoder)
+    steps = resolve_steps(
+        arguments, arguments.labeled, labeled=True, batch_size=arguments.batch_size, world=accelerator.num_processes
+    )
+    loader = make_loader(
+        arguments.labeled,
+        labeled=True,
+        batch_size=arguments.batch_size,
+        size=preprocessing.size,
+        multiple=preprocessing.multiple,
+        seed=arguments.seed,
+        num_workers=arguments.num_workers,
+        rank=accelerator.process_index,
+        world_size=accelerator.num_processes,
+        shuffle_buffer=arguments.shuffle_buffer,
+    )
+    results = train(
+        arguments,
+        name="teacher",
+        steps=steps,
+        accelerator=accelerator,
+        model=DepthStudentForDepthEstimation.from_encoder(encoder),
+        batches=endless(loader),
+        compute_losses=lambda model, batch: teacher_losses(
+            model,
+            batch,
+            preprocessing=preprocessing,
+            gradient_matching_weight=arguments.gradient_matching_weight,
+        ),
+        hooks=make_hooks(arguments, accelerator, preprocessing),
+    )
+    if accelerator.is_main_process:
+        save_results(Path(arguments.output_dir), {"steps": steps} | results)
+        logger.info("teacher in %s", arguments.output_dir)
+    return results
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line; see the top of the file."""
+    arguments = parse_arguments(TeacherArguments, argv, description=__doc__ or "", preset="teacher_scenes")
+    set_up_logging()
+    try:
+        train_teacher(arguments)
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+if __name__ == "__main__":
+    main()
