@@ -88,8 +88,7 @@ def _dot(a: Vector, b: Vector) -> torch.Tensor:
 
 def hash_bits(x: torch.Tensor, y: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
     """Scrambles three int32 maps into one whose low 31 bits look random."""
-    bits = (x * _MULTIPLIERS[0]).bitwise_xor_(y * _MULTIPLIERS[1]).bitwise_xor_(key * _MULTIPLIERS[2])
-    return _mix(bits)
+    return _mix(x * _MULTIPLIERS[0] ^ y * _MULTIPLIERS[1] ^ key * _MULTIPLIERS[2])
 
 
 def _mix(bits: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from semidepth.training.data.scene_draws import Array, Draws
 from semidepth.training.data.scene_layout import Layout
-from semidepth.training.data.scene_materials import draw_materials
+from semidepth.training.data.scene_materials import draw_materials, hsv_to_linear
 
 STYLES: tuple[str, ...] = ("studio", "wild")
 NIGHT, FOG, LOUD, FILM = range(4)  # the looks of "wild"
@@ -70,14 +70,6 @@ class Look:
         return Look(**{field.name: getattr(self, field.name)[images] for field in fields(self)})
 
 
-def rgb(hue: Array, saturation: Array, value: Array) -> Array:
-    """Linear RGB (..., 3) of hue, saturation and value, each in 0 ... 1; gamma 2."""
-    wheel = np.abs((np.asarray(hue)[..., None] * 6.0 + [0.0, 4.0, 2.0]) % 6.0 - 3.0) - 1.0
-    pure = np.clip(wheel, 0.0, 1.0)
-    shown = np.asarray(value)[..., None] * (1.0 + np.asarray(saturation)[..., None] * (pure - 1.0))
-    return shown * shown
-
-
 def draw_look(draws: Draws, layout: Layout, wild: NDArray[np.bool_], device: torch.device) -> Look:
     """Draws the appearance of scenes.
 
@@ -105,12 +97,12 @@ def _room_light(draws: Draws, layout: Layout, mode: NDArray[np.int64], palette: 
     """Two lamps and what the walls throw back; a haze of the light's colour."""
     saturation = _by_mode(mode, 0.12, 0.8, 0.3, 0.35, 0.1) * draws.uniform(0.5, 1.0)
     warm = np.where(mode < 0, draws.uniform(0.06, 0.14), palette[:, 0])
-    first = rgb(warm, saturation, np.ones_like(warm)) * draws.uniform(0.8, 1.2, 1)
-    second = rgb(palette[:, 1], saturation, np.ones_like(warm)) * draws.uniform(0.4, 1.2, 1)
+    first = hsv_to_linear(warm, saturation, np.ones_like(warm)) * draws.uniform(0.8, 1.2, 1)
+    second = hsv_to_linear(palette[:, 1], saturation, np.ones_like(warm)) * draws.uniform(0.4, 1.2, 1)
     second *= draws.chance(_by_mode(mode, 0.25, 0.9, 0.2, 0.4, 0.4)[:, None], 1)
     ambient = _by_mode(mode, 0.5, 0.06, 0.5, 0.18, 0.2)[:, None] * draws.uniform(0.8, 1.2, 1)
     bounce = 0.5 * (first + 1.0) * ambient
-    haze = rgb(palette[:, 2], 0.5 * saturation, _by_mode(mode, 0.8, 0.1, 0.85, 0.6, 0.7))
+    haze = hsv_to_linear(palette[:, 2], 0.5 * saturation, _by_mode(mode, 0.8, 0.1, 0.85, 0.6, 0.7))
     density = _by_mode(mode, 0.004, 0.02, 0.2, 0.01, 0.04) * draws.uniform(0.5, 1.3)
     reach = _by_mode(mode, 30.0, 3.0, 12.0, 20.0, 10.0)[:, None] * draws.uniform(0.7, 1.3, 2)
     hidden = _by_mode(mode, 0.45, 0.95, 0.7, 1.0, 0.9)[:, None] * np.ones(2)
@@ -140,17 +132,17 @@ def _street_light(draws: Draws, layout: Layout, mode: NDArray[np.int64], palette
     sun_power = _by_mode(mode, 1.0, 0.06, 0.25, 1.6, 1.2) * draws.uniform(0.6, 1.2)
     sun_hue = np.where(mode < 0, draws.uniform(0.08, 0.14), np.where(night, 0.6, palette[:, 0]))
     tint = _by_mode(mode, 0.1, 0.5, 0.2, 0.35, 0.1) * draws.uniform(0.3, 1.0)
-    sun = rgb(sun_hue, tint, np.ones_like(tint)) * sun_power[:, None]
-    lamp = rgb(palette[:, 1], _by_mode(mode, 0.0, 0.7, 0.3, 0.5, 0.3), np.ones_like(tint))
+    sun = hsv_to_linear(sun_hue, tint, np.ones_like(tint)) * sun_power[:, None]
+    lamp = hsv_to_linear(palette[:, 1], _by_mode(mode, 0.0, 0.7, 0.3, 0.5, 0.3), np.ones_like(tint))
     lamp_on = np.where(night, True, draws.chance(_by_mode(mode, 0.0, 1.0, 0.4, 0.0, 0.15)))
     lamp = lamp * (lamp_on * draws.uniform(0.8, 1.6))[:, None]
 
     blue = np.where(mode < 0, draws.uniform(0.55, 0.62), palette[:, 2])
     vivid = _by_mode(mode, 0.35, 0.7, 0.15, 0.8, 0.1) * draws.uniform(0.4, 1.0)
-    zenith = rgb(blue, vivid, _by_mode(mode, 0.85, 0.12, 0.7, 0.8, 0.75) * draws.uniform(0.8, 1.0))
+    zenith = hsv_to_linear(blue, vivid, _by_mode(mode, 0.85, 0.12, 0.7, 0.8, 0.75) * draws.uniform(0.8, 1.0))
     glow = np.where(mode < 0, 0.58, palette[:, 0])
-    horizon = rgb(glow, 0.5 * vivid, _by_mode(mode, 0.95, 0.28, 0.8, 0.9, 0.9) * draws.uniform(0.85, 1.0))
-    cloud = rgb(glow, 0.2 * vivid, _by_mode(mode, 1.0, 0.2, 0.85, 0.5, 1.0))
+    horizon = hsv_to_linear(glow, 0.5 * vivid, _by_mode(mode, 0.95, 0.28, 0.8, 0.9, 0.9) * draws.uniform(0.85, 1.0))
+    cloud = hsv_to_linear(glow, 0.2 * vivid, _by_mode(mode, 1.0, 0.2, 0.85, 0.5, 1.0))
     ambient = _by_mode(mode, 0.55, 0.1, 0.8, 0.3, 0.3)[:, None]
     density = _by_mode(mode, 0.004, 0.012, 0.07, 0.004, 0.012) * draws.uniform(0.5, 1.4)
     return {
@@ -176,7 +168,7 @@ def _camera(draws: Draws, mode: NDArray[np.int64], palette: Array) -> dict[str, 
     luminance = np.broadcast_to(np.array([0.3, 0.6, 0.1]), (count, 3, 3))
     keep = np.where(mode == FILM, draws.uniform(0.0, 0.15), 1.0)[:, None, None]  # film keeps hardly any colour
     cast_saturation = _by_mode(mode, 0.04, 0.25, 0.15, 0.25, 0.4) * draws.uniform()
-    cast = rgb(palette[:, 1], cast_saturation, np.ones(count)) + 0.1
+    cast = hsv_to_linear(palette[:, 1], cast_saturation, np.ones(count)) + 0.1
     mix = (keep * np.eye(3) + (1.0 - keep) * luminance) * cast[:, :, None]
     is_wild = mode >= 0
     return {

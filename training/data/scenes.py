@@ -5,7 +5,6 @@ them a look, `scene_raycast` finds what each pixel sees, `scene_shading` colours
 A scene depends on (seed, domain, index) and the style only, never on its batch; its geometry not even on the style.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ import torch
 from semidepth.training.data.scene_camera import photograph, pixel_rays
 from semidepth.training.data.scene_draws import Draws, uniform_table
 from semidepth.training.data.scene_layout import SEMANTIC_CLASSES, Layout
-from semidepth.training.data.scene_raycast import Solids, make_rays, nearest_hit, solids_from_layout
+from semidepth.training.data.scene_raycast import Solids, Vector, make_rays, nearest_hit, solids_from_layout
 from semidepth.training.data.scene_rooms import layout_rooms
 from semidepth.training.data.scene_shading import shade
 from semidepth.training.data.scene_streets import MAX_DEPTH_M, layout_streets
@@ -110,6 +109,23 @@ def _check(domain: str, indices: Sequence[int], seed: int, style: str, height: i
         raise ValueError(f"The size is {height} x {width} pixels, but both must be 8 or more; ask for a larger picture.")
 
 
+@dataclass(frozen=True)
+class _View:
+    """A part of a batch on its way through the renderer; `eye`, `axes` and so on as in `Layout`, as tensors."""
+
+    solids: Solids
+    look: Look
+    eye: torch.Tensor
+    axes: torch.Tensor
+    pixel: torch.Tensor  # (B, 1), size of a pixel at one metre, metres
+    road: torch.Tensor
+    size: tuple[int, int]  # height, width
+
+    def pick(self, part: slice) -> "_View":
+        tensors = (self.eye[part], self.axes[part], self.pixel[part], self.road[part])
+        return _View(self.solids.pick(part), self.look.pick(part), *tensors, size=self.size)
+
+
 def _render(
     layout: Layout, look: Look, keys: torch.Tensor, height: int, width: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -118,17 +134,34 @@ def _render(
     depth = torch.empty(count, pixels, device=device)
     slot = torch.empty(count, pixels, dtype=torch.int64, device=device)
     image = torch.empty(count, 3, height, width, dtype=torch.uint8, device=device)
+    pixel_m = 2.0 * np.tan(np.radians(layout.fov_deg) / 2) / width
+    eye, axes, pixel, road = (
+        torch.from_numpy(part.astype(np.float32)).to(device)
+        for part in (layout.eye, layout.axes, pixel_m[:, None], layout.road)
+    )
+    view = _View(solids_from_layout(layout, device), look, eye, axes, pixel, road, (height, width))
     budget = _CHUNK_PIXELS_CUDA if device.type == "cuda" else _CHUNK_PIXELS
     images, span = max(1, budget // pixels), min(pixels, budget)
-    scene = _Scene(layout, look, device, height, width)
     for start in range(0, count, images):
         part = slice(start, start + images)
-        light = torch.empty(len(keys[part]), 3, pixels, device=device)
-        piece = scene.pick(part)
+        piece = view.pick(part)
+        light = torch.empty(len(piece.eye), 3, pixels, device=device)
         for first in range(0, pixels, span):
-            last = min(first + span, pixels)
-            depth[part, first:last], slot[part, first:last], colors = _trace(piece, first, last)
-            for channel in range(3):
-                light[:, channel, first:last] = colors[channel]
+            here = slice(first, min(first + span, pixels))
+            depth[part, here], slot[part, here], colors = _trace(piece, here)
+            for channel, color in enumerate(colors):
+                light[:, channel, here] = color
         image[part] = photograph(light.view(-1, 3, height, width), piece.look, keys[part])
     return depth.view(count, height, width), slot.view(count, height, width), image
+
+
+def _trace(view: _View, here: slice) -> tuple[torch.Tensor, torch.Tensor, Vector]:
+    """Depth, slot and linear colour of a range of pixels, (B, N) each."""
+    directions = pixel_rays(view.axes, view.pixel, *view.size, here.start, here.stop)
+    rays = make_rays((view.eye[:, 0:1], view.eye[:, 1:2], view.eye[:, 2:3]), directions)
+    depth, slot = nearest_hit(view.solids, rays)
+    slot = slot.to(torch.int64)
+    sky = depth > MAX_DEPTH_M
+    depth.masked_fill_(sky, torch.inf)
+    slot.masked_fill_(sky, view.solids.spheres.stop)
+    return depth, slot, shade(view.solids, view.look, rays, depth, slot, view.pixel, view.road)

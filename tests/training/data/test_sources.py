@@ -153,7 +153,7 @@ def test_many_images_spread_over_shards_once(tmp_path, monkeypatch):
     assert open_source(str(tmp_path), labeled=False).num_shards == 4
     parts = [[Path(row["image"]).stem for row in rows(str(tmp_path), False, shards=[s])] for s in range(4)]
     assert [len(part) for part in parts] == [2, 3, 3, 3]
-    assert sum(parts, []) == [f"{n:04}" for n in range(11)]
+    assert [name for part in parts for name in part] == [f"{n:04}" for n in range(11)]
 
 
 @pytest.mark.parametrize("domain", ["indoor", "outdoor"])

@@ -62,15 +62,15 @@ def test_webdataset_members_are_found(tmp_path):
 def test_files_that_cannot_be_opened_are_named(tmp_path, suffix):
     path = tmp_path / f"broken.{suffix}"
     path.write_bytes(b"neither of the two, whatever the name says")
-    with pytest.raises(ValueError, match="broken.* cannot be read"):
+    with pytest.raises(ValueError, match=rf"broken\.{suffix}' cannot be read"):
         open_table(parse_source(str(path)), labeled=False)
 
 
 def test_hub_failure_is_one_sentence(monkeypatch):
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(
-        ValueError, match="'nobody/nothing' is no local path and cannot be read from the Hub"
-    ) as caught:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    words = "'nobody/nothing' is no local path and cannot be read from the Hub"
+    with pytest.raises(ValueError, match=words) as caught:
         open_table(parse_source("nobody/nothing"), labeled=False)
     assert "\n" not in str(caught.value)
 
