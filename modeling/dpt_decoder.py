@@ -10,11 +10,21 @@ are the parameter names, so that weights go back and forth without renaming. The
   its output to 8 bits of mantissa.
 """
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from .configuration_depth_student import DepthStudentConfig, as_pair
+
+# Initial scales, read where the model initialises its weights (`init_gain`, `init_bias` of a convolution).
+# A ReLU halves the mean square, so the convolution after it makes up for that (He et al. 2015).
+RELU_GAIN = math.sqrt(2)
+# Residual branches start small, so that four levels of them do not blow up the scale.
+RESIDUAL_GAIN = 0.1 * RELU_GAIN
+# The first predictions vary a little about 1, so that the last ReLU starts open everywhere (a closed one never learns).
+OUTPUT_GAIN, OUTPUT_BIAS = 0.1, 1.0
 
 
 def tokens_to_map(feature: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -61,6 +71,8 @@ class ResidualUnit(nn.Module):
         super().__init__()
         self.convolution1 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
         self.convolution2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.convolution1.init_gain = RELU_GAIN
+        self.convolution2.init_gain = RESIDUAL_GAIN
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.convolution2(F.relu(self.convolution1(F.relu(x))))
@@ -163,6 +175,8 @@ class DepthHead(nn.Module):
         self.conv1 = nn.Conv2d(channels, channels // 2, kernel_size=3, padding=1)
         self.conv2 = nn.Conv2d(channels // 2, config.head_hidden_size, kernel_size=3, padding=1)
         self.conv3 = nn.Conv2d(config.head_hidden_size, 1, kernel_size=1)
+        if not self.metric:
+            self.conv3.init_gain, self.conv3.init_bias = OUTPUT_GAIN, OUTPUT_BIAS
 
     def forward(self, fused: list[torch.Tensor], height: int, width: int) -> torch.Tensor:
         """Predicts a map.

@@ -31,8 +31,6 @@ DECODER_SIZES = {
     1024: ([256, 512, 1024, 1024], 256),
     1536: ([1536, 1536, 1536, 1536], 384),
 }
-# A fresh last convolution starts with this bias, so that its ReLU begins open everywhere (a dead one never learns).
-OPEN_BIAS = 1.0
 
 
 @dataclass
@@ -102,16 +100,15 @@ class DepthStudentPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        # Only the decoder's modules come here: the backbone is a PreTrainedModel and initialises itself. Stock's
-        # normal(0.02) leaves a decoder whose output is constant to 1e-6; Kaiming keeps the signal's scale.
+        # Only the decoder's convolutions come here: the backbone is a PreTrainedModel and initialises itself, and
+        # modules without weights of their own are passed over. Stock's normal(0.02) leaves a decoder whose output is
+        # constant to 1e-6 behind a ReLU that is nearly closed; here every layer keeps its input's scale (times its gain).
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            init.kaiming_normal_(module.weight, nonlinearity="relu")
+            # A transposed convolution whose stride is its kernel sees each input channel once per output pixel.
+            taps = 1 if isinstance(module, nn.ConvTranspose2d) else math.prod(module.kernel_size)
+            init.normal_(module.weight, std=getattr(module, "init_gain", 1.0) / math.sqrt(module.in_channels * taps))
             if module.bias is not None:
-                init.zeros_(module.bias)
-        if isinstance(module, DepthHead) and not module.metric:
-            # Small weights on the last layer: the first predictions vary about the bias and stay positive.
-            init.normal_(module.conv3.weight, std=0.1 / math.sqrt(module.conv3.in_channels))
-            init.constant_(module.conv3.bias, OPEN_BIAS)
+                init.constant_(module.bias, getattr(module, "init_bias", 0.0))
 
 
 class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):
@@ -150,7 +147,8 @@ class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):
         encoder_config = AutoConfig.from_pretrained(encoder)
         config = cls.config_for_encoder(encoder_config, **decoder)
         model = cls(config).to(dtype)
-        model.backbone = AutoBackbone.from_pretrained(encoder, config=config.backbone_config, dtype=dtype)
+        # AutoBackbone.from_pretrained would ask the Hub about a local folder first (transformers 5.23).
+        model.backbone = type(model.backbone).from_pretrained(encoder, config=config.backbone_config, dtype=dtype)
         model.config.backbone_config = model.backbone.config
         mask_token = getattr(getattr(model.backbone, "embeddings", None), "mask_token", None)
         if isinstance(mask_token, nn.Parameter):

@@ -25,7 +25,7 @@ from transformers import Dinov2Config, Dinov2Model, get_cosine_schedule_with_war
 from semidepth.training.data.scenes import SEMANTIC_CLASSES, render_scenes
 from semidepth.training.engine.arguments import BUILT_IN_ENCODER, TrainingArguments, parse_arguments
 from semidepth.training.engine.depth_models import Preprocessing
-from semidepth.training.engine.tracking import set_up_logging
+from semidepth.training.engine.tracking import bar_interval_s, set_up_logging
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ def pretrain_encoder(arguments: EncoderArguments) -> Path:
     scheduler = get_cosine_schedule_with_warmup(optimizer, arguments.steps // 10, arguments.steps)
     batches = scene_batches(arguments, device)
     began = time.perf_counter()
-    bar = tqdm(range(arguments.steps), desc="encoder", unit="step", dynamic_ncols=True)
+    bar = tqdm(range(arguments.steps), desc="encoder", unit="step", dynamic_ncols=True, mininterval=bar_interval_s())
     for step in bar:
         image, semantic = next(batches)
         with torch.autocast(device.type, dtype=torch.bfloat16):

@@ -31,7 +31,7 @@ from tqdm.auto import tqdm
 from semidepth.training.data.decoding import BrokenSampleError, decode_image
 from semidepth.training.engine.depth_models import DepthModel, Kind, load_depth_model
 from semidepth.training.engine.pictures import as_disparity, colorize, write_whole
-from semidepth.training.engine.tracking import set_up_logging
+from semidepth.training.engine.tracking import bar_interval_s, set_up_logging
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ def predict_files(
 
 
 def _progress(files: Sequence[tuple[Path, Path]]) -> Iterator[tuple[Path, Path]]:
-    yield from tqdm(files, desc="predict", unit="img", dynamic_ncols=True)
+    yield from tqdm(files, desc="predict", unit="img", dynamic_ncols=True, mininterval=bar_interval_s())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,7 +24,7 @@ from semidepth.training.data.sources import count_samples, parse_source
 from semidepth.training.engine.depth_models import load_depth_model
 from semidepth.training.engine.pictures import write_whole
 from semidepth.training.engine.scoring import Scores, Space, score_relative
-from semidepth.training.engine.tracking import set_up_logging
+from semidepth.training.engine.tracking import bar_interval_s, set_up_logging
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def score_model(
     for source in data:
         total = count_samples(source, labeled=True)
         total = limit if total is None else min(total, limit or total)
-        with tqdm(total=total, desc=source, unit="img", dynamic_ncols=True) as bar:
+        with tqdm(total=total, desc=source, unit="img", dynamic_ncols=True, mininterval=bar_interval_s()) as bar:
             results[source] = score_relative(
                 model.predict_disparity,
                 evaluation_samples([source], limit, size=model.preprocessing.size),

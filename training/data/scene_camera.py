@@ -1,15 +1,17 @@
-"""From light to a photo: the camera's rays, and its exposure, colour cast, lens, sensor noise and tone curve."""
+"""From light to a photo: the camera's rays, exposure, colour cast, lens, sensor noise and tone curve."""
 
 import torch
 
 from semidepth.training.data.scene_raycast import Vector
-from semidepth.training.data.scene_shading import hash_bits
 from semidepth.training.data.scene_styles import Look
+from semidepth.training.data.scene_textures import hash_bits
 
-LUMINANCE = (0.3, 0.6, 0.1)
+LUMINANCE = (0.3, 0.6, 0.1)  # shares of linear red, green and blue
 
 
-def pixel_rays(axes: torch.Tensor, pixel: torch.Tensor, height: int, width: int, first: int, last: int) -> Vector:
+def pixel_rays(
+    axes: torch.Tensor, pixel: torch.Tensor, height: int, width: int, first: int, last: int
+) -> Vector:
     """Directions through the centres of the pixels first ... last - 1 (row by row), one metre deep.
 
     The component along the optical axis is 1, so t along a ray is the z-depth.
@@ -29,7 +31,8 @@ def pixel_rays(axes: torch.Tensor, pixel: torch.Tensor, height: int, width: int,
     above = (height / 2 - 0.5) - row.float()
     across, above = across * pixel, above * pixel  # (B, N)
     x, y, z = (
-        axes[:, 2, axis, None] + axes[:, 0, axis, None] * across + axes[:, 1, axis, None] * above for axis in range(3)
+        axes[:, 2, axis, None] + axes[:, 0, axis, None] * across + axes[:, 1, axis, None] * above
+        for axis in range(3)
     )
     return x, y, z
 
@@ -47,9 +50,9 @@ def photograph(light: torch.Tensor, look: Look, keys: torch.Tensor) -> torch.Ten
     """
     height, width = light.shape[-2:]
     light = light * _exposure(light, look)
-    light = torch.stack(
-        [sum(light[:, d] * look.mix[:, c, d, None, None] for d in range(3)) for c in range(3)], 1
-    )
+    red, green, blue = (light[:, None, channel] for channel in range(3))
+    mix = look.mix[..., None, None]  # (B, 3, 3, 1, 1)
+    light = mix[:, :, 0] * red + mix[:, :, 1] * green + mix[:, :, 2] * blue  # (B, 3, H, W)
     light *= _vignette(look, height, width, light.device)
     shown = light.clamp_(0.0, 1.0).sqrt_()
     soft = look.blur.nonzero().squeeze(-1)
@@ -65,7 +68,8 @@ def photograph(light: torch.Tensor, look: Look, keys: torch.Tensor) -> torch.Ten
 
 def _exposure(light: torch.Tensor, look: Look) -> torch.Tensor:
     """Brings the mean luminance to the camera's aim; summed in integers, which has no order of rounding."""
-    luminance = sum(light[:, c] * share for c, share in enumerate(LUMINANCE))
+    red, green, blue = (light[:, c] * share for c, share in enumerate(LUMINANCE))
+    luminance = red + green + blue
     total = (luminance.clamp(0.0, 4.0) * 4096.0).to(torch.int64).sum((-2, -1))
     mean = total.double() / (4096.0 * luminance[0].numel()) + 1e-3
     return (look.exposure.double() / mean).clamp(0.2, 8.0).float()[:, None, None, None]

@@ -1,4 +1,4 @@
-"""Random numbers for the built-in scenes: one counter-based stream per image, handed out for a whole batch at once.
+"""Random numbers for the built-in scenes: one counter-based stream per image, handed out batch by batch.
 
 Each image owns a row of uniforms that depends on (seed, domain, index) and on nothing else, so an image never
 depends on its neighbours in a batch. Layout and appearance read the rows column by column.
@@ -7,7 +7,7 @@ depends on its neighbours in a batch. Layout and appearance read the rows column
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
@@ -23,18 +23,19 @@ class Draws:
         self._table = table
         self._next = 0
 
-    def uniform(self, low: float | Array = 0.0, high: float | Array = 1.0, *shape: int) -> Array:
+    def uniform(self, low: ArrayLike = 0.0, high: ArrayLike = 1.0, *shape: int) -> Array:
         """Uniform numbers of shape (B, *shape) in [low, high)."""
         count = int(np.prod(shape)) if shape else 1
         columns = self._table[:, self._next : self._next + count]
         if columns.shape[1] < count:
             raise IndexError(f"A scene asked for more than the {self._table.shape[1]} uniforms drawn for it.")
         self._next += count
-        return low + (np.asarray(high) - low) * columns.reshape(len(columns), *shape)
+        start = np.asarray(low, dtype=float)
+        return start + (np.asarray(high, dtype=float) - start) * columns.reshape(len(columns), *shape)
 
-    def chance(self, probability: float | Array, *shape: int) -> NDArray[np.bool_]:
+    def chance(self, probability: ArrayLike, *shape: int) -> NDArray[np.bool_]:
         """True with the given probability, shape (B, *shape)."""
-        return self.uniform(0.0, 1.0, *shape) < probability
+        return self.uniform(0.0, 1.0, *shape) < np.asarray(probability, dtype=float)
 
     def integer(self, count: int, *shape: int) -> NDArray[np.int64]:
         """Integers of shape (B, *shape), uniform in 0 ... count - 1."""

@@ -1,8 +1,8 @@
 """What a built-in scene is made of: the slots for primitives, the camera, and the places of the lamps.
 
-The world is in metres, y up. Every scene of a domain has the same slots in the same order (faces of the room or the
-ground, boxes along the axes, boxes with a yaw, cylinders, spheres); a scene that does not use a slot leaves it empty.
-So one batch is a few arrays, and the ray-caster walks over slots and never over images.
+The world is in metres, y up. Every scene of a domain has the same slots in the same order (faces of the room
+or the ground, boxes along the axes, boxes with a yaw, cylinders, spheres); a scene that does not use a slot
+leaves it empty. So one batch is a few arrays, and the ray-caster walks over slots and never over images.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from semidepth.training.data.scene_draws import Array
 
 EMPTY = -1.0  # half size of a primitive that is not there: no ray can hit it
-CLEARANCE_M = 0.55  # nothing comes nearer to the camera; at the widest view this keeps the z-depth above 0.2 m
+CLEARANCE_M = (
+    0.55  # nothing comes nearer to the camera; at the widest view this keeps the z-depth above 0.2 m
+)
 
 SEMANTIC_CLASSES: tuple[str, ...] = (
     "sky",

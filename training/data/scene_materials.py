@@ -1,8 +1,10 @@
 """What surfaces are made of: two colours, a pattern of cells, noise and glow for each slot of a scene.
 
-A pattern is a grid of cells over the surface, in metres; inside a cell lies a pane of the second colour. Windows on a
-house, bricks, tiles, planks, stripes and checks are the same grid with other numbers.
+A pattern is a grid of cells over the surface, in metres; inside a cell lies a pane of the second colour.
+Windows on a house, bricks, tiles, planks, stripes and checks are the same grid with other numbers.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,35 +29,140 @@ MATERIAL = (
 NEVER = -1e3
 
 Range = tuple[float, float]
-# Studio: hue, saturation and value of the ground colour, pane value, cell width and height (m), shift, pane half sizes
-# in cells, variation, noise frequency (1/m) and strength.
-_PLAIN = (1.0, 1.0, 0.0, NEVER, NEVER)
-_STUDIO: dict[str, tuple[Range, Range, Range, Range, tuple[float, ...], float, Range, Range]] = {
-    "wall": ((0.0, 1.0), (0.0, 0.14), (0.72, 0.92), (0.8, 0.9), _PLAIN, 0.0, (0.8, 2.0), (0.03, 0.08)),
-    "floor": ((0.06, 0.1), (0.2, 0.5), (0.35, 0.5), (0.5, 0.75), (1.1, 0.22, 0.37, 0.492, 0.46), 0.2, (2.0, 4.0), (0.05, 0.12)),
-    "ceiling": ((0.1, 0.2), (0.0, 0.05), (0.88, 0.97), (0.9, 0.9), _PLAIN, 0.0, (0.8, 2.0), (0.01, 0.03)),
-    "door": ((0.05, 0.12), (0.1, 0.5), (0.5, 0.85), (0.55, 0.9), (0.45, 0.7, 0.0, 0.36, 0.4), 0.0, (1.0, 3.0), (0.02, 0.06)),
-    "window": ((0.1, 0.2), (0.0, 0.06), (0.8, 0.95), (0.95, 1.0), (0.5, 0.6, 0.0, 0.44, 0.44), 0.0, (0.5, 1.0), (0.0, 0.05)),
-    "picture": ((0.0, 1.0), (0.1, 0.4), (0.3, 0.8), (0.5, 0.9), _PLAIN, 0.0, (2.0, 5.0), (0.3, 0.5)),
-    "rug": ((0.0, 1.0), (0.1, 0.4), (0.4, 0.8), (0.5, 0.8), _PLAIN, 0.0, (2.0, 5.0), (0.05, 0.15)),
-    "furniture": ((0.05, 0.12), (0.05, 0.5), (0.4, 0.88), (0.5, 0.8), (0.5, 0.4, 0.0, 0.485, 0.48), 0.0, (1.0, 3.0), (0.04, 0.1)),
-    "object": ((0.0, 1.0), (0.1, 0.45), (0.4, 0.85), (0.5, 0.8), _PLAIN, 0.0, (1.0, 3.0), (0.03, 0.08)),
-    "column": ((0.1, 0.15), (0.0, 0.1), (0.6, 0.9), (0.6, 0.9), _PLAIN, 0.0, (1.0, 2.0), (0.03, 0.08)),
-    "lamp": ((0.1, 0.15), (0.0, 0.1), (0.9, 1.0), (0.9, 1.0), _PLAIN, 0.0, (1.0, 2.0), (0.0, 0.02)),
-    "ball": ((0.0, 1.0), (0.1, 0.5), (0.5, 0.9), (0.5, 0.9), _PLAIN, 0.0, (1.0, 2.0), (0.03, 0.08)),
-    "road": ((0.6, 0.7), (0.0, 0.05), (0.36, 0.5), (0.4, 0.5), _PLAIN, 0.0, (0.5, 1.5), (0.06, 0.12)),
-    "pavement": ((0.08, 0.14), (0.0, 0.1), (0.45, 0.55), (0.6, 0.72), (0.8, 0.8, 0.5, 0.475, 0.475), 0.1, (0.5, 1.0), (0.04, 0.1)),
-    "house": ((0.02, 0.15), (0.05, 0.35), (0.55, 0.9), (0.3, 0.45), (2.4, 3.0, 0.0, 0.24, 0.27), 0.1, (0.3, 1.0), (0.03, 0.1)),
-    "car": ((0.0, 1.0), (0.0, 0.5), (0.3, 0.9), (0.3, 0.9), _PLAIN, 0.0, (0.5, 1.0), (0.0, 0.04)),
-    "cabin": ((0.55, 0.62), (0.05, 0.15), (0.2, 0.32), (0.2, 0.3), _PLAIN, 0.0, (0.5, 1.0), (0.0, 0.04)),
-    "kiosk": ((0.0, 1.0), (0.0, 0.4), (0.35, 0.75), (0.35, 0.8), _PLAIN, 0.0, (0.5, 1.0), (0.02, 0.06)),
-    "trunk": ((0.06, 0.09), (0.3, 0.5), (0.3, 0.45), (0.3, 0.5), _PLAIN, 0.0, (2.0, 4.0), (0.1, 0.2)),
-    "pole": ((0.5, 0.6), (0.0, 0.1), (0.35, 0.6), (0.3, 0.6), _PLAIN, 0.0, (1.0, 2.0), (0.0, 0.05)),
-    "person": ((0.0, 1.0), (0.1, 0.45), (0.3, 0.8), (0.3, 0.8), _PLAIN, 0.0, (1.0, 3.0), (0.02, 0.08)),
-    "crown": ((0.22, 0.34), (0.35, 0.55), (0.4, 0.6), (0.4, 0.6), _PLAIN, 0.0, (1.2, 2.5), (0.25, 0.4)),
-    "head": ((0.05, 0.08), (0.25, 0.5), (0.4, 0.85), (0.4, 0.8), _PLAIN, 0.0, (1.0, 2.0), (0.0, 0.03)),
-    "sky": ((0.6, 0.6), (0.0, 0.0), (0.5, 0.5), (0.5, 0.5), _PLAIN, 0.0, (0.6, 1.2), (0.0, 0.0)),
-}  # fmt: skip
+
+
+class _Kind(NamedTuple):
+    """Low and high ends of a studio material, by role."""
+
+    hue: Range
+    saturation: Range
+    value: Range
+    frequency: Range  # of the noise, 1/m
+    noise: Range
+    pane_value: Range = (0.5, 0.5)
+    cells: tuple[float, float, float, float, float] = (
+        1.0,
+        1.0,
+        0.0,
+        NEVER,
+        NEVER,
+    )  # width, height (m), shift, pane
+    variation: float = 0.0
+
+
+_STUDIO: dict[str, _Kind] = {
+    "wall": _Kind(
+        hue=(0.0, 1.0), saturation=(0.0, 0.14), value=(0.72, 0.92), frequency=(0.8, 2.0), noise=(0.03, 0.08)
+    ),
+    "floor": _Kind(
+        hue=(0.06, 0.1),
+        saturation=(0.2, 0.5),
+        value=(0.35, 0.5),
+        pane_value=(0.5, 0.75),
+        cells=(1.1, 0.22, 0.37, 0.492, 0.46),
+        variation=0.2,
+        frequency=(2.0, 4.0),
+        noise=(0.05, 0.12),
+    ),
+    "ceiling": _Kind(
+        hue=(0.1, 0.2), saturation=(0.0, 0.05), value=(0.88, 0.97), frequency=(0.8, 2.0), noise=(0.01, 0.03)
+    ),
+    "door": _Kind(
+        hue=(0.05, 0.12),
+        saturation=(0.1, 0.5),
+        value=(0.5, 0.85),
+        pane_value=(0.55, 0.9),
+        cells=(0.45, 0.7, 0.0, 0.36, 0.4),
+        frequency=(1.0, 3.0),
+        noise=(0.02, 0.06),
+    ),
+    "window": _Kind(
+        hue=(0.1, 0.2),
+        saturation=(0.0, 0.06),
+        value=(0.8, 0.95),
+        pane_value=(0.95, 1.0),
+        cells=(0.5, 0.6, 0.0, 0.44, 0.44),
+        frequency=(0.5, 1.0),
+        noise=(0.0, 0.05),
+    ),
+    "picture": _Kind(
+        hue=(0.0, 1.0), saturation=(0.1, 0.4), value=(0.3, 0.8), frequency=(2.0, 5.0), noise=(0.3, 0.5)
+    ),
+    "rug": _Kind(
+        hue=(0.0, 1.0), saturation=(0.1, 0.4), value=(0.4, 0.8), frequency=(2.0, 5.0), noise=(0.05, 0.15)
+    ),
+    "furniture": _Kind(
+        hue=(0.05, 0.12),
+        saturation=(0.05, 0.5),
+        value=(0.3, 0.45),
+        pane_value=(0.5, 0.88),
+        cells=(0.8, 0.6, 0.0, 0.49, 0.486),
+        frequency=(1.0, 3.0),
+        noise=(0.04, 0.1),
+    ),
+    "object": _Kind(
+        hue=(0.0, 1.0), saturation=(0.1, 0.45), value=(0.4, 0.85), frequency=(1.0, 3.0), noise=(0.03, 0.08)
+    ),
+    "column": _Kind(
+        hue=(0.1, 0.15), saturation=(0.0, 0.1), value=(0.6, 0.9), frequency=(1.0, 2.0), noise=(0.03, 0.08)
+    ),
+    "lamp": _Kind(
+        hue=(0.1, 0.15), saturation=(0.0, 0.1), value=(0.9, 1.0), frequency=(1.0, 2.0), noise=(0.0, 0.02)
+    ),
+    "ball": _Kind(
+        hue=(0.0, 1.0), saturation=(0.1, 0.5), value=(0.5, 0.9), frequency=(1.0, 2.0), noise=(0.03, 0.08)
+    ),
+    "road": _Kind(
+        hue=(0.6, 0.7), saturation=(0.0, 0.05), value=(0.36, 0.5), frequency=(0.5, 1.5), noise=(0.06, 0.12)
+    ),
+    "pavement": _Kind(
+        hue=(0.08, 0.14),
+        saturation=(0.0, 0.1),
+        value=(0.45, 0.55),
+        pane_value=(0.6, 0.72),
+        cells=(0.8, 0.8, 0.5, 0.475, 0.475),
+        variation=0.1,
+        frequency=(0.5, 1.0),
+        noise=(0.04, 0.1),
+    ),
+    "house": _Kind(
+        hue=(0.02, 0.15),
+        saturation=(0.08, 0.45),
+        value=(0.6, 0.95),
+        pane_value=(0.3, 0.45),
+        cells=(2.4, 3.0, 0.0, 0.24, 0.27),
+        variation=0.1,
+        frequency=(0.3, 1.0),
+        noise=(0.03, 0.1),
+    ),
+    "car": _Kind(
+        hue=(0.0, 1.0), saturation=(0.1, 0.7), value=(0.35, 0.9), frequency=(0.5, 1.0), noise=(0.0, 0.04)
+    ),
+    "cabin": _Kind(
+        hue=(0.55, 0.62), saturation=(0.05, 0.15), value=(0.2, 0.32), frequency=(0.5, 1.0), noise=(0.0, 0.04)
+    ),
+    "kiosk": _Kind(
+        hue=(0.0, 1.0), saturation=(0.0, 0.4), value=(0.35, 0.75), frequency=(0.5, 1.0), noise=(0.02, 0.06)
+    ),
+    "trunk": _Kind(
+        hue=(0.06, 0.09), saturation=(0.3, 0.5), value=(0.3, 0.45), frequency=(2.0, 4.0), noise=(0.1, 0.2)
+    ),
+    "pole": _Kind(
+        hue=(0.5, 0.6), saturation=(0.0, 0.1), value=(0.35, 0.6), frequency=(1.0, 2.0), noise=(0.0, 0.05)
+    ),
+    "person": _Kind(
+        hue=(0.0, 1.0), saturation=(0.1, 0.45), value=(0.3, 0.8), frequency=(1.0, 3.0), noise=(0.02, 0.08)
+    ),
+    "crown": _Kind(
+        hue=(0.22, 0.34), saturation=(0.4, 0.6), value=(0.5, 0.75), frequency=(1.2, 2.5), noise=(0.25, 0.4)
+    ),
+    "head": _Kind(
+        hue=(0.05, 0.08), saturation=(0.25, 0.5), value=(0.4, 0.85), frequency=(1.0, 2.0), noise=(0.0, 0.03)
+    ),
+    "sky": _Kind(
+        hue=(0.6, 0.6), saturation=(0.0, 0.0), value=(0.5, 0.5), frequency=(0.6, 1.2), noise=(0.0, 0.0)
+    ),
+}
 # Wild: cell width and height as multiples of one size, shift, pane half sizes, check.
 _WILD_PATTERNS = np.array(
     [
@@ -71,22 +178,22 @@ _WILD_PATTERNS = np.array(
 _GLOWING = {"lamp": 1.0, "window": 0.7}
 
 
-def _pack() -> dict[str, tuple[Array, Array]]:
-    """Low and high ends of the studio's numbers, one row per role."""
-    rows = list(_STUDIO.values())
-    ranges = np.array([[*row[:4], row[6], row[7]] for row in rows])  # (R, 6, 2)
-    cells = np.array([[*row[4], row[5]] for row in rows])  # (R, 6)
-    return {"ranges": (ranges[..., 0], ranges[..., 1]), "cells": (cells, cells)}
-
-
-_PACKED = _pack()
 _ROLE_NUMBER = {role: number for number, role in enumerate(_STUDIO)}
+_RANGES = np.array(
+    [
+        (kind.hue, kind.saturation, kind.value, kind.pane_value, kind.frequency, kind.noise)
+        for kind in _STUDIO.values()
+    ]
+)  # (roles, 6, 2)
+_CELLS = np.array([(*kind.cells, kind.variation) for kind in _STUDIO.values()])  # (roles, 6)
 
 
 def hsv_to_linear(hue: Array, saturation: Array, value: Array) -> Array:
     """Linear RGB (..., 3) of hue, saturation and value, each in 0 ... 1; gamma 2."""
     wheel = np.abs((np.asarray(hue)[..., None] * 6.0 + [0.0, 4.0, 2.0]) % 6.0 - 3.0) - 1.0
-    shown = np.asarray(value)[..., None] * (1.0 + np.asarray(saturation)[..., None] * (np.clip(wheel, 0.0, 1.0) - 1.0))
+    shown = np.asarray(value)[..., None] * (
+        1.0 + np.asarray(saturation)[..., None] * (np.clip(wheel, 0.0, 1.0) - 1.0)
+    )
     return shown * shown
 
 
@@ -113,24 +220,34 @@ def draw_materials(draws: Draws, layout: Layout, mode: NDArray[np.int64], palett
     return chosen
 
 
-def _rows(ground: Array, pane: Array, cells: Array, check: Array, variation: Array, noise: list[Array]) -> Array:
+def _rows(
+    ground: Array, pane: Array, cells: Array, check: Array, variation: Array, noise: list[Array]
+) -> Array:
     """Stacks the parts of materials: (B, M, ...) each -> (B, F, M)."""
     half = cells[..., 3:5]
     cover = np.clip(2 * half, 0.0, 1.0).prod(-1)
     cover = np.where(check > 0, 0.5, cover)
-    columns = [ground, pane, 1.0 / cells[..., :2], cells[..., 2:5], cover[..., None], check[..., None], variation[..., None]]
+    columns = [
+        ground,
+        pane,
+        1.0 / cells[..., :2],
+        cells[..., 2:5],
+        cover[..., None],
+        check[..., None],
+        variation[..., None],
+    ]
     columns += [part[..., None] for part in noise] + [np.zeros((*check.shape, 3))]
     return np.concatenate(columns, -1).transpose(0, 2, 1)
 
 
 def _studio(draws: Draws, roles: tuple[str, ...]) -> Array:
     numbers = [_ROLE_NUMBER[role] for role in roles]
-    low, high = (part[numbers] for part in _PACKED["ranges"])  # (M, 6)
-    drawn = draws.uniform(low, high, len(roles), 6)
-    cells = _PACKED["cells"][0][numbers] * draws.uniform(0.85, 1.2, len(roles), 1) ** ([1, 1, 0, 0, 0, 0])
+    ends = _RANGES[numbers]  # (M, 6, 2)
+    drawn = draws.uniform(ends[..., 0], ends[..., 1], len(roles), 6)
+    cells = _CELLS[numbers] * draws.uniform(0.85, 1.2, len(roles), 1) ** ([1, 1, 0, 0, 0, 0])
     hue, saturation, value, pane_value, frequency, noise = (drawn[..., n] for n in range(6))
-    # everyday things share one colour world: half of the furniture is white or grey
-    saturation = saturation * draws.chance(0.7, len(roles))
+    # some furniture and houses are white or grey; a tree is not
+    saturation = saturation * (draws.chance(0.7, len(roles)) | np.isin(roles, ["crown", "trunk", "head"]))
     ground = hsv_to_linear(hue, saturation, value)
     pane = hsv_to_linear(hue, saturation, pane_value)
     zero = np.zeros_like(hue)
@@ -147,7 +264,9 @@ def _wild(
     span = np.array([[0.2, 0.9], [0.1, 0.6], [0.55, 1.0], [0.1, 0.6]])[np.maximum(mode, 0)]  # by look, (B, 2)
     saturation = draws.uniform(span[:, :1], span[:, 1:], count)
     value = draws.uniform(0.2, 0.95, count)
-    pane_value = np.where(value > 0.55, value - draws.uniform(0.3, 0.5, count), value + draws.uniform(0.3, 0.5, count))
+    pane_value = np.where(
+        value > 0.55, value - draws.uniform(0.3, 0.5, count), value + draws.uniform(0.3, 0.5, count)
+    )
     pane_hue = hue + draws.uniform(-0.15, 0.15, count) + 0.5 * draws.chance(0.3, count)
     pattern = _WILD_PATTERNS[draws.integer(len(_WILD_PATTERNS), count)]
     size = draws.uniform(0.08, 0.35, count) if indoor else draws.uniform(0.35, 1.4, count)

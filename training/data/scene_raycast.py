@@ -1,15 +1,16 @@
-"""Where rays meet planes, boxes, upright cylinders and spheres: the nearest hit, and whether anything is in between.
+"""Where rays meet planes, boxes, upright cylinders and spheres: the nearest hit, and what is in between.
 
-All rays of an image share their origin (the camera, or a lamp for shadows). The code walks over the slots of a layout
-and does a whole batch of images per slot. Two rules shape it:
+All rays of an image share their origin (the camera, or a lamp for shadows). The code walks over the slots of
+a layout and does a whole batch of images per slot. Two rules shape it:
 
-- Only operations that IEEE 754 rounds in one way are used (+ - * / sqrt min max, none of them fused): an image comes
-  out the same bit by bit in any batch, on any number of threads.
+- Only operations that IEEE 754 rounds in one way are used (+ - * / sqrt min max, none of them fused): an
+  image comes out the same bit by bit in any batch, on any number of threads.
 - A miss is a penalty and not a mask: on a CPU torch's comparisons and `where` cost 4 to 40 times an addition.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ MISS = 1e30  # metres of penalty per unit of missing
 SLOT_BITS = 6  # the lowest bits of a depth's float32 that make room for the slot's number
 MAX_SLOTS = 1 << SLOT_BITS
 
-Vector = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # x, y, z
+Vector = tuple[torch.Tensor, ...]  # x, y, z
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,11 @@ def solids_from_layout(layout: Layout, device: torch.device) -> Solids:
     slots = layout.slots
     kinds = (slots.faces, slots.aligned, slots.yawed, slots.cylinders, slots.spheres)
     bounds = np.cumsum([len(kind) for kind in kinds]).tolist()
-    ranges = [range(low, high) for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+    aligned, yawed, cylinders, spheres = (range(low, high) for low, high in pairwise(bounds))
     turn = np.stack([np.cos(layout.yaw), np.sin(layout.yaw)], -1)
     columns = np.concatenate([layout.center, layout.half, turn], -1)
     table = torch.from_numpy(columns.astype(np.float32).transpose(2, 1, 0).copy())  # (B, P, 8) -> (8, P, B)
-    return Solids(len(slots.faces), *ranges, table=table.unsqueeze(-1).to(device))
+    return Solids(len(slots.faces), aligned, yawed, cylinders, spheres, table.unsqueeze(-1).to(device))
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,9 @@ def nearest_hit(solids: Solids, rays: Rays) -> tuple[torch.Tensor, torch.Tensor]
         rays: N rays per scene from a point that lies inside no solid.
 
     Returns:
-        t (B, N), above 1e15 where nothing is met, and the number of the slot (B, N), int32. Where two surfaces are
-        nearer to each other than 1e-5 of t, the slot may be either one's; t is the smaller one always.
+        t (B, N), above 1e15 where nothing is met, and the number of the slot (B, N), int32. Where two
+        surfaces are nearer to each other than 1e-5 of t, the slot may be either one's; t is the smaller one
+        always.
     """
     depth, slot = _room_hit(solids, rays) if solids.faces == 6 else _ground_hit(rays)
     high_bits = -MAX_SLOTS
@@ -111,7 +113,7 @@ def nearest_hit(solids: Solids, rays: Rays) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def any_hit(solids: Solids, rays: Rays, limit: torch.Tensor) -> torch.Tensor:
-    """Whether a solid lies between the origin and `limit` along each ray; faces are left out, they hide nothing.
+    """Whether a solid lies between the origin and `limit` along each ray; faces hide nothing.
 
     Args:
         solids: B scenes.
@@ -147,7 +149,9 @@ def _ground_hit(rays: Rays) -> tuple[torch.Tensor, torch.Tensor]:
     return depth.add_(behind), torch.zeros_like(depth, dtype=torch.int32)
 
 
-Entry = tuple[int, torch.Tensor, torch.Tensor]  # slot, t of the entry, by how much the ray misses (negative: it hits)
+Entry = tuple[
+    int, torch.Tensor, torch.Tensor
+]  # slot, t of the entry, by how much the ray misses (negative: it hits)
 
 
 def _entries(solids: Solids, rays: Rays) -> Iterator[Entry]:
@@ -189,7 +193,9 @@ def _aligned_boxes(slots: range, center: Vector, half: Vector, rays: Rays) -> It
     for p in slots:
         near, far = _slab(offsets[0][p], halves[0][p], rays.inverse[0], rays.slope[0])
         for axis in (1, 2):
-            _narrow((near, far), _slab(offsets[axis][p], halves[axis][p], rays.inverse[axis], rays.slope[axis]))
+            _narrow(
+                (near, far), _slab(offsets[axis][p], halves[axis][p], rays.inverse[axis], rays.slope[axis])
+            )
         yield p, near, _missed(near, far)
 
 
@@ -214,7 +220,8 @@ def _cylinders(
 ) -> Iterator[Entry]:
     """Upright solid cylinders: the infinite cylinder's interval, cut by the slab of its height.
 
-    The discriminant is (r |d|)² - (d x o)², which keeps its digits where the radius is small and the distance large.
+    The discriminant is (r |d|)² - (d x o)², which keeps its digits where the radius is small and the distance
+    large.
     """
     offsets, halves = [part.unbind(0) for part in center], half_height.unbind(0)
     squares = (radius * radius).unbind(0)

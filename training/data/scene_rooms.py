@@ -3,7 +3,10 @@
 Everything lies within 10 m of the camera, because the room's longest diagonal is shorter than that.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from semidepth.training.data.scene_draws import Array, Draws
 from semidepth.training.data.scene_layout import CLEARANCE_M, EMPTY, Layout, Slots, camera_axes, clear_view
@@ -20,13 +23,15 @@ SLOTS = Slots(
     yawed=("furniture",) * 5 + ("object",) * 3,
     cylinders=("column", "object", "object"),
     spheres=("lamp", "ball", "ball"),
-    groups=(0, 1, 2, 3, 4)
-    + tuple(range(5, 5 + WALL_ITEMS))
-    + tuple(range(5, 5 + WALL_ITEMS))
-    + (20, 21, 20, 21)
-    + (22, 22, 22, 23, 23, 24, 25, 26)
-    + (27, 28, 22)
-    + (29, 30, 22),
+    groups=(
+        *range(5),
+        *range(5, 5 + WALL_ITEMS),
+        *range(5, 5 + WALL_ITEMS),
+        *(20, 21, 20, 21),
+        *(22, 22, 22, 23, 23, 24, 25, 26),
+        *(27, 28, 22),
+        *(29, 30, 22),
+    ),
 )
 # width, depth, height, height of the back above the floor (0 for none): low and high ends, metres
 WALL_ITEM_KINDS = np.array(
@@ -74,7 +79,9 @@ def layout_rooms(draws: Draws) -> Layout:
     yaw[:, first : first + len(SLOTS.yawed)] = np.concatenate([table_yaw, chair_yaw, clutter_yaw], 1)
     half = clear_view(eye, center, half, yaw, SLOTS.groups)
 
-    shell = np.broadcast_to(np.stack([np.zeros(count), height / 2, np.zeros(count)], -1)[:, None], (count, 6, 3))
+    shell = np.broadcast_to(
+        np.stack([np.zeros(count), height / 2, np.zeros(count)], -1)[:, None], (count, 6, 3)
+    )
     second_lamp = draws.uniform(-0.8, 0.8, 3) * room * [1.0, 0.5, 1.0] + [0.0, 1.6, 0.0]
     second_lamp[:, 1] = np.minimum(second_lamp[:, 1], height - 0.3)
     return Layout(
@@ -96,17 +103,23 @@ Part = tuple[Array, Array]  # centres and half sizes, (B, n, 3) each
 def _camera(draws: Draws, room: Array) -> tuple[Array, Array, Array]:
     """A camera inside the room that looks across its middle."""
     free = room[:, [0, 2]] - CLEARANCE_M
-    place = draws.sign(2) * np.sqrt(draws.uniform(0.0, 1.0, 2)) * free  # more often near a wall than in the middle
+    place = (
+        draws.sign(2) * np.sqrt(draws.uniform(0.0, 1.0, 2)) * free
+    )  # more often near a wall than in the middle
     target = -np.sign(place) * draws.uniform(0.0, 0.8, 2) * free
     height = np.minimum(draws.uniform(0.8, 1.9), 2 * room[:, 1] - CLEARANCE_M)
     eye = np.stack([place[:, 0], height, place[:, 1]], -1)
-    yaw = np.arctan2(target[:, 0] - place[:, 0], target[:, 1] - place[:, 1]) + np.radians(draws.uniform(-12, 12))
+    yaw = np.arctan2(target[:, 0] - place[:, 0], target[:, 1] - place[:, 1]) + np.radians(
+        draws.uniform(-12, 12)
+    )
     pitch = np.radians(draws.uniform(-24, 6))
     roll = np.radians(draws.uniform(-6, 6) * draws.uniform())
     return eye, camera_axes(yaw, pitch, roll), draws.uniform(50.0, 100.0)
 
 
-def _at_wall(wall: Array, along: Array, size: Array, bottom: Array, room: Array) -> Part:
+def _at_wall(
+    wall: NDArray[np.signedinteger[Any]], along: Array, size: Array, bottom: Array, room: Array
+) -> Part:
     """Boxes with their backs to a wall.
 
     Args:
@@ -129,11 +142,17 @@ def _at_wall(wall: Array, along: Array, size: Array, bottom: Array, room: Array)
 
 
 def _opening(
-    draws: Draws, room: Array, width: tuple[float, float], height: tuple[float, float], bottom: tuple[float, float]
+    draws: Draws,
+    room: Array,
+    width: tuple[float, float],
+    height: tuple[float, float],
+    bottom: tuple[float, float],
 ) -> Part:
     """A door, window or picture: a slab of 4 cm on a wall, there three times out of four."""
     wall = draws.integer(4, 1)
-    size = np.stack([draws.uniform(*width, 1), np.full_like(wall, 0.04, dtype=float), draws.uniform(*height, 1)], -1)
+    size = np.stack(
+        [draws.uniform(*width, 1), np.full_like(wall, 0.04, dtype=float), draws.uniform(*height, 1)], -1
+    )
     center, half = _at_wall(wall, draws.uniform(-0.9, 0.9, 1), size, draws.uniform(*bottom, 1), room)
     return center, np.where(draws.chance(0.75, 1)[..., None], half, EMPTY)
 
@@ -169,21 +188,23 @@ def _shelves(draws: Draws, room: Array) -> list[Part]:
     size = np.stack([draws.uniform(0.6, 1.5, 2), draws.uniform(0.2, 0.35, 2), thick], -1)
     bottom = draws.uniform(1.1, 1.7, 2)
     center, half = _at_wall(wall, along, size, bottom, room)
-    box_size = np.stack([draws.uniform(0.15, 0.5, 2), draws.uniform(0.1, 0.2, 2), draws.uniform(0.1, 0.4, 2)], -1)
+    box_size = np.stack(
+        [draws.uniform(0.15, 0.5, 2), draws.uniform(0.1, 0.2, 2), draws.uniform(0.1, 0.4, 2)], -1
+    )
     box_center, box_half = _at_wall(wall, along, box_size, bottom + 0.04, room)
     there = draws.chance(0.6, 2)[..., None]
     return [(center, np.where(there, half, EMPTY)), (box_center, np.where(there, box_half, EMPTY))]
 
 
 def _table(draws: Draws, room: Array) -> tuple[Part, Array, Array, Array]:
-    """A table top on two panels; also its yaw, and places on it for a vase and a bowl (out of reach if it is not there)."""
+    """A table top on two panels; its yaw; places on it for a vase and a bowl (`BELOW` without a table)."""
     half = np.stack([draws.uniform(0.4, 0.9), np.full(len(room), 0.02), draws.uniform(0.3, 0.5)], -1)
     half[:, [0, 2]] *= np.minimum(1.0, 0.3 * room[:, [0, 2]].min(-1, keepdims=True) / 0.5)
     height = draws.uniform(0.4, 0.78)
     place = draws.uniform(-0.5, 0.5, 2) * (room[:, [0, 2]] - 0.5)
     yaw = draws.uniform(0.0, np.pi)
     there = draws.chance(0.75)[:, None, None]
-    along = np.stack([np.cos(yaw), np.zeros_like(yaw), -np.sin(yaw)], -1)  # world direction of the table's x axis
+    along = np.stack([np.cos(yaw), np.zeros_like(yaw), -np.sin(yaw)], -1)  # the table's x axis in the world
     middle = np.stack([place[:, 0], height - 0.02, place[:, 1]], -1)
     leg = np.stack([np.full_like(height, 0.03), (height - 0.04) / 2, half[:, 2] * 0.9], -1)
     reach = along * (half[:, :1] - 0.08)
@@ -203,7 +224,9 @@ def _chair(draws: Draws, room: Array) -> tuple[Part, Array]:
     behind = np.stack([np.sin(yaw), np.zeros_like(yaw), np.cos(yaw)], -1)
     floor = np.stack([place[:, 0], np.zeros_like(yaw), place[:, 1]], -1)
     high = draws.uniform(0.38, 0.5)
-    center = np.stack([floor + [0, 0.22, 0], floor + behind * (seat[:, None] - 0.03) + high[:, None] * [0, 1, 0]], 1)
+    up = np.array([0.0, 1.0, 0.0])
+    back_at = floor + behind * (seat[:, None] - 0.03) + high[:, None] * up
+    center = np.stack([floor + 0.22 * up, back_at], 1)
     block = np.stack([seat, np.full_like(seat, 0.22), seat], -1)
     back = np.stack([seat, high, np.full_like(seat, 0.03)], -1)
     there = draws.chance(0.7)[:, None, None]

@@ -1,4 +1,4 @@
-"""Streets: a road between two pavements, rows of houses, parked cars, trees, lamp posts and people under a sky.
+"""Streets: a road between pavements, rows of houses, parked cars, trees, lamp posts and people, under a sky.
 
 The street runs along z. What is farther than `MAX_DEPTH_M` counts as sky.
 """
@@ -20,16 +20,17 @@ SLOTS = Slots(
     yawed=("house",) + ("car", "cabin") * CARS + ("kiosk",) * 2,
     cylinders=("trunk",) * TREES + ("pole",) * POLES + ("person",) * PEOPLE,
     spheres=("crown",) * TREES + ("head",) * PEOPLE,
-    groups=(0, 1)
-    + tuple(range(2, 2 + 2 * HOUSES))
-    + (20,)
-    + tuple(21 + n // 2 for n in range(2 * CARS))
-    + (30, 31)
-    + tuple(range(40, 40 + TREES))
-    + tuple(range(50, 50 + POLES))
-    + tuple(range(60, 60 + PEOPLE))
-    + tuple(range(40, 40 + TREES))
-    + tuple(range(60, 60 + PEOPLE)),
+    groups=(
+        *range(2 + 2 * HOUSES),
+        20,
+        *(21 + n // 2 for n in range(2 * CARS)),
+        *(30, 31),
+        *range(40, 40 + TREES),
+        *range(50, 50 + POLES),
+        *range(60, 60 + PEOPLE),
+        *range(40, 40 + TREES),
+        *range(60, 60 + PEOPLE),
+    ),
 )
 Part = tuple[Array, Array]  # centres and half sizes, (B, n, 3) each
 

@@ -1,8 +1,9 @@
-"""Built-in scenes: pictures of rooms and streets with exact depth, made on the fly, the embedded default data source.
+"""Built-in scenes: pictures of rooms and streets with exact depth, made on the fly; the default data source.
 
-The work is shared out: `scene_rooms` and `scene_streets` lay out primitives, `scene_styles` and `scene_materials` give
-them a look, `scene_raycast` finds what each pixel sees, `scene_shading` colours it, `scene_camera` takes the picture.
-A scene depends on (seed, domain, index) and the style only, never on its batch; its geometry not even on the style.
+The work is shared out: `scene_rooms` and `scene_streets` lay out primitives, `scene_styles` and
+`scene_materials` give them a look, `scene_raycast` finds what each pixel sees, `scene_shading` colours it,
+`scene_camera` takes the picture. A scene depends on (seed, domain, index) and the style only, never on its
+batch; its geometry not even on the style.
 """
 
 from collections.abc import Sequence
@@ -25,11 +26,12 @@ __all__ = ["DOMAINS", "SEMANTIC_CLASSES", "STYLES", "SceneBatch", "render_scenes
 DOMAINS: tuple[str, ...] = ("indoor", "outdoor")
 _LAYOUT_UNIFORMS = 320
 _LOOK_UNIFORMS = 1100
-_CHUNK_PIXELS = 1 << 17  # pixels of work at a time: few enough for a CPU's caches, many enough for its threads
+_CHUNK_PIXELS = 1 << 16  # pixels of work at a time per thread: few enough for a CPU's caches, measured
 _CHUNK_PIXELS_CUDA = 1 << 21
 _CLASS_OF_ROLE = {
     "road": "ground", "floor": "ground", "rug": "ground", "ceiling": "ceiling", "wall": "wall",
-    "door": "opening", "window": "opening", "picture": "wall", "furniture": "furniture", "object": "furniture",
+    "door": "opening", "window": "opening", "picture": "wall",
+    "furniture": "furniture", "object": "furniture",
     "column": "column", "lamp": "ball", "ball": "ball", "pavement": "pavement", "house": "house",
     "car": "vehicle", "cabin": "vehicle", "kiosk": "furniture", "trunk": "trunk", "crown": "foliage",
     "pole": "pole", "person": "person", "head": "person", "sky": "sky",
@@ -42,8 +44,8 @@ class SceneBatch:
 
     Args:
         image: (B, 3, H, W), uint8 RGB.
-        depth: (B, H, W), float32, metres along the optical axis (z-depth, not the length of the ray) at the pixel's
-            centre; larger is farther; inf for sky.
+        depth: (B, H, W), float32, metres along the optical axis (z-depth, not the length of the ray) at the
+            pixel's centre; larger is farther; inf for sky.
         semantic: (B, H, W), int64, index into `SEMANTIC_CLASSES`.
         fov_deg: (B,), float32, horizontal field of view, degrees.
     """
@@ -98,20 +100,26 @@ def render_scenes(
 
 def _check(domain: str, indices: Sequence[int], seed: int, style: str, height: int, width: int) -> None:
     if domain not in DOMAINS:
-        raise ValueError(f"domain is {domain!r}, but built-in scenes come as one of {DOMAINS}; pass one of those.")
+        raise ValueError(
+            f"domain is {domain!r}, but built-in scenes come as one of {DOMAINS}; pass one of those."
+        )
     if style not in (*STYLES, "any"):
         raise ValueError(f"style is {style!r}, but it must be one of {STYLES} or 'any'; pass one of those.")
     if len(indices) == 0 or min(indices) < 0:
-        raise ValueError(f"indices is {list(indices)!r}, but it must hold one or more numbers from 0 up; pass such a list.")
+        raise ValueError(
+            f"indices is {list(indices)!r}, but it must hold one or more numbers from 0 up; pass such a list."
+        )
     if seed < 0:
         raise ValueError(f"seed is {seed}, but it must be 0 or more; pass such a number.")
     if min(height, width) < 8:
-        raise ValueError(f"The size is {height} x {width} pixels, but both must be 8 or more; ask for a larger picture.")
+        raise ValueError(
+            f"The size is {height} x {width} pixels, but both must be 8 or more; ask for a larger picture."
+        )
 
 
 @dataclass(frozen=True)
 class _View:
-    """A part of a batch on its way through the renderer; `eye`, `axes` and so on as in `Layout`, as tensors."""
+    """A part of a batch on its way through the renderer; `eye`, `axes`, `road` as in `Layout`."""
 
     solids: Solids
     look: Look
@@ -140,8 +148,9 @@ def _render(
         for part in (layout.eye, layout.axes, pixel_m[:, None], layout.road)
     )
     view = _View(solids_from_layout(layout, device), look, eye, axes, pixel, road, (height, width))
-    budget = _CHUNK_PIXELS_CUDA if device.type == "cuda" else _CHUNK_PIXELS
-    images, span = max(1, budget // pixels), min(pixels, budget)
+    budget = _CHUNK_PIXELS_CUDA if device.type == "cuda" else _CHUNK_PIXELS * torch.get_num_threads()
+    pieces, spans = -(-count * pixels // budget), -(-pixels // budget)  # rounded up
+    images, span = max(1, -(-count // pieces)), -(-pixels // spans)
     for start in range(0, count, images):
         part = slice(start, start + images)
         piece = view.pick(part)

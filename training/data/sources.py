@@ -9,6 +9,7 @@ same path with that folder called depth (`images/x/name.jpg` -> `depth/x/name.EX
 tif.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -41,7 +42,7 @@ __all__ = ["HELD_OUT_START", "Row", "Source", "count_samples", "open_source", "p
 
 DEFAULT_SCENE_SIZE = 96
 SCENES_PER_CHUNK = 16
-ENDLESS_SCENE_SHARDS = 256
+ENDLESS_SCENE_SHARDS = 4096  # each is endless in itself: as many readers as this can share them
 IMAGE_SHARDS = 1024
 ROWS_PER_READ = 16
 CACHED_SCENE_BYTES = 64 * 2**20
@@ -69,8 +70,8 @@ def open_source(
         shards: numbers of the shards to read, in this order; by default all.
 
     Returns:
-        The stream. Read it with `rows_of`: a plain loop inside a loader's worker lets `datasets` split it
-        once more.
+        The stream. Endless scenes have endless shards, of which a loop only ever sees the first. Read it with
+        `rows_of`: a plain loop inside a loader's worker lets `datasets` split it once more.
 
     Raises:
         ValueError: the source cannot be opened, or lacks the image or depth that is asked for.
@@ -161,14 +162,10 @@ def _scene_rows(source: Source, labeled: bool, size: int | None, shards: list[in
 
 
 def _chunks(source: Source, shards: list[int]) -> Iterator[int]:
-    """Numbers of the chunks in some shards; endless shards take turns, since the first would never end."""
+    """Numbers of the chunks in some shards; of endless shards the first one given never ends."""
     if source.count is not None:
-        yield from shards
-        return
-    turn = 0
-    while shards:
-        yield from (turn * ENDLESS_SCENE_SHARDS + shard for shard in shards)
-        turn += 1
+        return iter(shards)
+    return (chunk for shard in shards for chunk in itertools.count(shard, ENDLESS_SCENE_SHARDS))
 
 
 def _render(source: Source, side: int, first: int, last: int) -> tuple[Tensor, Tensor]:
@@ -237,7 +234,8 @@ def _table_rows(source: Source, labeled: bool, size: int | None, shards: list[in
     table = open_table(source, labeled)
     total = table.rows.num_shards
     for shard in shards:
-        file = table.files[shard] if table.files else f"{source.location}#shard {shard}"
+        split = f"{source.split} " if source.split else ""
+        file = table.files[shard] if table.files else f"{source.location}#{split}shard {shard}"
         try:
             for number, row in enumerate(rows_of(table.rows.shard(total, shard))):
                 yield _table_row(source, table, dict(row), file, number)

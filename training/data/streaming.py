@@ -187,8 +187,7 @@ def stream_samples(
 
     A pass has each sample once; sources are interleaved in proportion to their sizes, or in turn where one of
     the sizes is not known. Which samples a reader gets, and in which order, follows from the arguments and
-    the number of workers. `seed` changes the order alone: which scenes a `scenes:` source has is said by its
-    own options.
+    the number of workers. `seed` makes the order, and which of endless scenes are met.
 
     Args:
         sources: parsed, or as written.

@@ -1,6 +1,7 @@
 """What a run tells: a progress bar, log lines, an accelerate tracker, and pictures of predictions on disk."""
 
 import logging
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ def set_up_logging(main_process: bool = True) -> None:
     logging.getLogger("semidepth").setLevel(logging.INFO if main_process else logging.WARNING)
     for noisy in ("httpx", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def bar_interval_s() -> float:
+    """Seconds between two draws of a progress bar: seldom where it goes to a file, line after line."""
+    return 0.2 if sys.stderr.isatty() else 20.0
 
 
 class Tracking:
@@ -54,6 +60,7 @@ class Tracking:
             unit="step",
             dynamic_ncols=True,
             disable=not accelerator.is_main_process,
+            mininterval=bar_interval_s(),
         )
         self.waited_s = 0.0
         self.images = 0
@@ -76,7 +83,8 @@ class Tracking:
             " ".join(
                 [f"{name} {value:.4f}" for name, value in values.items() if not name.startswith("learning_rate")]
                 + [f"{speed['images_per_s']:.0f} img/s", f"wait {speed['data_wait']:.0%}"]
-            )
+            ),
+            refresh=False,
         )
         self.log(step, values | speed)
         self.images, self.waited_s, self.since = 0, 0.0, time.perf_counter()

@@ -40,7 +40,7 @@ def sample_of(height: int, width: int) -> Sample:
 
 
 def test_labeled_crops_are_the_image_but_for_crop_and_flip():
-    """At the image's own scale, prepared pixels must equal a plain loop over the crop that their depth tells of."""
+    """At the image's own scale, prepared pixels equal a plain loop over the crop that the depth tells of."""
     sample = sample_of(12, 20)
     windows = Counter()
     for seed in range(200):

@@ -1,0 +1,63 @@
+"""Tiny real models for the tests: seconds on a CPU, nothing downloaded."""
+
+import torch
+from torch import nn
+from transformers import (
+    DepthAnythingConfig,
+    DepthAnythingForDepthEstimation,
+    Dinov2Config,
+    Dinov2Model,
+    Dinov2WithRegistersConfig,
+    DINOv3ViTConfig,
+    set_seed,
+)
+
+WIDTH, LAYERS, PATCH, SIZE = 32, 4, 8, 48
+DECODER = {"neck_hidden_sizes": [16, 16, 32, 32], "fusion_hidden_size": 16, "head_hidden_size": 8}
+_SHAPE = {
+    "hidden_size": WIDTH,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 2,
+    "image_size": SIZE,
+    "patch_size": PATCH,
+}
+
+
+def encoder_config(kind: str = "dinov2", **changes):
+    """A four-layer encoder's configuration: dinov2, dinov2_with_registers or dinov3_vit."""
+    shape = _SHAPE | changes
+    if kind == "dinov2":
+        return Dinov2Config(**shape)
+    if kind == "dinov2_with_registers":
+        return Dinov2WithRegistersConfig(**shape, num_register_tokens=3)
+    return DINOv3ViTConfig(**shape, intermediate_size=4 * WIDTH, num_register_tokens=3)
+
+
+def save_encoder(folder, seed: int = 0, **changes) -> str:
+    """A DINOv2 with random weights, saved as a stock encoder."""
+    set_seed(seed)
+    Dinov2Model(encoder_config(**changes)).save_pretrained(folder)
+    return str(folder)
+
+
+def stock_config(**changes) -> DepthAnythingConfig:
+    """A stock Depth Anything configuration of the tiny size."""
+    backbone = Dinov2Config(**_SHAPE, out_indices=[1, 2, 3, 4], reshape_hidden_states=False)
+    fields = {"backbone_config": backbone, "patch_size": PATCH, "reassemble_hidden_size": WIDTH} | DECODER
+    return DepthAnythingConfig(**(fields | changes))
+
+
+def stock_model(config: DepthAnythingConfig | None = None, seed: int = 0) -> DepthAnythingForDepthEstimation:
+    """Stock Depth Anything whose output varies (its own initialisation gives an almost constant one)."""
+    set_seed(seed)
+    model = DepthAnythingForDepthEstimation(config or stock_config()).eval()
+    for module in [*model.neck.modules(), *model.head.modules()]:
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    nn.init.constant_(model.head.conv3.bias, 1.0)
+    return model
+
+
+def pixels(batch: int = 2, height: int = SIZE, width: int = SIZE, seed: int = 0) -> torch.Tensor:
+    """(B, 3, H, W) float32 noise."""
+    return torch.randn(batch, 3, height, width, generator=torch.Generator().manual_seed(seed))
