@@ -7,12 +7,15 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from transformers import set_seed
 
 
 @pytest.fixture(autouse=True)
-def _seeded():
+def _fresh():
     set_seed(0)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)  # one run per process outside the tests
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -144,3 +144,26 @@ def clear_view(eye: Array, center: Array, half: Array, yaw: Array, groups: tuple
     member = np.asarray(groups)[:, None] == np.asarray(groups)[None, :]  # (P, P), parts of the same thing
     dropped = (near[:, None, :] & member[None]).any(-1)
     return np.where(dropped[..., None], EMPTY, half)
+
+
+def in_view(layout: Layout, half_width: Array, half_height: Array) -> NDArray[np.bool_]:
+    """Which primitives may be seen; the others lie outside a plane through one of the picture's edges.
+
+    Args:
+        layout: B scenes of P slots.
+        half_width, half_height: (B,), half the size of the picture at a depth of one metre, metres.
+
+    Returns:
+        (B, P), False for what is empty or surely out of view.
+    """
+    right, up, forward = layout.axes[:, 0], layout.axes[:, 1], layout.axes[:, 2]
+    wide, high = half_width[:, None] * forward, half_height[:, None] * forward
+    planes = np.stack([right - wide, -right - wide, up - high, -up - high], 1)  # (B, 4, 3), pointing outwards
+    offset = layout.center - layout.eye[:, None]
+    beyond = planes @ offset.transpose(0, 2, 1)  # (B, 4, P)
+    cos_yaw, sin_yaw = np.cos(layout.yaw)[:, None], np.sin(layout.yaw)[:, None]
+    x, y, z = (planes[..., axis, None] for axis in range(3))
+    half_x, half_y, half_z = (layout.half[:, None, :, axis] for axis in range(3))
+    reach = np.abs(cos_yaw * x - sin_yaw * z) * half_x + np.abs(y) * half_y
+    reach = reach + np.abs(sin_yaw * x + cos_yaw * z) * half_z
+    return (beyond <= reach + 1e-3).all(1) & (layout.half > 0).all(-1)

@@ -9,13 +9,13 @@ a layout and does a whole batch of images per slot. Two rules shape it:
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import torch
 
-from semidepth.training.data.scene_layout import Layout
+from semidepth.training.data.scene_layout import EMPTY, Layout
 
 TINY = 1e-20  # added to directions: an exact 0 would give 0 * inf
 MISS = 1e30  # metres of penalty per unit of missing
@@ -33,6 +33,7 @@ class Solids:
         faces: number of faces in the first slots: 6 (the inside of a room) or 1 (the ground plane).
         aligned: slots of the boxes along the axes; then `yawed` boxes, `cylinders`, `spheres`.
         table: (8, P, B, 1): centre x y z and half size x y z in metres, cosine and sine of the yaw.
+        number: (P, B, 1), int32, the slots' numbers, which `only` keeps while it moves solids about.
     """
 
     faces: int
@@ -41,11 +42,33 @@ class Solids:
     cylinders: range
     spheres: range
     table: torch.Tensor
+    number: torch.Tensor
 
     def pick(self, images: torch.Tensor | slice) -> "Solids":
         """The solids of some of the images."""
-        table = self.table[:, :, images].contiguous()
-        return Solids(self.faces, self.aligned, self.yawed, self.cylinders, self.spheres, table)
+        return replace(self, table=self.table[:, :, images].contiguous(), number=self.number[:, images])
+
+    def only(self, keep: torch.Tensor) -> "Solids":
+        """Fewer slots, which hold the solids to keep of each image; the others cost no time.
+
+        Args:
+            keep: (P, B), bool; the faces stay in any case.
+        """
+        tables, numbers, ranges = [self.table[:, : self.faces]], [self.number[: self.faces]], []
+        for kind in (self.aligned, self.yawed, self.cylinders, self.spheres):
+            here = slice(kind.start, kind.stop)
+            kept, order = keep[here].to(torch.uint8).sort(dim=0, descending=True, stable=True)
+            count = int(kept.any(dim=1).sum())  # what the fullest image needs
+            order = order[:count].unsqueeze(-1)  # (count, B, 1)
+            table = self.table[:, here].gather(1, order.expand(len(self.table), *order.shape))
+            table[3:6].masked_fill_(kept[:count].unsqueeze(-1) == 0, EMPTY)
+            tables.append(table)
+            numbers.append(self.number[here].gather(0, order))
+            start = ranges[-1].stop if ranges else self.faces
+            ranges.append(range(start, start + count))
+        aligned, yawed, cylinders, spheres = ranges
+        table, number = torch.cat(tables, 1), torch.cat(numbers)
+        return Solids(self.faces, aligned, yawed, cylinders, spheres, table, number)
 
 
 def solids_from_layout(layout: Layout, device: torch.device) -> Solids:
@@ -57,7 +80,11 @@ def solids_from_layout(layout: Layout, device: torch.device) -> Solids:
     turn = np.stack([np.cos(layout.yaw), np.sin(layout.yaw)], -1)
     columns = np.concatenate([layout.center, layout.half, turn], -1)
     table = torch.from_numpy(columns.astype(np.float32).transpose(2, 1, 0).copy())  # (B, P, 8) -> (8, P, B)
-    return Solids(len(slots.faces), aligned, yawed, cylinders, spheres, table.unsqueeze(-1).to(device))
+    table = table.unsqueeze(-1).to(device)
+    number = torch.arange(table.shape[1], dtype=torch.int32, device=device)[:, None, None].expand(
+        table.shape[1:]
+    )
+    return Solids(len(slots.faces), aligned, yawed, cylinders, spheres, table, number)
 
 
 @dataclass(frozen=True)
@@ -104,11 +131,12 @@ def nearest_hit(solids: Solids, rays: Rays) -> tuple[torch.Tensor, torch.Tensor]
     depth, slot = _room_hit(solids, rays) if solids.faces == 6 else _ground_hit(rays)
     high_bits = -MAX_SLOTS
     key = depth.view(torch.int32).bitwise_and(high_bits).bitwise_or_(slot)
-    for number, near, missed in _entries(solids, rays):
+    numbers = solids.number.unbind(0)
+    for p, near, missed in _entries(solids, rays):
         near.add_(missed.clamp_min_(0.0).mul_(MISS))
         torch.minimum(depth, near, out=depth)
         # positive floats order like their bits
-        torch.minimum(key, near.view(torch.int32).bitwise_and_(high_bits).bitwise_or_(number), out=key)
+        torch.minimum(key, near.view(torch.int32).bitwise_and_(high_bits).bitwise_or_(numbers[p]), out=key)
     return depth, key.bitwise_and_(MAX_SLOTS - 1)
 
 

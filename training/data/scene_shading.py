@@ -15,6 +15,7 @@ from semidepth.training.data.scene_textures import road_paint, surface_color, wi
 
 def shade(
     solids: Solids,
+    casting: Solids,
     look: Look,
     rays: Rays,
     depth: torch.Tensor,
@@ -26,6 +27,7 @@ def shade(
 
     Args:
         solids, look: B scenes.
+        casting: those of the solids that cast shadows.
         rays: the camera's rays.
         depth: (B, N), metres, inf for sky.
         slot: (B, N), int64; P for sky.
@@ -46,7 +48,7 @@ def shade(
     if street:
         paint = road_paint(surface, road) * (slot == 0).float()
         albedo = tuple(part + (0.6 - part) * paint for part in albedo)
-    light = _light(solids, look, surface)
+    light = _light(solids, casting, look, surface)
     glow = material["glow"] + lit * 1.5
     color = [a * (incoming + glow) for a, incoming in zip(albedo, light, strict=True)]
     # exp(-x) as (1 + x / 8) ** -8, with operations that are rounded in one way
@@ -70,7 +72,7 @@ def _sky_color(look: Look, rays: Rays, noise: torch.Tensor, channel: int) -> tor
     return sky + (cloud - sky) * cover
 
 
-def _light(solids: Solids, look: Look, surface: Surface) -> list[torch.Tensor]:
+def _light(solids: Solids, casting: Solids, look: Look, surface: Surface) -> list[torch.Tensor]:
     """Light on each pixel: from above and below, weaker near contacts, and from the lamps, with shadows."""
     contact = _contact(solids, surface)
     upward = 0.5 + 0.5 * surface.normal[1]
@@ -81,7 +83,7 @@ def _light(solids: Solids, look: Look, surface: Surface) -> list[torch.Tensor]:
     for number in range(look.light_at.shape[1]):
         on = (look.light_color[:, number] > 0).any(-1).nonzero().squeeze(-1)
         if len(on) == len(contact):
-            power = _lamp(solids, look, surface, number)
+            power = _lamp(casting, look, surface, number)
         elif len(on):
             part = Surface(
                 _rows(surface.point, on),
@@ -92,7 +94,7 @@ def _light(solids: Solids, look: Look, surface: Surface) -> list[torch.Tensor]:
                 surface.footprint,
             )
             power = torch.zeros_like(contact).index_copy_(
-                0, on, _lamp(solids.pick(on), look.pick(on), part, number)
+                0, on, _lamp(casting.pick(on), look.pick(on), part, number)
             )
         else:
             continue
@@ -118,7 +120,7 @@ def _contact(solids: Solids, surface: Surface) -> torch.Tensor:
     return contact
 
 
-def _lamp(solids: Solids, look: Look, surface: Surface, number: int) -> torch.Tensor:
+def _lamp(casting: Solids, look: Look, surface: Surface, number: int) -> torch.Tensor:
     """Share of one lamp's light that reaches each pixel, (B, N)."""
     at = tuple(look.light_at[:, number, axis, None] for axis in range(3))
     away = tuple(p - a for p, a in zip(surface.point, at, strict=True))
@@ -126,5 +128,5 @@ def _lamp(solids: Solids, look: Look, surface: Surface, number: int) -> torch.Te
     slant = (-dot(away, surface.normal)).clamp_min_(0.0) / square.sqrt()
     reach = look.light_reach[:, number, None]
     power = slant * reach / (reach + square)
-    hidden = any_hit(solids, make_rays(at, away), look.light_end[:, number, None])
+    hidden = any_hit(casting, make_rays(at, away), look.light_end[:, number, None])
     return power * (1.0 - hidden * look.shadow[:, number, None])

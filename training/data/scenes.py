@@ -14,7 +14,7 @@ import torch
 
 from semidepth.training.data.scene_camera import photograph, pixel_rays
 from semidepth.training.data.scene_draws import Draws, uniform_table
-from semidepth.training.data.scene_layout import SEMANTIC_CLASSES, Layout
+from semidepth.training.data.scene_layout import SEMANTIC_CLASSES, Layout, in_view
 from semidepth.training.data.scene_raycast import Solids, Vector, make_rays, nearest_hit, solids_from_layout
 from semidepth.training.data.scene_rooms import layout_rooms
 from semidepth.training.data.scene_shading import shade
@@ -36,6 +36,9 @@ _CLASS_OF_ROLE = {
     "car": "vehicle", "cabin": "vehicle", "kiosk": "furniture", "trunk": "trunk", "crown": "foliage",
     "pole": "pole", "person": "person", "head": "person", "sky": "sky",
 }  # fmt: skip
+
+
+_WITHOUT_SHADOW = ("rug", "door", "window", "picture", "pavement", "lamp")  # flat, or a light itself
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,8 @@ class _View:
     """A part of a batch on its way through the renderer; `eye`, `axes`, `road` as in `Layout`."""
 
     solids: Solids
+    seen: torch.Tensor  # (P, B), which solids the camera may see
+    casting: torch.Tensor  # (P, B), which ones cast shadows
     look: Look
     eye: torch.Tensor
     axes: torch.Tensor
@@ -130,8 +135,9 @@ class _View:
     size: tuple[int, int]  # height, width
 
     def pick(self, part: slice) -> "_View":
+        few = (self.seen[:, part], self.casting[:, part])
         tensors = (self.eye[part], self.axes[part], self.pixel[part], self.road[part])
-        return _View(self.solids.pick(part), self.look.pick(part), *tensors, size=self.size)
+        return _View(self.solids.pick(part), *few, self.look.pick(part), *tensors, size=self.size)
 
 
 def _render(
@@ -147,30 +153,39 @@ def _render(
         torch.from_numpy(part.astype(np.float32)).to(device)
         for part in (layout.eye, layout.axes, pixel_m[:, None], layout.road)
     )
-    view = _View(solids_from_layout(layout, device), look, eye, axes, pixel, road, (height, width))
+    half_width = pixel_m * width / 2
+    seen = in_view(layout, half_width, half_width * height / width)
+    casting = (layout.half > 0).all(-1) & ~np.isin(layout.slots.roles, _WITHOUT_SHADOW)
+    few = [torch.from_numpy(np.ascontiguousarray(part.T)).to(device) for part in (seen, casting)]
+    view = _View(
+        solids_from_layout(layout, device), few[0], few[1], look, eye, axes, pixel, road, (height, width)
+    )
     budget = _CHUNK_PIXELS_CUDA if device.type == "cuda" else _CHUNK_PIXELS * torch.get_num_threads()
     pieces, spans = -(-count * pixels // budget), -(-pixels // budget)  # rounded up
     images, span = max(1, -(-count // pieces)), -(-pixels // spans)
     for start in range(0, count, images):
         part = slice(start, start + images)
         piece = view.pick(part)
+        seen_solids, casting_solids = piece.solids.only(piece.seen), piece.solids.only(piece.casting)
         light = torch.empty(len(piece.eye), 3, pixels, device=device)
         for first in range(0, pixels, span):
             here = slice(first, min(first + span, pixels))
-            depth[part, here], slot[part, here], colors = _trace(piece, here)
+            depth[part, here], slot[part, here], colors = _trace(piece, seen_solids, casting_solids, here)
             for channel, color in enumerate(colors):
                 light[:, channel, here] = color
         image[part] = photograph(light.view(-1, 3, height, width), piece.look, keys[part])
     return depth.view(count, height, width), slot.view(count, height, width), image
 
 
-def _trace(view: _View, here: slice) -> tuple[torch.Tensor, torch.Tensor, Vector]:
+def _trace(
+    view: _View, seen: Solids, casting: Solids, here: slice
+) -> tuple[torch.Tensor, torch.Tensor, Vector]:
     """Depth, slot and linear colour of a range of pixels, (B, N) each."""
     directions = pixel_rays(view.axes, view.pixel, *view.size, here.start, here.stop)
     rays = make_rays((view.eye[:, 0:1], view.eye[:, 1:2], view.eye[:, 2:3]), directions)
-    depth, slot = nearest_hit(view.solids, rays)
+    depth, slot = nearest_hit(seen, rays)
     slot = slot.to(torch.int64)
     sky = depth > MAX_DEPTH_M
     depth.masked_fill_(sky, torch.inf)
     slot.masked_fill_(sky, view.solids.spheres.stop)
-    return depth, slot, shade(view.solids, view.look, rays, depth, slot, view.pixel, view.road)
+    return depth, slot, shade(view.solids, casting, view.look, rays, depth, slot, view.pixel, view.road)

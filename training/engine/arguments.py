@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, get_type_hints
 
 import yaml
 from transformers import HfArgumentParser
@@ -203,11 +203,12 @@ def read_yaml(path: Path, cls: type) -> dict[str, Any]:
         raise ValueError(f"{path} is not valid YAML ({' '.join(str(error).split())}); mend the file.") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds a {type(values).__name__}; expected `option: value` lines.")
-    fields = {item.name: item for item in dataclasses.fields(cls)}
+    # Not dataclasses.fields(): HfArgumentParser writes its own simpler types into those.
+    fields = get_type_hints(cls)
     unknown = sorted(set(values) - set(fields))
     if unknown:
         raise ValueError(f"{path} has unknown options {', '.join(map(str, unknown))}; known are {', '.join(fields)}.")
-    return {name: _typed(path, name, value, fields[name].type) for name, value in values.items()}
+    return {name: _typed(path, name, value, fields[name]) for name, value in values.items()}
 
 
 def _typed(path: Path, name: str, value: Any, annotation: Any) -> Any:

@@ -102,7 +102,8 @@ class Tracking:
         save_picture(picture, self.output_dir / "previews" / f"{name}_step_{step:06d}.png")
         for tracker in self.accelerator.trackers:
             if tracker.name == "tensorboard":
-                tracker.log_images({name: np.asarray(picture)[None]}, step=step)  # type: ignore[attr-defined]
+                images = np.asarray(picture)[None]  # (1, H, W, 3)
+                tracker.log_images({name: images}, step=step, dataformats="NHWC")  # type: ignore[attr-defined]
             elif tracker.name == "trackio":
                 import trackio  # TrackioTracker has no log_images (accelerate 1.15)
 

@@ -1,0 +1,88 @@
+"""Checkpoints: everything comes back, nothing half-written counts, nothing is pickled."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+from transformers import get_linear_schedule_with_warmup
+
+from semidepth.training.engine.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint
+
+
+def make(seed=0):
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+    optimizer = torch.optim.AdamW(
+        [{"name": "encoder", "params": model[0].parameters()}, {"name": "decoder", "params": model[2].parameters()}],
+        lr=0.1,
+    )
+    return model, optimizer, get_linear_schedule_with_warmup(optimizer, 2, 20)
+
+
+def step(model, optimizer, scheduler):
+    model(torch.rand(16, 4)).square().mean().backward()
+    optimizer.step()
+    scheduler.step()
+    optimizer.zero_grad()
+
+
+def save(folder, number, parts, keep=2):
+    model, optimizer, scheduler = parts
+    return save_checkpoint(
+        folder, accelerator=Accelerator(cpu=True), step=number, modules={"model": model}, optimizer=optimizer,
+        scheduler=scheduler, keep=keep, extra={"seen": 3},
+    )  # fmt: skip
+
+
+def load(checkpoint, parts):
+    model, optimizer, scheduler = parts
+    return load_checkpoint(
+        checkpoint, accelerator=Accelerator(cpu=True), modules={"model": model}, optimizer=optimizer, scheduler=scheduler
+    )
+
+
+def test_a_resumed_run_goes_on_bit_for_bit(tmp_path):
+    parts = make()
+    for _ in range(5):
+        step(*parts)
+    checkpoint = save(tmp_path, 5, parts)
+    for _ in range(5):
+        step(*parts)
+    expected_draws = (torch.rand(3), random.random(), np.random.rand())  # noqa: NPY002
+
+    other = make(seed=1)
+    torch.manual_seed(99)
+    assert load(checkpoint, other) == (5, {"seen": 3})
+    for _ in range(5):
+        step(*other)
+    for mine, theirs in zip(other[0].parameters(), parts[0].parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    assert other[2].get_last_lr() == parts[2].get_last_lr()
+    draws = (torch.rand(3), random.random(), np.random.rand())  # noqa: NPY002
+    assert torch.equal(draws[0], expected_draws[0])
+    assert draws[1:] == expected_draws[1:]
+
+
+def test_only_the_newest_whole_checkpoints_are_kept_and_listed(tmp_path):
+    parts = make()
+    for number in (1, 2, 3):
+        save(tmp_path, number, parts, keep=2)
+    (tmp_path / "checkpoint-00000009.unfinished").mkdir()
+    (tmp_path / "checkpoint-00000008").mkdir()  # without trainer.json: not whole
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint-00000002", "checkpoint-00000003"]
+
+
+def test_nothing_but_safetensors_and_json(tmp_path):
+    checkpoint = save(tmp_path, 1, make())
+    assert {path.suffix for path in checkpoint.iterdir()} == {".safetensors", ".json"}
+
+
+def test_a_checkpoint_of_another_model_is_refused_in_one_sentence(tmp_path):
+    checkpoint = save(tmp_path, 1, make())
+    model = nn.Linear(4, 1)
+    optimizer = torch.optim.AdamW(model.parameters())
+    with pytest.raises(ValueError, match="does not fit this run"):
+        load(checkpoint, (model, optimizer, get_linear_schedule_with_warmup(optimizer, 2, 20)))

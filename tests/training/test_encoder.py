@@ -1,0 +1,51 @@
+"""The built-in encoder: targets worked out by hand, learning, and what comes out is a stock DINOv2."""
+
+import pytest
+import torch
+from transformers import AutoBackbone, AutoImageProcessor, Dinov2Model
+
+from semidepth.training.encoder import EncoderArguments, main, patch_class_shares, patch_pixels, pretrain_encoder
+
+SMALL = {"hidden_size": 32, "heads": 2, "layers": 4, "size": 48, "batch_size": 4, "cpu": True}
+
+
+def test_class_shares_of_a_patch_are_counted_pixels():
+    semantic = torch.tensor([[[0, 0, 1, 1], [0, 2, 1, 1]]])  # two patches of 2 x 2
+    shares = patch_class_shares(semantic, 2, 3)
+    assert shares.tolist() == [[[0.75, 0.0, 0.25], [0.0, 1.0, 0.0]]]
+
+
+def test_patch_pixels_are_normalised_patches_in_reading_order():
+    pixels = torch.rand(1, 3, 4, 4)
+    patches = patch_pixels(pixels, 2)
+    second = pixels[0, :, :2, 2:].reshape(-1)
+    expected = (second - second.mean()) / (second.std() + 1e-3)
+    assert patches.shape == (1, 4, 12)
+    assert torch.allclose(patches[0, 1], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("objective", ["semantic", "masked"])
+def test_it_makes_a_stock_encoder_that_has_learned(tmp_path, objective, capfd):
+    folder = pretrain_encoder(EncoderArguments(output_dir=str(tmp_path), objective=objective, steps=25, **SMALL))
+    encoder = Dinov2Model.from_pretrained(folder)
+    assert AutoImageProcessor.from_pretrained(folder).size["height"] == 48
+    assert encoder.config.patch_size == 8
+    assert sum(p.numel() for p in encoder.parameters()) > 0
+    losses = [float(part.split()[0].rstrip("]")) for part in capfd.readouterr().err.split("loss ")[1:]]
+    assert losses[-1] < losses[0]
+
+
+def test_wrong_values_get_one_sentence(capsys):
+    for argv, words in (
+        (["--objective", "contrastive"], "choose one of semantic, masked"),
+        (["--size", "50"], "must be a multiple"),
+        (["--steps", "0"], "--steps is 0"),
+    ):
+        with pytest.raises(SystemExit):
+            main(argv)
+        assert words in capsys.readouterr().err
+
+
+def test_auto_backbone_knows_it(tmp_path):
+    folder = pretrain_encoder(EncoderArguments(output_dir=str(tmp_path), steps=1, **SMALL))
+    assert AutoBackbone.from_config(Dinov2Model.from_pretrained(folder).config) is not None

@@ -1,0 +1,83 @@
+"""Scores from the command line, against a re-computation from the saved predictions."""
+
+import json
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from PIL import Image
+
+from semidepth.training.data.loading import evaluation_samples
+from semidepth.training.engine.depth_models import Preprocessing, load_depth_model
+from semidepth.training.engine.scoring import batches_of_one_size
+from semidepth.training.score import main
+
+
+@pytest.fixture
+def model_folder(tmp_path):
+    folder = tmp_path / "model"
+    tiny.stock_model().save_pretrained(folder)
+    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
+    return str(folder)
+
+
+def abs_rel_by_hand(prediction, depth):
+    """Least squares in disparity space with numpy, clamped to the image's own cap, compared in depth space."""
+    known = np.isfinite(depth)
+    design = np.stack([prediction[known], np.ones(known.sum())], axis=1)
+    (scale, shift), *_ = np.linalg.lstsq(design, 1 / depth[known], rcond=None)
+    cap = depth[known].max()
+    aligned = 1 / np.clip(scale * prediction[known] + shift, 1 / cap, 1e3)
+    return np.mean(np.abs(aligned - depth[known]) / depth[known])
+
+
+def test_scores_agree_with_numpy(tmp_path, model_folder, capsys):
+    data = "scenes:outdoor?split=test&count=5&size=64"
+    assert main(["--model", model_folder, "--data", data, "--device", "cpu", "--output", str(tmp_path / "s.json")]) == 0
+    table = capsys.readouterr().out
+    model = load_depth_model(model_folder)
+    expected = []
+    for sample in evaluation_samples([data]):
+        prediction = model.predict_disparity(sample["image"][None])[0].double().numpy()
+        expected.append(abs_rel_by_hand(prediction, sample["depth"].double().numpy()))
+    found = json.loads((tmp_path / "s.json").read_text())[model_folder][data]
+    assert found["depth"]["images"] == 5
+    assert abs(found["depth"]["abs_rel"] - np.mean(expected)) < 1e-5
+    assert found["depth"]["delta1"] == pytest.approx(found["disparity"]["delta1"])
+    assert f"{np.mean(expected):.3f}" in table
+
+
+def test_real_layouts_of_mixed_sizes(tmp_path, model_folder, capsys):
+    frames = tmp_path / "frames"
+    for number, (height, width) in enumerate([(40, 60), (60, 40), (60, 40)]):
+        rng = np.random.default_rng(number)
+        (frames / "images").mkdir(parents=True, exist_ok=True)
+        (frames / "depth").mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(frames / f"images/{number}.png")
+        millimetres = rng.integers(0, 5000, (height, width)).astype(np.uint16)
+        Image.fromarray(millimetres).save(frames / f"depth/{number}.png")
+    data = f"{frames}?depth_scale=0.001"
+    assert main(["--model", model_folder, "--data", data, "--device", "cpu", "--max_depth_m", "10"]) == 0
+    assert "| 3 | depth |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--data", "scenes:indoor"], "never ends"),
+        (["--data", "nowhere/at/all.parquet"], "nowhere/at/all.parquet"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(model_folder, capsys, argv, words):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--model", model_folder, "--device", "cpu", *argv])
+    assert stopped.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_batches_hold_images_of_one_size():
+    sizes = [(4, 4), (4, 4), (4, 4), (4, 6), (4, 4)]
+    samples = [{"image": torch.zeros(3, *size), "origin": str(i)} for i, size in enumerate(sizes)]
+    batches = [[s["origin"] for s in batch] for batch in batches_of_one_size(samples, 2)]
+    assert batches == [["0", "1"], ["2"], ["3"], ["4"]]

@@ -1,0 +1,218 @@
+"""The student's step against the paper's sentences, and the command for a few real steps."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+from transformers import set_seed
+
+from semidepth.modeling import DepthStudentForDepthEstimation, encoder_features
+from semidepth.training.data.augmentation import apply_cutmix, cutmix_masks, distort_colors
+from semidepth.training.engine.depth_models import DepthModel, Preprocessing
+from semidepth.training.objectives import (
+    affine_invariant_loss,
+    cutmix_affine_invariant_loss,
+    feature_alignment_loss,
+)
+from semidepth.training.student import StudentArguments, resolve_teacher, student_losses, train_student
+
+PREPROCESSING = Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH)
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    return tiny.save_encoder(tmp_path / "encoder")
+
+
+@pytest.fixture
+def teacher_folder(tmp_path):
+    tiny.stock_model(seed=5).save_pretrained(tmp_path / "stock_teacher")
+    PREPROCESSING.to_image_processor().save_pretrained(tmp_path / "stock_teacher")
+    return str(tmp_path / "stock_teacher")
+
+
+def arguments(tmp_path, encoder, **changes):
+    fields = {
+        "encoder": encoder,
+        "output_dir": str(tmp_path / "student"),
+        "teacher_dir": str(tmp_path / "teacher"),
+        "labeled": ["scenes:indoor?count=8"],
+        "unlabeled": ["scenes:indoor?start=100", "scenes:outdoor?start=100"],
+        "batch_size": 2,
+        "steps": 3,
+        "teacher_steps": 2,
+        "learning_rate": 1e-3,
+        "warmup_steps": 1,
+        "num_workers": 0,
+        "log_every": 1,
+        "cpu": True,
+    }
+    return StudentArguments(**(fields | changes))
+
+
+@pytest.fixture
+def step(encoder):
+    """A student, its frozen encoder, a teacher that records its input, and one batch."""
+    student = DepthStudentForDepthEstimation.from_encoder(encoder, **tiny.DECODER)
+    frozen = copy.deepcopy(student.backbone).eval().requires_grad_(False)
+    teacher = DepthModel(tiny.stock_model(seed=5).requires_grad_(False), PREPROCESSING, "disparity")
+    image = torch.randint(0, 256, (6, 3, 48, 48), dtype=torch.uint8)
+    batch = {
+        "labeled": {"image": image[:2], "disparity": torch.rand(2, 48, 48), "origin": ["a", "b"]},
+        "unlabeled": {"image": image[2:], "origin": ["c", "d", "e", "f"]},
+    }
+    return student, frozen, teacher, batch
+
+
+def run(step, options, seed=3):
+    student, frozen, teacher, batch = step
+    seen = {}
+    handles = [
+        module.register_forward_pre_hook(
+            lambda _, args, kwargs, name=name: seen.__setitem__(name, kwargs["pixel_values"]), with_kwargs=True
+        )
+        for name, module in (("student", student), ("teacher", teacher.model))
+    ]
+    losses = student_losses(
+        student, batch, teacher=teacher, frozen_encoder=frozen, preprocessing=PREPROCESSING,
+        generator=torch.Generator().manual_seed(seed), arguments=options,
+    )  # fmt: skip
+    for handle in handles:
+        handle.remove()
+    return losses, seen
+
+
+def test_the_teacher_sees_clean_images_and_the_student_hard_ones(step):
+    _, seen = run(step, StudentArguments())
+    batch = step[3]
+    clean_labeled = PREPROCESSING.normalize(batch["labeled"]["image"])
+    clean_unlabeled = PREPROCESSING.normalize(batch["unlabeled"]["image"])
+    assert torch.allclose(seen["teacher"], clean_unlabeled, atol=1e-6)
+    assert torch.equal(seen["student"][:2], clean_labeled)
+    assert (seen["student"][2:] - clean_unlabeled).abs().mean() > 0.05
+
+
+def test_the_total_is_the_mean_of_three_losses_worked_out_by_hand(step):
+    student, frozen, teacher, batch = step
+    options = StudentArguments()
+    losses, _ = run(step, options)
+
+    generator = torch.Generator().manual_seed(3)
+    clean = batch["unlabeled"]["image"].float() / 255
+    hard = distort_colors(clean, generator, options.augmentation())
+    masks = cutmix_masks(4, 48, 48, generator, options.augmentation())
+    mixed, partner = apply_cutmix(hard, masks)
+    mixed = PREPROCESSING.normalize(mixed)
+    pseudo = teacher.predict(clean)
+    labeled = student(PREPROCESSING.normalize(batch["labeled"]["image"])).predicted_depth
+    output = student(mixed, output_features=True)
+    expected = {
+        "labeled": affine_invariant_loss(labeled, batch["labeled"]["disparity"]),
+        "unlabeled": cutmix_affine_invariant_loss(output.predicted_depth, pseudo, pseudo[partner], masks),
+        "feature": feature_alignment_loss(output.features, encoder_features(frozen, mixed), tolerance=0.85),
+    }
+    assert losses.terms.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.allclose(losses.terms[name], value, atol=1e-5), name
+    assert torch.allclose(losses.total, sum(expected.values()) / 3, atol=1e-5)
+    assert losses.origins == list("abcdef")
+    assert losses.images == 6
+
+
+def test_each_part_can_be_switched_off(step):
+    options = StudentArguments(feature_alignment=False, color_distortion=False, cutmix_probability=0.0)
+    losses, seen = run(step, options)
+    assert set(losses.terms) == {"labeled", "unlabeled"}
+    assert torch.allclose(losses.total, (losses.terms["labeled"] + losses.terms["unlabeled"]) / 2)
+    clean = PREPROCESSING.normalize(step[3]["unlabeled"]["image"])
+    assert torch.allclose(seen["student"][2:], clean, atol=1e-6)
+
+
+def test_a_student_that_predicts_what_the_teacher_does_has_no_unlabeled_loss(step):
+    student, frozen, teacher, batch = step
+    stock = tiny.stock_model(seed=5)
+    student.load_state_dict(stock.state_dict())
+    options = StudentArguments(color_distortion=False, cutmix_probability=0.0)
+    losses, _ = run((student, frozen, teacher, batch), options)
+    assert losses.terms["unlabeled"] < 1e-4
+
+
+def test_neither_teacher_nor_frozen_encoder_gets_a_gradient(step):
+    student, frozen, teacher, _ = step
+    losses, _ = run(step, StudentArguments(feature_tolerance=1.0))
+    losses.total.backward()
+    assert all(parameter.grad is None for parameter in [*frozen.parameters(), *teacher.model.parameters()])
+    assert all(p.grad is not None for p in student.parameters() if p.requires_grad)
+
+
+def test_it_starts_from_the_encoder_and_not_from_the_teacher(tmp_path, encoder, monkeypatch):
+    started = {}
+
+    def stop_before_training(arguments, *, model, **_):
+        started["model"] = model
+        return {}
+
+    monkeypatch.setattr("semidepth.training.student.train", stop_before_training)
+    train_student(arguments(tmp_path, encoder))
+    taught = DepthStudentForDepthEstimation.from_pretrained(tmp_path / "teacher").state_dict()
+    set_seed(0)
+    fresh = DepthStudentForDepthEstimation.from_encoder(encoder).state_dict()
+    start = started["model"].state_dict()
+    assert all(torch.equal(start[name], fresh[name]) for name in fresh)
+    changed = [name for name in taught if name.startswith("backbone.encoder") and not torch.equal(start[name], taught[name])]
+    assert changed
+
+
+def test_without_a_teacher_it_trains_one_first_and_says_so(tmp_path, encoder, caplog):
+    caplog.set_level("INFO", logger="semidepth")
+    results = train_student(arguments(tmp_path, encoder))
+    assert "no --teacher given: training one" in caplog.text
+    assert (tmp_path / "teacher/model.safetensors").is_file()
+    assert {"labeled", "unlabeled", "feature"} <= set(results)
+    assert json.loads((tmp_path / "student/results.json").read_text())["teacher"] == str(tmp_path / "teacher")
+    caplog.clear()
+    assert resolve_teacher(arguments(tmp_path, encoder)) == str(tmp_path / "teacher")
+    assert "using the one in" in caplog.text
+
+
+@pytest.mark.parametrize("depth_estimation_type", ["relative", "metric"])
+def test_a_stock_model_can_teach(tmp_path, encoder, depth_estimation_type):
+    folder = tmp_path / "stock"
+    tiny.stock_model(tiny.stock_config(depth_estimation_type=depth_estimation_type, max_depth=10)).save_pretrained(folder)
+    PREPROCESSING.to_image_processor().save_pretrained(folder)
+    results = train_student(arguments(tmp_path, encoder, teacher=str(folder)))
+    assert results["unlabeled"] > 0
+
+
+def test_the_same_seed_gives_the_same_student(tmp_path, encoder, teacher_folder):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train_student(
+            arguments(tmp_path, encoder, teacher=teacher_folder, seed=seed, output_dir=str(tmp_path / name), num_workers=1)
+        )
+    a, b, c = (load_file(tmp_path / name / "model.safetensors") for name in "abc")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not torch.equal(a["head.conv1.weight"], c["head.conv1.weight"])
+
+
+def test_a_batch_is_one_part_labeled_to_two_parts_unlabeled(tmp_path, encoder, teacher_folder, monkeypatch):
+    sizes = []
+    original = student_losses
+
+    def spy(model, batch, **others):
+        sizes.append((len(batch["labeled"]["image"]), len(batch["unlabeled"]["image"])))
+        return original(model, batch, **others)
+
+    monkeypatch.setattr("semidepth.training.student.student_losses", spy)
+    train_student(arguments(tmp_path, encoder, teacher=teacher_folder, batch_size=3))
+    assert sizes == [(3, 6)] * 3
+
+
+def test_options_and_results_are_saved_with_the_run(tmp_path, encoder, teacher_folder):
+    train_student(arguments(tmp_path, encoder, teacher=teacher_folder))
+    files = {path.name for path in Path(tmp_path / "student").iterdir()}
+    assert {"student.yaml", "results.json", "model.safetensors", "config.json", "preprocessor_config.json"} <= files
+    assert not any(name.endswith((".bin", ".pt", ".pkl")) for name in files)

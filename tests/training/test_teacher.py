@@ -1,0 +1,143 @@
+"""The teacher's command for a few real steps: learning, resuming, tracking, stopping."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file, save_file
+
+from semidepth.modeling import DepthStudentForDepthEstimation
+from semidepth.training.engine.depth_models import Preprocessing, load_depth_model
+from semidepth.training.engine.loop import NonFiniteLossError
+from semidepth.training.objectives import affine_invariant_loss, gradient_matching_loss
+from semidepth.training.teacher import TeacherArguments, labeled_terms, main, teacher_losses, train_teacher
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    return tiny.save_encoder(tmp_path / "encoder")
+
+
+def arguments(tmp_path, encoder, **changes):
+    fields = {
+        "encoder": encoder,
+        "output_dir": str(tmp_path / "run"),
+        "labeled": ["scenes:indoor?count=8", "scenes:outdoor?count=8"],
+        "batch_size": 4,
+        "steps": 4,
+        "learning_rate": 1e-3,
+        "warmup_steps": 1,
+        "num_workers": 0,
+        "log_every": 2,
+        "cpu": True,
+    }
+    return TeacherArguments(**(fields | changes))
+
+
+def weights(folder):
+    return load_file(Path(folder) / "model.safetensors")
+
+
+def test_it_learns_a_few_scenes(tmp_path, encoder):
+    first = train_teacher(arguments(tmp_path, encoder, steps=2, output_dir=str(tmp_path / "short")))
+    later = train_teacher(arguments(tmp_path, encoder, steps=60))
+    assert later["loss"] < 0.8 * first["loss"]
+    model = load_depth_model(str(tmp_path / "run"))
+    assert isinstance(model.model, DepthStudentForDepthEstimation)
+    assert model.preprocessing == Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_gives_others(tmp_path, encoder):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train_teacher(arguments(tmp_path, encoder, seed=seed, output_dir=str(tmp_path / name)))
+    a, b, c = (weights(tmp_path / name) for name in "abc")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not torch.equal(a["head.conv1.weight"], c["head.conv1.weight"])
+
+
+def test_everything_at_once_runs_and_is_recorded(tmp_path, encoder):
+    train_teacher(
+        arguments(
+            tmp_path, encoder, mixed_precision="bf16", gradient_accumulation_steps=2, activation_checkpointing=True,
+            ema_decay=0.9, tracker="tensorboard", gradient_matching_weight=2.0, num_workers=1,
+            validation=["scenes:indoor?split=validation&count=4"], validate_every=2, preview_every=2, checkpoint_every=2,
+        )
+    )  # fmt: skip
+    run = tmp_path / "run"
+    results = json.loads((run / "results.json").read_text())
+    assert {"steps", "loss", "labeled", "labeled_gradient"} <= set(results)
+    assert 0 < results["scenes:indoor?split=validation&count=4/abs_rel"] < 10
+    assert len(list((run / "previews").glob("*.png"))) == 2
+    assert len(list(run.glob("checkpoint-*"))) == 2
+    assert list(run.rglob("events.out.tfevents*"))
+    average = load_file(run / "checkpoint-00000004/average.safetensors")
+    saved = weights(run)
+    assert torch.equal(saved["head.conv1.weight"], average["module.head.conv1.weight"])
+
+
+def test_it_goes_on_from_its_newest_checkpoint(tmp_path, encoder, caplog):
+    caplog.set_level("INFO", logger="semidepth")
+    train_teacher(arguments(tmp_path, encoder, checkpoint_every=2, steps=2))
+    checkpoint = tmp_path / "run/checkpoint-00000002"
+    marked = load_file(checkpoint / "model.safetensors")
+    marked["neck.fusion_stage.layers.0.residual_layer1.convolution1.bias"] += 7  # never trained, so it must come back
+    save_file(marked, checkpoint / "model.safetensors")
+    train_teacher(arguments(tmp_path, encoder, checkpoint_every=2, steps=4))
+    assert "going on from" in caplog.text
+    assert (tmp_path / "run/checkpoint-00000004").is_dir()
+    name = "neck.fusion_stage.layers.0.residual_layer1.convolution1.bias"
+    assert torch.equal(weights(tmp_path / "run")[name], marked[name])
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_term_and_samples(tmp_path, encoder):
+    with pytest.raises(NonFiniteLossError, match=r"step \d+: labeled is not finite, with scenes:.*#\d+"):
+        train_teacher(arguments(tmp_path, encoder, learning_rate=1e30, decoder_lr_factor=1e-3, max_grad_norm=1e30, steps=8))
+
+
+def test_labeled_images_reach_the_model_clean(tmp_path, encoder):
+    model = DepthStudentForDepthEstimation.from_encoder(encoder)
+    seen = []
+    model.register_forward_pre_hook(lambda _, args, kwargs: seen.append(kwargs["pixel_values"]), with_kwargs=True)
+    image = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8)
+    batch = {"image": image, "disparity": torch.rand(2, 48, 48), "origin": ["a", "b"]}
+    preprocessing = Preprocessing(size=48, multiple=8)
+    losses = teacher_losses(model, batch, preprocessing=preprocessing)
+    assert torch.equal(seen[0], preprocessing.normalize(image))
+    assert losses.total is losses.terms["labeled"]
+    assert losses.finite.tolist() == [True, True]
+
+
+def test_gradient_matching_is_added_with_its_weight():
+    predicted, disparity = torch.rand(2, 2, 16, 16)
+    terms = labeled_terms(predicted, disparity, 2.0)
+    expected = affine_invariant_loss(predicted, disparity) + 2 * gradient_matching_loss(predicted, disparity)
+    assert torch.allclose(terms["labeled"], expected)
+    assert set(labeled_terms(predicted, disparity, 0.0)) == {"labeled"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"size": 50}, "--size 50 is not a multiple of the encoder's patch size 8; take 48 or 56"),
+        ({"encoder": "/no/encoder"}, "--encoder '/no/encoder' could not be loaded"),
+        ({"steps": None, "labeled": ["scenes:indoor"]}, "give --steps"),
+        ({"mixed_precision": "fp16"}, "fp16 needs a CUDA device"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_sentence(tmp_path, encoder, changes, words):
+    with pytest.raises(ValueError, match=words):
+        train_teacher(arguments(**({"tmp_path": tmp_path, "encoder": encoder} | changes)))
+
+
+def test_steps_follow_from_epochs(tmp_path, encoder):
+    results = train_teacher(arguments(tmp_path, encoder, steps=None, epochs=1.5))
+    assert results["loss"] > 0
+    assert json.loads((tmp_path / "run/results.json").read_text())["steps"] == 6  # 16 samples x 1.5 / 4
+
+
+def test_the_command_says_what_is_wrong_and_exits(tmp_path, encoder, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--encoder", encoder, "--size", "50", "--output_dir", str(tmp_path / "run"), "--cpu"])
+    assert "--size 50" in str(stopped.value)

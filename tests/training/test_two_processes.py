@@ -1,0 +1,71 @@
+"""Two real processes on the CPU train together: same weights on both, different samples, one set of files."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import tiny
+import torch
+from safetensors.torch import load_file
+
+SCRIPT = """
+import json, os, sys, torch
+from semidepth.training import student
+from semidepth.training.engine import loop
+
+torch.set_num_threads(1)
+rank, seen = os.environ["RANK"], []
+compute = student.student_losses
+
+def spy(model, batch, **others):
+    seen.extend(batch["labeled"]["origin"] + batch["unlabeled"]["origin"])
+    losses = compute(model, batch, **others)
+    spy.model = model
+    return losses
+
+student.student_losses = spy
+student.main(sys.argv[2:])
+total = sum(p.double().sum().item() for p in spy.model.parameters())
+with open(f"{sys.argv[1]}/rank{rank}.json", "w") as file:
+    json.dump({"seen": seen, "total": total, "wrapped": type(spy.model).__name__}, file)
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def test_two_processes_train_and_agree(tmp_path):
+    encoder = tiny.save_encoder(tmp_path / "encoder")
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port()),
+        str(script), str(tmp_path), "--encoder", encoder, "--output_dir", str(tmp_path / "student"),
+        "--teacher_dir", str(tmp_path / "teacher"), "--labeled", "scenes:indoor?count=8",
+        "--unlabeled", "scenes:outdoor?count=16", "--batch_size", "2", "--steps", "2", "--teacher_steps", "2",
+        "--learning_rate", "1e-3", "--num_workers", "0", "--checkpoint_every", "2", "--cpu", "true",
+        "--validation", "scenes:indoor?split=validation&count=3", "--ema_decay", "0.5",
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+
+    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    assert first["wrapped"] == "DistributedDataParallel"
+    assert first["total"] == second["total"]
+    assert len(first["seen"]) == len(second["seen"]) == 2 * (2 + 4)
+    assert not set(first["seen"]) & set(second["seen"])
+    checkpoint = tmp_path / "student/checkpoint-00000002"
+    assert len(list(checkpoint.glob("random-*.safetensors"))) == 2
+    saved = load_file(checkpoint / "model.safetensors")
+    assert all(value.isfinite().all() for value in saved.values())
+    assert torch.equal(
+        load_file(checkpoint / "average.safetensors")["module.head.conv1.weight"],
+        load_file(tmp_path / "student/model.safetensors")["head.conv1.weight"],
+    )
