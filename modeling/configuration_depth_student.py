@@ -43,14 +43,16 @@ class DepthStudentConfig(DepthAnythingConfig):
 
     model_type = "depth_student"
     # Stock asks for `int | None`, which turns a metric checkpoint trained to 10.5 m away.
-    max_depth: int | float | None = 1
+    max_depth: int | float | None = 1  # type: ignore[assignment]
 
     def __post_init__(self, **kwargs):
         self.auto_map = AUTO_MAP | (kwargs.pop("auto_map", None) or {})
         super().__post_init__(**kwargs)
 
     @classmethod
-    def get_config_dict(cls, pretrained_model_name_or_path, **kwargs) -> tuple[dict[str, Any], dict[str, Any]]:
+    def get_config_dict(
+        cls, pretrained_model_name_or_path, **kwargs
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
         if config_dict.get("model_type") == STOCK_MODEL_TYPE:
             config_dict = config_dict | {"model_type": cls.model_type}

@@ -1,7 +1,7 @@
 """DPT decoder: from the tokens of four encoder layers to one inverse-depth map.
 
-The function is stock Depth Anything's (Ranftl et al. 2021, arXiv 2103.13413; Yang et al. 2024, arXiv 2401.10891), and so
-are the parameter names, so that weights go back and forth without renaming. The order of the operations is our own:
+The function is stock Depth Anything's (arXiv 2103.13413, arXiv 2401.10891), and so are the parameter names, so
+that weights go back and forth without renaming. The order of the operations is our own:
 
 - tokens become a channels-last map by a view, and every convolution runs channels-last;
 - a fusion level's 1 x 1 projection runs before its upsampling, not after. Both are linear, the projection acts on
@@ -18,13 +18,18 @@ from torch.nn import functional as F
 
 from .configuration_depth_student import DepthStudentConfig, as_pair
 
-# Initial scales, read where the model initialises its weights (`init_gain`, `init_bias` of a convolution).
+# Initial scales of convolutions.
 # A ReLU halves the mean square, so the convolution after it makes up for that (He et al. 2015).
 RELU_GAIN = math.sqrt(2)
 # Residual branches start small, so that four levels of them do not blow up the scale.
 RESIDUAL_GAIN = 0.1 * RELU_GAIN
 # The first predictions vary a little about 1, so that the last ReLU starts open everywhere (a closed one never learns).
 OUTPUT_GAIN, OUTPUT_BIAS = 0.1, 1.0
+
+
+def set_initial_scale(module: nn.Module, gain: float, bias: float = 0.0) -> None:
+    """Notes on a convolution how its weights are to be drawn; it is done where the model initialises itself."""
+    module.init_gain, module.init_bias = gain, bias  # type: ignore[assignment]
 
 
 def tokens_to_map(feature: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -71,8 +76,8 @@ class ResidualUnit(nn.Module):
         super().__init__()
         self.convolution1 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
         self.convolution2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
-        self.convolution1.init_gain = RELU_GAIN
-        self.convolution2.init_gain = RESIDUAL_GAIN
+        set_initial_scale(self.convolution1, RELU_GAIN)
+        set_initial_scale(self.convolution2, RESIDUAL_GAIN)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.convolution2(F.relu(self.convolution1(F.relu(x))))
@@ -129,7 +134,9 @@ class FusionStage(nn.Module):
         fused: list[torch.Tensor] = []
         for index, layer in enumerate(self.layers):
             size = levels[index + 1].shape[2:] if index + 1 < len(levels) else None
-            fused.append(layer(levels[0], size=size) if index == 0 else layer(fused[-1], levels[index], size=size))
+            fused.append(
+                layer(levels[0], size=size) if index == 0 else layer(fused[-1], levels[index], size=size)
+            )
         return fused
 
 
@@ -176,7 +183,7 @@ class DepthHead(nn.Module):
         self.conv2 = nn.Conv2d(channels // 2, config.head_hidden_size, kernel_size=3, padding=1)
         self.conv3 = nn.Conv2d(config.head_hidden_size, 1, kernel_size=1)
         if not self.metric:
-            self.conv3.init_gain, self.conv3.init_bias = OUTPUT_GAIN, OUTPUT_BIAS
+            set_initial_scale(self.conv3, OUTPUT_GAIN, OUTPUT_BIAS)
 
     def forward(self, fused: list[torch.Tensor], height: int, width: int) -> torch.Tensor:
         """Predicts a map.

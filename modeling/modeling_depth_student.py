@@ -6,6 +6,7 @@ takes them. Its checkpoints and the stock ones load in each other's class.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -79,7 +80,8 @@ def encoder_features(backbone: nn.Module, pixel_values: torch.Tensor) -> torch.T
     Returns:
         (B, N, C), row by row from the top left.
     """
-    patch_height, patch_width = as_pair(backbone.config.patch_size)
+    config: Any = backbone.config
+    patch_height, patch_width = as_pair(config.patch_size)
     patches = (pixel_values.shape[2] // patch_height) * (pixel_values.shape[3] // patch_width)
     return patch_tokens(backbone(pixel_values).feature_maps[-1], patches)
 
@@ -91,7 +93,7 @@ class DepthStudentPreTrainedModel(PreTrainedModel):
     config_class = DepthStudentConfig
     base_model_prefix = "depth_student"
     main_input_name = "pixel_values"
-    input_modalities = ("image",)
+    input_modalities = ("image",)  # type: ignore[assignment]
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
@@ -102,11 +104,13 @@ class DepthStudentPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         # Only the decoder's convolutions come here: the backbone is a PreTrainedModel and initialises itself, and
         # modules without weights of their own are passed over. Stock's normal(0.02) leaves a decoder whose output is
-        # constant to 1e-6 behind a ReLU that is nearly closed; here every layer keeps its input's scale (times its gain).
+        # constant to 1e-6 behind a ReLU that is nearly closed; here every layer keeps its input's scale (x its gain).
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             # A transposed convolution whose stride is its kernel sees each input channel once per output pixel.
             taps = 1 if isinstance(module, nn.ConvTranspose2d) else math.prod(module.kernel_size)
-            init.normal_(module.weight, std=getattr(module, "init_gain", 1.0) / math.sqrt(module.in_channels * taps))
+            init.normal_(
+                module.weight, std=getattr(module, "init_gain", 1.0) / math.sqrt(module.in_channels * taps)
+            )
             if module.bias is not None:
                 init.constant_(module.bias, getattr(module, "init_bias", 0.0))
 
@@ -146,9 +150,11 @@ class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):
         """
         encoder_config = AutoConfig.from_pretrained(encoder)
         config = cls.config_for_encoder(encoder_config, **decoder)
-        model = cls(config).to(dtype)
+        model = cls(config).to(dtype=dtype)  # type: ignore[call-arg]
         # AutoBackbone.from_pretrained would ask the Hub about a local folder first (transformers 5.23).
-        model.backbone = type(model.backbone).from_pretrained(encoder, config=config.backbone_config, dtype=dtype)
+        model.backbone = type(model.backbone).from_pretrained(
+            encoder, config=config.backbone_config, dtype=dtype
+        )
         model.config.backbone_config = model.backbone.config
         mask_token = getattr(getattr(model.backbone, "embeddings", None), "mask_token", None)
         if isinstance(mask_token, nn.Parameter):
@@ -177,10 +183,16 @@ class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):
             )
         # Stock Depth Anything V1: the last four layers. Other encoders follow.
         out_indices = decoder.pop("out_indices", list(range(layers - len(factors) + 1, layers + 1)))
-        neck, fusion = DECODER_SIZES.get(width, ([max(16, width // 8 * 2**i) for i in range(4)], max(32, width // 6)))
+        neck, fusion = DECODER_SIZES.get(
+            width, ([max(16, width // 8 * 2**i) for i in range(4)], max(32, width // 6))
+        )
         backbone = encoder_config.to_dict()
         backbone.pop("out_features", None)
-        backbone |= {"out_indices": list(out_indices), "reshape_hidden_states": False, "apply_layernorm": True}
+        backbone |= {
+            "out_indices": list(out_indices),
+            "reshape_hidden_states": False,
+            "apply_layernorm": True,
+        }
         backbone.pop("architectures", None)
         return DepthStudentConfig(
             backbone_config=type(encoder_config)(**backbone),
@@ -268,7 +280,7 @@ class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):
     def _check_labels(self, labels: torch.Tensor, expected: tuple[int, int, int]) -> None:
         if self.head.metric:
             raise ValueError(
-                "this is a metric checkpoint (depth_estimation_type 'metric') and its training is not on inverse depth; "
+                "this is a metric checkpoint (depth_estimation_type 'metric') and is not trained on inverse depth; "
                 "start from a relative one to train a student."
             )
         if tuple(labels.shape) != expected:

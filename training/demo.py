@@ -4,9 +4,9 @@
     python training/demo.py --seeds 0 1 2                  # mean and spread over seeds
     python training/demo.py --encoder facebook/dinov2-small --photos my_photos/
 
-A few rooms and streets of one style have labels. The teacher learns from them; so does a second model for as many steps as
-the student; the student also sees unlabeled scenes of every style. All three are scored on held-out scenes of the
-labeled style and of the other one, which only the student (and the encoder) has seen.
+A few rooms and streets of one style have labels. The teacher learns from them; so does a second model for as many
+steps as the student; the student also sees unlabeled scenes of every style. All three are scored on held-out scenes of
+the labeled style and of the other one, which only the student (and the encoder) has seen.
 """
 
 import json
@@ -47,26 +47,42 @@ GALLERY_SCENES = 2
 class DemoArguments:
     """Options of the demo."""
 
-    output_dir: str = field(default="outputs/demo", metadata={"help": "Folder for models, scores and pictures."})
-    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "One run of everything for each."})
+    output_dir: str = field(
+        default="outputs/demo", metadata={"help": "Folder for models, scores and pictures."}
+    )
+    seeds: list[int] = field(
+        default_factory=lambda: [0], metadata={"help": "One run of everything for each."}
+    )
     photos: list[str] = field(
         default_factory=list,
         metadata={"help": "Photos to predict: files, folders, globs. Default: the ones that gradio carries."},
     )
     encoder: str = field(
-        default=BUILT_IN_ENCODER, metadata={"help": "Pretrained encoder; 'scenes' pre-trains the built-in stand-in."}
+        default=BUILT_IN_ENCODER,
+        metadata={"help": "Pretrained encoder; 'scenes' pre-trains the built-in stand-in."},
     )
     labeled_scenes: int = field(default=32, metadata={"help": "Labeled rooms, and as many labeled streets."})
     encoder_steps: int = field(default=200, metadata={"help": "Updates of the built-in encoder."})
     teacher_steps: int = field(default=250, metadata={"help": "Updates of the teacher."})
-    student_steps: int = field(default=300, metadata={"help": "Updates of the student and of the labeled-only one."})
-    batch_size: int = field(default=8, metadata={"help": "Labeled images per step; the student sees twice as many more."})
+    student_steps: int = field(
+        default=300, metadata={"help": "Updates of the student and of the labeled-only one."}
+    )
+    batch_size: int = field(
+        default=8, metadata={"help": "Labeled images per step; the student sees twice as many more."}
+    )
     test_scenes: int = field(default=96, metadata={"help": "Held-out scenes for each domain and style."})
     cpu: bool = field(default=False, metadata={"help": "Use the CPU even where there is a GPU."})
 
     def validate(self) -> None:
         """Raises ValueError, in one sentence, for a value that cannot work."""
-        for name in ("labeled_scenes", "encoder_steps", "teacher_steps", "student_steps", "batch_size", "test_scenes"):
+        for name in (
+            "labeled_scenes",
+            "encoder_steps",
+            "teacher_steps",
+            "student_steps",
+            "batch_size",
+            "test_scenes",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} is {getattr(self, name)}; give at least 1.")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
@@ -88,7 +104,9 @@ def train_models(arguments: DemoArguments, encoder: str, folder: Path, seed: int
     """Trains teacher, labeled-only student and student into folders below `folder`."""
     shared: dict[str, Any] = {
         "encoder": encoder,
-        "labeled": [f"scenes:{domain}?style={LABELED_STYLE}&count={arguments.labeled_scenes}" for domain in DOMAINS],
+        "labeled": [
+            f"scenes:{domain}?style={LABELED_STYLE}&count={arguments.labeled_scenes}" for domain in DOMAINS
+        ],
         "validation": [],
         "batch_size": arguments.batch_size,
         "seed": seed,
@@ -117,12 +135,16 @@ def score_models(folder: Path, count: int, device: str) -> dict[str, dict[str, d
         results[name] = {}
         for set_name, source in test_sources(count).items():
             samples = evaluation_samples([source], size=model.preprocessing.size)
-            scores = score_relative(model.predict_disparity, samples, device=torch.device(device), batch_size=32)
+            scores = score_relative(
+                model.predict_disparity, samples, device=torch.device(device), batch_size=32
+            )
             results[name][set_name] = scores["depth"].mean()
     return results
 
 
-def summarize(runs: Sequence[dict[str, dict[str, dict[str, float]]]]) -> dict[str, dict[str, dict[str, list[float]]]]:
+def summarize(
+    runs: Sequence[dict[str, dict[str, dict[str, float]]]],
+) -> dict[str, dict[str, dict[str, list[float]]]]:
     """Model -> set (or mean of a style's sets) -> metric -> value of each seed."""
     summary: dict[str, dict[str, dict[str, list[float]]]] = {}
     for model in MODELS:
@@ -142,7 +164,9 @@ def to_table(summary: dict[str, dict[str, dict[str, list[float]]]]) -> str:
     sets = list(next(iter(summary.values())))
     lines = ["| AbsRel ↓ / δ1 ↑ | " + " | ".join(sets) + " |", "|---" * (len(sets) + 1) + "|"]
     for model, title in MODELS.items():
-        cells = [" / ".join(_with_spread(summary[model][name][metric]) for metric in METRICS) for name in sets]
+        cells = [
+            " / ".join(_with_spread(summary[model][name][metric]) for metric in METRICS) for name in sets
+        ]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -153,7 +177,10 @@ def verdict(summary: dict[str, dict[str, dict[str, list[float]]]]) -> str:
     student = summary["student"][shifted]["abs_rel"]
     lines = []
     for other in ("teacher", "labeled_only"):
-        gains = [1 - mine / theirs for mine, theirs in zip(student, summary[other][shifted]["abs_rel"], strict=True)]
+        gains = [
+            1 - mine / theirs
+            for mine, theirs in zip(student, summary[other][shifted]["abs_rel"], strict=True)
+        ]
         word = "lower" if statistics.fmean(gains) > 0 else "higher"
         wins = sum(gain > 0 for gain in gains)
         lines.append(

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 from transformers import Dinov2Config, Dinov2Model, get_cosine_schedule_with_warmup, set_seed
 
+from semidepth.modeling.configuration_depth_student import as_pair
 from semidepth.training.data.scenes import SEMANTIC_CLASSES, render_scenes
 from semidepth.training.engine.arguments import BUILT_IN_ENCODER, TrainingArguments, parse_arguments
 from semidepth.training.engine.depth_models import Preprocessing
@@ -66,7 +67,9 @@ class EncoderArguments:
                 f"{self.hidden_size} of --heads {self.heads}."
             )
         if not 0 < self.learning_rate < 1:
-            raise ValueError(f"--learning_rate is {self.learning_rate}; give a number between 0 and 1, such as 1e-3.")
+            raise ValueError(
+                f"--learning_rate is {self.learning_rate}; give a number between 0 and 1, such as 1e-3."
+            )
         if not 0 < self.masked_share < 1:
             raise ValueError(f"--masked_share is {self.masked_share}; give a share between 0 and 1.")
 
@@ -108,7 +111,7 @@ def pretraining_loss(
     Returns:
         Scalar float32.
     """
-    patch_size = encoder.config.patch_size
+    patch_size, _ = as_pair(encoder.config.patch_size)
     pixels = Preprocessing(size=image.shape[-1], multiple=patch_size).normalize(image)
     if masked_share is None:
         tokens = encoder(pixels).last_hidden_state[:, 1:]
@@ -155,7 +158,7 @@ def pretrain_encoder(arguments: EncoderArguments) -> Path:
         image_size=arguments.size,
         patch_size=arguments.patch_size,
     )
-    encoder = Dinov2Model(config).to(device).train()
+    encoder = Dinov2Model(config).to(device=device).train()  # type: ignore[call-arg]
     masked = arguments.objective == "masked"
     outputs = 3 * arguments.patch_size**2 if masked else len(SEMANTIC_CLASSES)
     head = nn.Linear(arguments.hidden_size, outputs).to(device)
@@ -164,11 +167,15 @@ def pretrain_encoder(arguments: EncoderArguments) -> Path:
     scheduler = get_cosine_schedule_with_warmup(optimizer, arguments.steps // 10, arguments.steps)
     batches = scene_batches(arguments, device)
     began = time.perf_counter()
-    bar = tqdm(range(arguments.steps), desc="encoder", unit="step", dynamic_ncols=True, mininterval=bar_interval_s())
+    bar = tqdm(
+        range(arguments.steps), desc="encoder", unit="step", dynamic_ncols=True, mininterval=bar_interval_s()
+    )
     for step in bar:
         image, semantic = next(batches)
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            loss = pretraining_loss(encoder, head, image, semantic, arguments.masked_share if masked else None)
+            loss = pretraining_loss(
+                encoder, head, image, semantic, arguments.masked_share if masked else None
+            )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
@@ -177,13 +184,17 @@ def pretrain_encoder(arguments: EncoderArguments) -> Path:
         if step % 10 == 0 or step + 1 == arguments.steps:
             value = loss.item()
             if not torch.isfinite(loss):
-                raise RuntimeError(f"step {step + 1}: the pre-training loss is {value}; lower --learning_rate.")
+                raise RuntimeError(
+                    f"step {step + 1}: the pre-training loss is {value}; lower --learning_rate."
+                )
             bar.set_postfix_str(f"loss {value:.3f}")
     folder = Path(arguments.output_dir)
     encoder.eval().save_pretrained(folder)
     preprocessing = Preprocessing(size=arguments.size, multiple=arguments.patch_size)
     preprocessing.to_image_processor().save_pretrained(folder)
-    logger.info("built-in encoder in %s after %.0f s (a stand-in for DINOv2)", folder, time.perf_counter() - began)
+    logger.info(
+        "built-in encoder in %s after %.0f s (a stand-in for DINOv2)", folder, time.perf_counter() - began
+    )
     return folder
 
 

@@ -15,11 +15,11 @@ and do not stop the others; the exit status is then 1.
 """
 
 import argparse
-import glob
 import io
 import logging
 import sys
 from collections.abc import Iterator, Sequence
+from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,9 @@ def find_images(inputs: Sequence[str]) -> list[tuple[Path, Path]]:
             files = [file for file in files if not any(file.name.endswith(suffix) for suffix in SUFFIXES)]
             names = [file.relative_to(path).with_suffix("") for file in files]
         else:
-            files = [path] if path.is_file() else [Path(file) for file in sorted(glob.glob(text, recursive=True))]
+            files = (
+                [path] if path.is_file() else [Path(file) for file in sorted(glob(text, recursive=True))]  # noqa: PTH207
+            )
             files = [file for file in files if file.is_file()]
             names = [Path(file.stem) for file in files]
         if not files:
@@ -112,7 +114,10 @@ def write_results(values: Tensor, kind: Kind, name: Path, *, overwrite: bool) ->
     """
     array = values.cpu().numpy().astype(np.float32)
     disparity = as_disparity(values.cpu()).numpy() if kind == "depth" else array
-    pictures = {"_depth.png": Image.fromarray(to_16_bit(array, kind)), "_color.png": Image.fromarray(colorize(disparity))}
+    pictures = {
+        "_depth.png": Image.fromarray(to_16_bit(array, kind)),
+        "_color.png": Image.fromarray(colorize(disparity)),
+    }
     written = []
     for suffix in SUFFIXES:
         path = name.with_name(name.name + suffix)
@@ -164,11 +169,15 @@ def _progress(files: Sequence[tuple[Path, Path]]) -> Iterator[tuple[Path, Path]]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; see the top of the file. Returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("images", nargs="+", help="files, folders or globs")
     parser.add_argument("--model", required=True, help="Hub id or folder of any depth-estimation model")
     parser.add_argument("--output", required=True, type=Path, help="folder for the results")
-    parser.add_argument("--kind", choices=("disparity", "depth"), help="what the model predicts, if it is not known")
+    parser.add_argument(
+        "--kind", choices=("disparity", "depth"), help="what the model predicts, if it is not known"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     options = parser.parse_args(argv)

@@ -30,7 +30,12 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from semidepth.modeling import DepthStudentForDepthEstimation, encoder_features
-from semidepth.training.data.augmentation import StrongAugmentation, apply_cutmix, cutmix_masks, distort_colors
+from semidepth.training.data.augmentation import (
+    StrongAugmentation,
+    apply_cutmix,
+    cutmix_masks,
+    distort_colors,
+)
 from semidepth.training.data.loading import make_loader
 from semidepth.training.data.sources import parse_source
 from semidepth.training.encoder import resolve_encoder
@@ -63,34 +68,53 @@ TEACHER_KINDS = ("auto", "disparity", "depth")
 class StudentArguments(TrainingArguments):
     """Options of training/student.py; strengths of the perturbation are assumptions (the paper is silent)."""
 
-    output_dir: str = field(default="outputs/student", metadata={"help": "Folder for weights, checkpoints and logs."})
-    epochs: float = field(default=1.0, metadata={"help": "Passes over the unlabeled set, where --steps is not given."})
+    output_dir: str = field(
+        default="outputs/student", metadata={"help": "Folder for weights, checkpoints and logs."}
+    )
+    epochs: float = field(
+        default=1.0, metadata={"help": "Passes over the unlabeled set, where --steps is not given."}
+    )
     unlabeled: list[str] = field(
         default_factory=lambda: ["scenes:indoor", "scenes:outdoor"],
         metadata={"help": "Sources of images without labels: SOURCE[?option=value&...]."},
     )
-    unlabeled_per_labeled: int = field(default=2, metadata={"help": "Unlabeled images for each labeled one in a batch."})
+    unlabeled_per_labeled: int = field(
+        default=2, metadata={"help": "Unlabeled images for each labeled one in a batch."}
+    )
     teacher: str | None = field(
         default=None,
-        metadata={"help": "Any depth-estimation model: Hub id or folder. Default: train one first, into --teacher_dir."},
+        metadata={
+            "help": "Any depth-estimation model: Hub id or folder. Default: train one first, into --teacher_dir."
+        },
     )
     teacher_kind: str = field(
         default="auto", metadata={"help": "What the teacher predicts: disparity, depth, or auto (looked up)."}
     )
-    teacher_dir: str = field(default="outputs/teacher", metadata={"help": "Where a teacher of our own is kept."})
-    teacher_steps: int | None = field(default=None, metadata={"help": "Updates of that teacher; default: 20 epochs."})
+    teacher_dir: str = field(
+        default="outputs/teacher", metadata={"help": "Where a teacher of our own is kept."}
+    )
+    teacher_steps: int | None = field(
+        default=None, metadata={"help": "Updates of that teacher; default: 20 epochs."}
+    )
     color_distortion: bool = field(default=True, metadata={"help": "Distort the student's unlabeled images."})
     jitter_strength: float = field(
         default=0.5, metadata={"help": "Brightness, contrast and saturation jitter; hue gets half of it."}
     )
-    blur_sigma_px: float = field(default=2.0, metadata={"help": "Largest sigma of the Gaussian blur, pixels."})
-    cutmix_probability: float = field(default=0.5, metadata={"help": "Share of unlabeled images that are cut together."})
-    feature_alignment: bool = field(default=True, metadata={"help": "Hold the features near the frozen encoder's."})
+    blur_sigma_px: float = field(
+        default=2.0, metadata={"help": "Largest sigma of the Gaussian blur, pixels."}
+    )
+    cutmix_probability: float = field(
+        default=0.5, metadata={"help": "Share of unlabeled images that are cut together."}
+    )
+    feature_alignment: bool = field(
+        default=True, metadata={"help": "Hold the features near the frozen encoder's."}
+    )
     feature_tolerance: float = field(
         default=0.85, metadata={"help": "Tokens whose cosine already exceeds this are left alone (alpha)."}
     )
     drop_fraction: float = field(
-        default=0.0, metadata={"help": "Share of the largest pseudo-label losses left out (0.1 in Depth Anything V2)."}
+        default=0.0,
+        metadata={"help": "Share of the largest pseudo-label losses left out (0.1 in Depth Anything V2)."},
     )
 
     def validate(self) -> None:
@@ -99,15 +123,21 @@ class StudentArguments(TrainingArguments):
         if self.unlabeled_per_labeled < 1:
             raise ValueError(f"--unlabeled_per_labeled is {self.unlabeled_per_labeled}; give at least 1.")
         if self.teacher_kind not in TEACHER_KINDS:
-            raise ValueError(f"--teacher_kind is {self.teacher_kind!r}; choose one of {', '.join(TEACHER_KINDS)}.")
+            raise ValueError(
+                f"--teacher_kind is {self.teacher_kind!r}; choose one of {', '.join(TEACHER_KINDS)}."
+            )
         if not 0 < self.feature_tolerance <= 1:
-            raise ValueError(f"--feature_tolerance is {self.feature_tolerance}; give a cosine above 0, at most 1.")
+            raise ValueError(
+                f"--feature_tolerance is {self.feature_tolerance}; give a cosine above 0, at most 1."
+            )
         if not 0 <= self.drop_fraction < 1:
             raise ValueError(f"--drop_fraction is {self.drop_fraction}; give a share of at least 0, below 1.")
         if self.teacher_steps is not None and self.teacher_steps < 1:
             raise ValueError(f"--teacher_steps is {self.teacher_steps}; give at least 1.")
         if not self.unlabeled:
-            raise ValueError("--unlabeled is empty; name at least one source of images, such as a folder of photos.")
+            raise ValueError(
+                "--unlabeled is empty; name at least one source of images, such as a folder of photos."
+            )
         for spec in self.unlabeled:
             parse_source(spec)
         self.augmentation()
@@ -142,7 +172,9 @@ def unlabeled_terms(
     Returns:
         `unlabeled`, the weighted sum, first; then its gradient part where it has a weight.
     """
-    loss = cutmix_affine_invariant_loss(predicted, pseudo, pseudo[partner], masks, drop_fraction=arguments.drop_fraction)
+    loss = cutmix_affine_invariant_loss(
+        predicted, pseudo, pseudo[partner], masks, drop_fraction=arguments.drop_fraction
+    )
     weight = arguments.gradient_matching_weight
     if weight == 0:
         return {"unlabeled": loss}
@@ -247,7 +279,11 @@ def train_student(arguments: StudentArguments) -> dict[str, float]:
     preprocessing = resolve_preprocessing(arguments, encoder)
     unlabeled_batch = arguments.batch_size * arguments.unlabeled_per_labeled
     steps = resolve_steps(
-        arguments, arguments.unlabeled, labeled=False, batch_size=unlabeled_batch, world=accelerator.num_processes
+        arguments,
+        arguments.unlabeled,
+        labeled=False,
+        batch_size=unlabeled_batch,
+        world=accelerator.num_processes,
     )
     teacher_name = resolve_teacher(arguments)
     accelerator.wait_for_everyone()

@@ -41,7 +41,9 @@ logger = logging.getLogger(__name__)
 class TeacherArguments(TrainingArguments):
     """Options of training/teacher.py."""
 
-    output_dir: str = field(default="outputs/teacher", metadata={"help": "Folder for weights, checkpoints and logs."})
+    output_dir: str = field(
+        default="outputs/teacher", metadata={"help": "Folder for weights, checkpoints and logs."}
+    )
 
 
 def labeled_terms(
@@ -90,7 +92,11 @@ def train_teacher(arguments: TeacherArguments) -> dict[str, float]:
     encoder = resolve_encoder(arguments, accelerator)
     preprocessing = resolve_preprocessing(arguments, encoder)
     steps = resolve_steps(
-        arguments, arguments.labeled, labeled=True, batch_size=arguments.batch_size, world=accelerator.num_processes
+        arguments,
+        arguments.labeled,
+        labeled=True,
+        batch_size=arguments.batch_size,
+        world=accelerator.num_processes,
     )
     loader = make_loader(
         arguments.labeled,

@@ -9,7 +9,12 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel, AutoModelForDepthEstimation, DepthAnythingConfig
 from transformers.utils import logging as transformers_logging
 
-from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation, affine_invariant_loss, encoder_features
+from semidepth.modeling import (
+    DepthStudentConfig,
+    DepthStudentForDepthEstimation,
+    affine_invariant_loss,
+    encoder_features,
+)
 from semidepth.modeling.modeling_depth_student import DECODER_SIZES
 
 
@@ -39,7 +44,9 @@ def test_equals_stock_from_its_folder(stock_folder, height, width):
 
 def test_equals_stock_at_vit_s_size():
     stock = tiny.stock_model(DepthAnythingConfig(backbone_config=None))
-    student = DepthStudentForDepthEstimation(DepthStudentConfig(backbone_config=stock.config.backbone_config)).eval()
+    student = DepthStudentForDepthEstimation(
+        DepthStudentConfig(backbone_config=stock.config.backbone_config)
+    ).eval()
     student.load_state_dict(stock.state_dict())
     pixels = tiny.pixels(1, 126, 98)
     with torch.no_grad():
@@ -51,7 +58,9 @@ def test_stock_checkpoint_loads_without_a_warning(stock_folder, capfd):
     folder, _ = stock_folder
     DepthStudentForDepthEstimation.from_pretrained(folder)
     out = capfd.readouterr()
-    assert not any(word in out.err.lower() for word in ("warn", "not initialized", "instantiate", "unexpected"))
+    assert not any(
+        word in out.err.lower() for word in ("warn", "not initialized", "instantiate", "unexpected")
+    )
 
 
 def test_way_back_gives_the_stock_class_with_the_same_numbers(stock_folder, tmp_path):
@@ -122,7 +131,7 @@ def test_from_encoder_keeps_the_encoder_and_draws_a_decoder(tmp_path):
     first = DepthStudentForDepthEstimation.from_encoder(folder, **tiny.DECODER)
     second = DepthStudentForDepthEstimation.from_encoder(folder, **tiny.DECODER)
     saved = load_file(tmp_path / "encoder/model.safetensors")
-    loaded = {name: value for name, value in first.backbone.state_dict().items()}
+    loaded = first.backbone.state_dict()
     stored = DepthStudentForDepthEstimation.from_encoder(folder, **tiny.DECODER).backbone.state_dict()
     assert len(saved) == len(loaded)
     assert all(torch.equal(loaded[name], stored[name]) for name in stored)
@@ -131,8 +140,14 @@ def test_from_encoder_keeps_the_encoder_and_draws_a_decoder(tmp_path):
 
 
 def test_from_encoder_sizes_the_decoder_like_the_published_models():
-    config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(hidden_size=384, num_attention_heads=6))
-    assert (config.neck_hidden_sizes, config.fusion_hidden_size) == DECODER_SIZES[384] == ([48, 96, 192, 384], 64)
+    config = DepthStudentForDepthEstimation.config_for_encoder(
+        tiny.encoder_config(hidden_size=384, num_attention_heads=6)
+    )
+    assert (
+        (config.neck_hidden_sizes, config.fusion_hidden_size)
+        == DECODER_SIZES[384]
+        == ([48, 96, 192, 384], 64)
+    )
 
 
 def test_an_encoder_with_too_few_layers_is_refused():
@@ -206,6 +221,8 @@ def test_activation_checkpointing_gives_the_same_gradients():
     other = copy.deepcopy(student)
     getattr(other, "activation_checkpointing_enable", other.gradient_checkpointing_enable)()
     for model in (student, other):
-        model(tiny.pixels(), labels=torch.rand(2, 48, 48, generator=torch.Generator().manual_seed(1))).loss.backward()
+        model(
+            tiny.pixels(), labels=torch.rand(2, 48, 48, generator=torch.Generator().manual_seed(1))
+        ).loss.backward()
     for mine, theirs in zip(student.parameters(), other.parameters(), strict=True):
         assert mine.grad is None or torch.allclose(mine.grad, theirs.grad, atol=1e-6)

@@ -4,7 +4,13 @@ import pytest
 import torch
 from transformers import AutoBackbone, AutoImageProcessor, Dinov2Model
 
-from semidepth.training.encoder import EncoderArguments, main, patch_class_shares, patch_pixels, pretrain_encoder
+from semidepth.training.encoder import (
+    EncoderArguments,
+    main,
+    patch_class_shares,
+    patch_pixels,
+    pretrain_encoder,
+)
 
 SMALL = {"hidden_size": 32, "heads": 2, "layers": 4, "size": 48, "batch_size": 4, "cpu": True}
 
@@ -26,7 +32,9 @@ def test_patch_pixels_are_normalised_patches_in_reading_order():
 
 @pytest.mark.parametrize("objective", ["semantic", "masked"])
 def test_it_makes_a_stock_encoder_that_has_learned(tmp_path, objective, capfd):
-    folder = pretrain_encoder(EncoderArguments(output_dir=str(tmp_path), objective=objective, steps=25, **SMALL))
+    folder = pretrain_encoder(
+        EncoderArguments(output_dir=str(tmp_path), objective=objective, steps=25, **SMALL)
+    )
     encoder = Dinov2Model.from_pretrained(folder)
     assert AutoImageProcessor.from_pretrained(folder).size["height"] == 48
     assert encoder.config.patch_size == 8

@@ -73,7 +73,8 @@ def run(step, options, seed=3):
     seen = {}
     handles = [
         module.register_forward_pre_hook(
-            lambda _, args, kwargs, name=name: seen.__setitem__(name, kwargs["pixel_values"]), with_kwargs=True
+            lambda _, args, kwargs, name=name: seen.__setitem__(name, kwargs["pixel_values"]),
+            with_kwargs=True,
         )
         for name, module in (("student", student), ("teacher", teacher.model))
     ]
@@ -163,7 +164,11 @@ def test_it_starts_from_the_encoder_and_not_from_the_teacher(tmp_path, encoder, 
     fresh = DepthStudentForDepthEstimation.from_encoder(encoder).state_dict()
     start = started["model"].state_dict()
     assert all(torch.equal(start[name], fresh[name]) for name in fresh)
-    changed = [name for name in taught if name.startswith("backbone.encoder") and not torch.equal(start[name], taught[name])]
+    changed = [
+        name
+        for name in taught
+        if name.startswith("backbone.encoder") and not torch.equal(start[name], taught[name])
+    ]
     assert changed
 
 
@@ -182,7 +187,9 @@ def test_without_a_teacher_it_trains_one_first_and_says_so(tmp_path, encoder, ca
 @pytest.mark.parametrize("depth_estimation_type", ["relative", "metric"])
 def test_a_stock_model_can_teach(tmp_path, encoder, depth_estimation_type):
     folder = tmp_path / "stock"
-    tiny.stock_model(tiny.stock_config(depth_estimation_type=depth_estimation_type, max_depth=10)).save_pretrained(folder)
+    tiny.stock_model(
+        tiny.stock_config(depth_estimation_type=depth_estimation_type, max_depth=10)
+    ).save_pretrained(folder)
     PREPROCESSING.to_image_processor().save_pretrained(folder)
     results = train_student(arguments(tmp_path, encoder, teacher=str(folder)))
     assert results["unlabeled"] > 0
@@ -191,7 +198,14 @@ def test_a_stock_model_can_teach(tmp_path, encoder, depth_estimation_type):
 def test_the_same_seed_gives_the_same_student(tmp_path, encoder, teacher_folder):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train_student(
-            arguments(tmp_path, encoder, teacher=teacher_folder, seed=seed, output_dir=str(tmp_path / name), num_workers=1)
+            arguments(
+                tmp_path,
+                encoder,
+                teacher=teacher_folder,
+                seed=seed,
+                output_dir=str(tmp_path / name),
+                num_workers=1,
+            )
         )
     a, b, c = (load_file(tmp_path / name / "model.safetensors") for name in "abc")
     assert all(torch.equal(a[name], b[name]) for name in a)
@@ -214,5 +228,11 @@ def test_a_batch_is_one_part_labeled_to_two_parts_unlabeled(tmp_path, encoder, t
 def test_options_and_results_are_saved_with_the_run(tmp_path, encoder, teacher_folder):
     train_student(arguments(tmp_path, encoder, teacher=teacher_folder))
     files = {path.name for path in Path(tmp_path / "student").iterdir()}
-    assert {"student.yaml", "results.json", "model.safetensors", "config.json", "preprocessor_config.json"} <= files
+    assert {
+        "student.yaml",
+        "results.json",
+        "model.safetensors",
+        "config.json",
+        "preprocessor_config.json",
+    } <= files
     assert not any(name.endswith((".bin", ".pt", ".pkl")) for name in files)

@@ -52,7 +52,10 @@ def test_two_processes_train_and_agree(tmp_path):
         "--learning_rate", "1e-3", "--num_workers", "0", "--checkpoint_every", "2", "--cpu", "true",
         "--validation", "scenes:indoor?split=validation&count=3", "--ema_decay", "0.5",
     ]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(Path(__file__).parent.parent.parent),
+    }
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
 

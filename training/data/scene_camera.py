@@ -9,9 +9,7 @@ from semidepth.training.data.scene_textures import hash_bits
 LUMINANCE = (0.3, 0.6, 0.1)  # shares of linear red, green and blue
 
 
-def pixel_rays(
-    axes: torch.Tensor, pixel: torch.Tensor, height: int, width: int, first: int, last: int
-) -> Vector:
+def pixel_rays(axes: torch.Tensor, pixel: torch.Tensor, height: int, width: int, first: int, last: int) -> Vector:
     """Directions through the centres of the pixels first ... last - 1 (row by row), one metre deep.
 
     The component along the optical axis is 1, so t along a ray is the z-depth.
@@ -31,8 +29,7 @@ def pixel_rays(
     above = (height / 2 - 0.5) - row.float()
     across, above = across * pixel, above * pixel  # (B, N)
     x, y, z = (
-        axes[:, 2, axis, None] + axes[:, 0, axis, None] * across + axes[:, 1, axis, None] * above
-        for axis in range(3)
+        axes[:, 2, axis, None] + axes[:, 0, axis, None] * across + axes[:, 1, axis, None] * above for axis in range(3)
     )
     return x, y, z
 

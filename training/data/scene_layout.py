@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from semidepth.training.data.scene_draws import Array
 
 EMPTY = -1.0  # half size of a primitive that is not there: no ray can hit it
-CLEARANCE_M = (
-    0.55  # nothing comes nearer to the camera; at the widest view this keeps the z-depth above 0.2 m
-)
+CLEARANCE_M = 0.55  # nothing comes nearer to the camera; at the widest view this keeps the z-depth above 0.2 m
 
 SEMANTIC_CLASSES: tuple[str, ...] = (
     "sky",
@@ -166,4 +164,5 @@ def in_view(layout: Layout, half_width: Array, half_height: Array) -> NDArray[np
     half_x, half_y, half_z = (layout.half[:, None, :, axis] for axis in range(3))
     reach = np.abs(cos_yaw * x - sin_yaw * z) * half_x + np.abs(y) * half_y
     reach = reach + np.abs(sin_yaw * x + cos_yaw * z) * half_z
-    return (beyond <= reach + 1e-3).all(1) & (layout.half > 0).all(-1)
+    seen: NDArray[np.bool_] = np.logical_and((beyond <= reach + 1e-3).all(1), (layout.half > 0).all(-1))
+    return seen

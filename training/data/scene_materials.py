@@ -51,9 +51,7 @@ class _Kind(NamedTuple):
 
 
 _STUDIO: dict[str, _Kind] = {
-    "wall": _Kind(
-        hue=(0.0, 1.0), saturation=(0.0, 0.14), value=(0.72, 0.92), frequency=(0.8, 2.0), noise=(0.03, 0.08)
-    ),
+    "wall": _Kind(hue=(0.0, 1.0), saturation=(0.0, 0.14), value=(0.72, 0.92), frequency=(0.8, 2.0), noise=(0.03, 0.08)),
     "floor": _Kind(
         hue=(0.06, 0.1),
         saturation=(0.2, 0.5),
@@ -85,12 +83,8 @@ _STUDIO: dict[str, _Kind] = {
         frequency=(0.5, 1.0),
         noise=(0.0, 0.05),
     ),
-    "picture": _Kind(
-        hue=(0.0, 1.0), saturation=(0.1, 0.4), value=(0.3, 0.8), frequency=(2.0, 5.0), noise=(0.3, 0.5)
-    ),
-    "rug": _Kind(
-        hue=(0.0, 1.0), saturation=(0.1, 0.4), value=(0.4, 0.8), frequency=(2.0, 5.0), noise=(0.05, 0.15)
-    ),
+    "picture": _Kind(hue=(0.0, 1.0), saturation=(0.1, 0.4), value=(0.3, 0.8), frequency=(2.0, 5.0), noise=(0.3, 0.5)),
+    "rug": _Kind(hue=(0.0, 1.0), saturation=(0.1, 0.4), value=(0.4, 0.8), frequency=(2.0, 5.0), noise=(0.05, 0.15)),
     "furniture": _Kind(
         hue=(0.05, 0.12),
         saturation=(0.05, 0.5),
@@ -103,18 +97,10 @@ _STUDIO: dict[str, _Kind] = {
     "object": _Kind(
         hue=(0.0, 1.0), saturation=(0.1, 0.45), value=(0.4, 0.85), frequency=(1.0, 3.0), noise=(0.03, 0.08)
     ),
-    "column": _Kind(
-        hue=(0.1, 0.15), saturation=(0.0, 0.1), value=(0.6, 0.9), frequency=(1.0, 2.0), noise=(0.03, 0.08)
-    ),
-    "lamp": _Kind(
-        hue=(0.1, 0.15), saturation=(0.0, 0.1), value=(0.9, 1.0), frequency=(1.0, 2.0), noise=(0.0, 0.02)
-    ),
-    "ball": _Kind(
-        hue=(0.0, 1.0), saturation=(0.1, 0.5), value=(0.5, 0.9), frequency=(1.0, 2.0), noise=(0.03, 0.08)
-    ),
-    "road": _Kind(
-        hue=(0.6, 0.7), saturation=(0.0, 0.05), value=(0.36, 0.5), frequency=(0.5, 1.5), noise=(0.06, 0.12)
-    ),
+    "column": _Kind(hue=(0.1, 0.15), saturation=(0.0, 0.1), value=(0.6, 0.9), frequency=(1.0, 2.0), noise=(0.03, 0.08)),
+    "lamp": _Kind(hue=(0.1, 0.15), saturation=(0.0, 0.1), value=(0.9, 1.0), frequency=(1.0, 2.0), noise=(0.0, 0.02)),
+    "ball": _Kind(hue=(0.0, 1.0), saturation=(0.1, 0.5), value=(0.5, 0.9), frequency=(1.0, 2.0), noise=(0.03, 0.08)),
+    "road": _Kind(hue=(0.6, 0.7), saturation=(0.0, 0.05), value=(0.36, 0.5), frequency=(0.5, 1.5), noise=(0.06, 0.12)),
     "pavement": _Kind(
         hue=(0.08, 0.14),
         saturation=(0.0, 0.1),
@@ -135,33 +121,17 @@ _STUDIO: dict[str, _Kind] = {
         frequency=(0.3, 1.0),
         noise=(0.03, 0.1),
     ),
-    "car": _Kind(
-        hue=(0.0, 1.0), saturation=(0.1, 0.7), value=(0.35, 0.9), frequency=(0.5, 1.0), noise=(0.0, 0.04)
-    ),
+    "car": _Kind(hue=(0.0, 1.0), saturation=(0.1, 0.7), value=(0.35, 0.9), frequency=(0.5, 1.0), noise=(0.0, 0.04)),
     "cabin": _Kind(
         hue=(0.55, 0.62), saturation=(0.05, 0.15), value=(0.2, 0.32), frequency=(0.5, 1.0), noise=(0.0, 0.04)
     ),
-    "kiosk": _Kind(
-        hue=(0.0, 1.0), saturation=(0.0, 0.4), value=(0.35, 0.75), frequency=(0.5, 1.0), noise=(0.02, 0.06)
-    ),
-    "trunk": _Kind(
-        hue=(0.06, 0.09), saturation=(0.3, 0.5), value=(0.3, 0.45), frequency=(2.0, 4.0), noise=(0.1, 0.2)
-    ),
-    "pole": _Kind(
-        hue=(0.5, 0.6), saturation=(0.0, 0.1), value=(0.35, 0.6), frequency=(1.0, 2.0), noise=(0.0, 0.05)
-    ),
-    "person": _Kind(
-        hue=(0.0, 1.0), saturation=(0.1, 0.45), value=(0.3, 0.8), frequency=(1.0, 3.0), noise=(0.02, 0.08)
-    ),
-    "crown": _Kind(
-        hue=(0.22, 0.34), saturation=(0.4, 0.6), value=(0.5, 0.75), frequency=(1.2, 2.5), noise=(0.25, 0.4)
-    ),
-    "head": _Kind(
-        hue=(0.05, 0.08), saturation=(0.25, 0.5), value=(0.4, 0.85), frequency=(1.0, 2.0), noise=(0.0, 0.03)
-    ),
-    "sky": _Kind(
-        hue=(0.6, 0.6), saturation=(0.0, 0.0), value=(0.5, 0.5), frequency=(0.6, 1.2), noise=(0.0, 0.0)
-    ),
+    "kiosk": _Kind(hue=(0.0, 1.0), saturation=(0.0, 0.4), value=(0.35, 0.75), frequency=(0.5, 1.0), noise=(0.02, 0.06)),
+    "trunk": _Kind(hue=(0.06, 0.09), saturation=(0.3, 0.5), value=(0.3, 0.45), frequency=(2.0, 4.0), noise=(0.1, 0.2)),
+    "pole": _Kind(hue=(0.5, 0.6), saturation=(0.0, 0.1), value=(0.35, 0.6), frequency=(1.0, 2.0), noise=(0.0, 0.05)),
+    "person": _Kind(hue=(0.0, 1.0), saturation=(0.1, 0.45), value=(0.3, 0.8), frequency=(1.0, 3.0), noise=(0.02, 0.08)),
+    "crown": _Kind(hue=(0.22, 0.34), saturation=(0.4, 0.6), value=(0.5, 0.75), frequency=(1.2, 2.5), noise=(0.25, 0.4)),
+    "head": _Kind(hue=(0.05, 0.08), saturation=(0.25, 0.5), value=(0.4, 0.85), frequency=(1.0, 2.0), noise=(0.0, 0.03)),
+    "sky": _Kind(hue=(0.6, 0.6), saturation=(0.0, 0.0), value=(0.5, 0.5), frequency=(0.6, 1.2), noise=(0.0, 0.0)),
 }
 # Wild: cell width and height as multiples of one size, shift, pane half sizes, check.
 _WILD_PATTERNS = np.array(
@@ -180,10 +150,7 @@ _GLOWING = {"lamp": 1.0, "window": 0.7}
 
 _ROLE_NUMBER = {role: number for number, role in enumerate(_STUDIO)}
 _RANGES = np.array(
-    [
-        (kind.hue, kind.saturation, kind.value, kind.pane_value, kind.frequency, kind.noise)
-        for kind in _STUDIO.values()
-    ]
+    [(kind.hue, kind.saturation, kind.value, kind.pane_value, kind.frequency, kind.noise) for kind in _STUDIO.values()]
 )  # (roles, 6, 2)
 _CELLS = np.array([(*kind.cells, kind.variation) for kind in _STUDIO.values()])  # (roles, 6)
 
@@ -191,9 +158,7 @@ _CELLS = np.array([(*kind.cells, kind.variation) for kind in _STUDIO.values()]) 
 def hsv_to_linear(hue: Array, saturation: Array, value: Array) -> Array:
     """Linear RGB (..., 3) of hue, saturation and value, each in 0 ... 1; gamma 2."""
     wheel = np.abs((np.asarray(hue)[..., None] * 6.0 + [0.0, 4.0, 2.0]) % 6.0 - 3.0) - 1.0
-    shown = np.asarray(value)[..., None] * (
-        1.0 + np.asarray(saturation)[..., None] * (np.clip(wheel, 0.0, 1.0) - 1.0)
-    )
+    shown = np.asarray(value)[..., None] * (1.0 + np.asarray(saturation)[..., None] * (np.clip(wheel, 0.0, 1.0) - 1.0))
     return shown * shown
 
 
@@ -220,9 +185,7 @@ def draw_materials(draws: Draws, layout: Layout, mode: NDArray[np.int64], palett
     return chosen
 
 
-def _rows(
-    ground: Array, pane: Array, cells: Array, check: Array, variation: Array, noise: list[Array]
-) -> Array:
+def _rows(ground: Array, pane: Array, cells: Array, check: Array, variation: Array, noise: list[Array]) -> Array:
     """Stacks the parts of materials: (B, M, ...) each -> (B, F, M)."""
     half = cells[..., 3:5]
     cover = np.clip(2 * half, 0.0, 1.0).prod(-1)
@@ -264,9 +227,7 @@ def _wild(
     span = np.array([[0.2, 0.9], [0.1, 0.6], [0.55, 1.0], [0.1, 0.6]])[np.maximum(mode, 0)]  # by look, (B, 2)
     saturation = draws.uniform(span[:, :1], span[:, 1:], count)
     value = draws.uniform(0.2, 0.95, count)
-    pane_value = np.where(
-        value > 0.55, value - draws.uniform(0.3, 0.5, count), value + draws.uniform(0.3, 0.5, count)
-    )
+    pane_value = np.where(value > 0.55, value - draws.uniform(0.3, 0.5, count), value + draws.uniform(0.3, 0.5, count))
     pane_hue = hue + draws.uniform(-0.15, 0.15, count) + 0.5 * draws.chance(0.3, count)
     pattern = _WILD_PATTERNS[draws.integer(len(_WILD_PATTERNS), count)]
     size = draws.uniform(0.08, 0.35, count) if indoor else draws.uniform(0.35, 1.4, count)

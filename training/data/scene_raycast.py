@@ -54,7 +54,8 @@ class Solids:
         Args:
             keep: (P, B), bool; the faces stay in any case.
         """
-        tables, numbers, ranges = [self.table[:, : self.faces]], [self.number[: self.faces]], []
+        tables, numbers = [self.table[:, : self.faces]], [self.number[: self.faces]]
+        ranges: list[range] = []
         for kind in (self.aligned, self.yawed, self.cylinders, self.spheres):
             here = slice(kind.start, kind.stop)
             kept, order = keep[here].to(torch.uint8).sort(dim=0, descending=True, stable=True)
@@ -81,9 +82,7 @@ def solids_from_layout(layout: Layout, device: torch.device) -> Solids:
     columns = np.concatenate([layout.center, layout.half, turn], -1)
     table = torch.from_numpy(columns.astype(np.float32).transpose(2, 1, 0).copy())  # (B, P, 8) -> (8, P, B)
     table = table.unsqueeze(-1).to(device)
-    number = torch.arange(table.shape[1], dtype=torch.int32, device=device)[:, None, None].expand(
-        table.shape[1:]
-    )
+    number = torch.arange(table.shape[1], dtype=torch.int32, device=device)[:, None, None].expand(table.shape[1:])
     return Solids(len(slots.faces), aligned, yawed, cylinders, spheres, table, number)
 
 
@@ -177,9 +176,7 @@ def _ground_hit(rays: Rays) -> tuple[torch.Tensor, torch.Tensor]:
     return depth.add_(behind), torch.zeros_like(depth, dtype=torch.int32)
 
 
-Entry = tuple[
-    int, torch.Tensor, torch.Tensor
-]  # slot, t of the entry, by how much the ray misses (negative: it hits)
+Entry = tuple[int, torch.Tensor, torch.Tensor]  # slot, t of the entry, by how much the ray misses (negative: it hits)
 
 
 def _entries(solids: Solids, rays: Rays) -> Iterator[Entry]:
@@ -221,9 +218,7 @@ def _aligned_boxes(slots: range, center: Vector, half: Vector, rays: Rays) -> It
     for p in slots:
         near, far = _slab(offsets[0][p], halves[0][p], rays.inverse[0], rays.slope[0])
         for axis in (1, 2):
-            _narrow(
-                (near, far), _slab(offsets[axis][p], halves[axis][p], rays.inverse[axis], rays.slope[axis])
-            )
+            _narrow((near, far), _slab(offsets[axis][p], halves[axis][p], rays.inverse[axis], rays.slope[axis]))
         yield p, near, _missed(near, far)
 
 

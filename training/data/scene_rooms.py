@@ -79,9 +79,7 @@ def layout_rooms(draws: Draws) -> Layout:
     yaw[:, first : first + len(SLOTS.yawed)] = np.concatenate([table_yaw, chair_yaw, clutter_yaw], 1)
     half = clear_view(eye, center, half, yaw, SLOTS.groups)
 
-    shell = np.broadcast_to(
-        np.stack([np.zeros(count), height / 2, np.zeros(count)], -1)[:, None], (count, 6, 3)
-    )
+    shell = np.broadcast_to(np.stack([np.zeros(count), height / 2, np.zeros(count)], -1)[:, None], (count, 6, 3))
     second_lamp = draws.uniform(-0.8, 0.8, 3) * room * [1.0, 0.5, 1.0] + [0.0, 1.6, 0.0]
     second_lamp[:, 1] = np.minimum(second_lamp[:, 1], height - 0.3)
     return Layout(
@@ -103,23 +101,17 @@ Part = tuple[Array, Array]  # centres and half sizes, (B, n, 3) each
 def _camera(draws: Draws, room: Array) -> tuple[Array, Array, Array]:
     """A camera inside the room that looks across its middle."""
     free = room[:, [0, 2]] - CLEARANCE_M
-    place = (
-        draws.sign(2) * np.sqrt(draws.uniform(0.0, 1.0, 2)) * free
-    )  # more often near a wall than in the middle
+    place = draws.sign(2) * np.sqrt(draws.uniform(0.0, 1.0, 2)) * free  # more often near a wall than in the middle
     target = -np.sign(place) * draws.uniform(0.0, 0.8, 2) * free
     height = np.minimum(draws.uniform(0.8, 1.9), 2 * room[:, 1] - CLEARANCE_M)
     eye = np.stack([place[:, 0], height, place[:, 1]], -1)
-    yaw = np.arctan2(target[:, 0] - place[:, 0], target[:, 1] - place[:, 1]) + np.radians(
-        draws.uniform(-12, 12)
-    )
+    yaw = np.arctan2(target[:, 0] - place[:, 0], target[:, 1] - place[:, 1]) + np.radians(draws.uniform(-12, 12))
     pitch = np.radians(draws.uniform(-24, 6))
     roll = np.radians(draws.uniform(-6, 6) * draws.uniform())
     return eye, camera_axes(yaw, pitch, roll), draws.uniform(50.0, 100.0)
 
 
-def _at_wall(
-    wall: NDArray[np.signedinteger[Any]], along: Array, size: Array, bottom: Array, room: Array
-) -> Part:
+def _at_wall(wall: NDArray[np.signedinteger[Any]], along: Array, size: Array, bottom: Array, room: Array) -> Part:
     """Boxes with their backs to a wall.
 
     Args:
@@ -150,9 +142,7 @@ def _opening(
 ) -> Part:
     """A door, window or picture: a slab of 4 cm on a wall, there three times out of four."""
     wall = draws.integer(4, 1)
-    size = np.stack(
-        [draws.uniform(*width, 1), np.full_like(wall, 0.04, dtype=float), draws.uniform(*height, 1)], -1
-    )
+    size = np.stack([draws.uniform(*width, 1), np.full_like(wall, 0.04, dtype=float), draws.uniform(*height, 1)], -1)
     center, half = _at_wall(wall, draws.uniform(-0.9, 0.9, 1), size, draws.uniform(*bottom, 1), room)
     return center, np.where(draws.chance(0.75, 1)[..., None], half, EMPTY)
 
@@ -188,9 +178,7 @@ def _shelves(draws: Draws, room: Array) -> list[Part]:
     size = np.stack([draws.uniform(0.6, 1.5, 2), draws.uniform(0.2, 0.35, 2), thick], -1)
     bottom = draws.uniform(1.1, 1.7, 2)
     center, half = _at_wall(wall, along, size, bottom, room)
-    box_size = np.stack(
-        [draws.uniform(0.15, 0.5, 2), draws.uniform(0.1, 0.2, 2), draws.uniform(0.1, 0.4, 2)], -1
-    )
+    box_size = np.stack([draws.uniform(0.15, 0.5, 2), draws.uniform(0.1, 0.2, 2), draws.uniform(0.1, 0.4, 2)], -1)
     box_center, box_half = _at_wall(wall, along, box_size, bottom + 0.04, room)
     there = draws.chance(0.6, 2)[..., None]
     return [(center, np.where(there, half, EMPTY)), (box_center, np.where(there, box_half, EMPTY))]

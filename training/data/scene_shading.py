@@ -93,9 +93,7 @@ def _light(solids: Solids, casting: Solids, look: Look, surface: Surface) -> lis
                 surface.face,
                 surface.footprint,
             )
-            power = torch.zeros_like(contact).index_copy_(
-                0, on, _lamp(casting.pick(on), look.pick(on), part, number)
-            )
+            power = torch.zeros_like(contact).index_copy_(0, on, _lamp(casting.pick(on), look.pick(on), part, number))
         else:
             continue
         for channel in range(3):

@@ -84,18 +84,12 @@ def draw_look(draws: Draws, layout: Layout, wild: NDArray[np.bool_], device: tor
     mode = np.where(wild, draws.integer(4), -1)  # -1: studio
     palette = draws.uniform(0.0, 1.0, 1) + draws.uniform(-0.08, 0.08, 3) + [0.0, 0.33, 0.5]  # (B, 3), hues
     parts: dict[str, Array] = {"material": draw_materials(draws, layout, mode, palette)}
-    parts |= (
-        _room_light(draws, layout, mode, palette) if indoor else _street_light(draws, layout, mode, palette)
-    )
+    parts |= _room_light(draws, layout, mode, palette) if indoor else _street_light(draws, layout, mode, palette)
     parts |= _camera(draws, mode, palette)
-    return Look(
-        **{name: torch.from_numpy(part.astype(np.float32)).to(device) for name, part in parts.items()}
-    )
+    return Look(**{name: torch.from_numpy(part.astype(np.float32)).to(device) for name, part in parts.items()})
 
 
-def _by_mode(
-    mode: NDArray[np.int64], studio: float, night: float, fog: float, loud: float, film: float
-) -> Array:
+def _by_mode(mode: NDArray[np.int64], studio: float, night: float, fog: float, loud: float, film: float) -> Array:
     """One number per scene by its look, studio first."""
     return np.array([studio, night, fog, loud, film])[mode + 1]
 
@@ -133,9 +127,7 @@ def _room_light(draws: Draws, layout: Layout, mode: NDArray[np.int64], palette: 
 def _street_light(draws: Draws, layout: Layout, mode: NDArray[np.int64], palette: Array) -> dict[str, Array]:
     """Sun or moon, a street lamp, and a sky whose horizon is the fog's colour."""
     night = mode == NIGHT
-    height = np.where(
-        mode < 0, draws.uniform(0.7, 1.2), draws.uniform(0.25, 1.1)
-    )  # radians above the horizon
+    height = np.where(mode < 0, draws.uniform(0.7, 1.2), draws.uniform(0.25, 1.1))  # radians above the horizon
     around = draws.uniform(0.0, 2 * np.pi)
     toward = np.stack([np.sin(around) * np.cos(height), np.sin(height), np.cos(around) * np.cos(height)], -1)
     sun_power = _by_mode(mode, 1.3, 0.08, 0.5, 1.6, 1.2) * draws.uniform(0.6, 1.2)
@@ -179,9 +171,7 @@ def _camera(draws: Draws, mode: NDArray[np.int64], palette: Array) -> dict[str, 
     """Exposure, colour cast, tone curve, lens and sensor."""
     count = len(mode)
     luminance = np.broadcast_to(np.array([0.3, 0.6, 0.1]), (count, 3, 3))
-    keep = np.where(mode == FILM, draws.uniform(0.0, 0.15), 1.0)[
-        :, None, None
-    ]  # film keeps hardly any colour
+    keep = np.where(mode == FILM, draws.uniform(0.0, 0.15), 1.0)[:, None, None]  # film keeps hardly any colour
     cast_saturation = _by_mode(mode, 0.04, 0.25, 0.15, 0.25, 0.4) * draws.uniform()
     cast = hsv_to_linear(palette[:, 1], cast_saturation, np.ones(count)) + 0.1
     mix = (keep * np.eye(3) + (1.0 - keep) * luminance) * cast[:, :, None]
@@ -193,6 +183,5 @@ def _camera(draws: Draws, mode: NDArray[np.int64], palette: Array) -> dict[str, 
         "contrast": np.where(is_wild, draws.uniform(0.0, 0.9), draws.uniform(0.0, 0.2)),
         "vignette": np.where(is_wild, draws.uniform(0.0, 0.8), draws.uniform(0.0, 0.1)),
         "blur": np.where(is_wild & draws.chance(0.3), 1.0, 0.0),
-        "grain": _by_mode(mode, 0.003, 0.07, 0.04, 0.07, 0.09)
-        * np.where(is_wild, draws.uniform(0.15, 1.0), 1.0),
+        "grain": _by_mode(mode, 0.003, 0.07, 0.04, 0.07, 0.09) * np.where(is_wild, draws.uniform(0.15, 1.0), 1.0),
     }

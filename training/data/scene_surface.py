@@ -27,9 +27,7 @@ class Surface:
     footprint: torch.Tensor
 
 
-def find_surface(
-    solids: Solids, rays: Rays, depth: torch.Tensor, slot: torch.Tensor, pixel: torch.Tensor
-) -> Surface:
+def find_surface(solids: Solids, rays: Rays, depth: torch.Tensor, slot: torch.Tensor, pixel: torch.Tensor) -> Surface:
     """Places, normals and texture coordinates of the hits.
 
     Args:

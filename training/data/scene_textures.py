@@ -69,9 +69,7 @@ def fractal_noise(
     return total
 
 
-def surface_color(
-    surface: Surface, material: dict[str, torch.Tensor]
-) -> tuple[Vector, torch.Tensor, torch.Tensor]:
+def surface_color(surface: Surface, material: dict[str, torch.Tensor]) -> tuple[Vector, torch.Tensor, torch.Tensor]:
     """Albedo by the pattern of cells and the noise.
 
     Returns:
@@ -125,9 +123,7 @@ def road_paint(surface: Surface, road: torch.Tensor) -> torch.Tensor:
     half, width, period = road[:, 0, None], road[:, 1, None], road[:, 2, None]
     x = surface.point[0].abs()
     sharp = 1.0 / (surface.footprint + 1e-6)
-    dash = ((0.25 - ((surface.point[2] / period).frac().abs() - 0.5).abs()) * period * sharp + 0.5).clamp_(
-        0.0, 1.0
-    )
+    dash = ((0.25 - ((surface.point[2] / period).frac().abs() - 0.5).abs()) * period * sharp + 0.5).clamp_(0.0, 1.0)
     middle = ((width - x) * sharp + 0.5).clamp_(0.0, 1.0) * dash
     edge = ((width - (x - half + 0.35).abs()) * sharp + 0.5).clamp_(0.0, 1.0)
     seen = (2.0 * width * sharp * 2.0).clamp_(0.0, 1.0)

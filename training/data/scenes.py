@@ -4,6 +4,9 @@ The work is shared out: `scene_rooms` and `scene_streets` lay out primitives, `s
 `scene_materials` give them a look, `scene_raycast` finds what each pixel sees, `scene_shading` colours it,
 `scene_camera` takes the picture. A scene depends on (seed, domain, index) and the style only, never on its
 batch; its geometry not even on the style.
+
+On a CPU the work is thousands of short operations. On an idle machine torch's threads share each of them; beside
+other busy processes they wait for each other, and one thread per process (as in a DataLoader's workers) is quicker.
 """
 
 from collections.abc import Sequence
@@ -103,9 +106,7 @@ def render_scenes(
 
 def _check(domain: str, indices: Sequence[int], seed: int, style: str, height: int, width: int) -> None:
     if domain not in DOMAINS:
-        raise ValueError(
-            f"domain is {domain!r}, but built-in scenes come as one of {DOMAINS}; pass one of those."
-        )
+        raise ValueError(f"domain is {domain!r}, but built-in scenes come as one of {DOMAINS}; pass one of those.")
     if style not in (*STYLES, "any"):
         raise ValueError(f"style is {style!r}, but it must be one of {STYLES} or 'any'; pass one of those.")
     if len(indices) == 0 or min(indices) < 0:
@@ -157,9 +158,7 @@ def _render(
     seen = in_view(layout, half_width, half_width * height / width)
     casting = (layout.half > 0).all(-1) & ~np.isin(layout.slots.roles, _WITHOUT_SHADOW)
     few = [torch.from_numpy(np.ascontiguousarray(part.T)).to(device) for part in (seen, casting)]
-    view = _View(
-        solids_from_layout(layout, device), few[0], few[1], look, eye, axes, pixel, road, (height, width)
-    )
+    view = _View(solids_from_layout(layout, device), few[0], few[1], look, eye, axes, pixel, road, (height, width))
     budget = _CHUNK_PIXELS_CUDA if device.type == "cuda" else _CHUNK_PIXELS * torch.get_num_threads()
     pieces, spans = -(-count * pixels // budget), -(-pixels // budget)  # rounded up
     images, span = max(1, -(-count // pieces)), -(-pixels // spans)
@@ -177,9 +176,7 @@ def _render(
     return depth.view(count, height, width), slot.view(count, height, width), image
 
 
-def _trace(
-    view: _View, seen: Solids, casting: Solids, here: slice
-) -> tuple[torch.Tensor, torch.Tensor, Vector]:
+def _trace(view: _View, seen: Solids, casting: Solids, here: slice) -> tuple[torch.Tensor, torch.Tensor, Vector]:
     """Depth, slot and linear colour of a range of pixels, (B, N) each."""
     directions = pixel_rays(view.axes, view.pixel, *view.size, here.start, here.stop)
     rays = make_rays((view.eye[:, 0:1], view.eye[:, 1:2], view.eye[:, 2:3]), directions)

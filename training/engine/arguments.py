@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, get_type_hints
+from typing import Any, Protocol, TypeVar, cast, get_type_hints
 
 import yaml
 from transformers import HfArgumentParser
@@ -31,7 +31,9 @@ TRACKERS = ("none", "tensorboard", "trackio")
 class TrainingArguments:
     """What every training command shares. Sizes are per process; a step is one update of the weights."""
 
-    output_dir: str = field(default="outputs/run", metadata={"help": "Folder for weights, checkpoints and logs."})
+    output_dir: str = field(
+        default="outputs/run", metadata={"help": "Folder for weights, checkpoints and logs."}
+    )
     encoder: str = field(
         default=BUILT_IN_ENCODER,
         metadata={
@@ -40,47 +42,75 @@ class TrainingArguments:
         },
     )
     encoder_dir: str = field(
-        default="outputs/encoder", metadata={"help": "Where the built-in encoder is kept; only with --encoder scenes."}
+        default="outputs/encoder",
+        metadata={"help": "Where the built-in encoder is kept; only with --encoder scenes."},
     )
     labeled: list[str] = field(
         default_factory=lambda: ["scenes:indoor", "scenes:outdoor"],
         metadata={"help": "Sources with depth labels: SOURCE[?option=value&...]."},
     )
     validation: list[str] = field(
-        default_factory=list, metadata={"help": "Labeled sources scored during training; none: no validation."}
+        default_factory=list,
+        metadata={"help": "Labeled sources scored during training; none: no validation."},
     )
     size: int | None = field(
         default=None,
-        metadata={"help": "Side of the square training crop in pixels. Default: the encoder's own image_size."},
+        metadata={
+            "help": "Side of the square training crop in pixels. Default: the encoder's own image_size."
+        },
     )
     batch_size: int = field(default=16, metadata={"help": "Labeled images per process and micro-batch."})
     steps: int | None = field(
-        default=None, metadata={"help": "Updates. Default: --epochs over the labeled (teacher) or unlabeled (student) set."}
+        default=None,
+        metadata={
+            "help": "Updates. Default: --epochs over the labeled (teacher) or unlabeled (student) set."
+        },
     )
     epochs: float = field(default=20.0, metadata={"help": "Passes over the set, where --steps is not given."})
     learning_rate: float = field(default=5e-6, metadata={"help": "Peak rate of the encoder."})
-    decoder_lr_factor: float = field(default=10.0, metadata={"help": "The decoder's rate is this times the encoder's."})
-    weight_decay: float = field(default=0.01, metadata={"help": "AdamW's, on matrices and kernels only (assumption)."})
-    warmup_steps: int = field(default=500, metadata={"help": "Steps of linear warm-up; then linear decay to 0."})
-    max_grad_norm: float = field(default=1.0, metadata={"help": "Gradients are clipped to this norm (assumption)."})
+    decoder_lr_factor: float = field(
+        default=10.0, metadata={"help": "The decoder's rate is this times the encoder's."}
+    )
+    weight_decay: float = field(
+        default=0.01, metadata={"help": "AdamW's, on matrices and kernels only (assumption)."}
+    )
+    warmup_steps: int = field(
+        default=500, metadata={"help": "Steps of linear warm-up; then linear decay to 0."}
+    )
+    max_grad_norm: float = field(
+        default=1.0, metadata={"help": "Gradients are clipped to this norm (assumption)."}
+    )
     gradient_accumulation_steps: int = field(default=1, metadata={"help": "Micro-batches per update."})
     gradient_matching_weight: float = field(
-        default=0.0, metadata={"help": "Weight of the multi-scale gradient matching loss (2 in Depth Anything V2)."}
+        default=0.0,
+        metadata={"help": "Weight of the multi-scale gradient matching loss (2 in Depth Anything V2)."},
     )
     mixed_precision: str = field(default="no", metadata={"help": "no, bf16 or fp16 (CUDA only)."})
-    activation_checkpointing: bool = field(default=False, metadata={"help": "Less memory, a third more compute."})
+    activation_checkpointing: bool = field(
+        default=False, metadata={"help": "Less memory, a third more compute."}
+    )
     compile: bool = field(default=False, metadata={"help": "torch.compile the model."})
-    ema_decay: float = field(default=0.0, metadata={"help": "Keep and save an exponential average of the weights; 0: no."})
+    ema_decay: float = field(
+        default=0.0, metadata={"help": "Keep and save an exponential average of the weights; 0: no."}
+    )
     num_workers: int = field(default=2, metadata={"help": "Loader processes per stream."})
-    shuffle_buffer: int = field(default=1000, metadata={"help": "Samples (undecoded) among which a stream is shuffled."})
+    shuffle_buffer: int = field(
+        default=1000, metadata={"help": "Samples (undecoded) among which a stream is shuffled."}
+    )
     seed: int = field(default=0, metadata={"help": "Of weights, order and augmentation."})
     log_every: int = field(default=10, metadata={"help": "Steps between log lines."})
-    validate_every: int = field(default=1000, metadata={"help": "Steps between validations; 0: only at the end."})
+    validate_every: int = field(
+        default=1000, metadata={"help": "Steps between validations; 0: only at the end."}
+    )
     validation_images: int = field(default=200, metadata={"help": "Images scored per validation source."})
-    preview_every: int = field(default=1000, metadata={"help": "Steps between pictures of predictions; 0: none."})
+    preview_every: int = field(
+        default=1000, metadata={"help": "Steps between pictures of predictions; 0: none."}
+    )
     checkpoint_every: int = field(default=1000, metadata={"help": "Steps between checkpoints; 0: none."})
     keep_checkpoints: int = field(default=2, metadata={"help": "Newest checkpoints kept."})
-    resume: bool = field(default=True, metadata={"help": "Go on from the newest checkpoint in output_dir, if any."})
+    resume: bool = field(
+        default=True, metadata={"help": "Go on from the newest checkpoint in output_dir, if any."}
+    )
     tracker: str = field(default="none", metadata={"help": "none, tensorboard or trackio."})
     cpu: bool = field(default=False, metadata={"help": "Train on the CPU even where there is a GPU."})
 
@@ -113,12 +143,16 @@ class TrainingArguments:
         if self.size is not None and self.size < 14:
             raise ValueError(f"--size is {self.size} pixels; give at least one patch, such as 518.")
         if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"--ema_decay is {self.ema_decay}; give 0 (none) or a value below 1, such as 0.999.")
+            raise ValueError(
+                f"--ema_decay is {self.ema_decay}; give 0 (none) or a value below 1, such as 0.999."
+            )
         for name, allowed in (("mixed_precision", MIXED_PRECISION), ("tracker", TRACKERS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"--{name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}.")
         if not self.labeled:
-            raise ValueError("--labeled is empty; name at least one source with depth labels, such as scenes:indoor.")
+            raise ValueError(
+                "--labeled is empty; name at least one source with depth labels, such as scenes:indoor."
+            )
         for spec in [*self.labeled, *self.validation]:
             parse_source(spec)
 
@@ -150,12 +184,17 @@ def parse_arguments(
         SystemExit: with one sentence on standard error, for anything that is wrong.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = HfArgumentParser(cls, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = HfArgumentParser(
+        cast(Any, cls), description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("--config", type=str, default=None, help="YAML file with any of these options.")
     try:
         config_path = _config_path(argv)
         values = {} if config_path is None else read_yaml(config_path, cls)
-        if preset and (_given(argv, "encoder") or values.get("encoder", BUILT_IN_ENCODER)) == BUILT_IN_ENCODER:
+        if (
+            preset
+            and (_given(argv, "encoder") or values.get("encoder", BUILT_IN_ENCODER)) == BUILT_IN_ENCODER
+        ):
             values = read_yaml(PRESETS / f"{preset}.yaml", cls) | values
         parser.set_defaults(**values)
         namespace = vars(parser.parse_args(argv))
@@ -200,14 +239,18 @@ def read_yaml(path: Path, cls: type) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML ({' '.join(str(error).split())}); mend the file.") from error
+        raise ValueError(
+            f"{path} is not valid YAML ({' '.join(str(error).split())}); mend the file."
+        ) from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds a {type(values).__name__}; expected `option: value` lines.")
     # Not dataclasses.fields(): HfArgumentParser writes its own simpler types into those.
     fields = get_type_hints(cls)
     unknown = sorted(set(values) - set(fields))
     if unknown:
-        raise ValueError(f"{path} has unknown options {', '.join(map(str, unknown))}; known are {', '.join(fields)}.")
+        raise ValueError(
+            f"{path} has unknown options {', '.join(map(str, unknown))}; known are {', '.join(fields)}."
+        )
     return {name: _typed(path, name, value, fields[name]) for name, value in values.items()}
 
 
@@ -223,7 +266,7 @@ def _typed(path: Path, name: str, value: Any, annotation: Any) -> Any:
             return float(value)
         except ValueError:
             raise ValueError(f"{path}: {name} is {value!r}; expected a number.") from None
-    if isinstance(value, bool) and bool not in wanted or not isinstance(value, wanted):
+    if (isinstance(value, bool) and bool not in wanted) or not isinstance(value, wanted):
         names = " or ".join("none" if kind is type(None) else kind.__name__ for kind in wanted)
         raise ValueError(f"{path}: {name} is {value!r}; expected {names}.")
     return value

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: weights, optimizer, schedule, step and every random generator, in safetensors and JSON.
+"""Checkpoints of a run: weights, optimizer, schedule, step and every random generator, in safetensors and JSON.
 
 A checkpoint is written beside its final name and renamed when it is whole, so a folder called `checkpoint-…` can be
 trusted. Nothing is pickled.
@@ -64,7 +64,12 @@ def save_checkpoint(
             save_file(_cloned(accelerator.unwrap_model(module).state_dict()), partial / f"{name}.safetensors")
         tensors, groups = _split_optimizer(optimizer.state_dict())
         save_file(tensors, partial / "optimizer.safetensors")
-        trainer = {"step": step, "scheduler": scheduler.state_dict(), "param_groups": groups, "extra": extra or {}}
+        trainer = {
+            "step": step,
+            "scheduler": scheduler.state_dict(),
+            "param_groups": groups,
+            "extra": extra or {},
+        }
         (partial / "trainer.json").write_text(json.dumps(trainer, indent=1))
     accelerator.wait_for_everyone()
     tensors, values = _random_state()
@@ -105,14 +110,18 @@ def load_checkpoint(
     except (RuntimeError, ValueError, FileNotFoundError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"{checkpoint} does not fit this run ({reason}); give another --output_dir, or --resume false to start afresh."
+            f"{checkpoint} does not fit this run ({reason}); give another --output_dir, or --resume false."
         ) from error
     scheduler.load_state_dict(trainer["scheduler"])
     random_file = checkpoint / f"random-{accelerator.process_index:05d}.safetensors"
     if random_file.is_file():
-        _restore_random_state(load_file(random_file), json.loads(random_file.with_suffix(".json").read_text()))
+        _restore_random_state(
+            load_file(random_file), json.loads(random_file.with_suffix(".json").read_text())
+        )
     else:
-        logger.warning("%s has no random state of process %d; it draws anew.", checkpoint, accelerator.process_index)
+        logger.warning(
+            "%s has no random state of process %d; it draws anew.", checkpoint, accelerator.process_index
+        )
     return trainer["step"], trainer["extra"]
 
 

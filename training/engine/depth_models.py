@@ -13,7 +13,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForDepthEstimation, DPTImageProcessor, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForDepthEstimation,
+    DPTImageProcessor,
+    PreTrainedModel,
+)
 
 import semidepth.modeling  # noqa: F401  (registers our classes)
 
@@ -46,7 +52,7 @@ class Preprocessing:
         return (images - mean) / std
 
     def target_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width nearest to the image's aspect ratio with the shorter side at `size`, multiples of `multiple`."""
+        """Height and width near the image's shape, the shorter side about `size`, both multiples of `multiple`."""
         scale = self.size / min(height, width)
         sides = (max(1, round(side * scale / self.multiple)) * self.multiple for side in (height, width))
         return tuple(sides)  # type: ignore[return-value]
@@ -143,7 +149,10 @@ def preprocessing_of(name: str, config: Any) -> Preprocessing:
         processor = AutoImageProcessor.from_pretrained(name)
     except (OSError, ValueError) as error:
         logger.warning(
-            "%s has no image processor (%s); using ImageNet statistics at %d pixels.", name, first_line(error), size
+            "%s has no image processor (%s); using ImageNet statistics at %d pixels.",
+            name,
+            first_line(error),
+            size,
         )
         return Preprocessing(size=size, multiple=patch)
     wanted = getattr(processor, "size", None)
@@ -186,8 +195,8 @@ def load_depth_model(
         model: PreTrainedModel = AutoModelForDepthEstimation.from_pretrained(name, dtype=dtype)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(
-            f"{name!r} could not be loaded as a depth-estimation model ({first_line(error)}); give a Hub id or a folder "
-            "with config.json and model.safetensors."
+            f"{name!r} could not be loaded as a depth-estimation model ({first_line(error)}); give a Hub id or a "
+            "folder with config.json and model.safetensors."
         ) from error
     found = kind or kind_of(config)
     if found is None:

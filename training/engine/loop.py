@@ -57,7 +57,9 @@ class LossWindow:
     def add(self, step: int, losses: Losses) -> None:
         """Remembers one forward pass."""
         terms = {name: value.detach() for name, value in losses.terms.items()}
-        self._steps.append((step, Losses(losses.total.detach(), terms, losses.finite, losses.origins, losses.images)))
+        self._steps.append(
+            (step, Losses(losses.total.detach(), terms, losses.finite, losses.origins, losses.images))
+        )
 
     def close(self) -> dict[str, float]:
         """Means of all terms since the last call, in one transfer from the device.
@@ -79,11 +81,13 @@ class LossWindow:
 
 
 def _raise_non_finite(step: int, values: dict[str, float], losses: Losses) -> None:
-    terms = [name for name, value in values.items() if name != "loss" and not math.isfinite(value)] or ["loss"]
+    terms = [name for name, value in values.items() if name != "loss" and not math.isfinite(value)] or [
+        "loss"
+    ]
     broken = [name for name, fine in zip(losses.origins, losses.finite.tolist(), strict=True) if not fine]
     raise NonFiniteLossError(
-        f"step {step}: {', '.join(terms)} is not finite, with {', '.join(broken or losses.origins)}; the last checkpoint "
-        "is intact: look at these samples, or go on from it with a lower --learning_rate or --mixed_precision bf16."
+        f"step {step}: {', '.join(terms)} is not finite, with {', '.join(broken or losses.origins)}; the last "
+        "checkpoint is intact: look at these samples, or go on from it with a lower --learning_rate or in bf16."
     )
 
 
@@ -180,7 +184,8 @@ def train(
     tracking = Tracking(
         accelerator, output_dir, name=name, steps=steps, start=start, options=asdict(arguments)
     )
-    window, results = LossWindow(), {}
+    window = LossWindow()
+    results: dict[str, float] = {}
     try:
         model.train()
         for step in range(start + 1, steps + 1):
@@ -226,7 +231,9 @@ def _validate(hooks: Hooks, model: nn.Module, tracking: Tracking, step: int) -> 
     scores = hooks.validate(model.eval())
     if scores:
         tracking.log(step, scores)
-        text = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if name.endswith(("abs_rel", "delta1")))
+        text = ", ".join(
+            f"{name} {value:.4f}" for name, value in scores.items() if name.endswith(("abs_rel", "delta1"))
+        )
         logger.info("step %d: %s", step, text)
     return scores
 
@@ -261,5 +268,5 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 def _activation_checkpointing(model: nn.Module) -> None:
     """Newer transformers call it activation checkpointing, older ones gradient checkpointing."""
-    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable: Any = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     enable()

@@ -6,7 +6,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 def parameter_groups(
-    model: nn.Module, *, encoder_prefix: str, learning_rate: float, decoder_lr_factor: float, weight_decay: float
+    model: nn.Module,
+    *,
+    encoder_prefix: str,
+    learning_rate: float,
+    decoder_lr_factor: float,
+    weight_decay: float,
 ) -> list[dict]:
     """Splits trainable parameters by encoder or decoder, and by whether they decay.
 
@@ -45,7 +50,9 @@ def parameter_groups(
 
 def average_weights(model: nn.Module, decay: float) -> AveragedModel:
     """An exponential moving average of a model's weights, updated with `update_parameters(model)`."""
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False).requires_grad_(False)
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False).requires_grad_(
+        False
+    )
 
 
 def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-# Every 15th entry of magma, a perceptually uniform map (Smith and van der Walt, CC0); linear in between is within 3/255.
+# Every 15th entry of magma, a perceptually uniform map (Smith and van der Walt, CC0); within 3/255 in between.
 MAGMA = (
     "000004 090720 1a1042 311165 4a1079 621980 792282 912b81 aa337d "
     "c23b75 d9466b ec5860 f7725c fc8e64 feaa74 fec68a fde2a3 fcfdbf"
@@ -75,7 +75,9 @@ def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], *, cell_px
     scaled = [[_fit(picture, cell_px) for picture in row] for row in rows]
     heights = [max(picture.height for picture in row) for row in scaled]
     width = MARGIN_PX + len(titles) * (cell_px + MARGIN_PX)
-    canvas = Image.new("RGB", (width, TITLE_PX + MARGIN_PX + sum(heights) + MARGIN_PX * len(heights)), "white")
+    canvas = Image.new(
+        "RGB", (width, TITLE_PX + MARGIN_PX + sum(heights) + MARGIN_PX * len(heights)), "white"
+    )
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(size=14)
     for column, title in enumerate(titles):

@@ -102,7 +102,9 @@ def gather_mean(accelerator: Accelerator, scores: Scores) -> dict[str, float]:
     for values in scores.per_image.values():
         known = [value for value in values if not math.isnan(value)]
         sums.append([sum(known), float(len(known))])
-    total = accelerator.reduce(torch.tensor(sums, dtype=torch.float64, device=accelerator.device), "sum").cpu()
+    total = accelerator.reduce(
+        torch.tensor(sums, dtype=torch.float64, device=accelerator.device), "sum"
+    ).cpu()
     return {
         name: (total[index, 0] / total[index, 1]).item() if total[index, 1] else math.nan
         for index, name in enumerate(scores.per_image)

@@ -66,7 +66,10 @@ class Tracking:
         self.images = 0
         self.since = time.perf_counter()
         if accelerator.log_with:
-            flat = {key: str(value) if isinstance(value, (list, type(None))) else value for key, value in options.items()}
+            flat = {
+                key: str(value) if isinstance(value, (list, type(None))) else value
+                for key, value in options.items()
+            }
             accelerator.init_trackers("semidepth", config=flat)
 
     def advance(self, images: int, waited_s: float) -> None:
@@ -81,7 +84,11 @@ class Tracking:
         speed = {"images_per_s": self.images * processes / elapsed, "data_wait": self.waited_s / elapsed}
         self.bar.set_postfix_str(
             " ".join(
-                [f"{name} {value:.4f}" for name, value in values.items() if not name.startswith("learning_rate")]
+                [
+                    f"{name} {value:.4f}"
+                    for name, value in values.items()
+                    if not name.startswith("learning_rate")
+                ]
                 + [f"{speed['images_per_s']:.0f} img/s", f"wait {speed['data_wait']:.0%}"]
             ),
             refresh=False,
@@ -103,7 +110,7 @@ class Tracking:
         for tracker in self.accelerator.trackers:
             if tracker.name == "tensorboard":
                 images = np.asarray(picture)[None]  # (1, H, W, 3)
-                tracker.log_images({name: images}, step=step, dataformats="NHWC")  # type: ignore[attr-defined]
+                tracker.log_images({name: images}, step=step, dataformats="NHWC")
             elif tracker.name == "trackio":
                 import trackio  # TrackioTracker has no log_images (accelerate 1.15)
 

@@ -33,9 +33,7 @@ def test_rays_span_the_field_of_view():
     assert (z == 1).all()  # so that t is the z-depth
     # 90 degrees over 8 pixels: one metre to either side at one metre, 0.25 m a pixel, centres half a pixel in
     assert x[0].tolist() == pytest.approx([-0.875, -0.625, -0.375, -0.125, 0.125, 0.375, 0.625, 0.875])
-    assert y[:, 0].tolist() == pytest.approx(
-        [0.625, 0.375, 0.125, -0.125, -0.375, -0.625]
-    )  # first row is on top
+    assert y[:, 0].tolist() == pytest.approx([0.625, 0.375, 0.125, -0.125, -0.375, -0.625])  # first row is on top
     part = pixel_rays(axes, pixel, 6, 8, 10, 20)
     assert torch.equal(part[0][0], x.flatten()[10:20])
 
@@ -46,9 +44,7 @@ def test_exposure_and_tone_by_hand():
     picture = photograph(light, neutral(), KEYS)
     assert picture.dtype == torch.uint8
     assert (picture[0].int() - 128).abs().max() <= 1  # sqrt(0.25) of 255, whatever the light was
-    assert (
-        60 <= picture[1].float().mean() <= 80
-    )  # the aim is out of reach: 8 x 0.01 at most, sqrt(0.08) = 0.28
+    assert 60 <= picture[1].float().mean() <= 80  # the aim is out of reach: 8 x 0.01 at most, sqrt(0.08) = 0.28
     brighter = photograph(torch.full((2, 3, 16, 16), 0.7), neutral(gamma=torch.tensor([-0.4, 0.4])), KEYS)
     # y + g (y^2 - y) at y = 0.5
     assert brighter[:, 0, 0, 0].tolist() == pytest.approx([0.6 * 255, 0.4 * 255], abs=1)

@@ -9,9 +9,7 @@ from semidepth.training.data.scene_draws import Draws, uniform_table
 def test_a_row_depends_on_its_own_numbers_only():
     table = uniform_table(3, 1, [7, 2, 9], 50)
     assert np.array_equal(uniform_table(3, 1, [2], 50)[0], table[1])
-    assert np.array_equal(
-        uniform_table(3, 1, [2], 80)[0, :50], table[1]
-    )  # more columns change none before them
+    assert np.array_equal(uniform_table(3, 1, [2], 80)[0, :50], table[1])  # more columns change none before them
     for other in (uniform_table(4, 1, [2], 50), uniform_table(3, 0, [2], 50), uniform_table(3, 1, [3], 50)):
         assert not np.isclose(other[0], table[1]).any()
 

@@ -1,14 +1,20 @@
 """Camera axes, distances to boxes and the clearance in front of the camera."""
 
 import numpy as np
+import torch
 
+from semidepth.training.data.scene_draws import Draws, uniform_table
 from semidepth.training.data.scene_layout import (
     CLEARANCE_M,
     EMPTY,
     camera_axes,
     clear_view,
     distance_to_boxes,
+    in_view,
 )
+from semidepth.training.data.scene_raycast import make_rays, nearest_hit, solids_from_layout
+from semidepth.training.data.scene_rooms import layout_rooms
+from semidepth.training.data.scene_streets import layout_streets
 
 
 def test_camera_axes_by_hand():
@@ -25,9 +31,7 @@ def test_camera_axes_by_hand():
 def test_camera_axes_are_orthonormal():
     angles = np.random.default_rng(0).uniform(-1.5, 1.5, (3, 20))
     axes = camera_axes(*angles)
-    np.testing.assert_allclose(
-        axes @ axes.transpose(0, 2, 1), np.broadcast_to(np.eye(3), (20, 3, 3)), atol=1e-12
-    )
+    np.testing.assert_allclose(axes @ axes.transpose(0, 2, 1), np.broadcast_to(np.eye(3), (20, 3, 3)), atol=1e-12)
 
 
 def test_distance_to_boxes_by_hand():
@@ -45,3 +49,24 @@ def test_clear_view_takes_away_whole_things():
     cleared = clear_view(np.zeros((1, 3)), center, half, np.zeros((1, 3)), groups=(4, 4, 7))
     assert (cleared[0, :2] == EMPTY).all()  # the second box is far away, and a part of the same thing
     assert (cleared[0, 2] == 0.1).all()
+
+
+def test_what_is_out_of_view_is_never_hit():
+    """Leaving it out changes no ray; and it is worth leaving out."""
+    for domain, make in enumerate((layout_rooms, layout_streets)):
+        layout = make(Draws(uniform_table(4, domain, range(60), 320)))
+        side = np.tan(np.radians(layout.fov_deg) / 2)
+        seen = in_view(layout, side, 0.75 * side)
+        there = (layout.half > 0).all(-1)
+        assert not (seen & ~there).any()
+        assert seen.sum() < 0.8 * there.sum()
+        solids = solids_from_layout(layout, torch.device("cpu"))
+        few = solids.only(torch.from_numpy(seen.T.copy()))
+        assert len(few.table[0]) < len(solids.table[0])
+        x, y = np.random.default_rng(domain).uniform(-1, 1, (2, 60, 400)) * side[:, None]
+        right, up, forward = (layout.axes[:, row, :, None] for row in range(3))
+        way = torch.from_numpy(forward + x[:, None] * right + 0.75 * y[:, None] * up).float()
+        eye = torch.from_numpy(layout.eye).float()
+        rays = make_rays(tuple(eye.split(1, dim=1)), way.unbind(1))
+        for got, expected in zip(nearest_hit(few, rays), nearest_hit(solids, rays), strict=True):
+            assert torch.equal(got, expected)

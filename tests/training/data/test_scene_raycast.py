@@ -24,32 +24,20 @@ def solids(
         ends.append(ends[-1] + sum(row[0] == kind for row in rows))
     table = [[*center, *half, np.cos(yaw), np.sin(yaw)] for _, center, half, yaw in rows]
     kinds = [range(low, high) for low, high in pairwise(ends)]
-    return Solids(
-        ends[0],
-        kinds[0],
-        kinds[1],
-        kinds[2],
-        kinds[3],
-        torch.tensor(table, dtype=torch.float32).t()[:, :, None, None],
-    )
+    number = torch.arange(len(rows), dtype=torch.int32)[:, None, None]
+    columns = torch.tensor(table, dtype=torch.float32).t()[:, :, None, None]
+    return Solids(ends[0], *kinds, columns, number)
 
 
-def shoot(
-    scene: Solids, origin: tuple[float, ...], *directions: tuple[float, ...]
-) -> tuple[list[float], list[int]]:
+def shoot(scene: Solids, origin: tuple[float, ...], *directions: tuple[float, ...]) -> tuple[list[float], list[int]]:
     start = tuple(torch.tensor([[part]], dtype=torch.float32) for part in origin)
-    way = tuple(
-        torch.tensor([[direction[axis] for direction in directions]], dtype=torch.float32)
-        for axis in range(3)
-    )
+    way = tuple(torch.tensor([[direction[axis] for direction in directions]], dtype=torch.float32) for axis in range(3))
     depth, slot = nearest_hit(scene, make_rays(start, way))
     return depth[0].tolist(), slot[0].tolist()
 
 
 def test_ground_by_hand():
-    depth, slot = shoot(
-        solids(), (0.0, 2.0, 0.0), (0.0, -1.0, 1.0), (0.0, -0.5, 1.0), (0.0, 0.0, 1.0), (0.0, 0.3, 1.0)
-    )
+    depth, slot = shoot(solids(), (0.0, 2.0, 0.0), (0.0, -1.0, 1.0), (0.0, -0.5, 1.0), (0.0, 0.0, 1.0), (0.0, 0.3, 1.0))
     assert depth[:2] == [2.0, 4.0]
     assert min(depth[2:]) > 1e15
     assert slot[:2] == [0, 0]
@@ -69,9 +57,7 @@ def test_boxes_by_hand():
         ("yawed", (10.0, 1.0, 0.0), (1.0, 1.0, 1.0), np.pi / 4),
         ("yawed", (-10.0, 1.0, 0.0), (1.0, 1.0, 3.0), np.pi / 2),
     )
-    depth, slot = shoot(
-        scene, (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (-1.0, 0.0, 0.0), (0.0, 0.0, 2.0)
-    )
+    depth, slot = shoot(scene, (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (-1.0, 0.0, 0.0), (0.0, 0.0, 2.0))
     # front face; the edge of a cube turned by 45 degrees; a long axis turned along x; t counts in directions
     assert depth == pytest.approx([4.0, 10 - np.sqrt(2), 7.0, 2.0], rel=1e-5)
     assert slot == [1, 2, 3, 1]
@@ -117,9 +103,7 @@ def test_any_hit_ends_at_the_limit():
         assert hidden == [[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]], kind
 
 
-def slow_hit(
-    kind: str, center: np.ndarray, half: np.ndarray, yaw: float, o: np.ndarray, d: np.ndarray
-) -> float:
+def slow_hit(kind: str, center: np.ndarray, half: np.ndarray, yaw: float, o: np.ndarray, d: np.ndarray) -> float:
     """First t > 0 at which the ray lies on the surface: every face's plane, then a test of containment."""
     turn = np.array([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
     o, d = turn @ (o - center), turn @ d
@@ -150,9 +134,7 @@ def test_many_rays_against_a_slow_loop():
         if kind == "sphere":
             half[:, 1] = half[:, 0]
         yaw = rng.uniform(-3, 3, 5) if kind == "yawed" else np.zeros(5)
-        scene = solids(
-            *[(kind, tuple(c), tuple(h), float(y)) for c, h, y in zip(center, half, yaw, strict=True)]
-        )
+        scene = solids(*[(kind, tuple(c), tuple(h), float(y)) for c, h, y in zip(center, half, yaw, strict=True)])
         origin, aims = np.array([0.0, 25.0, -14.0]), rng.uniform([-6, 6, -6], [6, 18, 6], (150, 3))
         depth, _ = shoot(scene, tuple(origin), *[tuple(aim - origin) for aim in aims])
         hits = 0
@@ -163,3 +145,17 @@ def test_many_rays_against_a_slow_loop():
             hits += bool(np.isfinite(min(things)))
             assert got == pytest.approx(expected, rel=1e-4), kind
         assert hits > 20, kind
+
+
+def test_only_keeps_what_is_asked_for_and_its_numbers():
+    scene = solids(
+        ("aligned", (0.0, 1.0, 5.0), (1.0, 1.0, 1.0), 0.0),
+        ("aligned", (0.0, 1.0, 9.0), (1.0, 1.0, 1.0), 0.0),
+        ("sphere", (5.0, 1.0, 0.0), (1.0, 1.0, 1.0), 0.0),
+        ("sphere", (9.0, 1.0, 0.0), (1.0, 1.0, 1.0), 0.0),
+    )
+    some = scene.only(torch.tensor([[True], [False], [True], [True], [False]]))
+    assert (len(some.aligned), len(some.yawed), len(some.cylinders), len(some.spheres)) == (1, 0, 0, 1)
+    depth, slot = shoot(some, (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0))
+    assert depth == pytest.approx([8.0, 4.0])  # the nearer box and the farther ball are gone
+    assert slot == [2, 3]

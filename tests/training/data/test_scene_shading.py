@@ -22,7 +22,8 @@ def scene(box: bool) -> Solids:
     rows = [[0.0, -1.0, 0.0, 1e4, 1.0, 1e4, 1.0, 0.0], [0.0, 1.0, 6.0, 1.0, 0.1, 1.0, 1.0, 0.0]]
     table = torch.tensor(rows[: 2 if box else 1]).t()[:, :, None, None]
     end = 2 if box else 1
-    return Solids(1, range(1, end), range(end, end), range(end, end), range(end, end), table)
+    number = torch.arange(end, dtype=torch.int32)[:, None, None]
+    return Solids(1, range(1, end), range(end, end), range(end, end), range(end, end), table, number)
 
 
 def plain_look(slots: int, **changed: torch.Tensor) -> Look:
@@ -56,7 +57,7 @@ def color_at(solids: Solids, look: Look, *aims: tuple[float, float, float]) -> t
     depth, slot = nearest_hit(solids, rays)
     sky = depth > 1e3
     depth, slot = depth.masked_fill(sky, torch.inf), slot.long().masked_fill(sky, solids.spheres.stop)
-    return torch.stack(shade(solids, look, rays, depth, slot, torch.tensor([[1e-3]]), ROAD), -1)[0]
+    return torch.stack(shade(solids, solids, look, rays, depth, slot, torch.tensor([[1e-3]]), ROAD), -1)[0]
 
 
 def test_lamp_by_hand():
@@ -71,9 +72,7 @@ def test_shadow_takes_its_share():
     under = color_at(scene(box=True), plain_look(2), (0.0, 0.0, 6.9), (3.0, 0.0, 6.0))
     # the first point is seen below the slab's far edge only if the slab does not hide it from the camera
     assert under[1].tolist() == pytest.approx(free[1].tolist(), rel=1e-4)
-    side = color_at(
-        scene(box=True), plain_look(2), (1.05, 0.0, 6.0)
-    )  # just beyond the edge seen from above: shaded
+    side = color_at(scene(box=True), plain_look(2), (1.05, 0.0, 6.0))  # just beyond the edge seen from above: shaded
     bare = color_at(scene(box=False), plain_look(1), (1.05, 0.0, 6.0))
     assert side[0, 0].item() == pytest.approx(0.25 * bare[0, 0].item(), rel=1e-3)
 

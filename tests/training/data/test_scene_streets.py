@@ -21,9 +21,7 @@ def test_one_entry_per_slot():
 
 def test_nothing_is_near_the_camera_but_the_floor():
     solid = [number for number, role in enumerate(SLOTS.roles) if role not in ("road", "pavement")]
-    distance = distance_to_boxes(
-        STREETS.eye, STREETS.center[:, solid], STREETS.half[:, solid], STREETS.yaw[:, solid]
-    )
+    distance = distance_to_boxes(STREETS.eye, STREETS.center[:, solid], STREETS.half[:, solid], STREETS.yaw[:, solid])
     assert distance.min() >= CLEARANCE_M
     pavement_top = STREETS.center[:, 1, 1] + STREETS.half[:, 1, 1]
     assert (STREETS.eye[:, 1] - pavement_top).min() > 0.9

@@ -30,9 +30,7 @@ def test_noise_is_smooth_bounded_and_fixed_on_the_lattice():
     # 40 steps per cell; a smooth step of 3 t^2 - 2 t^3 rises by 1.5 / 40 of a difference of at most 2
     assert max(noise.diff(dim=0).abs().max(), noise.diff(dim=1).abs().max()) <= 2 * 1.5 / 40 + 1e-4
     lattice = noise[::40, ::40]
-    bits = hash_bits(
-        torch.arange(-5, 6, dtype=torch.int32)[None], torch.arange(-5, 6, dtype=torch.int32)[:, None], KEY
-    )
+    bits = hash_bits(torch.arange(-5, 6, dtype=torch.int32)[None], torch.arange(-5, 6, dtype=torch.int32)[:, None], KEY)
     torch.testing.assert_close(lattice, (bits & 0xFFFF).float() / 32768 - 1, atol=2e-3, rtol=0)
     middle = noise[20::40, 20::40]  # half way, all four corners weigh the same
     corners = (lattice[1:, 1:] + lattice[1:, :-1] + lattice[:-1, 1:] + lattice[:-1, :-1]) / 4

@@ -10,6 +10,17 @@ from semidepth.training.data.scene_rooms import layout_rooms
 from semidepth.training.data.scene_streets import layout_streets
 from semidepth.training.data.scenes import DOMAINS, SEMANTIC_CLASSES, STYLES, SceneBatch, render_scenes
 
+KINDS = ("faces", "aligned", "yawed", "cylinders", "spheres")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """Small tensors on many threads crawl when the machine is busy with something else."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
 
 @pytest.fixture(scope="module", params=DOMAINS)
 def domain(request: pytest.FixtureRequest) -> str:
@@ -54,16 +65,15 @@ def test_a_scene_does_not_depend_on_its_batch(domain: str):
 
 
 def test_a_scene_does_not_depend_on_threads(domain: str):
-    """Threads also set how the work is cut: with one of them, 300 x 300 pixels are traced in two pieces."""
+    """Threads also set how the work is cut: with one of them, 270 x 270 pixels are traced in two pieces."""
     before, found = torch.get_num_threads(), []
     try:
-        for threads in (1, 2, 3):
+        for threads in (1, 3):
             torch.set_num_threads(threads)
-            found.append(render_scenes(domain, [7, 8], height=300, width=300))
+            found.append(render_scenes(domain, [7, 8], height=270, width=270))
     finally:
         torch.set_num_threads(before)
     assert same(found[0], found[1])
-    assert same(found[0], found[2])
 
 
 def test_numbers_seeds_and_domains_give_other_scenes(domain: str):
@@ -87,9 +97,7 @@ def test_style_changes_the_picture_and_nothing_else(by_style: dict[str, SceneBat
 def test_any_style_is_a_fair_draw(domain: str, by_style: dict[str, SceneBatch]):
     batch = render_scenes(domain, range(48), seed=1)
     equal = torch.stack([(by_style[style].image == batch.image).flatten(1).all(1) for style in STYLES])
-    assert torch.equal(
-        equal.sum(0), torch.ones(48, dtype=torch.int64)
-    )  # each is one of the styles, to the bit
+    assert torch.equal(equal.sum(0), torch.ones(48, dtype=torch.int64))  # each is one of the styles, to the bit
     assert 12 <= equal[0].sum() <= 36
 
 
@@ -153,9 +161,9 @@ def test_semantic_classes_are_those_of_the_domain(domain: str, by_style: dict[st
 
 
 def nearest_by_hand(layout: Layout, image: int, d: np.ndarray) -> float:
-    """z-depth along one ray, primitive by primitive, in float64: faces' planes and containment, roots of quadratics."""
+    """z-depth along one ray in float64, one primitive after the other: planes and containment, roots."""
     slots, eye = layout.slots, layout.eye[image]
-    kinds = sum(([kind] * len(getattr(slots, kind)) for kind in KINDS), [])
+    kinds = [kind for kind in KINDS for _ in getattr(slots, kind)]
     found = [np.inf]
     for p, kind in enumerate(kinds):
         center, half, yaw = layout.center[image, p], layout.half[image, p], layout.yaw[image, p]
@@ -178,9 +186,6 @@ def nearest_by_hand(layout: Layout, image: int, d: np.ndarray) -> float:
             t += [at for at in roots if kind == "spheres" or abs((o + at * way)[1]) <= half[1]]
         found += [at for at in t if at > 0]
     return min(found)
-
-
-KINDS = ("faces", "aligned", "yawed", "cylinders", "spheres")
 
 
 def test_depth_against_a_slow_loop(domain: str):

@@ -16,7 +16,10 @@ def make(seed=0):
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
     optimizer = torch.optim.AdamW(
-        [{"name": "encoder", "params": model[0].parameters()}, {"name": "decoder", "params": model[2].parameters()}],
+        [
+            {"name": "encoder", "params": model[0].parameters()},
+            {"name": "decoder", "params": model[2].parameters()},
+        ],
         lr=0.1,
     )
     return model, optimizer, get_linear_schedule_with_warmup(optimizer, 2, 20)
@@ -40,7 +43,11 @@ def save(folder, number, parts, keep=2):
 def load(checkpoint, parts):
     model, optimizer, scheduler = parts
     return load_checkpoint(
-        checkpoint, accelerator=Accelerator(cpu=True), modules={"model": model}, optimizer=optimizer, scheduler=scheduler
+        checkpoint,
+        accelerator=Accelerator(cpu=True),
+        modules={"model": model},
+        optimizer=optimizer,
+        scheduler=scheduler,
     )
 
 
@@ -72,7 +79,10 @@ def test_only_the_newest_whole_checkpoints_are_kept_and_listed(tmp_path):
         save(tmp_path, number, parts, keep=2)
     (tmp_path / "checkpoint-00000009.unfinished").mkdir()
     (tmp_path / "checkpoint-00000008").mkdir()  # without trainer.json: not whole
-    assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint-00000002", "checkpoint-00000003"]
+    assert [path.name for path in list_checkpoints(tmp_path)] == [
+        "checkpoint-00000002",
+        "checkpoint-00000003",
+    ]
 
 
 def test_nothing_but_safetensors_and_json(tmp_path):

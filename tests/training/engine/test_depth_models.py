@@ -33,15 +33,24 @@ def test_stock_folder_predicts_inverse_depth_at_the_images_size(stock_folder):
 
 
 def test_metric_models_are_inverted(tmp_path):
-    tiny.stock_model(tiny.stock_config(depth_estimation_type="metric", max_depth=20)).save_pretrained(tmp_path)
+    tiny.stock_model(tiny.stock_config(depth_estimation_type="metric", max_depth=20)).save_pretrained(
+        tmp_path
+    )
     model = load_depth_model(str(tmp_path))
     images = torch.randint(0, 256, (1, 3, 48, 48), dtype=torch.uint8)
     assert model.kind == "depth"
-    assert torch.allclose(model.predict_disparity(images) * model.predict(images).clamp(min=1e-3), torch.ones(1, 48, 48))
+    assert torch.allclose(
+        model.predict_disparity(images) * model.predict(images).clamp(min=1e-3), torch.ones(1, 48, 48)
+    )
 
 
 def test_a_model_of_unknown_direction_has_to_be_told(tmp_path, monkeypatch):
-    shape = {"num_encoder_blocks": 4, "depths": [1] * 4, "hidden_sizes": [8, 16, 16, 16], "decoder_hidden_size": 8}
+    shape = {
+        "num_encoder_blocks": 4,
+        "depths": [1] * 4,
+        "hidden_sizes": [8, 16, 16, 16],
+        "decoder_hidden_size": 8,
+    }
     GLPNForDepthEstimation(GLPNConfig(**shape, num_attention_heads=[1, 1, 1, 1])).save_pretrained(tmp_path)
     assert load_depth_model(str(tmp_path)).kind == "depth"
     monkeypatch.setattr("semidepth.training.engine.depth_models.DEPTH_MODEL_TYPES", set())
@@ -58,7 +67,9 @@ def test_normalisation_is_the_image_processors(stock_folder):
     assert torch.allclose(PREPROCESSING.normalize(images / 255), theirs, atol=1e-5)
 
 
-@pytest.mark.parametrize(("size", "expected"), [((480, 640), (518, 686)), ((640, 480), (686, 518)), ((20, 20), (518, 518))])
+@pytest.mark.parametrize(
+    ("size", "expected"), [((480, 640), (518, 686)), ((640, 480), (686, 518)), ((20, 20), (518, 518))]
+)
 def test_target_size_keeps_the_shape_in_multiples(size, expected):
     assert Preprocessing(size=518, multiple=14).target_size(*size) == expected
 
