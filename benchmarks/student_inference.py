@@ -31,9 +31,7 @@ def make_pair(device: torch.device) -> tuple[nn.Module, nn.Module]:
     """The student and the stock class with the same random weights, ViT-S size."""
     set_seed(0)
     config = DepthAnythingConfig()
-    student = DepthStudentForDepthEstimation(DepthStudentConfig(backbone_config=config.backbone_config)).to(
-        device
-    )
+    student = DepthStudentForDepthEstimation(DepthStudentConfig(backbone_config=config.backbone_config)).to(device)
     student.eval()
     stock = DepthAnythingForDepthEstimation(config).to(device).eval()
     stock.load_state_dict(student.state_dict())
@@ -63,13 +61,9 @@ def disagreement(student: nn.Module, stock: nn.Module, pixels: torch.Tensor) -> 
     return ((ours - theirs).abs().max() / theirs.abs().max()).item()
 
 
-def breakdown(
-    student: nn.Module, pixels: torch.Tensor, device: torch.device, rounds: int
-) -> dict[str, float]:
+def breakdown(student: nn.Module, pixels: torch.Tensor, device: torch.device, rounds: int) -> dict[str, float]:
     """Median seconds of encoder, neck and head of the student."""
-    height, width = (
-        side // patch for side, patch in zip(pixels.shape[-2:], student.head.patch_size, strict=True)
-    )
+    height, width = (side // patch for side, patch in zip(pixels.shape[-2:], student.head.patch_size, strict=True))
     features = student.backbone(pixels).feature_maps
     fused = student.neck(features, height, width)
     parts: dict[str, Callable[[], object]] = {
@@ -77,22 +71,16 @@ def breakdown(
         "neck": lambda: student.neck(features, height, width),
         "head": lambda: student.head(fused, height, width),
     }
-    return {
-        name: statistics.median(timed(part, device) for _ in range(rounds)) for name, part in parts.items()
-    }
+    return {name: statistics.median(timed(part, device) for _ in range(rounds)) for name, part in parts.items()}
 
 
 @torch.inference_mode()
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line; see the top of the file."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 4])
-    parser.add_argument(
-        "--dtype", nargs="+", choices=("float32", "bfloat16"), default=["float32", "bfloat16"]
-    )
+    parser.add_argument("--dtype", nargs="+", choices=("float32", "bfloat16"), default=["float32", "bfloat16"])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--compile", action="store_true", help="torch.compile the student")
     options = parser.parse_args(argv)
@@ -124,9 +112,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
     middle = statistics.geometric_mean(ratio for ratio, _, _ in ratios)
     low, high = min(low for _, low, _ in ratios), max(high for _, _, high in ratios)
-    print(
-        f"RESULT student_inference ratio={middle:.2f} low={low:.2f} high={high:.2f} agrees={str(agrees).lower()}"
-    )
+    print(f"RESULT student_inference ratio={middle:.2f} low={low:.2f} high={high:.2f} agrees={str(agrees).lower()}")
 
 
 if __name__ == "__main__":

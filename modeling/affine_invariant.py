@@ -154,14 +154,10 @@ def check_maps(prediction: Tensor, target: Tensor, mask: Tensor) -> None:
 def check_drop_fraction(drop_fraction: float) -> None:
     """Raises ValueError unless the fraction is in [0, 1)."""
     if not 0.0 <= drop_fraction < 1.0:
-        raise ValueError(
-            f"drop_fraction is {drop_fraction}, expected 0 <= drop_fraction < 1; 0 drops nothing."
-        )
+        raise ValueError(f"drop_fraction is {drop_fraction}, expected 0 <= drop_fraction < 1; 0 drops nothing.")
 
 
-def _loss_per_image(
-    prediction: Tensor, target: Tensor, valid: Tensor, drop_fraction: float
-) -> tuple[Tensor, Tensor]:
+def _loss_per_image(prediction: Tensor, target: Tensor, valid: Tensor, drop_fraction: float) -> tuple[Tensor, Tensor]:
     """rho of each image (B,), 0 without valid pixels, and its number of valid pixels (B,)."""
     with torch.autocast(prediction.device.type, enabled=False):
         count = valid.flatten(1).sum(1)

@@ -50,9 +50,7 @@ class DepthStudentConfig(DepthAnythingConfig):
         super().__post_init__(**kwargs)
 
     @classmethod
-    def get_config_dict(
-        cls, pretrained_model_name_or_path, **kwargs
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def get_config_dict(cls, pretrained_model_name_or_path, **kwargs) -> tuple[dict[str, Any], dict[str, Any]]:
         config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
         if config_dict.get("model_type") == STOCK_MODEL_TYPE:
             config_dict = config_dict | {"model_type": cls.model_type}

@@ -134,9 +134,7 @@ class FusionStage(nn.Module):
         fused: list[torch.Tensor] = []
         for index, layer in enumerate(self.layers):
             size = levels[index + 1].shape[2:] if index + 1 < len(levels) else None
-            fused.append(
-                layer(levels[0], size=size) if index == 0 else layer(fused[-1], levels[index], size=size)
-            )
+            fused.append(layer(levels[0], size=size) if index == 0 else layer(fused[-1], levels[index], size=size))
         return fused
 
 

@@ -108,9 +108,7 @@ class DepthStudentPreTrainedModel(PreTrainedModel):
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             # A transposed convolution whose stride is its kernel sees each input channel once per output pixel.
             taps = 1 if isinstance(module, nn.ConvTranspose2d) else math.prod(module.kernel_size)
-            init.normal_(
-                module.weight, std=getattr(module, "init_gain", 1.0) / math.sqrt(module.in_channels * taps)
-            )
+            init.normal_(module.weight, std=getattr(module, "init_gain", 1.0) / math.sqrt(module.in_channels * taps))
             if module.bias is not None:
                 init.constant_(module.bias, getattr(module, "init_bias", 0.0))
 
@@ -152,9 +150,7 @@ class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):
         config = cls.config_for_encoder(encoder_config, **decoder)
         model = cls(config).to(dtype=dtype)  # type: ignore[call-arg]
         # AutoBackbone.from_pretrained would ask the Hub about a local folder first (transformers 5.23).
-        model.backbone = type(model.backbone).from_pretrained(
-            encoder, config=config.backbone_config, dtype=dtype
-        )
+        model.backbone = type(model.backbone).from_pretrained(encoder, config=config.backbone_config, dtype=dtype)
         model.config.backbone_config = model.backbone.config
         mask_token = getattr(getattr(model.backbone, "embeddings", None), "mask_token", None)
         if isinstance(mask_token, nn.Parameter):
@@ -183,9 +179,7 @@ class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):
             )
         # Stock Depth Anything V1: the last four layers. Other encoders follow.
         out_indices = decoder.pop("out_indices", list(range(layers - len(factors) + 1, layers + 1)))
-        neck, fusion = DECODER_SIZES.get(
-            width, ([max(16, width // 8 * 2**i) for i in range(4)], max(32, width // 6))
-        )
+        neck, fusion = DECODER_SIZES.get(width, ([max(16, width // 8 * 2**i) for i in range(4)], max(32, width // 6)))
         backbone = encoder_config.to_dict()
         backbone.pop("out_features", None)
         backbone |= {

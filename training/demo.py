@@ -47,12 +47,8 @@ GALLERY_SCENES = 2
 class DemoArguments:
     """Options of the demo."""
 
-    output_dir: str = field(
-        default="outputs/demo", metadata={"help": "Folder for models, scores and pictures."}
-    )
-    seeds: list[int] = field(
-        default_factory=lambda: [0], metadata={"help": "One run of everything for each."}
-    )
+    output_dir: str = field(default="outputs/demo", metadata={"help": "Folder for models, scores and pictures."})
+    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "One run of everything for each."})
     photos: list[str] = field(
         default_factory=list,
         metadata={"help": "Photos to predict: files, folders, globs. Default: the ones that gradio carries."},
@@ -61,12 +57,10 @@ class DemoArguments:
         default=BUILT_IN_ENCODER,
         metadata={"help": "Pretrained encoder; 'scenes' pre-trains the built-in stand-in."},
     )
-    labeled_scenes: int = field(default=32, metadata={"help": "Labeled rooms, and as many labeled streets."})
-    encoder_steps: int = field(default=200, metadata={"help": "Updates of the built-in encoder."})
-    teacher_steps: int = field(default=250, metadata={"help": "Updates of the teacher."})
-    student_steps: int = field(
-        default=300, metadata={"help": "Updates of the student and of the labeled-only one."}
-    )
+    labeled_scenes: int = field(default=64, metadata={"help": "Labeled rooms, and as many labeled streets."})
+    encoder_steps: int = field(default=250, metadata={"help": "Updates of the built-in encoder."})
+    teacher_steps: int = field(default=300, metadata={"help": "Updates of the teacher."})
+    student_steps: int = field(default=400, metadata={"help": "Updates of the student and of the labeled-only one."})
     batch_size: int = field(
         default=8, metadata={"help": "Labeled images per step; the student sees twice as many more."}
     )
@@ -104,9 +98,7 @@ def train_models(arguments: DemoArguments, encoder: str, folder: Path, seed: int
     """Trains teacher, labeled-only student and student into folders below `folder`."""
     shared: dict[str, Any] = {
         "encoder": encoder,
-        "labeled": [
-            f"scenes:{domain}?style={LABELED_STYLE}&count={arguments.labeled_scenes}" for domain in DOMAINS
-        ],
+        "labeled": [f"scenes:{domain}?style={LABELED_STYLE}&count={arguments.labeled_scenes}" for domain in DOMAINS],
         "validation": [],
         "batch_size": arguments.batch_size,
         "seed": seed,
@@ -135,9 +127,7 @@ def score_models(folder: Path, count: int, device: str) -> dict[str, dict[str, d
         results[name] = {}
         for set_name, source in test_sources(count).items():
             samples = evaluation_samples([source], size=model.preprocessing.size)
-            scores = score_relative(
-                model.predict_disparity, samples, device=torch.device(device), batch_size=32
-            )
+            scores = score_relative(model.predict_disparity, samples, device=torch.device(device), batch_size=32)
             results[name][set_name] = scores["depth"].mean()
     return results
 
@@ -164,9 +154,7 @@ def to_table(summary: dict[str, dict[str, dict[str, list[float]]]]) -> str:
     sets = list(next(iter(summary.values())))
     lines = ["| AbsRel ↓ / δ1 ↑ | " + " | ".join(sets) + " |", "|---" * (len(sets) + 1) + "|"]
     for model, title in MODELS.items():
-        cells = [
-            " / ".join(_with_spread(summary[model][name][metric]) for metric in METRICS) for name in sets
-        ]
+        cells = [" / ".join(_with_spread(summary[model][name][metric]) for metric in METRICS) for name in sets]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -177,10 +165,7 @@ def verdict(summary: dict[str, dict[str, dict[str, list[float]]]]) -> str:
     student = summary["student"][shifted]["abs_rel"]
     lines = []
     for other in ("teacher", "labeled_only"):
-        gains = [
-            1 - mine / theirs
-            for mine, theirs in zip(student, summary[other][shifted]["abs_rel"], strict=True)
-        ]
+        gains = [1 - mine / theirs for mine, theirs in zip(student, summary[other][shifted]["abs_rel"], strict=True)]
         word = "lower" if statistics.fmean(gains) > 0 else "higher"
         wins = sum(gain > 0 for gain in gains)
         lines.append(

@@ -4,12 +4,13 @@
     python training/encoder.py --objective masked --output_dir outputs/encoder_masked
 
 The student of Depth Anything starts from an encoder that has seen all kinds of images, and is held close to it. Offline
-there is none, so this one learns from rendered scenes of every style, without any depth: either which kinds of
-surface each patch shows (`semantic`: the renderer knows them for free) or what hidden patches look like (`masked`).
+there is none, so this one learns from rendered scenes of every style, without any depth: either which kinds of surface
+each part of a patch shows (`semantic`: the renderer knows for free) or what hidden patches look like (`masked`).
 It is a stand-in; with a network or a local copy use `--encoder facebook/dinov2-small` in the other commands.
 """
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from semidepth.modeling.configuration_depth_student import as_pair
 from semidepth.training.data.scenes import SEMANTIC_CLASSES, render_scenes
 from semidepth.training.engine.arguments import BUILT_IN_ENCODER, TrainingArguments, parse_arguments
 from semidepth.training.engine.depth_models import Preprocessing
+from semidepth.training.engine.optimization import choose_attention
 from semidepth.training.engine.tracking import bar_interval_s, set_up_logging
 
 logger = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ class EncoderArguments:
 
     output_dir: str = field(default="outputs/encoder", metadata={"help": "Folder for the encoder."})
     objective: str = field(default="semantic", metadata={"help": "semantic or masked; see above."})
-    steps: int = field(default=300, metadata={"help": "Updates."})
+    steps: int = field(default=250, metadata={"help": "Updates."})
     batch_size: int = field(default=32, metadata={"help": "Scenes per step."})
     learning_rate: float = field(default=1e-3, metadata={"help": "Peak rate, cosine schedule."})
     weight_decay: float = field(default=0.05, metadata={"help": "AdamW's."})
@@ -50,6 +52,7 @@ class EncoderArguments:
     hidden_size: int = field(default=128, metadata={"help": "Width."})
     layers: int = field(default=4, metadata={"help": "Transformer layers."})
     heads: int = field(default=4, metadata={"help": "Attention heads."})
+    cells: int = field(default=4, metadata={"help": "Cells per patch side that get a label each; only with semantic."})
     masked_share: float = field(default=0.5, metadata={"help": "Share of patches hidden; only with masked."})
     seed: int = field(default=0, metadata={"help": "Of weights and scenes."})
     cpu: bool = field(default=False, metadata={"help": "Train on the CPU even where there is a GPU."})
@@ -58,7 +61,7 @@ class EncoderArguments:
         """Raises ValueError, in one sentence, for a value that cannot work."""
         if self.objective not in OBJECTIVES:
             raise ValueError(f"--objective is {self.objective!r}; choose one of {', '.join(OBJECTIVES)}.")
-        for name in ("steps", "batch_size", "size", "patch_size", "hidden_size", "layers", "heads"):
+        for name in ("steps", "batch_size", "size", "patch_size", "hidden_size", "layers", "heads", "cells"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} is {getattr(self, name)}; give at least 1.")
         if self.size % self.patch_size or self.hidden_size % self.heads:
@@ -66,27 +69,30 @@ class EncoderArguments:
                 f"--size {self.size} must be a multiple of --patch_size {self.patch_size}, and --hidden_size "
                 f"{self.hidden_size} of --heads {self.heads}."
             )
+        if self.patch_size % self.cells:
+            raise ValueError(f"--patch_size {self.patch_size} must be a multiple of --cells {self.cells}.")
         if not 0 < self.learning_rate < 1:
-            raise ValueError(
-                f"--learning_rate is {self.learning_rate}; give a number between 0 and 1, such as 1e-3."
-            )
+            raise ValueError(f"--learning_rate is {self.learning_rate}; give a number between 0 and 1, such as 1e-3.")
         if not 0 < self.masked_share < 1:
             raise ValueError(f"--masked_share is {self.masked_share}; give a share between 0 and 1.")
 
 
-def patch_class_shares(semantic: Tensor, patch_size: int, classes: int) -> Tensor:
-    """How much of each patch shows each class.
+def cell_class_shares(semantic: Tensor, patch_size: int, cells: int, classes: int) -> Tensor:
+    """How much of each cell of each patch shows each class.
 
     Args:
         semantic: (B, H, W) class index per pixel.
         patch_size: pixels per patch side.
+        cells: cells per patch side.
         classes: number of classes.
 
     Returns:
-        (B, N, classes) float32, each patch summing to 1, patches row by row.
+        (B, N, cells**2, classes) float32, each cell summing to 1; patches row by row, and the cells within each too.
     """
     one_hot = F.one_hot(semantic, classes).permute(0, 3, 1, 2).float()  # (B, H, W) -> (B, classes, H, W)
-    return F.avg_pool2d(one_hot, patch_size).flatten(2).transpose(1, 2)
+    shares = F.avg_pool2d(one_hot, patch_size // cells)  # (B, classes, h * cells, w * cells)
+    shares = F.unfold(shares, cells, stride=cells)  # (B, classes * cells**2, N)
+    return shares.unflatten(1, (classes, cells**2)).permute(0, 3, 2, 1)
 
 
 def patch_pixels(pixels: Tensor, patch_size: int) -> Tensor:
@@ -105,8 +111,8 @@ def pretraining_loss(
         head: from its width to classes, or to a patch's pixels.
         image: (B, 3, H, W) uint8.
         semantic: (B, H, W) class index per pixel.
-        masked_share: None: cross-entropy against each patch's class shares; else the share of patches to hide, whose
-            pixels are then predicted (mean squared error).
+        masked_share: None: cross-entropy against the class shares of each cell; else the share of patches to hide,
+            whose pixels are then predicted (mean squared error).
 
     Returns:
         Scalar float32.
@@ -115,8 +121,10 @@ def pretraining_loss(
     pixels = Preprocessing(size=image.shape[-1], multiple=patch_size).normalize(image)
     if masked_share is None:
         tokens = encoder(pixels).last_hidden_state[:, 1:]
-        shares = patch_class_shares(semantic, patch_size, head.out_features)
-        return F.cross_entropy(head(tokens).float().transpose(1, 2), shares.transpose(1, 2))
+        cells = math.isqrt(head.out_features // len(SEMANTIC_CLASSES))
+        shares = cell_class_shares(semantic, patch_size, cells, len(SEMANTIC_CLASSES))
+        logits = head(tokens).float().unflatten(-1, shares.shape[2:])
+        return F.cross_entropy(logits.flatten(0, 2), shares.flatten(0, 2))
     patches = patch_pixels(pixels, patch_size)
     hidden = torch.rand(patches.shape[:2], device=pixels.device) < masked_share  # (B, N)
     tokens = encoder(pixels, bool_masked_pos=hidden).last_hidden_state[:, 1:]
@@ -159,23 +167,20 @@ def pretrain_encoder(arguments: EncoderArguments) -> Path:
         patch_size=arguments.patch_size,
     )
     encoder = Dinov2Model(config).to(device=device).train()  # type: ignore[call-arg]
+    choose_attention(encoder, (arguments.size // arguments.patch_size) ** 2)
     masked = arguments.objective == "masked"
-    outputs = 3 * arguments.patch_size**2 if masked else len(SEMANTIC_CLASSES)
+    outputs = 3 * arguments.patch_size**2 if masked else arguments.cells**2 * len(SEMANTIC_CLASSES)
     head = nn.Linear(arguments.hidden_size, outputs).to(device)
     parameters = [*encoder.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=arguments.learning_rate, weight_decay=arguments.weight_decay)
     scheduler = get_cosine_schedule_with_warmup(optimizer, arguments.steps // 10, arguments.steps)
     batches = scene_batches(arguments, device)
     began = time.perf_counter()
-    bar = tqdm(
-        range(arguments.steps), desc="encoder", unit="step", dynamic_ncols=True, mininterval=bar_interval_s()
-    )
+    bar = tqdm(range(arguments.steps), desc="encoder", unit="step", dynamic_ncols=True, mininterval=bar_interval_s())
     for step in bar:
         image, semantic = next(batches)
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            loss = pretraining_loss(
-                encoder, head, image, semantic, arguments.masked_share if masked else None
-            )
+            loss = pretraining_loss(encoder, head, image, semantic, arguments.masked_share if masked else None)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
@@ -184,17 +189,13 @@ def pretrain_encoder(arguments: EncoderArguments) -> Path:
         if step % 10 == 0 or step + 1 == arguments.steps:
             value = loss.item()
             if not torch.isfinite(loss):
-                raise RuntimeError(
-                    f"step {step + 1}: the pre-training loss is {value}; lower --learning_rate."
-                )
+                raise RuntimeError(f"step {step + 1}: the pre-training loss is {value}; lower --learning_rate.")
             bar.set_postfix_str(f"loss {value:.3f}")
     folder = Path(arguments.output_dir)
     encoder.eval().save_pretrained(folder)
     preprocessing = Preprocessing(size=arguments.size, multiple=arguments.patch_size)
     preprocessing.to_image_processor().save_pretrained(folder)
-    logger.info(
-        "built-in encoder in %s after %.0f s (a stand-in for DINOv2)", folder, time.perf_counter() - began
-    )
+    logger.info("built-in encoder in %s after %.0f s (a stand-in for DINOv2)", folder, time.perf_counter() - began)
     return folder
 
 

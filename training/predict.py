@@ -169,15 +169,11 @@ def _progress(files: Sequence[tuple[Path, Path]]) -> Iterator[tuple[Path, Path]]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; see the top of the file. Returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="+", help="files, folders or globs")
     parser.add_argument("--model", required=True, help="Hub id or folder of any depth-estimation model")
     parser.add_argument("--output", required=True, type=Path, help="folder for the results")
-    parser.add_argument(
-        "--kind", choices=("disparity", "depth"), help="what the model predicts, if it is not known"
-    )
+    parser.add_argument("--kind", choices=("disparity", "depth"), help="what the model predicts, if it is not known")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     options = parser.parse_args(argv)

@@ -61,9 +61,7 @@ def score_model(
     for source in data:
         total = count_samples(source, labeled=True)
         total = limit if total is None else min(total, limit or total)
-        with tqdm(
-            total=total, desc=source, unit="img", dynamic_ncols=True, mininterval=bar_interval_s()
-        ) as bar:
+        with tqdm(total=total, desc=source, unit="img", dynamic_ncols=True, mininterval=bar_interval_s()) as bar:
             results[source] = score_relative(
                 model.predict_disparity,
                 evaluation_samples([source], limit, size=model.preprocessing.size),
@@ -100,18 +98,12 @@ def to_json(results: dict[str, dict[str, dict[Space, Scores]]]) -> dict[str, Any
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; see the top of the file. Returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, nargs="+", help="Hub ids or folders")
     parser.add_argument("--data", required=True, nargs="+", help="labeled sources")
     parser.add_argument("--limit", type=int, help="images per source")
-    parser.add_argument(
-        "--max_depth_m", type=float, help="cap in metres; default: each image's largest label"
-    )
-    parser.add_argument(
-        "--kind", choices=("disparity", "depth"), help="what the models predict, if it is not known"
-    )
+    parser.add_argument("--max_depth_m", type=float, help="cap in metres; default: each image's largest label")
+    parser.add_argument("--kind", choices=("disparity", "depth"), help="what the models predict, if it is not known")
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--output", type=Path, help="JSON file for the results")

@@ -51,6 +51,7 @@ from semidepth.training.engine.commands import (
 )
 from semidepth.training.engine.depth_models import DepthModel, Preprocessing, load_depth_model
 from semidepth.training.engine.loop import Batch, Losses, train
+from semidepth.training.engine.optimization import choose_attention
 from semidepth.training.engine.tracking import set_up_logging
 from semidepth.training.objectives import (
     cutmix_affine_invariant_loss,
@@ -68,12 +69,8 @@ TEACHER_KINDS = ("auto", "disparity", "depth")
 class StudentArguments(TrainingArguments):
     """Options of training/student.py; strengths of the perturbation are assumptions (the paper is silent)."""
 
-    output_dir: str = field(
-        default="outputs/student", metadata={"help": "Folder for weights, checkpoints and logs."}
-    )
-    epochs: float = field(
-        default=1.0, metadata={"help": "Passes over the unlabeled set, where --steps is not given."}
-    )
+    output_dir: str = field(default="outputs/student", metadata={"help": "Folder for weights, checkpoints and logs."})
+    epochs: float = field(default=1.0, metadata={"help": "Passes over the unlabeled set, where --steps is not given."})
     unlabeled: list[str] = field(
         default_factory=lambda: ["scenes:indoor", "scenes:outdoor"],
         metadata={"help": "Sources of images without labels: SOURCE[?option=value&...]."},
@@ -90,25 +87,17 @@ class StudentArguments(TrainingArguments):
     teacher_kind: str = field(
         default="auto", metadata={"help": "What the teacher predicts: disparity, depth, or auto (looked up)."}
     )
-    teacher_dir: str = field(
-        default="outputs/teacher", metadata={"help": "Where a teacher of our own is kept."}
-    )
-    teacher_steps: int | None = field(
-        default=None, metadata={"help": "Updates of that teacher; default: 20 epochs."}
-    )
+    teacher_dir: str = field(default="outputs/teacher", metadata={"help": "Where a teacher of our own is kept."})
+    teacher_steps: int | None = field(default=None, metadata={"help": "Updates of that teacher; default: 20 epochs."})
     color_distortion: bool = field(default=True, metadata={"help": "Distort the student's unlabeled images."})
     jitter_strength: float = field(
         default=0.5, metadata={"help": "Brightness, contrast and saturation jitter; hue gets half of it."}
     )
-    blur_sigma_px: float = field(
-        default=2.0, metadata={"help": "Largest sigma of the Gaussian blur, pixels."}
-    )
+    blur_sigma_px: float = field(default=2.0, metadata={"help": "Largest sigma of the Gaussian blur, pixels."})
     cutmix_probability: float = field(
         default=0.5, metadata={"help": "Share of unlabeled images that are cut together."}
     )
-    feature_alignment: bool = field(
-        default=True, metadata={"help": "Hold the features near the frozen encoder's."}
-    )
+    feature_alignment: bool = field(default=True, metadata={"help": "Hold the features near the frozen encoder's."})
     feature_tolerance: float = field(
         default=0.85, metadata={"help": "Tokens whose cosine already exceeds this are left alone (alpha)."}
     )
@@ -123,21 +112,15 @@ class StudentArguments(TrainingArguments):
         if self.unlabeled_per_labeled < 1:
             raise ValueError(f"--unlabeled_per_labeled is {self.unlabeled_per_labeled}; give at least 1.")
         if self.teacher_kind not in TEACHER_KINDS:
-            raise ValueError(
-                f"--teacher_kind is {self.teacher_kind!r}; choose one of {', '.join(TEACHER_KINDS)}."
-            )
+            raise ValueError(f"--teacher_kind is {self.teacher_kind!r}; choose one of {', '.join(TEACHER_KINDS)}.")
         if not 0 < self.feature_tolerance <= 1:
-            raise ValueError(
-                f"--feature_tolerance is {self.feature_tolerance}; give a cosine above 0, at most 1."
-            )
+            raise ValueError(f"--feature_tolerance is {self.feature_tolerance}; give a cosine above 0, at most 1.")
         if not 0 <= self.drop_fraction < 1:
             raise ValueError(f"--drop_fraction is {self.drop_fraction}; give a share of at least 0, below 1.")
         if self.teacher_steps is not None and self.teacher_steps < 1:
             raise ValueError(f"--teacher_steps is {self.teacher_steps}; give at least 1.")
         if not self.unlabeled:
-            raise ValueError(
-                "--unlabeled is empty; name at least one source of images, such as a folder of photos."
-            )
+            raise ValueError("--unlabeled is empty; name at least one source of images, such as a folder of photos.")
         for spec in self.unlabeled:
             parse_source(spec)
         self.augmentation()
@@ -304,6 +287,7 @@ def train_student(arguments: StudentArguments) -> dict[str, float]:
 
     set_seed(arguments.seed)  # the same start whether or not a teacher was trained before
     model = DepthStudentForDepthEstimation.from_encoder(encoder)
+    choose_attention(model.backbone, (preprocessing.size // preprocessing.multiple) ** 2)
     frozen_encoder = copy.deepcopy(model.backbone).to(accelerator.device).eval().requires_grad_(False)
     results = train(
         arguments,

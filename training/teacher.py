@@ -31,6 +31,7 @@ from semidepth.training.engine.commands import (
 )
 from semidepth.training.engine.depth_models import Preprocessing
 from semidepth.training.engine.loop import Batch, Losses, train
+from semidepth.training.engine.optimization import choose_attention
 from semidepth.training.engine.tracking import set_up_logging
 from semidepth.training.objectives import affine_invariant_loss, gradient_matching_loss
 
@@ -41,9 +42,7 @@ logger = logging.getLogger(__name__)
 class TeacherArguments(TrainingArguments):
     """Options of training/teacher.py."""
 
-    output_dir: str = field(
-        default="outputs/teacher", metadata={"help": "Folder for weights, checkpoints and logs."}
-    )
+    output_dir: str = field(default="outputs/teacher", metadata={"help": "Folder for weights, checkpoints and logs."})
 
 
 def labeled_terms(
@@ -110,12 +109,14 @@ def train_teacher(arguments: TeacherArguments) -> dict[str, float]:
         world_size=accelerator.num_processes,
         shuffle_buffer=arguments.shuffle_buffer,
     )
+    model = DepthStudentForDepthEstimation.from_encoder(encoder)
+    choose_attention(model.backbone, (preprocessing.size // preprocessing.multiple) ** 2)
     results = train(
         arguments,
         name="teacher",
         steps=steps,
         accelerator=accelerator,
-        model=DepthStudentForDepthEstimation.from_encoder(encoder),
+        model=model,
         batches=endless(loader),
         compute_losses=lambda model, batch: teacher_losses(
             model,

@@ -44,9 +44,7 @@ def test_equals_stock_from_its_folder(stock_folder, height, width):
 
 def test_equals_stock_at_vit_s_size():
     stock = tiny.stock_model(DepthAnythingConfig(backbone_config=None))
-    student = DepthStudentForDepthEstimation(
-        DepthStudentConfig(backbone_config=stock.config.backbone_config)
-    ).eval()
+    student = DepthStudentForDepthEstimation(DepthStudentConfig(backbone_config=stock.config.backbone_config)).eval()
     student.load_state_dict(stock.state_dict())
     pixels = tiny.pixels(1, 126, 98)
     with torch.no_grad():
@@ -58,9 +56,7 @@ def test_stock_checkpoint_loads_without_a_warning(stock_folder, capfd):
     folder, _ = stock_folder
     DepthStudentForDepthEstimation.from_pretrained(folder)
     out = capfd.readouterr()
-    assert not any(
-        word in out.err.lower() for word in ("warn", "not initialized", "instantiate", "unexpected")
-    )
+    assert not any(word in out.err.lower() for word in ("warn", "not initialized", "instantiate", "unexpected"))
 
 
 def test_way_back_gives_the_stock_class_with_the_same_numbers(stock_folder, tmp_path):
@@ -143,11 +139,7 @@ def test_from_encoder_sizes_the_decoder_like_the_published_models():
     config = DepthStudentForDepthEstimation.config_for_encoder(
         tiny.encoder_config(hidden_size=384, num_attention_heads=6)
     )
-    assert (
-        (config.neck_hidden_sizes, config.fusion_hidden_size)
-        == DECODER_SIZES[384]
-        == ([48, 96, 192, 384], 64)
-    )
+    assert (config.neck_hidden_sizes, config.fusion_hidden_size) == DECODER_SIZES[384] == ([48, 96, 192, 384], 64)
 
 
 def test_an_encoder_with_too_few_layers_is_refused():
@@ -221,8 +213,6 @@ def test_activation_checkpointing_gives_the_same_gradients():
     other = copy.deepcopy(student)
     getattr(other, "activation_checkpointing_enable", other.gradient_checkpointing_enable)()
     for model in (student, other):
-        model(
-            tiny.pixels(), labels=torch.rand(2, 48, 48, generator=torch.Generator().manual_seed(1))
-        ).loss.backward()
+        model(tiny.pixels(), labels=torch.rand(2, 48, 48, generator=torch.Generator().manual_seed(1))).loss.backward()
     for mine, theirs in zip(student.parameters(), other.parameters(), strict=True):
         assert mine.grad is None or torch.allclose(mine.grad, theirs.grad, atol=1e-6)

@@ -6,8 +6,8 @@ from transformers import AutoBackbone, AutoImageProcessor, Dinov2Model
 
 from semidepth.training.encoder import (
     EncoderArguments,
+    cell_class_shares,
     main,
-    patch_class_shares,
     patch_pixels,
     pretrain_encoder,
 )
@@ -15,10 +15,13 @@ from semidepth.training.encoder import (
 SMALL = {"hidden_size": 32, "heads": 2, "layers": 4, "size": 48, "batch_size": 4, "cpu": True}
 
 
-def test_class_shares_of_a_patch_are_counted_pixels():
+def test_class_shares_are_counted_pixels():
     semantic = torch.tensor([[[0, 0, 1, 1], [0, 2, 1, 1]]])  # two patches of 2 x 2
-    shares = patch_class_shares(semantic, 2, 3)
-    assert shares.tolist() == [[[0.75, 0.0, 0.25], [0.0, 1.0, 0.0]]]
+    assert cell_class_shares(semantic, 2, 1, 3).tolist() == [[[[0.75, 0.0, 0.25]], [[0.0, 1.0, 0.0]]]]
+    cells = cell_class_shares(semantic, 2, 2, 3)  # one cell per pixel: one-hot, row by row within the patch
+    assert cells[0, 0].argmax(-1).tolist() == [0, 0, 0, 2]
+    assert cells[0, 1].argmax(-1).tolist() == [1, 1, 1, 1]
+    assert (cells.max(-1).values == 1).all()
 
 
 def test_patch_pixels_are_normalised_patches_in_reading_order():
@@ -32,9 +35,7 @@ def test_patch_pixels_are_normalised_patches_in_reading_order():
 
 @pytest.mark.parametrize("objective", ["semantic", "masked"])
 def test_it_makes_a_stock_encoder_that_has_learned(tmp_path, objective, capfd):
-    folder = pretrain_encoder(
-        EncoderArguments(output_dir=str(tmp_path), objective=objective, steps=25, **SMALL)
-    )
+    folder = pretrain_encoder(EncoderArguments(output_dir=str(tmp_path), objective=objective, steps=25, **SMALL))
     encoder = Dinov2Model.from_pretrained(folder)
     assert AutoImageProcessor.from_pretrained(folder).size["height"] == 48
     assert encoder.config.patch_size == 8

@@ -23,9 +23,7 @@ def picture(height=40, width=60, seed=0):
 
 
 def run(model_folder, output, *images, extra=()):
-    return main(
-        [*map(str, images), "--model", model_folder, "--output", str(output), "--device", "cpu", *extra]
-    )
+    return main([*map(str, images), "--model", model_folder, "--output", str(output), "--device", "cpu", *extra])
 
 
 def test_three_files_for_each_image_at_its_own_size(tmp_path, model_folder):

@@ -34,12 +34,7 @@ def abs_rel_by_hand(prediction, depth):
 
 def test_scores_agree_with_numpy(tmp_path, model_folder, capsys):
     data = "scenes:outdoor?split=test&count=5&size=64"
-    assert (
-        main(
-            ["--model", model_folder, "--data", data, "--device", "cpu", "--output", str(tmp_path / "s.json")]
-        )
-        == 0
-    )
+    assert main(["--model", model_folder, "--data", data, "--device", "cpu", "--output", str(tmp_path / "s.json")]) == 0
     table = capsys.readouterr().out
     model = load_depth_model(model_folder)
     expected = []
@@ -59,9 +54,7 @@ def test_real_layouts_of_mixed_sizes(tmp_path, model_folder, capsys):
         rng = np.random.default_rng(number)
         (frames / "images").mkdir(parents=True, exist_ok=True)
         (frames / "depth").mkdir(exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(
-            frames / f"images/{number}.png"
-        )
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(frames / f"images/{number}.png")
         millimetres = rng.integers(0, 5000, (height, width)).astype(np.uint16)
         Image.fromarray(millimetres).save(frames / f"depth/{number}.png")
     data = f"{frames}?depth_scale=0.001"

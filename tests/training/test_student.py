@@ -165,9 +165,7 @@ def test_it_starts_from_the_encoder_and_not_from_the_teacher(tmp_path, encoder, 
     start = started["model"].state_dict()
     assert all(torch.equal(start[name], fresh[name]) for name in fresh)
     changed = [
-        name
-        for name in taught
-        if name.startswith("backbone.encoder") and not torch.equal(start[name], taught[name])
+        name for name in taught if name.startswith("backbone.encoder") and not torch.equal(start[name], taught[name])
     ]
     assert changed
 
@@ -187,9 +185,9 @@ def test_without_a_teacher_it_trains_one_first_and_says_so(tmp_path, encoder, ca
 @pytest.mark.parametrize("depth_estimation_type", ["relative", "metric"])
 def test_a_stock_model_can_teach(tmp_path, encoder, depth_estimation_type):
     folder = tmp_path / "stock"
-    tiny.stock_model(
-        tiny.stock_config(depth_estimation_type=depth_estimation_type, max_depth=10)
-    ).save_pretrained(folder)
+    tiny.stock_model(tiny.stock_config(depth_estimation_type=depth_estimation_type, max_depth=10)).save_pretrained(
+        folder
+    )
     PREPROCESSING.to_image_processor().save_pretrained(folder)
     results = train_student(arguments(tmp_path, encoder, teacher=str(folder)))
     assert results["unlabeled"] > 0

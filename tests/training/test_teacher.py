@@ -83,9 +83,7 @@ def test_it_goes_on_from_its_newest_checkpoint(tmp_path, encoder, caplog):
     train_teacher(arguments(tmp_path, encoder, checkpoint_every=2, steps=2))
     checkpoint = tmp_path / "run/checkpoint-00000002"
     marked = load_file(checkpoint / "model.safetensors")
-    marked["neck.fusion_stage.layers.0.residual_layer1.convolution1.bias"] += (
-        7  # never trained, so it must come back
-    )
+    marked["neck.fusion_stage.layers.0.residual_layer1.convolution1.bias"] += 7  # never trained, so it must come back
     save_file(marked, checkpoint / "model.safetensors")
     train_teacher(arguments(tmp_path, encoder, checkpoint_every=2, steps=4))
     assert "going on from" in caplog.text
@@ -97,18 +95,14 @@ def test_it_goes_on_from_its_newest_checkpoint(tmp_path, encoder, caplog):
 def test_a_loss_that_is_not_finite_stops_with_step_term_and_samples(tmp_path, encoder):
     with pytest.raises(NonFiniteLossError, match=r"step \d+: labeled is not finite, with scenes:.*#\d+"):
         train_teacher(
-            arguments(
-                tmp_path, encoder, learning_rate=1e30, decoder_lr_factor=1e-3, max_grad_norm=1e30, steps=8
-            )
+            arguments(tmp_path, encoder, learning_rate=1e30, decoder_lr_factor=1e-3, max_grad_norm=1e30, steps=8)
         )
 
 
 def test_labeled_images_reach_the_model_clean(tmp_path, encoder):
     model = DepthStudentForDepthEstimation.from_encoder(encoder)
     seen = []
-    model.register_forward_pre_hook(
-        lambda _, args, kwargs: seen.append(kwargs["pixel_values"]), with_kwargs=True
-    )
+    model.register_forward_pre_hook(lambda _, args, kwargs: seen.append(kwargs["pixel_values"]), with_kwargs=True)
     image = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8)
     batch = {"image": image, "disparity": torch.rand(2, 48, 48), "origin": ["a", "b"]}
     preprocessing = Preprocessing(size=48, multiple=8)

@@ -118,9 +118,7 @@ def distort_colors(images: Tensor, generator: torch.Generator, config: StrongAug
         result = images.float().clone()
         _change(result, jittered, jitter)
         _change(result, grey, lambda part, _: _grey(part).expand_as(part))
-        _change(
-            result, blurred, lambda part, index: gaussian_blur(part, factors[4, index], radius).clamp_(0, 1)
-        )
+        _change(result, blurred, lambda part, index: gaussian_blur(part, factors[4, index], radius).clamp_(0, 1))
     return result.to(images.dtype)
 
 
@@ -222,9 +220,7 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     smallest = torch.minimum(torch.minimum(red, green), blue)
     chroma = largest - smallest
     scale = chroma.clamp(min=torch.finfo(images.dtype).tiny).reciprocal_()  # grey has no hue, any will do
-    hue = torch.where(
-        largest == green, (blue - red).mul_(scale).add_(2.0), (red - green).mul_(scale).add_(4.0)
-    )
+    hue = torch.where(largest == green, (blue - red).mul_(scale).add_(2.0), (red - green).mul_(scale).add_(4.0))
     hue = torch.where(largest == red, (green - blue).mul_(scale), hue)
     hue += 6.0 * shift.view(-1, 1, 1)
     hue -= (hue / 6.0).floor_().mul_(6.0)  # remainder() takes four times as long on a CPU
@@ -245,9 +241,7 @@ def gaussian_blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
     grouped convolution with a kernel for each image takes two to four times as long on a CPU.
     """
     offsets = torch.arange(radius + 1, device=images.device)
-    kernel = torch.softmax(
-        -0.5 * (torch.cat((-offsets.flip(0)[:-1], offsets)) / sigma[:, None]).square(), dim=1
-    )
+    kernel = torch.softmax(-0.5 * (torch.cat((-offsets.flip(0)[:-1], offsets)) / sigma[:, None]).square(), dim=1)
     weights = kernel[:, radius:].T[:, :, None, None, None]  # (radius + 1, B, 1, 1, 1), the centre first
     padded = F.pad(images, (radius,) * 4, mode="reflect")
     for dim in (2, 3):
@@ -290,9 +284,7 @@ def _grey(images: Tensor) -> Tensor:
 def _uniform(generator: torch.Generator, rows: int, batch: int) -> Tensor:
     """(rows, B) draws in [0, 1) on the CPU."""
     if generator.device.type != "cpu":
-        raise ValueError(
-            f"Expected a generator on the CPU, got one on {generator.device}: use torch.Generator()."
-        )
+        raise ValueError(f"Expected a generator on the CPU, got one on {generator.device}: use torch.Generator().")
     return torch.rand(rows, batch, generator=generator)
 
 

@@ -94,21 +94,13 @@ def decode_depth(
     if stored.ndim == 3 and 1 in (stored.shape[0], stored.shape[-1]):
         stored = stored[0] if stored.shape[0] == 1 else stored[..., 0]  # (1, H, W) or (H, W, 1) -> (H, W)
     if stored.ndim != 2 or stored.size == 0:
-        raise BrokenSampleError(
-            f"{name} has the shape {tuple(stored.shape)}; a depth map must be (height, width)"
-        )
+        raise BrokenSampleError(f"{name} has the shape {tuple(stored.shape)}; a depth map must be (height, width)")
     if not np.issubdtype(stored.dtype, np.number) or np.issubdtype(stored.dtype, np.complexfloating):
-        raise BrokenSampleError(
-            f"{name} holds {stored.dtype} values; a depth map must hold integers or floats"
-        )
+        raise BrokenSampleError(f"{name} holds {stored.dtype} values; a depth map must hold integers or floats")
     if stored.dtype.itemsize == 1 and kind == "depth":
-        raise BrokenSampleError(
-            f"{name} holds 8-bit depth, too coarse to use; store 16-bit integers or floats"
-        )
+        raise BrokenSampleError(f"{name} holds 8-bit depth, too coarse to use; store 16-bit integers or floats")
     if scale is None and not np.issubdtype(stored.dtype, np.floating):
-        raise ValueError(
-            f"{name} holds {stored.dtype} depth without a scale; give depth_scale in metres per unit"
-        )
+        raise ValueError(f"{name} holds {stored.dtype} depth without a scale; give depth_scale in metres per unit")
     values = torch.from_numpy(stored.astype(np.float32)) * (1.0 if scale is None else scale)
     if kind == "disparity":
         usable = values >= 0  # False for NaN
@@ -180,16 +172,12 @@ def _stored_values(depth: bytes | str | Path | Tensor | np.ndarray | list[Any], 
         if data.startswith(_NPY):
             return np.load(io.BytesIO(data), allow_pickle=False)
         if data.startswith(_EXR):
-            raise BrokenSampleError(
-                f"{name} is an EXR file, which is not read here; store .npy, TIFF or 16-bit PNG"
-            )
+            raise BrokenSampleError(f"{name} is an EXR file, which is not read here; store .npy, TIFF or 16-bit PNG")
         picture = _open(data)
         _check_pixels(picture.size, name)
         _load(picture)
         if picture.mode not in (*_DEEP_GRAY, "F", "L"):
-            raise BrokenSampleError(
-                f"{name} has {picture.mode} pixels; depth needs one channel of integers or floats"
-            )
+            raise BrokenSampleError(f"{name} has {picture.mode} pixels; depth needs one channel of integers or floats")
         return np.asarray(picture)
     except BrokenSampleError:
         raise
@@ -218,9 +206,7 @@ def _load(picture: Image.Image) -> None:
 def _check_pixels(size: tuple[int, int], name: str) -> None:
     width, height = size
     if width * height > MAX_PIXELS:
-        raise BrokenSampleError(
-            f"{name} has {width}x{height} pixels; the most that is decoded is {MAX_PIXELS:,}"
-        )
+        raise BrokenSampleError(f"{name} has {width}x{height} pixels; the most that is decoded is {MAX_PIXELS:,}")
 
 
 def _cause(error: BaseException) -> str:

@@ -57,9 +57,7 @@ def prepare_sample(
         ValueError: `size` is no multiple, or training without `rng`.
     """
     if size < 1 or size % multiple:
-        raise ValueError(
-            f"size {size} is not a positive multiple of {multiple}; choose one, the patch size divides it"
-        )
+        raise ValueError(f"size {size} is not a positive multiple of {multiple}; choose one, the patch size divides it")
     image, depth = sample["image"], sample["depth"]
     height, width = image.shape[-2:]
     scale = size / min(height, width)
@@ -171,13 +169,9 @@ def make_loader(
         ValueError: a source or an argument is wrong.
     """
     if batch_size < 1 or num_workers < 0:
-        raise ValueError(
-            f"batch_size {batch_size} must be at least 1 and num_workers {num_workers} at least 0"
-        )
+        raise ValueError(f"batch_size {batch_size} must be at least 1 and num_workers {num_workers} at least 0")
     if size < 1 or size % multiple:
-        raise ValueError(
-            f"size {size} is not a positive multiple of {multiple}; choose one, the patch size divides it"
-        )
+        raise ValueError(f"size {size} is not a positive multiple of {multiple}; choose one, the patch size divides it")
     stream = stream_samples(
         sources,
         labeled=labeled,

@@ -158,25 +158,19 @@ def _recognise(spec: str, location: str) -> tuple[Kind, str]:
     if location.startswith("scenes:"):
         domain = location.removeprefix("scenes:")
         if domain not in SCENE_DOMAINS:
-            raise ValueError(
-                f"source {spec!r} has the unknown domain {domain!r}; use {' or '.join(SCENE_DOMAINS)}"
-            )
+            raise ValueError(f"source {spec!r} has the unknown domain {domain!r}; use {' or '.join(SCENE_DOMAINS)}")
         return "scenes", domain
     if is_url(location):
         form = _format_of_suffix(Path(location).suffix.lower())
         if form not in ("parquet", "webdataset"):
-            raise ValueError(
-                f"source {spec!r} is a URL that ends in neither .parquet nor .tar; give one of those"
-            )
+            raise ValueError(f"source {spec!r} is a URL that ends in neither .parquet nor .tar; give one of those")
         return form, location
     path = Path(location).expanduser()
     if path.exists() or has_magic(location):
         return _format_of_files(spec, path), str(path)
     if _HUB_ID.fullmatch(location) and _format_of_suffix(path.suffix.lower()) is None:
         return "hub", location
-    raise ValueError(
-        f"source {spec!r}: there is nothing at {location!r}; give an existing path, a URL or org/name"
-    )
+    raise ValueError(f"source {spec!r}: there is nothing at {location!r}; give an existing path, a URL or org/name")
 
 
 def _format_of_files(spec: str, path: Path) -> Kind:
@@ -189,9 +183,7 @@ def _format_of_files(spec: str, path: Path) -> Kind:
     if not seen:
         raise ValueError(f"source {spec!r} holds no image, .parquet or .tar file; point it at some")
     if len(seen) > 1 and not path.is_dir():
-        raise ValueError(
-            f"source {spec!r} matches files of several kinds ({', '.join(map(str, seen))}); narrow it"
-        )
+        raise ValueError(f"source {spec!r} matches files of several kinds ({', '.join(map(str, seen))}); narrow it")
     order: tuple[Kind, ...] = ("parquet", "webdataset", "images")
     return next(form for form in order if form in seen)
 
@@ -232,9 +224,7 @@ def _check_together(source: Source) -> None:
                 f"source {spec!r} has the unknown style {source.style!r}; known are any, {', '.join(STYLES)}"
             )
         if source.split is not None and source.split not in SCENE_SPLITS:
-            raise ValueError(
-                f"source {spec!r} has the unknown split {source.split!r}; use {', '.join(SCENE_SPLITS)}"
-            )
+            raise ValueError(f"source {spec!r} has the unknown split {source.split!r}; use {', '.join(SCENE_SPLITS)}")
         if source.start + (source.count or 0) > HELD_OUT_START:
             raise ValueError(f"source {spec!r} runs past scene {HELD_OUT_START}, where the next split begins")
         return

@@ -78,9 +78,7 @@ def open_source(
     """
     source = parse_source(source) if isinstance(source, str) else source
     if labeled and source.depth == "none":
-        raise ValueError(
-            f"source {source.spec!r} says depth=none but is used with labels; drop the option or the use"
-        )
+        raise ValueError(f"source {source.spec!r} says depth=none but is used with labels; drop the option or the use")
     generate, total = _SHARDS[source.format](source, labeled)
     stream = IterableDataset.from_generator(
         generate,
@@ -145,9 +143,7 @@ def _scene_rows(source: Source, labeled: bool, size: int | None, shards: list[in
         render = _render_once  # a few scenes that come by again in each pass: drawing them once is enough
     for chunk in _chunks(source, shards):
         first = chunk * SCENES_PER_CHUNK
-        last = (
-            first + SCENES_PER_CHUNK if source.count is None else min(first + SCENES_PER_CHUNK, source.count)
-        )
+        last = first + SCENES_PER_CHUNK if source.count is None else min(first + SCENES_PER_CHUNK, source.count)
         images, depths = render(source, side, source.first_index + first, source.first_index + last)
         for offset, (image, depth) in enumerate(zip(images, depths, strict=True)):
             number = source.start + first + offset

@@ -130,9 +130,7 @@ class SampleStream(IterableDataset):
         rows: Iterator[Row] = rows_of(stream)
         if not by_shards:
             rows = islice(rows, reader, None, readers)
-        if (
-            self.shuffle_buffer and not source.endless
-        ):  # endless scenes are all new and drawn at random already
+        if self.shuffle_buffer and not source.endless:  # endless scenes are all new and drawn at random already
             buffered = sum(not other.endless for other in self.sources)
             rng = np.random.default_rng([self.seed, index, epoch, reader])
             rows = shuffled(rows, max(1, self.shuffle_buffer // buffered), rng)
@@ -208,9 +206,7 @@ def stream_samples(
     if not sources:
         raise ValueError("no source was given; name at least one, e.g. 'scenes:indoor'")
     if not 0 <= rank < world_size:
-        raise ValueError(
-            f"rank {rank} does not fit a world of {world_size}; it must be from 0 to world_size - 1"
-        )
+        raise ValueError(f"rank {rank} does not fit a world of {world_size}; it must be from 0 to world_size - 1")
     if shuffle_buffer < 0 or seed < 0:
         raise ValueError(f"shuffle_buffer {shuffle_buffer} and seed {seed} must not be negative")
     return SampleStream(

@@ -82,9 +82,7 @@ def count_rows(source: Source) -> int | None:
     """
     try:
         if source.format == "hub":
-            splits = (
-                load_dataset_builder(source.location, source.name, revision=source.revision).info.splits or {}
-            )
+            splits = load_dataset_builder(source.location, source.name, revision=source.revision).info.splits or {}
             info = splits.get(source.split or "train")
             return info.num_examples if info is not None and info.num_examples else None
         if source.format == "parquet" and not is_url(source.location):
@@ -141,9 +139,7 @@ def _image_column(source: Source, rows: IterableDataset, names: list[str]) -> st
     for name in ("image", *pictures, *members):
         if name in names and not name.lower().startswith(("depth", "disparity")):
             return name
-    raise ValueError(
-        f"source {source.spec!r} has no image column among {', '.join(names)}; name it with image=NAME"
-    )
+    raise ValueError(f"source {source.spec!r} has no image column among {', '.join(names)}; name it with image=NAME")
 
 
 def _depth_column(source: Source, names: list[str]) -> str:
@@ -153,14 +149,10 @@ def _depth_column(source: Source, names: list[str]) -> str:
         for name in names:
             if name == start or (name.startswith(start) and name != SCALE_COLUMN):
                 return name
-    raise ValueError(
-        f"source {source.spec!r} has no depth column among {', '.join(names)}; name it with depth=NAME"
-    )
+    raise ValueError(f"source {source.spec!r} has no depth column among {', '.join(names)}; name it with depth=NAME")
 
 
 def _named(source: Source, option: str, name: str, names: list[str]) -> str:
     if name not in names:
-        raise ValueError(
-            f"source {source.spec!r} has no column {name!r} for {option}; it has {', '.join(names)}"
-        )
+        raise ValueError(f"source {source.spec!r} has no column {name!r} for {option}; it has {', '.join(names)}")
     return name

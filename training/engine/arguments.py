@@ -31,9 +31,7 @@ TRACKERS = ("none", "tensorboard", "trackio")
 class TrainingArguments:
     """What every training command shares. Sizes are per process; a step is one update of the weights."""
 
-    output_dir: str = field(
-        default="outputs/run", metadata={"help": "Folder for weights, checkpoints and logs."}
-    )
+    output_dir: str = field(default="outputs/run", metadata={"help": "Folder for weights, checkpoints and logs."})
     encoder: str = field(
         default=BUILT_IN_ENCODER,
         metadata={
@@ -55,40 +53,26 @@ class TrainingArguments:
     )
     size: int | None = field(
         default=None,
-        metadata={
-            "help": "Side of the square training crop in pixels. Default: the encoder's own image_size."
-        },
+        metadata={"help": "Side of the square training crop in pixels. Default: the encoder's own image_size."},
     )
     batch_size: int = field(default=16, metadata={"help": "Labeled images per process and micro-batch."})
     steps: int | None = field(
         default=None,
-        metadata={
-            "help": "Updates. Default: --epochs over the labeled (teacher) or unlabeled (student) set."
-        },
+        metadata={"help": "Updates. Default: --epochs over the labeled (teacher) or unlabeled (student) set."},
     )
     epochs: float = field(default=20.0, metadata={"help": "Passes over the set, where --steps is not given."})
     learning_rate: float = field(default=5e-6, metadata={"help": "Peak rate of the encoder."})
-    decoder_lr_factor: float = field(
-        default=10.0, metadata={"help": "The decoder's rate is this times the encoder's."}
-    )
-    weight_decay: float = field(
-        default=0.01, metadata={"help": "AdamW's, on matrices and kernels only (assumption)."}
-    )
-    warmup_steps: int = field(
-        default=500, metadata={"help": "Steps of linear warm-up; then linear decay to 0."}
-    )
-    max_grad_norm: float = field(
-        default=1.0, metadata={"help": "Gradients are clipped to this norm (assumption)."}
-    )
+    decoder_lr_factor: float = field(default=10.0, metadata={"help": "The decoder's rate is this times the encoder's."})
+    weight_decay: float = field(default=0.01, metadata={"help": "AdamW's, on matrices and kernels only (assumption)."})
+    warmup_steps: int = field(default=500, metadata={"help": "Steps of linear warm-up; then linear decay to 0."})
+    max_grad_norm: float = field(default=1.0, metadata={"help": "Gradients are clipped to this norm (assumption)."})
     gradient_accumulation_steps: int = field(default=1, metadata={"help": "Micro-batches per update."})
     gradient_matching_weight: float = field(
         default=0.0,
         metadata={"help": "Weight of the multi-scale gradient matching loss (2 in Depth Anything V2)."},
     )
     mixed_precision: str = field(default="no", metadata={"help": "no, bf16 or fp16 (CUDA only)."})
-    activation_checkpointing: bool = field(
-        default=False, metadata={"help": "Less memory, a third more compute."}
-    )
+    activation_checkpointing: bool = field(default=False, metadata={"help": "Less memory, a third more compute."})
     compile: bool = field(default=False, metadata={"help": "torch.compile the model."})
     ema_decay: float = field(
         default=0.0, metadata={"help": "Keep and save an exponential average of the weights; 0: no."}
@@ -99,18 +83,12 @@ class TrainingArguments:
     )
     seed: int = field(default=0, metadata={"help": "Of weights, order and augmentation."})
     log_every: int = field(default=10, metadata={"help": "Steps between log lines."})
-    validate_every: int = field(
-        default=1000, metadata={"help": "Steps between validations; 0: only at the end."}
-    )
+    validate_every: int = field(default=1000, metadata={"help": "Steps between validations; 0: only at the end."})
     validation_images: int = field(default=200, metadata={"help": "Images scored per validation source."})
-    preview_every: int = field(
-        default=1000, metadata={"help": "Steps between pictures of predictions; 0: none."}
-    )
+    preview_every: int = field(default=1000, metadata={"help": "Steps between pictures of predictions; 0: none."})
     checkpoint_every: int = field(default=1000, metadata={"help": "Steps between checkpoints; 0: none."})
     keep_checkpoints: int = field(default=2, metadata={"help": "Newest checkpoints kept."})
-    resume: bool = field(
-        default=True, metadata={"help": "Go on from the newest checkpoint in output_dir, if any."}
-    )
+    resume: bool = field(default=True, metadata={"help": "Go on from the newest checkpoint in output_dir, if any."})
     tracker: str = field(default="none", metadata={"help": "none, tensorboard or trackio."})
     cpu: bool = field(default=False, metadata={"help": "Train on the CPU even where there is a GPU."})
 
@@ -143,16 +121,12 @@ class TrainingArguments:
         if self.size is not None and self.size < 14:
             raise ValueError(f"--size is {self.size} pixels; give at least one patch, such as 518.")
         if not 0 <= self.ema_decay < 1:
-            raise ValueError(
-                f"--ema_decay is {self.ema_decay}; give 0 (none) or a value below 1, such as 0.999."
-            )
+            raise ValueError(f"--ema_decay is {self.ema_decay}; give 0 (none) or a value below 1, such as 0.999.")
         for name, allowed in (("mixed_precision", MIXED_PRECISION), ("tracker", TRACKERS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"--{name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}.")
         if not self.labeled:
-            raise ValueError(
-                "--labeled is empty; name at least one source with depth labels, such as scenes:indoor."
-            )
+            raise ValueError("--labeled is empty; name at least one source with depth labels, such as scenes:indoor.")
         for spec in [*self.labeled, *self.validation]:
             parse_source(spec)
 
@@ -191,10 +165,7 @@ def parse_arguments(
     try:
         config_path = _config_path(argv)
         values = {} if config_path is None else read_yaml(config_path, cls)
-        if (
-            preset
-            and (_given(argv, "encoder") or values.get("encoder", BUILT_IN_ENCODER)) == BUILT_IN_ENCODER
-        ):
+        if preset and (_given(argv, "encoder") or values.get("encoder", BUILT_IN_ENCODER)) == BUILT_IN_ENCODER:
             values = read_yaml(PRESETS / f"{preset}.yaml", cls) | values
         parser.set_defaults(**values)
         namespace = vars(parser.parse_args(argv))
@@ -239,18 +210,14 @@ def read_yaml(path: Path, cls: type) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:
-        raise ValueError(
-            f"{path} is not valid YAML ({' '.join(str(error).split())}); mend the file."
-        ) from error
+        raise ValueError(f"{path} is not valid YAML ({' '.join(str(error).split())}); mend the file.") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds a {type(values).__name__}; expected `option: value` lines.")
     # Not dataclasses.fields(): HfArgumentParser writes its own simpler types into those.
     fields = get_type_hints(cls)
     unknown = sorted(set(values) - set(fields))
     if unknown:
-        raise ValueError(
-            f"{path} has unknown options {', '.join(map(str, unknown))}; known are {', '.join(fields)}."
-        )
+        raise ValueError(f"{path} has unknown options {', '.join(map(str, unknown))}; known are {', '.join(fields)}.")
     return {name: _typed(path, name, value, fields[name]) for name, value in values.items()}
 
 

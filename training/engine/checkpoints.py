@@ -115,13 +115,9 @@ def load_checkpoint(
     scheduler.load_state_dict(trainer["scheduler"])
     random_file = checkpoint / f"random-{accelerator.process_index:05d}.safetensors"
     if random_file.is_file():
-        _restore_random_state(
-            load_file(random_file), json.loads(random_file.with_suffix(".json").read_text())
-        )
+        _restore_random_state(load_file(random_file), json.loads(random_file.with_suffix(".json").read_text()))
     else:
-        logger.warning(
-            "%s has no random state of process %d; it draws anew.", checkpoint, accelerator.process_index
-        )
+        logger.warning("%s has no random state of process %d; it draws anew.", checkpoint, accelerator.process_index)
     return trainer["step"], trainer["extra"]
 
 

@@ -37,9 +37,7 @@ def make_accelerator(arguments: TrainingArguments) -> Accelerator:
         ValueError: if the machine cannot do the precision that is asked for.
     """
     if arguments.mixed_precision == "fp16" and (arguments.cpu or not torch.cuda.is_available()):
-        raise ValueError(
-            "--mixed_precision fp16 needs a CUDA device and there is none in use; take bf16 or no."
-        )
+        raise ValueError("--mixed_precision fp16 needs a CUDA device and there is none in use; take bf16 or no.")
     accelerator = Accelerator(
         mixed_precision=arguments.mixed_precision,
         gradient_accumulation_steps=arguments.gradient_accumulation_steps,
@@ -65,9 +63,7 @@ def resolve_preprocessing(arguments: TrainingArguments, encoder: str) -> Preproc
         ) from error
     found = preprocessing_of(encoder, config)
     patch = config.patch_size if isinstance(config.patch_size, int) else config.patch_size[0]
-    size = arguments.size or int(
-        config.image_size if isinstance(config.image_size, int) else config.image_size[0]
-    )
+    size = arguments.size or int(config.image_size if isinstance(config.image_size, int) else config.image_size[0])
     if size % patch:
         near = [max(1, size // patch) * patch, (size // patch + 1) * patch]
         raise ValueError(
@@ -89,9 +85,7 @@ def resolve_steps(
     counts = [(source, count_samples(source, labeled=labeled)) for source in sources]
     unknown = [source for source, count in counts if count is None]
     if unknown:
-        raise ValueError(
-            f"the number of samples in {', '.join(unknown)} is not known beforehand; give --steps."
-        )
+        raise ValueError(f"the number of samples in {', '.join(unknown)} is not known beforehand; give --steps.")
     total = sum(count for _, count in counts if count is not None)
     per_step = batch_size * world * arguments.gradient_accumulation_steps
     steps = math.ceil(total * arguments.epochs / per_step)
@@ -109,9 +103,7 @@ def make_hooks(arguments: TrainingArguments, accelerator: Accelerator, preproces
         for source in arguments.validation:
             samples = evaluation_samples([source], arguments.validation_images, size=preprocessing.size)
             share = islice(samples, accelerator.process_index, None, accelerator.num_processes)
-            means = gather_mean(
-                accelerator, score_relative(predict, share, device=accelerator.device)["depth"]
-            )
+            means = gather_mean(accelerator, score_relative(predict, share, device=accelerator.device)["depth"])
             scores |= {f"{source}/{name}": means[name] for name in ("abs_rel", "delta1")}
         return scores
 
@@ -152,9 +144,7 @@ def announce(arguments: TrainingArguments, accelerator: Accelerator, name: str) 
     """Echoes the options and saves them with the run."""
     if accelerator.is_main_process:
         text = save_arguments(arguments, Path(arguments.output_dir) / f"{name}.yaml")
-        logger.info(
-            "%s with these options (saved in %s/%s.yaml):\n%s", name, arguments.output_dir, name, text
-        )
+        logger.info("%s with these options (saved in %s/%s.yaml):\n%s", name, arguments.output_dir, name, text)
 
 
 def _as_depth_model(model: nn.Module, preprocessing: Preprocessing) -> DepthModel:

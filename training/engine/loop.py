@@ -57,9 +57,7 @@ class LossWindow:
     def add(self, step: int, losses: Losses) -> None:
         """Remembers one forward pass."""
         terms = {name: value.detach() for name, value in losses.terms.items()}
-        self._steps.append(
-            (step, Losses(losses.total.detach(), terms, losses.finite, losses.origins, losses.images))
-        )
+        self._steps.append((step, Losses(losses.total.detach(), terms, losses.finite, losses.origins, losses.images)))
 
     def close(self) -> dict[str, float]:
         """Means of all terms since the last call, in one transfer from the device.
@@ -81,9 +79,7 @@ class LossWindow:
 
 
 def _raise_non_finite(step: int, values: dict[str, float], losses: Losses) -> None:
-    terms = [name for name, value in values.items() if name != "loss" and not math.isfinite(value)] or [
-        "loss"
-    ]
+    terms = [name for name, value in values.items() if name != "loss" and not math.isfinite(value)] or ["loss"]
     broken = [name for name, fine in zip(losses.origins, losses.finite.tolist(), strict=True) if not fine]
     raise NonFiniteLossError(
         f"step {step}: {', '.join(terms)} is not finite, with {', '.join(broken or losses.origins)}; the last "
@@ -181,9 +177,7 @@ def train(
     looked_at = bare if average is None else average.module
 
     start = _resume(arguments, output_dir, accelerator, saved, optimizer, scheduler)
-    tracking = Tracking(
-        accelerator, output_dir, name=name, steps=steps, start=start, options=asdict(arguments)
-    )
+    tracking = Tracking(accelerator, output_dir, name=name, steps=steps, start=start, options=asdict(arguments))
     window = LossWindow()
     results: dict[str, float] = {}
     try:

@@ -75,9 +75,7 @@ def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], *, cell_px
     scaled = [[_fit(picture, cell_px) for picture in row] for row in rows]
     heights = [max(picture.height for picture in row) for row in scaled]
     width = MARGIN_PX + len(titles) * (cell_px + MARGIN_PX)
-    canvas = Image.new(
-        "RGB", (width, TITLE_PX + MARGIN_PX + sum(heights) + MARGIN_PX * len(heights)), "white"
-    )
+    canvas = Image.new("RGB", (width, TITLE_PX + MARGIN_PX + sum(heights) + MARGIN_PX * len(heights)), "white")
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(size=14)
     for column, title in enumerate(titles):

@@ -85,9 +85,7 @@ def score_relative(
         depth = torch.stack([_labels(sample) for sample in batch]).to(device)
         disparity = predict_disparity(images)
         for space, found in scores.items():
-            values = relative_metrics(
-                disparity, depth, space=space, max_depth_m=max_depth_m, min_depth_m=min_depth_m
-            )
+            values = relative_metrics(disparity, depth, space=space, max_depth_m=max_depth_m, min_depth_m=min_depth_m)
             for name, per_image in values.items():
                 found.per_image[name].extend(per_image.tolist())
             found.origins.extend(sample["origin"] for sample in batch)
@@ -102,9 +100,7 @@ def gather_mean(accelerator: Accelerator, scores: Scores) -> dict[str, float]:
     for values in scores.per_image.values():
         known = [value for value in values if not math.isnan(value)]
         sums.append([sum(known), float(len(known))])
-    total = accelerator.reduce(
-        torch.tensor(sums, dtype=torch.float64, device=accelerator.device), "sum"
-    ).cpu()
+    total = accelerator.reduce(torch.tensor(sums, dtype=torch.float64, device=accelerator.device), "sum").cpu()
     return {
         name: (total[index, 0] / total[index, 1]).item() if total[index, 1] else math.nan
         for index, name in enumerate(scores.per_image)

@@ -67,8 +67,7 @@ class Tracking:
         self.since = time.perf_counter()
         if accelerator.log_with:
             flat = {
-                key: str(value) if isinstance(value, (list, type(None))) else value
-                for key, value in options.items()
+                key: str(value) if isinstance(value, (list, type(None))) else value for key, value in options.items()
             }
             accelerator.init_trackers("semidepth", config=flat)
 
@@ -84,11 +83,7 @@ class Tracking:
         speed = {"images_per_s": self.images * processes / elapsed, "data_wait": self.waited_s / elapsed}
         self.bar.set_postfix_str(
             " ".join(
-                [
-                    f"{name} {value:.4f}"
-                    for name, value in values.items()
-                    if not name.startswith("learning_rate")
-                ]
+                [f"{name} {value:.4f}" for name, value in values.items() if not name.startswith("learning_rate")]
                 + [f"{speed['images_per_s']:.0f} img/s", f"wait {speed['data_wait']:.0%}"]
             ),
             refresh=False,

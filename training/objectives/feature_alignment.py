@@ -31,9 +31,7 @@ def feature_alignment_loss(student: Tensor, frozen: Tensor, *, tolerance: float 
             f"{tuple(frozen.shape)}: give both encoders the same images, and project a differing width first."
         )
     if not -1.0 <= tolerance <= 1.0:
-        raise ValueError(
-            f"tolerance is {tolerance}, expected a cosine between -1 and 1; 1 keeps every token."
-        )
+        raise ValueError(f"tolerance is {tolerance}, expected a cosine between -1 and 1; 1 keeps every token.")
     with torch.autocast(student.device.type, enabled=False):
         # (B, N, C) -> (B, N); rounding can carry a cosine past 1, where tolerance 1 would lose the token.
         cosine = (_unit(student.float()) * _unit(frozen.detach().float())).sum(-1).clamp(max=1.0)

@@ -26,9 +26,7 @@ OFF = {"jitter_probability": 0.0, "grayscale_probability": 0.0, "blur_probabilit
 def images(seed: int, batch: int = 6, height: int = 40, width: int = 31) -> torch.Tensor:
     """Random colours, with grey, black, white, saturated and two-equal-channel pixels among them."""
     result = torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(seed))
-    corners = torch.tensor(
-        [[r, g, b] for r in (0.0, 0.5, 1.0) for g in (0.0, 0.5, 1.0) for b in (0.0, 0.5, 1.0)]
-    )
+    corners = torch.tensor([[r, g, b] for r in (0.0, 0.5, 1.0) for g in (0.0, 0.5, 1.0) for b in (0.0, 0.5, 1.0)])
     result[:, :, 0, :27] = corners.T
     return result
 
@@ -145,9 +143,7 @@ def test_probabilities_hold():
         result = distort_colors(batch, generator(8), StrongAugmentation(**{**OFF, name: probability}))
         share = (result != batch).flatten(1).any(1).double().mean().item()
         assert share == pytest.approx(probability, abs=4 * math.sqrt(probability * (1 - probability) / 2000))
-    grey = distort_colors(
-        batch[:5], generator(9), StrongAugmentation(**{**OFF, "grayscale_probability": 1.0})
-    )
+    grey = distort_colors(batch[:5], generator(9), StrongAugmentation(**{**OFF, "grayscale_probability": 1.0}))
     assert torch.equal(grey[:, 0], grey[:, 1])
     assert torch.equal(grey[:, 0], grey[:, 2])
 
@@ -159,9 +155,7 @@ def test_half_precision_and_autocast():
         assert torch.equal(distort_colors(batch, generator(10), config), plain)
     half = distort_colors(batch.bfloat16(), generator(10), config)
     assert half.dtype == torch.bfloat16
-    torch.testing.assert_close(
-        half.float(), plain, rtol=0, atol=0.03
-    )  # 8 bits in, up to 1.5^3 times as far apart
+    torch.testing.assert_close(half.float(), plain, rtol=0, atol=0.03)  # 8 bits in, up to 1.5^3 times as far apart
 
 
 def test_images_smaller_than_the_blur():
@@ -211,9 +205,7 @@ def test_cutmix_probability_zero_and_one():
     assert cutmix_masks(50, 32, 32, generator(13), StrongAugmentation(cutmix_probability=0.0)).all()
     masks = cutmix_masks(50, 32, 32, generator(13), StrongAugmentation(cutmix_probability=1.0))
     assert len(boxes(masks)) == 50
-    assert torch.equal(
-        masks, cutmix_masks(50, 32, 32, generator(13), StrongAugmentation(cutmix_probability=1.0))
-    )
+    assert torch.equal(masks, cutmix_masks(50, 32, 32, generator(13), StrongAugmentation(cutmix_probability=1.0)))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])

@@ -189,9 +189,7 @@ def test_float_depth_of_every_carrier():
         np.testing.assert_array_equal(decode_depth(carrier).numpy(), expected)
     np.testing.assert_array_equal(decode_depth(torch.from_numpy(stored)).numpy(), expected)
     np.testing.assert_array_equal(decode_depth(stored.tolist()).numpy(), expected)
-    np.testing.assert_array_equal(
-        decode_depth(npy(stored.astype(np.float64)), scale=2.0)[1].numpy(), expected[1] * 2
-    )
+    np.testing.assert_array_equal(decode_depth(npy(stored.astype(np.float64)), scale=2.0)[1].numpy(), expected[1] * 2)
 
 
 def test_depth_from_a_path(tmp_path):
@@ -211,9 +209,7 @@ def test_disparity_becomes_depth():
 def test_range_makes_unknown_and_keeps_sky():
     stored = np.array([[0.1, 0.5, 5.0, 10.0, 10.1, np.inf]], dtype=np.float32)
     depth = decode_depth(stored, min_depth_m=0.5, max_depth_m=10.0)
-    np.testing.assert_array_equal(
-        depth.numpy(), np.array([[np.nan, 0.5, 5.0, 10.0, np.nan, np.inf]], np.float32)
-    )
+    np.testing.assert_array_equal(depth.numpy(), np.array([[np.nan, 0.5, 5.0, 10.0, np.nan, np.inf]], np.float32))
 
 
 def test_integers_need_a_scale():

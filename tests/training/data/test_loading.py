@@ -68,9 +68,7 @@ def test_sample_is_not_changed():
     assert torch.equal(sample["depth"].nan_to_num(-1), before["depth"].nan_to_num(-1))
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "size"), [(30, 40, 14), (41, 23, 14), (10, 12, 28), (14, 14, 14)]
-)
+@pytest.mark.parametrize(("height", "width", "size"), [(30, 40, 14), (41, 23, 14), (10, 12, 28), (14, 14, 14)])
 def test_sizes_and_exact_depth_values(height, width, size):
     sample = sample_of(height, width)
     prepared = prepare_sample(sample, size, np.random.default_rng(1), train=True, multiple=14)
@@ -84,14 +82,10 @@ def test_sizes_and_exact_depth_values(height, width, size):
 
 def test_resizing_is_pillows_bilinear_and_nearest_by_hand():
     sample = sample_of(32, 32)
-    prepared = prepare_sample(
-        sample, 16, np.random.default_rng(3), train=True
-    )  # whole image: only a flip is drawn
+    prepared = prepare_sample(sample, 16, np.random.default_rng(3), train=True)  # whole image: only a flip is drawn
     picture = Image.fromarray(sample["image"].permute(1, 2, 0).numpy())
     small = np.asarray(picture.resize((16, 16), Image.Resampling.BILINEAR)).astype(int)
-    nearest = sample["depth"][
-        1::2, 1::2
-    ]  # the pixel that covers the middle of each 2 x 2, as nearest-exact has it
+    nearest = sample["depth"][1::2, 1::2]  # the pixel that covers the middle of each 2 x 2, as nearest-exact has it
     if prepared["depth"][5, 0] > prepared["depth"][5, 1]:
         small, nearest = small[:, ::-1], nearest.flip(1)
     assert np.abs(prepared["image"].permute(1, 2, 0).numpy() - small).max() <= 1
@@ -202,9 +196,7 @@ def test_crops_change_from_pass_to_pass(tmp_path):
 def test_ranks_share_a_pass(frames):
     seen = []
     for rank in range(2):
-        loader = make_loader(
-            [frames], labeled=False, batch_size=1, size=16, repeat=False, rank=rank, world_size=2
-        )
+        loader = make_loader([frames], labeled=False, batch_size=1, size=16, repeat=False, rank=rank, world_size=2)
         seen += [batch["origin"][0] for batch in loader]
     assert len(seen) == len(set(seen)) == 23
 
@@ -246,9 +238,7 @@ def test_evaluation_samples_are_whole_and_in_order(frames):
     assert samples[0]["image"].shape == (3, HEIGHT, WIDTH)
     assert samples[0]["depth"].shape == (HEIGHT, WIDTH)
     assert [int(sample["image"][0, 0, 0]) for sample in samples] == list(range(23))
-    assert [sample["origin"] for sample in evaluation_samples([frames], 3)] == [
-        s["origin"] for s in samples[:3]
-    ]
+    assert [sample["origin"] for sample in evaluation_samples([frames], 3)] == [s["origin"] for s in samples[:3]]
 
 
 def test_endless_evaluation_needs_a_limit():

@@ -91,10 +91,7 @@ def test_readers_are_disjoint_and_complete(sources, world_size, num_workers):
 def test_any_number_of_readers_works(sources, readers):
     for count in ("", "?count=5"):
         shares = [
-            [
-                number_of(s)
-                for s in open_stream([source + count for source in sources], rank=r, world_size=readers)
-            ]
+            [number_of(s) for s in open_stream([source + count for source in sources], rank=r, world_size=readers)]
             for r in range(readers)
         ]
         expected = range(91) if not count else [*range(5), *range(13, 18), *range(41, 46), *range(61, 66)]
@@ -102,9 +99,7 @@ def test_any_number_of_readers_works(sources, readers):
 
 
 def test_order_without_shuffling_is_the_files_order(sources):
-    for source, numbers in zip(
-        sources, (range(13), range(13, 41), range(41, 61), range(61, 91)), strict=True
-    ):
+    for source, numbers in zip(sources, (range(13), range(13, 41), range(41, 61), range(61, 91)), strict=True):
         assert [number_of(sample) for sample in open_stream([source])] == list(numbers)
 
 
@@ -224,9 +219,7 @@ def test_broken_sample_in_a_worker_is_an_error_there_too(tmp_path):
 def test_endless_scenes_are_fresh_and_disjoint():
     seen = []
     for rank in range(2):
-        stream = open_stream(
-            ["scenes:indoor", "scenes:outdoor"], size=8, repeat=True, rank=rank, world_size=2
-        )
+        stream = open_stream(["scenes:indoor", "scenes:outdoor"], size=8, repeat=True, rank=rank, world_size=2)
         samples = list(islice(stream, 40))
         assert [sample["domain"] for sample in samples] == ["indoor", "outdoor"] * 20
         seen += [sample["origin"] for sample in samples]

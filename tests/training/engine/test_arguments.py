@@ -20,9 +20,7 @@ def refused(capsys, *argv, cls=TeacherArguments):
 def test_command_line_wins_over_yaml_over_preset_over_defaults(tmp_path):
     config = tmp_path / "mine.yaml"
     config.write_text("learning_rate: 1e-4\nsteps: 7\nlabeled: [scenes:indoor]\n")
-    got = parse_arguments(
-        TeacherArguments, ["--config", str(config), "--steps", "9"], preset="teacher_scenes"
-    )
+    got = parse_arguments(TeacherArguments, ["--config", str(config), "--steps", "9"], preset="teacher_scenes")
     assert (got.steps, got.learning_rate, got.labeled) == (9, 1e-4, ["scenes:indoor"])
     assert got.decoder_lr_factor == 5  # from the preset
     assert got.weight_decay == 0.01  # the default

@@ -33,9 +33,7 @@ def test_stock_folder_predicts_inverse_depth_at_the_images_size(stock_folder):
 
 
 def test_metric_models_are_inverted(tmp_path):
-    tiny.stock_model(tiny.stock_config(depth_estimation_type="metric", max_depth=20)).save_pretrained(
-        tmp_path
-    )
+    tiny.stock_model(tiny.stock_config(depth_estimation_type="metric", max_depth=20)).save_pretrained(tmp_path)
     model = load_depth_model(str(tmp_path))
     images = torch.randint(0, 256, (1, 3, 48, 48), dtype=torch.uint8)
     assert model.kind == "depth"

@@ -46,9 +46,7 @@ def test_a_right_prediction_looks_like_the_ground_truth():
 
 def test_grid_has_a_cell_for_each_picture(tmp_path):
     cell = np.full((10, 20, 3), 7, np.uint8)
-    path = save_picture(
-        grid([[cell, cell], [cell, cell]], ["a", "b"], cell_px=40), tmp_path / "deep/grid.png"
-    )
+    path = save_picture(grid([[cell, cell], [cell, cell]], ["a", "b"], cell_px=40), tmp_path / "deep/grid.png")
     pixels = np.asarray(Image.open(path))
     assert (pixels == 7).all(-1).sum() >= 4 * 40 * 20
     assert [file.name for file in path.parent.iterdir()] == ["grid.png"]

@@ -35,9 +35,7 @@ def image_loss_by_loop(prediction: np.ndarray, target: np.ndarray, mask: np.ndar
     return float(losses[:keep].mean())
 
 
-def loss_by_loop(
-    prediction: torch.Tensor, target: torch.Tensor, valid: torch.Tensor, drop: float = 0.0
-) -> float:
+def loss_by_loop(prediction: torch.Tensor, target: torch.Tensor, valid: torch.Tensor, drop: float = 0.0) -> float:
     losses = [
         image_loss_by_loop(p, t, v, drop)
         for p, t, v in zip(prediction.double().numpy(), target.double().numpy(), valid.numpy(), strict=True)
@@ -54,9 +52,7 @@ def maps(seed: int, batch: int = 3, height: int = 7, width: int = 9) -> tuple[to
     return prediction, target
 
 
-def loss_and_gradient(
-    prediction: torch.Tensor, target: torch.Tensor, **options
-) -> tuple[torch.Tensor, torch.Tensor]:
+def loss_and_gradient(prediction: torch.Tensor, target: torch.Tensor, **options) -> tuple[torch.Tensor, torch.Tensor]:
     prediction = prediction.clone().requires_grad_()
     loss = affine_invariant_loss(prediction, target, **options)
     loss.backward()
@@ -72,9 +68,7 @@ def test_value_by_hand():
     torch.testing.assert_close(
         affine_invariant_normalize(prediction, every), torch.tensor([[[-4 / 7, 0.0, 4 / 7, 20 / 7]]])
     )
-    torch.testing.assert_close(
-        affine_invariant_normalize(target, every), torch.tensor([[[0.0, 0.0, 4 / 3, 8 / 3]]])
-    )
+    torch.testing.assert_close(affine_invariant_normalize(target, every), torch.tensor([[[0.0, 0.0, 4 / 3, 8 / 3]]]))
     # |-4/7| + 0 + |4/7 - 4/3| + |20/7 - 8/3| = 12/21 + 16/21 + 4/21 = 32/21, over 4 pixels.
     torch.testing.assert_close(affine_invariant_loss(prediction, target), torch.tensor(8 / 21))
 
@@ -93,9 +87,7 @@ def test_gradient_by_hand():
 def test_equals_the_loop(drop_fraction):
     prediction, target = maps(0)
     loss = affine_invariant_loss(prediction, target, drop_fraction=drop_fraction)
-    assert loss.item() == pytest.approx(
-        loss_by_loop(prediction, target, target.isfinite(), drop_fraction), rel=1e-5
-    )
+    assert loss.item() == pytest.approx(loss_by_loop(prediction, target, target.isfinite(), drop_fraction), rel=1e-5)
 
 
 def test_whole_products_of_the_drop_fraction_stay_whole():
@@ -104,13 +96,9 @@ def test_whole_products_of_the_drop_fraction_stay_whole():
     prediction = torch.rand(1, 10, 10, generator=generator)
     target = torch.rand(1, 10, 10, generator=generator)
     every = torch.ones(1, 10, 10, dtype=torch.bool)
-    differences = (
-        affine_invariant_normalize(prediction, every) - affine_invariant_normalize(target, every)
-    ).abs()
+    differences = (affine_invariant_normalize(prediction, every) - affine_invariant_normalize(target, every)).abs()
     expected = np.sort(differences.double().numpy().ravel())[:71].mean()
-    assert affine_invariant_loss(prediction, target, drop_fraction=0.29).item() == pytest.approx(
-        expected, rel=1e-5
-    )
+    assert affine_invariant_loss(prediction, target, drop_fraction=0.29).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_an_outlier_is_dropped():
@@ -134,12 +122,8 @@ def test_the_mask_and_unknown_targets_are_combined():
 def test_affine_changes_of_either_side_change_nothing(scale, shift):
     prediction, target = maps(4)
     expected = affine_invariant_loss(prediction, target)
-    torch.testing.assert_close(
-        affine_invariant_loss(scale * prediction + shift, target), expected, rtol=1e-4, atol=0
-    )
-    torch.testing.assert_close(
-        affine_invariant_loss(prediction, scale * target + shift), expected, rtol=1e-4, atol=0
-    )
+    torch.testing.assert_close(affine_invariant_loss(scale * prediction + shift, target), expected, rtol=1e-4, atol=0)
+    torch.testing.assert_close(affine_invariant_loss(prediction, scale * target + shift), expected, rtol=1e-4, atol=0)
     torch.testing.assert_close(
         affine_invariant_loss(scale * target.nan_to_num() + shift, target),
         torch.tensor(0.0),
@@ -266,9 +250,7 @@ def test_cutmix_equals_two_masked_losses_weighted_by_area(drop_fraction):
     teacher_a, teacher_b = maps(13)[0], 50 * maps(14)[0] + 3
     mask = box_masks(*prediction.shape)
     expected = 0.0
-    for p, a, b, m in zip(
-        *(x.double().numpy() for x in (prediction, teacher_a, teacher_b)), mask.numpy(), strict=True
-    ):
+    for p, a, b, m in zip(*(x.double().numpy() for x in (prediction, teacher_a, teacher_b)), mask.numpy(), strict=True):
         share = m.mean()
         expected += share * image_loss_by_loop(p, a, m, drop_fraction)
         if share < 1:
@@ -293,9 +275,7 @@ def test_cutmix_with_a_full_mask_is_the_plain_loss():
     mask = torch.ones_like(prediction, dtype=torch.bool)
     expected = affine_invariant_loss(prediction, teacher_a)
     torch.testing.assert_close(cutmix_affine_invariant_loss(prediction, teacher_a, teacher_b, mask), expected)
-    torch.testing.assert_close(
-        cutmix_affine_invariant_loss(prediction, teacher_b, teacher_a, ~mask), expected
-    )
+    torch.testing.assert_close(cutmix_affine_invariant_loss(prediction, teacher_b, teacher_a, ~mask), expected)
 
 
 def test_cutmix_does_not_depend_on_the_order_of_the_batch():

@@ -45,9 +45,7 @@ def relative_by_numpy(
     design = np.stack([prediction, np.ones_like(prediction)], axis=1)
     (scale, shift), *_ = np.linalg.lstsq(design, 1 / depth, rcond=None)
     aligned = np.clip(scale * prediction + shift, 1 / (cap or depth.max()), 1 / least)
-    return (
-        scores_by_numpy(aligned, 1 / depth) if space == "disparity" else scores_by_numpy(1 / aligned, depth)
-    )
+    return scores_by_numpy(aligned, 1 / depth) if space == "disparity" else scores_by_numpy(1 / aligned, depth)
 
 
 def test_alignment_equals_lstsq():
@@ -211,9 +209,7 @@ def test_half_precision_is_scored_in_float64():
 def test_metric_scores_equal_numpy():
     generator = torch.Generator().manual_seed(13)
     _, depth = scene(13)
-    prediction = (
-        depth.nan_to_num(1.0, posinf=70.0) * (0.6 + torch.rand(depth.shape, generator=generator)) - 0.5
-    )
+    prediction = depth.nan_to_num(1.0, posinf=70.0) * (0.6 + torch.rand(depth.shape, generator=generator)) - 0.5
     scores = metric_scores(prediction, depth, max_depth_m=8.0, min_depth_m=0.1)
     for i in range(3):
         label = depth[i].double().numpy()

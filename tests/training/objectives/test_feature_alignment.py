@@ -11,9 +11,7 @@ from semidepth.training.objectives import feature_alignment_loss
 
 def loss_by_loop(student: torch.Tensor, frozen: torch.Tensor, tolerance: float) -> float:
     losses = []
-    for a, b in zip(
-        student.double().flatten(0, 1).tolist(), frozen.double().flatten(0, 1).tolist(), strict=True
-    ):
+    for a, b in zip(student.double().flatten(0, 1).tolist(), frozen.double().flatten(0, 1).tolist(), strict=True):
         norms = math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(y * y for y in b))
         cosine = sum(x * y for x, y in zip(a, b, strict=True)) / norms if norms else 0.0
         if cosine <= tolerance:

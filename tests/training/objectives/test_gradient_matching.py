@@ -66,14 +66,10 @@ def test_value_by_hand():
 def test_equals_the_loop(scales):
     prediction, target = maps(0)
     expected = loss_by_loop(prediction, target, target.isfinite(), scales)
-    assert gradient_matching_loss(prediction, target, scales=scales).item() == pytest.approx(
-        expected, rel=1e-5
-    )
+    assert gradient_matching_loss(prediction, target, scales=scales).item() == pytest.approx(expected, rel=1e-5)
     asked = torch.rand(target.shape, generator=torch.Generator().manual_seed(1)) < 0.7
     expected = loss_by_loop(prediction, target, asked & target.isfinite(), scales)
-    assert gradient_matching_loss(prediction, target, asked, scales=scales).item() == pytest.approx(
-        expected, rel=1e-5
-    )
+    assert gradient_matching_loss(prediction, target, asked, scales=scales).item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(5.0, -2.0), (1e-6, 0.0), (1e6, 1e6)])
