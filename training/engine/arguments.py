@@ -140,6 +140,10 @@ class Arguments(Protocol):
 ArgumentsT = TypeVar("ArgumentsT", bound=Arguments)
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the example commands of a description on their lines, and says each default."""
+
+
 def parse_arguments(
     cls: type[ArgumentsT], argv: Sequence[str] | None = None, *, description: str = "", preset: str = ""
 ) -> ArgumentsT:
@@ -158,9 +162,7 @@ def parse_arguments(
         SystemExit: with one sentence on standard error, for anything that is wrong.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = HfArgumentParser(
-        cast(Any, cls), description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = HfArgumentParser(cast(Any, cls), description=description, formatter_class=_HelpFormatter)
     parser.add_argument("--config", type=str, default=None, help="YAML file with any of these options.")
     try:
         config_path = _config_path(argv)

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
@@ -35,6 +36,12 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 NEAREST_M = 1e-3
 
 
+@lru_cache
+def _per_channel(values: tuple[float, float, float], device: torch.device) -> Tensor:
+    """(1, 3, 1, 1), made once for each device: making it waits for the device."""
+    return torch.tensor(values, device=device).view(1, 3, 1, 1)
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """How a model wants its pixels: sides a multiple of `multiple`, shorter side about `size`, normalised."""
@@ -47,9 +54,7 @@ class Preprocessing:
     def normalize(self, images: Tensor) -> Tensor:
         """(B, 3, H, W), uint8 or float in [0, 1] -> float32, normalised, on the same device."""
         images = images.float() / 255 if images.dtype == torch.uint8 else images.float()
-        mean = torch.tensor(self.mean, device=images.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1)
-        return (images - mean) / std
+        return (images - _per_channel(self.mean, images.device)) / _per_channel(self.std, images.device)
 
     def target_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width near the image's shape, the shorter side about `size`, both multiples of `multiple`."""
