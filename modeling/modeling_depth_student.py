@@ -144,13 +144,20 @@ class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):
             The model; its encoder equals the pretrained one, its decoder is drawn from torch's global generator.
 
         Raises:
-            ValueError: if the encoder has fewer layers than the decoder has levels.
+            ValueError: if the encoder has fewer layers than the decoder has levels, or lacks weights.
         """
         encoder_config = AutoConfig.from_pretrained(encoder)
         config = cls.config_for_encoder(encoder_config, **decoder)
         model = cls(config).to(dtype=dtype)  # type: ignore[call-arg]
         # AutoBackbone.from_pretrained would ask the Hub about a local folder first (transformers 5.23).
-        model.backbone = type(model.backbone).from_pretrained(encoder, config=config.backbone_config, dtype=dtype)
+        model.backbone, info = type(model.backbone).from_pretrained(
+            encoder, config=config.backbone_config, dtype=dtype, use_safetensors=True, output_loading_info=True
+        )
+        if info["missing_keys"]:
+            missing = sorted(info["missing_keys"])
+            raise ValueError(
+                f"{encoder!r} lacks {len(missing)} of the encoder's weights, such as {missing[0]}; give a complete one."
+            )
         model.config.backbone_config = model.backbone.config
         mask_token = getattr(getattr(model.backbone, "embeddings", None), "mask_token", None)
         if isinstance(mask_token, nn.Parameter):

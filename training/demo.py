@@ -48,7 +48,10 @@ class DemoArguments:
     """Options of the demo."""
 
     output_dir: str = field(default="outputs/demo", metadata={"help": "Folder for models, scores and pictures."})
-    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "One run of everything for each."})
+    seeds: list[int] = field(
+        default_factory=lambda: [0],
+        metadata={"help": "One run for each: weights, order, augmentation; encoder and scenes stay."},
+    )
     photos: list[str] = field(
         default_factory=list,
         metadata={"help": "Photos to predict: files, folders, globs. Default: the ones that gradio carries."},
@@ -57,7 +60,7 @@ class DemoArguments:
         default=BUILT_IN_ENCODER,
         metadata={"help": "Pretrained encoder; 'scenes' pre-trains the built-in stand-in."},
     )
-    labeled_scenes: int = field(default=64, metadata={"help": "Labeled rooms, and as many labeled streets."})
+    labeled_scenes: int = field(default=32, metadata={"help": "Labeled rooms, and as many labeled streets."})
     encoder_steps: int = field(default=250, metadata={"help": "Updates of the built-in encoder."})
     teacher_steps: int = field(default=300, metadata={"help": "Updates of the teacher."})
     student_steps: int = field(default=400, metadata={"help": "Updates of the student and of the labeled-only one."})
@@ -216,7 +219,7 @@ def run_demo(arguments: DemoArguments) -> str:
     summary = summarize(runs)
     table = to_table(summary)
     draw_gallery(output, output / "gallery.png", device)
-    broken = predict_files(
+    _, broken = predict_files(
         load_depth_model(str(output / "student"), device=device),
         find_photos(arguments),
         output / "photos",

@@ -25,7 +25,7 @@ from transformers import Dinov2Config, Dinov2Model, get_cosine_schedule_with_war
 
 from semidepth.modeling.configuration_depth_student import as_pair
 from semidepth.training.data.scenes import SEMANTIC_CLASSES, render_scenes
-from semidepth.training.engine.arguments import BUILT_IN_ENCODER, TrainingArguments, parse_arguments
+from semidepth.training.engine.arguments import BUILT_IN_ENCODER, TrainingArguments, check_folder, parse_arguments
 from semidepth.training.engine.depth_models import Preprocessing
 from semidepth.training.engine.optimization import choose_attention
 from semidepth.training.engine.tracking import bar_interval_s, set_up_logging
@@ -64,12 +64,15 @@ class EncoderArguments:
         for name in ("steps", "batch_size", "size", "patch_size", "hidden_size", "layers", "heads", "cells"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} is {getattr(self, name)}; give at least 1.")
+        if self.layers < 4 or self.size < 8:
+            raise ValueError(f"--layers is {self.layers} and --size {self.size}; the decoder needs 4, the renderer 8.")
+        check_folder("output_dir", self.output_dir)
         if self.size % self.patch_size or self.hidden_size % self.heads:
             raise ValueError(
                 f"--size {self.size} must be a multiple of --patch_size {self.patch_size}, and --hidden_size "
                 f"{self.hidden_size} of --heads {self.heads}."
             )
-        if self.patch_size % self.cells:
+        if self.objective == "semantic" and self.patch_size % self.cells:
             raise ValueError(f"--patch_size {self.patch_size} must be a multiple of --cells {self.cells}.")
         if not 0 < self.learning_rate < 1:
             raise ValueError(f"--learning_rate is {self.learning_rate}; give a number between 0 and 1, such as 1e-3.")
@@ -167,7 +170,7 @@ def pretrain_encoder(arguments: EncoderArguments) -> Path:
         patch_size=arguments.patch_size,
     )
     encoder = Dinov2Model(config).to(device=device).train()  # type: ignore[call-arg]
-    choose_attention(encoder, (arguments.size // arguments.patch_size) ** 2)
+    choose_attention(encoder, (arguments.size // arguments.patch_size) ** 2, device)
     masked = arguments.objective == "masked"
     outputs = 3 * arguments.patch_size**2 if masked else arguments.cells**2 * len(SEMANTIC_CLASSES)
     head = nn.Linear(arguments.hidden_size, outputs).to(device)
@@ -212,7 +215,8 @@ def resolve_encoder(arguments: TrainingArguments, accelerator: Accelerator) -> s
     if arguments.encoder != BUILT_IN_ENCODER:
         return arguments.encoder
     folder = Path(arguments.encoder_dir)
-    if accelerator.is_main_process and not (folder / "config.json").is_file():
+    # The image processor is written last, so its file says that the encoder is whole.
+    if accelerator.is_main_process and not (folder / "preprocessor_config.json").is_file():
         logger.info("no --encoder given: pre-training the built-in stand-in for DINOv2 into %s", folder)
         pretrain_encoder(EncoderArguments(output_dir=str(folder), seed=arguments.seed, cpu=arguments.cpu))
     accelerator.wait_for_everyone()

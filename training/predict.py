@@ -29,13 +29,14 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from semidepth.training.data.decoding import BrokenSampleError, decode_image
+from semidepth.training.data.source_spec import IMAGE_SUFFIXES
+from semidepth.training.engine.arguments import check_folder
 from semidepth.training.engine.depth_models import DepthModel, Kind, load_depth_model
 from semidepth.training.engine.pictures import as_disparity, colorize, write_whole
 from semidepth.training.engine.tracking import bar_interval_s, set_up_logging
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 SUFFIXES = ("_depth.npy", "_depth.png", "_color.png")
 MAX_16_BIT = 65535
 MILLIMETRES = 1000
@@ -135,7 +136,7 @@ def write_results(values: Tensor, kind: Kind, name: Path, *, overwrite: bool) ->
 
 def predict_files(
     model: DepthModel, files: Sequence[tuple[Path, Path]], output: Path, *, overwrite: bool = False
-) -> dict[Path, str]:
+) -> tuple[int, dict[Path, str]]:
     """Predicts and writes, one image after the other.
 
     Args:
@@ -145,13 +146,16 @@ def predict_files(
         overwrite: replace results that are there; else images that have all of theirs are not predicted again.
 
     Returns:
-        Files that could not be read, with the reason.
+        How many images were left alone because their results were there, and the files that could not be read, with
+        the reason.
     """
     device = next(model.model.parameters()).device
     broken: dict[Path, str] = {}
+    kept = 0
     for file, name in _progress(files):
         target = output / name
         if not overwrite and all(target.with_name(target.name + suffix).exists() for suffix in SUFFIXES):
+            kept += 1
             continue
         try:
             image = decode_image(file)
@@ -160,7 +164,7 @@ def predict_files(
             continue
         values = model.predict(image[None].to(device))[0]
         write_results(values, model.kind, target, overwrite=overwrite)
-    return broken
+    return kept, broken
 
 
 def _progress(files: Sequence[tuple[Path, Path]]) -> Iterator[tuple[Path, Path]]:
@@ -179,13 +183,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     set_up_logging()
     try:
+        check_folder("output", options.output)
         files = find_images(options.images)
         model = load_depth_model(options.model, device=options.device, kind=options.kind)
     except ValueError as error:
         parser.exit(2, f"error: {error}\n")
-    broken = predict_files(model, files, options.output, overwrite=options.overwrite)
+    kept, broken = predict_files(model, files, options.output, overwrite=options.overwrite)
     unit = "metres" if model.kind == "depth" else "inverse depth, larger is nearer"
-    print(f"{len(files) - len(broken)} of {len(files)} images in {options.output} ({unit})")
+    print(f"{len(files) - len(broken) - kept} of {len(files)} images predicted into {options.output} ({unit})")
+    if kept:
+        print(f"{kept} had results there already, which were kept; --overwrite replaces them")
     for file, reason in broken.items():
         print(f"not read: {file}: {reason}", file=sys.stderr)
     return 1 if broken else 0

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from semidepth.training.data.loading import evaluation_samples
 from semidepth.training.data.sources import count_samples, parse_source
+from semidepth.training.engine.arguments import check_folder
 from semidepth.training.engine.depth_models import load_depth_model
 from semidepth.training.engine.pictures import write_whole
 from semidepth.training.engine.scoring import Scores, Space, score_relative
@@ -110,6 +111,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     set_up_logging()
     try:
+        if options.batch_size < 1:
+            raise ValueError(f"--batch_size is {options.batch_size}; give at least 1.")
+        if options.output is not None:
+            check_folder("output", options.output.parent)
         for source in options.data:
             if parse_source(source).endless and options.limit is None:
                 raise ValueError(f"{source!r} never ends; add count=96 to it, or give --limit.")

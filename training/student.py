@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 from accelerate.utils import set_seed
@@ -37,19 +38,22 @@ from semidepth.training.data.augmentation import (
     distort_colors,
 )
 from semidepth.training.data.loading import make_loader
-from semidepth.training.data.sources import parse_source
+from semidepth.training.data.sources import count_samples, parse_source
 from semidepth.training.encoder import resolve_encoder
-from semidepth.training.engine.arguments import TrainingArguments, parse_arguments
+from semidepth.training.engine.arguments import TrainingArguments, parse_arguments, read_yaml
 from semidepth.training.engine.commands import (
+    RESUMED_SEED,
     announce,
+    check_sources,
     endless,
     make_accelerator,
     make_hooks,
     resolve_preprocessing,
     resolve_steps,
+    run_command,
     save_results,
 )
-from semidepth.training.engine.depth_models import DepthModel, Preprocessing, load_depth_model
+from semidepth.training.engine.depth_models import DepthModel, Kind, Preprocessing, load_depth_model
 from semidepth.training.engine.loop import Batch, Losses, train
 from semidepth.training.engine.optimization import choose_attention
 from semidepth.training.engine.tracking import set_up_logging
@@ -63,6 +67,8 @@ from semidepth.training.teacher import TeacherArguments, labeled_terms, train_te
 logger = logging.getLogger(__name__)
 
 TEACHER_KINDS = ("auto", "disparity", "depth")
+# A kept teacher that differs in one of these is another teacher.
+TEACHER_SETTING = ("encoder", "labeled", "size", "steps", "seed")
 
 
 @dataclass
@@ -161,7 +167,7 @@ def unlabeled_terms(
     weight = arguments.gradient_matching_weight
     if weight == 0:
         return {"unlabeled": loss}
-    own = masks.flatten(1).float().mean(1).mean()
+    own = masks.float().mean()  # both parts are means over the batch, so they are weighted by their areas in the batch
     gradient = own * gradient_matching_loss(predicted, pseudo, masks)
     gradient = gradient + (1 - own) * gradient_matching_loss(predicted, pseudo[partner], ~masks)
     return {"unlabeled": loss + weight * gradient, "unlabeled_gradient": gradient}
@@ -231,6 +237,49 @@ def joined(labeled: Iterator, unlabeled: Iterator) -> Iterator[Batch]:
         yield {"labeled": first, "unlabeled": second}
 
 
+def check_teacher(arguments: StudentArguments) -> None:
+    """Refuses, before anything is trained, a teacher that cannot be had.
+
+    Raises:
+        ValueError: if the one named cannot be loaded, the one kept was trained otherwise, or the length of the training
+            of a new one is not known.
+    """
+    if arguments.teacher is not None:
+        load_depth_model(arguments.teacher, kind=given_kind(arguments))
+        return
+    kept = Path(arguments.teacher_dir) / "teacher.yaml"
+    wanted = teacher_arguments(arguments)
+    if (kept.parent / "model.safetensors").is_file():
+        before = read_yaml(kept, TeacherArguments) if kept.is_file() else {}
+        differing = [name for name in TEACHER_SETTING if before.get(name) != getattr(wanted, name)]
+        if differing:
+            raise ValueError(
+                f"{kept.parent} holds a teacher trained with other {', '.join(differing)}; name it with --teacher to "
+                "use it all the same, or give another --teacher_dir to train one."
+            )
+    elif wanted.steps is None and any(count_samples(source, labeled=True) is None for source in wanted.labeled):
+        raise ValueError(
+            "a teacher has to be trained first and its labeled sources have no known end; give --teacher_steps."
+        )
+
+
+def teacher_arguments(arguments: StudentArguments) -> TeacherArguments:
+    """The options of the teacher that a student without one trains first."""
+    shared = {item.name: getattr(arguments, item.name) for item in dataclasses.fields(TrainingArguments)}
+    own = {
+        "output_dir": arguments.teacher_dir,
+        "steps": arguments.teacher_steps,
+        "epochs": TrainingArguments.epochs,
+        "resume": True,
+    }
+    return TeacherArguments(**(shared | own))
+
+
+def given_kind(arguments: StudentArguments) -> Kind | None:
+    """What the teacher predicts, where the options say so."""
+    return None if arguments.teacher_kind == "auto" else cast(Kind, arguments.teacher_kind)
+
+
 def resolve_teacher(arguments: StudentArguments) -> str:
     """The teacher's id or folder; trains one on the labeled sources first where none is named.
 
@@ -244,9 +293,7 @@ def resolve_teacher(arguments: StudentArguments) -> str:
         logger.info("no --teacher given: using the one in %s", folder)
         return str(folder)
     logger.info("no --teacher given: training one on the labeled sources first, into %s", folder)
-    shared = {item.name: getattr(arguments, item.name) for item in dataclasses.fields(TrainingArguments)}
-    own = {"output_dir": str(folder), "steps": arguments.teacher_steps, "epochs": TrainingArguments.epochs}
-    train_teacher(TeacherArguments(**(shared | own)))
+    train_teacher(teacher_arguments(arguments))
     return str(folder)
 
 
@@ -258,6 +305,9 @@ def train_student(arguments: StudentArguments) -> dict[str, float]:
     """
     accelerator = make_accelerator(arguments)
     announce(arguments, accelerator, "student")
+    check_sources(arguments.labeled + arguments.validation)
+    check_sources(arguments.unlabeled, labeled=False)
+    check_teacher(arguments)
     encoder = resolve_encoder(arguments, accelerator)
     preprocessing = resolve_preprocessing(arguments, encoder)
     unlabeled_batch = arguments.batch_size * arguments.unlabeled_per_labeled
@@ -270,8 +320,7 @@ def train_student(arguments: StudentArguments) -> dict[str, float]:
     )
     teacher_name = resolve_teacher(arguments)
     accelerator.wait_for_everyone()
-    kind = None if arguments.teacher_kind == "auto" else arguments.teacher_kind
-    teacher = load_depth_model(teacher_name, device=accelerator.device, kind=kind)  # type: ignore[arg-type]
+    teacher = load_depth_model(teacher_name, device=accelerator.device, kind=given_kind(arguments))
 
     make = partial(
         make_loader,
@@ -282,12 +331,18 @@ def train_student(arguments: StudentArguments) -> dict[str, float]:
         world_size=accelerator.num_processes,
         shuffle_buffer=arguments.shuffle_buffer,
     )
-    labeled = make(arguments.labeled, labeled=True, batch_size=arguments.batch_size, seed=arguments.seed)
-    unlabeled = make(arguments.unlabeled, labeled=False, batch_size=unlabeled_batch, seed=arguments.seed + 1)
+    generator = torch.Generator()
+
+    def make_batches(start: int) -> Iterator[Batch]:
+        seed = arguments.seed + RESUMED_SEED * start
+        generator.manual_seed(seed * 100_003 + accelerator.process_index)
+        labeled = make(arguments.labeled, labeled=True, batch_size=arguments.batch_size, seed=seed)
+        unlabeled = make(arguments.unlabeled, labeled=False, batch_size=unlabeled_batch, seed=seed + 1)
+        return joined(endless(labeled), endless(unlabeled))
 
     set_seed(arguments.seed)  # the same start whether or not a teacher was trained before
     model = DepthStudentForDepthEstimation.from_encoder(encoder)
-    choose_attention(model.backbone, (preprocessing.size // preprocessing.multiple) ** 2)
+    choose_attention(model.backbone, (preprocessing.size // preprocessing.multiple) ** 2, accelerator.device)
     frozen_encoder = copy.deepcopy(model.backbone).to(accelerator.device).eval().requires_grad_(False)
     results = train(
         arguments,
@@ -295,13 +350,13 @@ def train_student(arguments: StudentArguments) -> dict[str, float]:
         steps=steps,
         accelerator=accelerator,
         model=model,
-        batches=joined(endless(labeled), endless(unlabeled)),
+        make_batches=make_batches,
         compute_losses=partial(
             student_losses,
             teacher=teacher,
             frozen_encoder=frozen_encoder,
             preprocessing=preprocessing,
-            generator=torch.Generator().manual_seed(arguments.seed * 100_003 + accelerator.process_index),
+            generator=generator,
             arguments=arguments,
         ),
         hooks=make_hooks(arguments, accelerator, preprocessing),
@@ -316,10 +371,7 @@ def main(argv: list[str] | None = None) -> None:
     """Command line; see the top of the file."""
     arguments = parse_arguments(StudentArguments, argv, description=__doc__ or "", preset="student_scenes")
     set_up_logging()
-    try:
-        train_student(arguments)
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
+    run_command(lambda: train_student(arguments))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ as fast as the encoder. The teacher then labels the images that training/student
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,12 +22,15 @@ from semidepth.training.data.loading import make_loader
 from semidepth.training.encoder import resolve_encoder
 from semidepth.training.engine.arguments import TrainingArguments, parse_arguments
 from semidepth.training.engine.commands import (
+    RESUMED_SEED,
     announce,
+    check_sources,
     endless,
     make_accelerator,
     make_hooks,
     resolve_preprocessing,
     resolve_steps,
+    run_command,
     save_results,
 )
 from semidepth.training.engine.depth_models import Preprocessing
@@ -88,6 +92,7 @@ def train_teacher(arguments: TeacherArguments) -> dict[str, float]:
     """
     accelerator = make_accelerator(arguments)
     announce(arguments, accelerator, "teacher")
+    check_sources(arguments.labeled + arguments.validation)
     encoder = resolve_encoder(arguments, accelerator)
     preprocessing = resolve_preprocessing(arguments, encoder)
     steps = resolve_steps(
@@ -97,27 +102,31 @@ def train_teacher(arguments: TeacherArguments) -> dict[str, float]:
         batch_size=arguments.batch_size,
         world=accelerator.num_processes,
     )
-    loader = make_loader(
-        arguments.labeled,
-        labeled=True,
-        batch_size=arguments.batch_size,
-        size=preprocessing.size,
-        multiple=preprocessing.multiple,
-        seed=arguments.seed,
-        num_workers=arguments.num_workers,
-        rank=accelerator.process_index,
-        world_size=accelerator.num_processes,
-        shuffle_buffer=arguments.shuffle_buffer,
-    )
+
+    def make_batches(start: int) -> Iterator[Batch]:
+        loader = make_loader(
+            arguments.labeled,
+            labeled=True,
+            batch_size=arguments.batch_size,
+            size=preprocessing.size,
+            multiple=preprocessing.multiple,
+            seed=arguments.seed + RESUMED_SEED * start,
+            num_workers=arguments.num_workers,
+            rank=accelerator.process_index,
+            world_size=accelerator.num_processes,
+            shuffle_buffer=arguments.shuffle_buffer,
+        )
+        return endless(loader)
+
     model = DepthStudentForDepthEstimation.from_encoder(encoder)
-    choose_attention(model.backbone, (preprocessing.size // preprocessing.multiple) ** 2)
+    choose_attention(model.backbone, (preprocessing.size // preprocessing.multiple) ** 2, accelerator.device)
     results = train(
         arguments,
         name="teacher",
         steps=steps,
         accelerator=accelerator,
         model=model,
-        batches=endless(loader),
+        make_batches=make_batches,
         compute_losses=lambda model, batch: teacher_losses(
             model,
             batch,
@@ -136,10 +145,7 @@ def main(argv: list[str] | None = None) -> None:
     """Command line; see the top of the file."""
     arguments = parse_arguments(TeacherArguments, argv, description=__doc__ or "", preset="teacher_scenes")
     set_up_logging()
-    try:
-        train_teacher(arguments)
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
+    run_command(lambda: train_teacher(arguments))
 
 
 if __name__ == "__main__":

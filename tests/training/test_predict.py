@@ -70,7 +70,7 @@ def test_broken_files_are_listed_and_do_not_stop_the_others(tmp_path, model_fold
     (tmp_path / "text.png").write_text("not a picture")
     assert run(model_folder, tmp_path / "out", tmp_path) == 1
     printed = capsys.readouterr()
-    assert "1 of 3 images" in printed.out
+    assert "1 of 3 images predicted" in printed.out
     assert "cut.jpg" in printed.err
     assert "text.png" in printed.err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
@@ -78,13 +78,16 @@ def test_broken_files_are_listed_and_do_not_stop_the_others(tmp_path, model_fold
     }  # fmt: skip
 
 
-def test_results_are_kept_unless_overwriting(tmp_path, model_folder):
+def test_results_are_kept_unless_overwriting(tmp_path, model_folder, capsys):
     picture().save(tmp_path / "a.png")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/a_depth.npy").write_bytes(b"mine")
     run(model_folder, tmp_path / "out", tmp_path / "a.png")
     assert (tmp_path / "out/a_depth.npy").read_bytes() == b"mine"
     assert (tmp_path / "out/a_color.png").is_file()
+    capsys.readouterr()
+    run(model_folder, tmp_path / "out", tmp_path / "a.png")
+    assert "1 had results there already" in capsys.readouterr().out
     run(model_folder, tmp_path / "out", tmp_path / "a.png", extra=["--overwrite"])
     assert np.load(tmp_path / "out/a_depth.npy").shape == (40, 60)
 

@@ -18,7 +18,7 @@ from semidepth.training.objectives import (
     cutmix_affine_invariant_loss,
     feature_alignment_loss,
 )
-from semidepth.training.student import StudentArguments, resolve_teacher, student_losses, train_student
+from semidepth.training.student import StudentArguments, check_teacher, resolve_teacher, student_losses, train_student
 
 PREPROCESSING = Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH)
 
@@ -180,6 +180,19 @@ def test_without_a_teacher_it_trains_one_first_and_says_so(tmp_path, encoder, ca
     caplog.clear()
     assert resolve_teacher(arguments(tmp_path, encoder)) == str(tmp_path / "teacher")
     assert "using the one in" in caplog.text
+    check_teacher(arguments(tmp_path, encoder))
+    with pytest.raises(ValueError, match="holds a teacher trained with other labeled"):
+        train_student(arguments(tmp_path, encoder, labeled=["scenes:outdoor?count=8"]))
+
+
+def test_what_it_needs_for_a_teacher_is_asked_for_before_anything_is_trained(tmp_path):
+    for changes, words in (
+        ({"teacher_steps": None, "labeled": ["scenes:indoor"]}, "give --teacher_steps"),
+        ({"teacher": str(tmp_path / "nothing")}, "could not be loaded as a depth-estimation model"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            train_student(arguments(tmp_path, "scenes", encoder_dir=str(tmp_path / "built_in"), **changes))
+    assert not (tmp_path / "built_in").exists()
 
 
 @pytest.mark.parametrize("depth_estimation_type", ["relative", "metric"])

@@ -74,26 +74,92 @@ def test_everything_at_once_runs_and_is_recorded(tmp_path, encoder):
     assert len(list(run.glob("checkpoint-*"))) == 2
     assert list(run.rglob("events.out.tfevents*"))
     average = load_file(run / "checkpoint-00000004/average.safetensors")
+    raw = load_file(run / "checkpoint-00000004/model.safetensors")
     saved = weights(run)
+    assert not torch.equal(saved["head.conv1.weight"], raw["head.conv1.weight"])
     assert torch.equal(saved["head.conv1.weight"], average["module.head.conv1.weight"])
 
 
-def test_it_goes_on_from_its_newest_checkpoint(tmp_path, encoder, caplog):
+def test_it_goes_on_from_its_newest_checkpoint_with_other_samples(tmp_path, encoder, caplog, monkeypatch):
+    seen = []
+    original = teacher_losses
+
+    def spy(model, batch, **others):
+        seen.append((batch["origin"], batch["image"].float().mean().item()))
+        return original(model, batch, **others)
+
+    monkeypatch.setattr("semidepth.training.teacher.teacher_losses", spy)
     caplog.set_level("INFO", logger="semidepth")
     train_teacher(arguments(tmp_path, encoder, checkpoint_every=2, steps=2))
     checkpoint = tmp_path / "run/checkpoint-00000002"
     marked = load_file(checkpoint / "model.safetensors")
-    marked["neck.fusion_stage.layers.0.residual_layer1.convolution1.bias"] += 7  # never trained, so it must come back
+    name = "neck.fusion_stage.layers.0.residual_layer1.convolution1.bias"  # never trained, so it must come back
+    marked[name] += 7
     save_file(marked, checkpoint / "model.safetensors")
     train_teacher(arguments(tmp_path, encoder, checkpoint_every=2, steps=4))
     assert "going on from" in caplog.text
     assert (tmp_path / "run/checkpoint-00000004").is_dir()
-    name = "neck.fusion_stage.layers.0.residual_layer1.convolution1.bias"
     assert torch.equal(weights(tmp_path / "run")[name], marked[name])
+    assert len(seen) == 4
+    assert seen[:2] != seen[2:]
+
+
+def test_what_it_cannot_go_on_from_is_refused(tmp_path, encoder):
+    train_teacher(arguments(tmp_path, encoder, checkpoint_every=2, steps=2))
+    before = weights(tmp_path / "run")
+    for changes, words in (
+        ({}, "has all of 2 steps done"),
+        ({"steps": 4, "labeled": ["scenes:indoor?count=4"]}, "is of a run with labeled="),
+        ({"steps": 4, "resume": False}, "is of an earlier run; remove it"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            train_teacher(arguments(tmp_path, encoder, **({"checkpoint_every": 2, "steps": 2} | changes)))
+    assert all(torch.equal(value, before[name]) for name, value in weights(tmp_path / "run").items())
+
+
+def test_a_broken_gradient_behind_a_sound_loss_stops_before_anything_is_saved(tmp_path, encoder, monkeypatch):
+    class Break(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, loss):
+            return loss.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * torch.nan
+
+    original = teacher_losses
+
+    def broken(model, batch, **others):
+        losses = original(model, batch, **others)
+        losses.total = Break.apply(losses.total)
+        return losses
+
+    monkeypatch.setattr("semidepth.training.teacher.teacher_losses", broken)
+    with pytest.raises(NonFiniteLossError, match="step 1: gradient is not finite"):
+        train_teacher(arguments(tmp_path, encoder, checkpoint_every=1, steps=1))
+    assert not list((tmp_path / "run").glob("checkpoint-*"))
+    assert not (tmp_path / "run/model.safetensors").exists()
+
+
+def test_accumulating_two_halves_is_one_whole_batch(tmp_path, encoder):
+    """With two identical images per micro-batch the order does not matter; the mean of means is the mean."""
+    labeled = ["scenes:indoor?count=1"]
+    for name, batch_size, accumulation in (("whole", 4, 1), ("halves", 2, 2)):
+        train_teacher(
+            arguments(
+                tmp_path, encoder, labeled=labeled, batch_size=batch_size, gradient_accumulation_steps=accumulation,
+                steps=1, output_dir=str(tmp_path / name), size=tiny.SIZE, max_grad_norm=1e9,
+            )
+        )  # fmt: skip
+    whole, halves = weights(tmp_path / "whole"), weights(tmp_path / "halves")
+    start = DepthStudentForDepthEstimation.from_encoder(encoder).state_dict()["head.conv1.bias"]
+    moved = (whole["head.conv1.bias"] - start).abs()
+    assert moved.max() > 1e-4
+    assert torch.allclose(whole["head.conv1.bias"], halves["head.conv1.bias"], atol=1e-5)
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_term_and_samples(tmp_path, encoder):
-    with pytest.raises(NonFiniteLossError, match=r"step \d+: labeled is not finite, with scenes:.*#\d+"):
+    with pytest.raises(NonFiniteLossError, match=r"step \d+: labeled.* is not finite, with scenes:.*#\d+"):
         train_teacher(
             arguments(tmp_path, encoder, learning_rate=1e30, decoder_lr_factor=1e-3, max_grad_norm=1e30, steps=8)
         )
@@ -127,6 +193,7 @@ def test_gradient_matching_is_added_with_its_weight():
         ({"encoder": "/no/encoder"}, "--encoder '/no/encoder' could not be loaded"),
         ({"steps": None, "labeled": ["scenes:indoor"]}, "give --steps"),
         ({"mixed_precision": "fp16"}, "fp16 needs a CUDA device"),
+        ({"validation": ["scenes:indoor?count=0"]}, "count"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_sentence(tmp_path, encoder, changes, words):

@@ -45,6 +45,7 @@ SCENES_PER_CHUNK = 16
 ENDLESS_SCENE_SHARDS = 4096  # each is endless in itself: as many readers as this can share them
 IMAGE_SHARDS = 1024
 ROWS_PER_READ = 16
+REMOTE = ("https://", "http://", "hf://")
 CACHED_SCENE_BYTES = 64 * 2**20
 
 
@@ -253,10 +254,13 @@ def _table_row(source: Source, table: Table, row: dict[str, Any], file: str, num
 
 
 def _content(value: Any) -> Any:
-    """What an undecoded cell holds: the bytes or the path of an image, else the cell itself."""
+    """What an undecoded cell holds: the bytes or the address of an image, else the cell itself.
+
+    A table may come from anyone, so it may name files on the web and the Hub but no local ones: those are missing here.
+    """
     if isinstance(value, dict) and "bytes" in value:
-        return value["bytes"] if value["bytes"] is not None else value["path"]
-    return value
+        value = value["bytes"] if value["bytes"] is not None else value["path"]
+    return None if isinstance(value, str) and not value.startswith(REMOTE) else value
 
 
 _SHARDS = {

@@ -10,8 +10,9 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast, get_type_hints
+from typing import Any, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import yaml
 from transformers import HfArgumentParser
@@ -125,10 +126,26 @@ class TrainingArguments:
         for name, allowed in (("mixed_precision", MIXED_PRECISION), ("tracker", TRACKERS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"--{name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}.")
+        if self.weight_decay == float("inf") or self.gradient_matching_weight == float("inf"):
+            raise ValueError("--weight_decay and --gradient_matching_weight must be finite numbers.")
+        if self.tracker != "none" and find_spec(self.tracker) is None:
+            raise ValueError(f"--tracker {self.tracker} is not installed; pip install {self.tracker}, or take none.")
+        check_folder("output_dir", self.output_dir)
+        if not self.encoder:
+            raise ValueError("--encoder is empty; give a Hub id, a folder, or 'scenes' for the built-in one.")
         if not self.labeled:
             raise ValueError("--labeled is empty; name at least one source with depth labels, such as scenes:indoor.")
         for spec in [*self.labeled, *self.validation]:
             parse_source(spec)
+
+
+def check_folder(option: str, folder: str | Path) -> None:
+    """Raises ValueError if a folder cannot be made because a file is in its way."""
+    for path in (Path(folder), *Path(folder).parents):
+        if path.exists():
+            if not path.is_dir():
+                raise ValueError(f"--{option} {folder}: {path} is a file; give a folder.")
+            return
 
 
 class Arguments(Protocol):
@@ -162,13 +179,18 @@ def parse_arguments(
         SystemExit: with one sentence on standard error, for anything that is wrong.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = HfArgumentParser(cast(Any, cls), description=description, formatter_class=_HelpFormatter)
+    parser = HfArgumentParser(
+        cast(Any, cls), description=description, formatter_class=_HelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--config", type=str, default=None, help="YAML file with any of these options.")
     try:
         config_path = _config_path(argv)
         values = {} if config_path is None else read_yaml(config_path, cls)
         if preset and (_given(argv, "encoder") or values.get("encoder", BUILT_IN_ENCODER)) == BUILT_IN_ENCODER:
-            values = read_yaml(PRESETS / f"{preset}.yaml", cls) | values
+            defaults = read_yaml(PRESETS / f"{preset}.yaml", cls)
+            if _given(argv, "epochs") or "epochs" in values:
+                defaults.pop("steps", None)
+            values = defaults | values
         parser.set_defaults(**values)
         namespace = vars(parser.parse_args(argv))
         namespace.pop("config")
@@ -225,19 +247,21 @@ def read_yaml(path: Path, cls: type) -> dict[str, Any]:
 
 def _typed(path: Path, name: str, value: Any, annotation: Any) -> Any:
     """Checks a YAML value against a field's type; YAML reads 1e-4 as text, so numbers may come as strings."""
-    wanted = {
-        int: (int,), float: (int, float), str: (str,), bool: (bool,), list[str]: (list,),
-        int | None: (int, type(None)), float | None: (int, float, type(None)), str | None: (str, type(None)),
-        list[str] | None: (list, type(None)),
-    }[annotation]  # fmt: skip
-    if isinstance(value, str) and float in wanted:
-        try:
-            return float(value)
-        except ValueError:
-            raise ValueError(f"{path}: {name} is {value!r}; expected a number.") from None
-    if (isinstance(value, bool) and bool not in wanted) or not isinstance(value, wanted):
+    options = [] if get_origin(annotation) is list else list(get_args(annotation))
+    wanted = tuple(get_origin(option) or option for option in options) or (get_origin(annotation) or annotation,)
+    if float in wanted:
+        wanted = (*wanted, int)
+        if isinstance(value, str):
+            try:
+                return float(value)
+            except ValueError:
+                raise ValueError(f"{path}: {name} is {value!r}; expected a number.") from None
+    items = get_args(next((kind for kind in (annotation, *options) if get_origin(kind) is list), None))
+    wrong_item = isinstance(value, list) and items and not all(type(item) is items[0] for item in value)
+    if (isinstance(value, bool) and bool not in wanted) or not isinstance(value, wanted) or wrong_item:
         names = " or ".join("none" if kind is type(None) else kind.__name__ for kind in wanted)
-        raise ValueError(f"{path}: {name} is {value!r}; expected {names}.")
+        of = f" of {items[0].__name__}" if wrong_item else ""
+        raise ValueError(f"{path}: {name} is {value!r}; expected {names}{of}.")
     return value
 
 

@@ -38,7 +38,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     scheduler: Any,
     keep: int,
-    extra: dict[str, Any] | None = None,
+    setting: dict[str, Any],
 ) -> Path:
     """Writes a checkpoint; every process calls it, the main one writes the shared part.
 
@@ -50,7 +50,7 @@ def save_checkpoint(
         optimizer: its state goes into safetensors.
         scheduler: its state goes into JSON.
         keep: newest checkpoints that stay.
-        extra: further JSON values to get back on resuming.
+        setting: options in which a run that goes on from here must not differ.
 
     Returns:
         The checkpoint's folder.
@@ -68,7 +68,7 @@ def save_checkpoint(
             "step": step,
             "scheduler": scheduler.state_dict(),
             "param_groups": groups,
-            "extra": extra or {},
+            "setting": setting,
         }
         (partial / "trainer.json").write_text(json.dumps(trainer, indent=1))
     accelerator.wait_for_everyone()
@@ -92,16 +92,24 @@ def load_checkpoint(
     modules: dict[str, nn.Module],
     optimizer: torch.optim.Optimizer,
     scheduler: Any,
-) -> tuple[int, dict[str, Any]]:
-    """Restores what [`save_checkpoint`] wrote.
+    setting: dict[str, Any],
+) -> int:
+    """Restores what [`save_checkpoint`] wrote, but for learning rates and weight decay: those stay the run's own.
 
     Returns:
-        The step and the `extra` values.
+        The step.
 
     Raises:
-        ValueError: if the checkpoint was written by a run of another shape (model, optimizer groups).
+        ValueError: if the checkpoint is of a run with another setting or shape (model, optimizer groups).
     """
     trainer = json.loads((checkpoint / "trainer.json").read_text())
+    differing = [name for name, value in setting.items() if trainer["setting"].get(name) != value]
+    if differing:
+        was, now = (
+            ", ".join(f"{name}={values.get(name)}" for name in differing) for values in (trainer["setting"], setting)
+        )
+        raise ValueError(f"{checkpoint} is of a run with {was}, not {now}; give another --output_dir.")
+    decay = [group["weight_decay"] for group in optimizer.param_groups]
     try:
         for name, module in modules.items():
             accelerator.unwrap_model(module).load_state_dict(load_file(checkpoint / f"{name}.safetensors"))
@@ -109,16 +117,27 @@ def load_checkpoint(
         optimizer.load_state_dict(state)
     except (RuntimeError, ValueError, FileNotFoundError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"{checkpoint} does not fit this run ({reason}); give another --output_dir, or --resume false."
-        ) from error
-    scheduler.load_state_dict(trainer["scheduler"])
+        raise ValueError(f"{checkpoint} does not fit this run ({reason}); give another --output_dir.") from error
+    _restore_schedule(optimizer, scheduler, trainer["scheduler"], decay)
     random_file = checkpoint / f"random-{accelerator.process_index:05d}.safetensors"
     if random_file.is_file():
         _restore_random_state(load_file(random_file), json.loads(random_file.with_suffix(".json").read_text()))
     else:
         logger.warning("%s has no random state of process %d; it draws anew.", checkpoint, accelerator.process_index)
-    return trainer["step"], trainer["extra"]
+    return trainer["step"]
+
+
+def _restore_schedule(
+    optimizer: torch.optim.Optimizer, scheduler: Any, state: dict[str, Any], decay: list[float]
+) -> None:
+    """Puts the schedule where it was, with the rates that this run was given."""
+    rates = scheduler.base_lrs
+    scheduler.load_state_dict(state | {"base_lrs": rates})
+    for group, rate, factor, weight_decay in zip(
+        optimizer.param_groups, rates, scheduler.lr_lambdas, decay, strict=True
+    ):
+        group |= {"initial_lr": rate, "lr": rate * factor(scheduler.last_epoch), "weight_decay": weight_decay}
+    scheduler._last_lr = [group["lr"] for group in optimizer.param_groups]
 
 
 def _cloned(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

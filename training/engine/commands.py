@@ -17,10 +17,10 @@ from transformers import AutoConfig
 
 from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.training.data.loading import evaluation_samples
-from semidepth.training.data.sources import count_samples
+from semidepth.training.data.sources import count_samples, open_source
 from semidepth.training.engine.arguments import TrainingArguments, save_arguments
 from semidepth.training.engine.depth_models import DepthModel, Preprocessing, first_line, preprocessing_of
-from semidepth.training.engine.loop import Hooks
+from semidepth.training.engine.loop import Hooks, NonFiniteLossError
 from semidepth.training.engine.pictures import grid, prediction_row, write_whole
 from semidepth.training.engine.scoring import gather_mean, score_relative
 from semidepth.training.engine.tracking import Tracking
@@ -28,10 +28,12 @@ from semidepth.training.engine.tracking import Tracking
 logger = logging.getLogger(__name__)
 
 PREVIEW_IMAGES = 4
+# A run that goes on after so many steps draws its data from seed + RESUMED_SEED * steps: not what it has seen already.
+RESUMED_SEED = 1_000_003
 
 
 def make_accelerator(arguments: TrainingArguments) -> Accelerator:
-    """The run's accelerator, with its random generators seeded (a different stream for each process).
+    """The run's accelerator, with the random generators seeded alike in every process (they draw the same weights).
 
     Raises:
         ValueError: if the machine cannot do the precision that is asked for.
@@ -61,6 +63,11 @@ def resolve_preprocessing(arguments: TrainingArguments, encoder: str) -> Preproc
         raise ValueError(
             f"--encoder {encoder!r} could not be loaded ({first_line(error)}); give a Hub id or a local folder."
         ) from error
+    if not hasattr(config, "patch_size") or not hasattr(config, "image_size"):
+        raise ValueError(
+            f"--encoder {encoder!r} is a {config.model_type} model; give a bare image encoder of patches, such as "
+            "facebook/dinov2-small."
+        )
     found = preprocessing_of(encoder, config)
     patch = config.patch_size if isinstance(config.patch_size, int) else config.patch_size[0]
     size = arguments.size or int(config.image_size if isinstance(config.image_size, int) else config.image_size[0])
@@ -91,6 +98,27 @@ def resolve_steps(
     steps = math.ceil(total * arguments.epochs / per_step)
     logger.info("%d samples x %g epochs / %d per step = %d steps", total, arguments.epochs, per_step, steps)
     return max(1, steps)
+
+
+def check_sources(sources: list[str], *, labeled: bool = True) -> None:
+    """Opens every source far enough to know that it is there and has what is asked of it.
+
+    Raises:
+        ValueError: naming the first that is not or has not.
+    """
+    for source in sources:
+        if open_source(source, labeled=labeled).num_shards == 0 or count_samples(source, labeled=labeled) == 0:
+            raise ValueError(f"source {source!r} is empty; name one with {'labeled ' if labeled else ''}images.")
+
+
+def run_command(command: Callable[[], Any]) -> None:
+    """Runs a command; what its user can mend ends it with one sentence rather than a stack trace."""
+    try:
+        command()
+    except (ValueError, NonFiniteLossError) as error:
+        # A loader's worker wraps its error in its whole trace; the sentence is the last line.
+        lines = str(error).strip().splitlines()
+        raise SystemExit(f"error: {lines[-1].removeprefix('ValueError: ')}") from error
 
 
 def make_hooks(arguments: TrainingArguments, accelerator: Accelerator, preprocessing: Preprocessing) -> Hooks:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import (
@@ -22,14 +23,15 @@ from transformers import (
     PreTrainedModel,
 )
 
-import semidepth.modeling  # noqa: F401  (registers our classes)
+from semidepth.modeling import DepthStudentForDepthEstimation
 
 logger = logging.getLogger(__name__)
 
 Kind = Literal["disparity", "depth"]
-# What `predicted_depth` is, by model type. DPT and Depth Anything say in their configuration when they are metric.
-DISPARITY_MODEL_TYPES = {"depth_student", "depth_anything", "dpt", "prior_depth_anything"}
-DEPTH_MODEL_TYPES = {"zoedepth", "depth_pro", "glpn", "prompt_depth_anything", "chmv2", "routed_depth"}
+# What `predicted_depth` is, by model type. Depth Anything says in its configuration when it is metric. DPT does not:
+# its published checkpoints are relative, a metric one has to be told. Other types have to be told, too.
+DISPARITY_MODEL_TYPES = {"depth_student", "depth_anything", "dpt"}
+DEPTH_MODEL_TYPES = {"zoedepth", "glpn"}
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # Metric predictions nearer than this are clamped before they are inverted.
@@ -57,10 +59,14 @@ class Preprocessing:
         return (images - _per_channel(self.mean, images.device)) / _per_channel(self.std, images.device)
 
     def target_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width near the image's shape, the shorter side about `size`, both multiples of `multiple`."""
-        scale = self.size / min(height, width)
-        sides = (max(1, round(side * scale / self.multiple)) * self.multiple for side in (height, width))
-        return tuple(sides)  # type: ignore[return-value]
+        """Height and width at which an image is shown to the model: those that the stock image processor gives it.
+
+        That is the image's shape, scaled so that one side becomes `size`: the side that needs the smaller change (the
+        shorter one of a large photo), and both sides are rounded to multiples of `multiple`.
+        """
+        scale = min((self.size / height, self.size / width), key=lambda scale: abs(1 - scale))
+        sides = [max(1, round(side * scale / self.multiple)) * self.multiple for side in (height, width)]
+        return sides[0], sides[1]
 
     def to_image_processor(self) -> DPTImageProcessor:
         """The stock image processor that prepares pixels in this way; it is saved beside the weights."""
@@ -94,12 +100,11 @@ class DepthModel:
         self.kind = kind
 
     @torch.no_grad()
-    def predict(self, images: Tensor, autocast_dtype: torch.dtype | None = None) -> Tensor:
+    def predict(self, images: Tensor) -> Tensor:
         """The model's own prediction.
 
         Args:
             images: (B, 3, H, W), uint8 or float in [0, 1], on the model's device.
-            autocast_dtype: dtype of automatic mixed precision; None: the weights' own.
 
         Returns:
             (B, H, W) float32, inverse depth or metres as `kind` says.
@@ -110,9 +115,10 @@ class DepthModel:
         if target != (height, width):
             pixels = F.interpolate(pixels, size=target, mode="bicubic", align_corners=False, antialias=True)
         parameter = next(self.model.parameters())
+        # Our own head predicts float32 whatever the autocast; others would round pseudo labels to 8 bits of mantissa.
         context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
-        if autocast_dtype is not None:
-            context = torch.autocast(images.device.type, dtype=autocast_dtype)
+        if not isinstance(self.model, DepthStudentForDepthEstimation):
+            context = torch.autocast(images.device.type, enabled=False)
         with context:
             predicted = self.model(pixel_values=pixels.to(parameter.dtype)).predicted_depth
         predicted = predicted.float().unsqueeze(1)  # (B, h, w) -> (B, 1, h, w)
@@ -120,9 +126,9 @@ class DepthModel:
             predicted = F.interpolate(predicted, size=(height, width), mode="bilinear", align_corners=True)
         return predicted.squeeze(1)
 
-    def predict_disparity(self, images: Tensor, autocast_dtype: torch.dtype | None = None) -> Tensor:
+    def predict_disparity(self, images: Tensor) -> Tensor:
         """Inverse depth whatever the model's kind, larger is nearer; arguments and shape as in [`predict`]."""
-        predicted = self.predict(images, autocast_dtype)
+        predicted = self.predict(images)
         return 1 / predicted.clamp(min=NEAREST_M) if self.kind == "depth" else predicted
 
 
@@ -197,20 +203,39 @@ def load_depth_model(
     """
     try:
         config = AutoConfig.from_pretrained(name)
-        model: PreTrainedModel = AutoModelForDepthEstimation.from_pretrained(name, dtype=dtype)
-    except (OSError, ValueError, KeyError) as error:
+        loaded = AutoModelForDepthEstimation.from_pretrained(
+            name, dtype=dtype, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
         raise ValueError(
             f"{name!r} could not be loaded as a depth-estimation model ({first_line(error)}); give a Hub id or a "
             "folder with config.json and model.safetensors."
         ) from error
+    model: PreTrainedModel = loaded[0]
+    check_nothing_missing(name, loaded[1])
     found = kind or kind_of(config)
     if found is None:
         raise ValueError(
             f"{name!r} is a {config.model_type} model and it is not known whether that predicts disparity or depth; "
-            "say which (kind disparity or depth)."
+            "say which: --kind, or --teacher_kind of a student, disparity or depth."
         )
-    model = model.to(device).eval().requires_grad_(False)  # type: ignore[arg-type]
+    try:
+        model = model.to(device).eval().requires_grad_(False)  # type: ignore[arg-type]
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"the device {str(device)!r} cannot be used ({first_line(error)}); take cpu or cuda."
+        ) from error
     return DepthModel(model, preprocessing_of(name, config), found)
+
+
+def check_nothing_missing(name: str, info: dict[str, Any]) -> None:
+    """Raises ValueError if a checkpoint lacked weights, which would then be random ones."""
+    missing = sorted(info.get("missing_keys") or [])
+    if missing:
+        raise ValueError(
+            f"{name!r} lacks {len(missing)} of the model's weights, such as {missing[0]}; give a complete "
+            "checkpoint of this kind of model."
+        )
 
 
 def first_line(error: BaseException) -> str:

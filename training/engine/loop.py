@@ -20,6 +20,9 @@ from semidepth.training.engine.tracking import Tracking
 
 logger = logging.getLogger(__name__)
 
+# Options in which a resumed run must not differ from its checkpoint. Rates and steps may.
+SETTING = ("encoder", "size", "labeled", "unlabeled", "teacher")
+
 
 class NonFiniteLossError(RuntimeError):
     """A loss term became NaN or infinite."""
@@ -53,10 +56,16 @@ class LossWindow:
 
     def __init__(self) -> None:
         self._steps: list[tuple[int, Losses]] = []
+        self._norms: list[Tensor] = []
 
-    def add(self, step: int, losses: Losses) -> None:
-        """Remembers one forward pass."""
+    def add(self, step: int, losses: Losses, gradient_norm: Tensor | None) -> None:
+        """Remembers one forward pass, and the gradient's norm where it ended in an update."""
         terms = {name: value.detach() for name, value in losses.terms.items()}
+        # A gradient can be broken behind a loss that is not; the step that made it is the one to name.
+        broken = losses.total.new_zeros(()) if gradient_norm is None else gradient_norm.detach() * 0
+        terms["gradient"] = broken
+        if gradient_norm is not None:
+            self._norms.append(gradient_norm.detach())
         self._steps.append((step, Losses(losses.total.detach(), terms, losses.finite, losses.origins, losses.images)))
 
     def close(self) -> dict[str, float]:
@@ -74,8 +83,12 @@ class LossWindow:
         if len(bad):
             step, losses = self._steps[int(bad[0, 0])]
             _raise_non_finite(step, dict(zip(names, values[bad[0, 0]].tolist(), strict=True)), losses)
-        self._steps = []
-        return dict(zip(names, values.mean(0).tolist(), strict=True))
+        means = dict(zip(names, values.mean(0).tolist(), strict=True))
+        del means["gradient"]
+        if self._norms:
+            means["gradient_norm"] = torch.stack(self._norms).float().mean().item()
+        self._steps, self._norms = [], []
+        return means
 
 
 def _raise_non_finite(step: int, values: dict[str, float], losses: Losses) -> None:
@@ -83,7 +96,7 @@ def _raise_non_finite(step: int, values: dict[str, float], losses: Losses) -> No
     broken = [name for name, fine in zip(losses.origins, losses.finite.tolist(), strict=True) if not fine]
     raise NonFiniteLossError(
         f"step {step}: {', '.join(terms)} is not finite, with {', '.join(broken or losses.origins)}; the last "
-        "checkpoint is intact: look at these samples, or go on from it with a lower --learning_rate or in bf16."
+        "checkpoint is intact: look at these samples, or go on from it with a lower --learning_rate."
     )
 
 
@@ -95,23 +108,25 @@ def train_step(
     batch: Batch,
     compute_losses: ComputeLosses,
     max_grad_norm: float,
-) -> Losses:
+) -> tuple[Losses, Tensor | None]:
     """One micro-batch: losses, backward, and, when the accumulated gradients are complete, clip and update.
 
     Returns:
-        The losses of this micro-batch, still on the device.
+        The losses of this micro-batch and, where it ended in an update, the norm of the gradient before clipping; both
+        still on the device. With float16 there is no norm: the scaler meets infinite gradients by design and skips it.
     """
+    norm = None
     with accelerator.accumulate(model):
         with accelerator.autocast():
             losses = compute_losses(model, batch)
         accelerator.backward(losses.total)
         if accelerator.sync_gradients:
-            accelerator.clip_grad_norm_(model.parameters(), max_grad_norm)
+            norm = accelerator.clip_grad_norm_(model.parameters(), max_grad_norm)
         optimizer.step()
         if accelerator.sync_gradients:
             scheduler.step()
         optimizer.zero_grad()
-    return losses
+    return losses, None if accelerator.scaler is not None else norm
 
 
 @dataclass
@@ -130,7 +145,7 @@ def train(
     steps: int,
     accelerator: Accelerator,
     model: nn.Module,
-    batches: Iterator[Batch],
+    make_batches: Callable[[int], Iterator[Batch]],
     compute_losses: ComputeLosses,
     hooks: Hooks,
 ) -> dict[str, float]:
@@ -142,7 +157,7 @@ def train(
         steps: updates.
         accelerator: made with the options' precision, accumulation and tracker.
         model: on the CPU or the device, trainable parts with `requires_grad`.
-        batches: endless micro-batches of this process, on the CPU.
+        make_batches: steps done already -> endless micro-batches of this process, on the CPU.
         compute_losses: (wrapped model, batch on the device) -> losses.
         hooks: validation, previews and saving.
 
@@ -150,24 +165,14 @@ def train(
         Final scores and means over the last logged steps.
 
     Raises:
-        NonFiniteLossError: if a loss term is not finite.
-        ValueError: if a checkpoint to resume from does not fit.
+        NonFiniteLossError: if a loss term or the gradient is not finite; nothing is saved after it happened.
+        ValueError: if there is a checkpoint that this run cannot go on from.
     """
     output_dir = Path(arguments.output_dir)
-    encoder_prefix = "backbone."
-    optimizer = torch.optim.AdamW(
-        parameter_groups(
-            model,
-            encoder_prefix=encoder_prefix,
-            learning_rate=arguments.learning_rate,
-            decoder_lr_factor=arguments.decoder_lr_factor,
-            weight_decay=arguments.weight_decay,
-        )
-    )
-    scheduler = get_linear_schedule_with_warmup(optimizer, min(arguments.warmup_steps, steps // 2), steps)
     if arguments.activation_checkpointing:
         _activation_checkpointing(model)
     model.to(accelerator.device)
+    optimizer, scheduler = _make_optimizer(arguments, model, steps)
     average = average_weights(model, arguments.ema_decay) if arguments.ema_decay else None
     if arguments.compile:
         model.compile()
@@ -176,49 +181,73 @@ def train(
     saved = {"model": bare} | ({"average": average} if average is not None else {})
     looked_at = bare if average is None else average.module
 
-    start = _resume(arguments, output_dir, accelerator, saved, optimizer, scheduler)
+    start = _resume(arguments, steps, accelerator, saved, optimizer, scheduler)
+    batches = make_batches(start)
     tracking = Tracking(accelerator, output_dir, name=name, steps=steps, start=start, options=asdict(arguments))
     window = LossWindow()
     results: dict[str, float] = {}
     try:
-        model.train()
         for step in range(start + 1, steps + 1):
+            bare.train()
             for _ in range(arguments.gradient_accumulation_steps):
-                asked = time.perf_counter()
-                batch = next(batches)
-                waited_s = time.perf_counter() - asked
-                batch = to_device(batch, accelerator.device)
-                losses = train_step(
+                batch, waited_s = _next_batch(batches, accelerator.device)
+                losses, norm = train_step(
                     accelerator, model, optimizer, scheduler, batch, compute_losses, arguments.max_grad_norm
                 )
-                window.add(step, losses)
+                window.add(step, losses, norm)
                 tracking.advance(losses.images, waited_s)
             if average is not None:
                 average.update_parameters(bare)
             tracking.bar.update(1)
 
-            def due(every: int, step: int = step) -> bool:
-                return step == steps or (every > 0 and step % every == 0)
-
-            if due(arguments.log_every) or due(arguments.checkpoint_every) or due(arguments.validate_every):
+            last = step == steps
+            preview, checkpoint = (
+                every > 0 and (last or step % every == 0)
+                for every in (arguments.preview_every, arguments.checkpoint_every)
+            )
+            validate = last or (arguments.validate_every > 0 and step % arguments.validate_every == 0)
+            if validate or preview or checkpoint or step % arguments.log_every == 0:
+                # First of all: what is not finite is neither saved nor looked at.
                 means = window.close()
                 results |= means | tracking.log_step(step, means | learning_rates(optimizer))
-            if arguments.preview_every and due(arguments.preview_every):
-                hooks.preview(looked_at.eval(), tracking, step)
-            if due(arguments.validate_every):
-                results |= _validate(hooks, looked_at, tracking, step)
-            if due(arguments.checkpoint_every) and arguments.checkpoint_every:
+            if checkpoint:
                 save_checkpoint(
                     output_dir, accelerator=accelerator, step=step, modules=saved, optimizer=optimizer,
-                    scheduler=scheduler, keep=arguments.keep_checkpoints,
+                    scheduler=scheduler, keep=arguments.keep_checkpoints, setting=_setting(arguments),
                 )  # fmt: skip
-            bare.train()
+            if last and accelerator.is_main_process:
+                hooks.save(looked_at.eval())
+            if preview:
+                hooks.preview(looked_at.eval(), tracking, step)
+            if validate:
+                results |= _validate(hooks, looked_at, tracking, step)
     finally:
         tracking.close()
-    if accelerator.is_main_process:
-        hooks.save(looked_at.eval())
     accelerator.wait_for_everyone()
     return results
+
+
+def _make_optimizer(
+    arguments: TrainingArguments, model: nn.Module, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    optimizer = torch.optim.AdamW(
+        parameter_groups(
+            model,
+            encoder_prefix="backbone.",
+            learning_rate=arguments.learning_rate,
+            decoder_lr_factor=arguments.decoder_lr_factor,
+            weight_decay=arguments.weight_decay,
+        )
+    )
+    warmup = min(arguments.warmup_steps, steps // 2)
+    return optimizer, get_linear_schedule_with_warmup(optimizer, warmup, steps)
+
+
+def _next_batch(batches: Iterator[Batch], device: torch.device) -> tuple[Batch, float]:
+    """The next micro-batch on the device, and the seconds that were spent waiting for it."""
+    asked = time.perf_counter()
+    batch = next(batches)
+    return to_device(batch, device), time.perf_counter() - asked
 
 
 def _validate(hooks: Hooks, model: nn.Module, tracking: Tracking, step: int) -> dict[str, float]:
@@ -232,22 +261,34 @@ def _validate(hooks: Hooks, model: nn.Module, tracking: Tracking, step: int) -> 
     return scores
 
 
+def _setting(arguments: TrainingArguments) -> dict[str, Any]:
+    """What a run must share with its checkpoint to be the same run."""
+    values = asdict(arguments)
+    return {name: values[name] for name in SETTING if name in values}
+
+
 def _resume(
     arguments: TrainingArguments,
-    output_dir: Path,
+    steps: int,
     accelerator: Accelerator,
     modules: dict[str, nn.Module],
     optimizer: torch.optim.Optimizer,
     scheduler: Any,
 ) -> int:
     """Loads the newest checkpoint where there is one; returns the number of steps done."""
-    checkpoints = list_checkpoints(output_dir)
-    if not checkpoints or not arguments.resume:
+    checkpoints = list_checkpoints(Path(arguments.output_dir))
+    if not checkpoints:
         return 0
-    step, _ = load_checkpoint(
-        checkpoints[-1], accelerator=accelerator, modules=modules, optimizer=optimizer, scheduler=scheduler
-    )
-    logger.info("going on from %s; the streams start over in the order of another seed", checkpoints[-1])
+    newest = checkpoints[-1]
+    if not arguments.resume:
+        raise ValueError(f"{newest} is of an earlier run; remove it, or give another --output_dir, to start afresh.")
+    step = load_checkpoint(
+        newest, accelerator=accelerator, modules=modules, optimizer=optimizer, scheduler=scheduler,
+        setting=_setting(arguments),
+    )  # fmt: skip
+    if step >= steps:
+        raise ValueError(f"{newest} has all of {steps} steps done; give more --steps, or another --output_dir.")
+    logger.info("going on from %s; the data streams start over, in another order", newest)
     return step
 
 

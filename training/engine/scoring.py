@@ -84,6 +84,7 @@ def score_relative(
         images = torch.stack([sample["image"] for sample in batch]).to(device)
         depth = torch.stack([_labels(sample) for sample in batch]).to(device)
         disparity = predict_disparity(images)
+        _require_finite(disparity, batch)
         for space, found in scores.items():
             values = relative_metrics(disparity, depth, space=space, max_depth_m=max_depth_m, min_depth_m=min_depth_m)
             for name, per_image in values.items():
@@ -105,6 +106,14 @@ def gather_mean(accelerator: Accelerator, scores: Scores) -> dict[str, float]:
         name: (total[index, 0] / total[index, 1]).item() if total[index, 1] else math.nan
         for index, name in enumerate(scores.per_image)
     }
+
+
+def _require_finite(disparity: Tensor, batch: list[Sample]) -> None:
+    """A prediction that is not finite must not pass for an image without labels, which counts in no mean."""
+    fine = disparity.isfinite().flatten(1).all(1).tolist()
+    broken = [sample["origin"] for sample, finite in zip(batch, fine, strict=True) if not finite]
+    if broken:
+        raise ValueError(f"the model's prediction is not finite for {', '.join(broken)}; this checkpoint is broken.")
 
 
 def _labels(sample: Sample) -> Tensor:

@@ -1,6 +1,7 @@
 """What a run tells: a progress bar, log lines, an accelerate tracker, and pictures of predictions on disk."""
 
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -16,10 +17,10 @@ from semidepth.training.engine.pictures import save_picture
 logger = logging.getLogger(__name__)
 
 
-def set_up_logging(main_process: bool = True) -> None:
+def set_up_logging() -> None:
     """Log lines of this package to standard error, warnings only from processes other than the main one."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("semidepth").setLevel(logging.INFO if main_process else logging.WARNING)
+    logging.getLogger("semidepth").setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
     for noisy in ("httpx", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
 

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import yaml
 
+from semidepth.training.demo import DemoArguments
 from semidepth.training.engine.arguments import parse_arguments, save_arguments
 from semidepth.training.student import StudentArguments
 from semidepth.training.teacher import TeacherArguments
@@ -35,6 +36,17 @@ def test_the_preset_is_for_the_built_in_encoder_only():
     )  # the paper's
 
 
+def test_epochs_are_not_overridden_by_the_presets_steps():
+    got = parse_arguments(TeacherArguments, ["--epochs", "3"], preset="teacher_scenes")
+    assert (got.steps, got.epochs) == (None, 3.0)
+
+
+def test_lists_of_numbers_are_read_from_yaml(tmp_path):
+    path = tmp_path / "demo.yaml"
+    path.write_text("seeds: [0, 1]\n")
+    assert parse_arguments(DemoArguments, ["--config", str(path)]).seeds == [0, 1]
+
+
 @pytest.mark.parametrize("cls", [TeacherArguments, StudentArguments])
 def test_saved_options_read_back(tmp_path, cls):
     path = tmp_path / "run.yaml"
@@ -59,6 +71,9 @@ def test_saved_options_read_back(tmp_path, cls):
         (["--steps", "0"], "--steps is 0"),
         (["--config", "/no/such.yaml"], "/no/such.yaml is not a file"),
         (["--steps", "many"], "invalid int value"),
+        (["--conf", "x.yaml"], "unrecognized arguments"),
+        (["--weight_decay", "inf"], "must be finite"),
+        (["--output_dir", __file__], "is a file; give a folder"),
     ],
 )
 def test_wrong_values_get_one_sentence(capsys, argv, words):
@@ -89,6 +104,7 @@ def test_wrong_student_values_get_one_sentence(capsys, argv, words):
         ("learning_rate: fast\n", "learning_rate is 'fast'; expected a number"),
         ("- a\n- b\n", "holds a list"),
         ("a: [\n", "is not valid YAML"),
+        ("labeled: [1, 2]\n", "labeled is [1, 2]; expected list of str"),
     ],
 )
 def test_wrong_yaml_gets_one_sentence(capsys, tmp_path, text, words):

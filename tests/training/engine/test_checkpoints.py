@@ -12,7 +12,7 @@ from transformers import get_linear_schedule_with_warmup
 from semidepth.training.engine.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint
 
 
-def make(seed=0):
+def make(seed=0, lr=0.1):
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
     optimizer = torch.optim.AdamW(
@@ -20,7 +20,7 @@ def make(seed=0):
             {"name": "encoder", "params": model[0].parameters()},
             {"name": "decoder", "params": model[2].parameters()},
         ],
-        lr=0.1,
+        lr=lr,
     )
     return model, optimizer, get_linear_schedule_with_warmup(optimizer, 2, 20)
 
@@ -36,19 +36,16 @@ def save(folder, number, parts, keep=2):
     model, optimizer, scheduler = parts
     return save_checkpoint(
         folder, accelerator=Accelerator(cpu=True), step=number, modules={"model": model}, optimizer=optimizer,
-        scheduler=scheduler, keep=keep, extra={"seen": 3},
+        scheduler=scheduler, keep=keep, setting={"encoder": "e"},
     )  # fmt: skip
 
 
-def load(checkpoint, parts):
+def load(checkpoint, parts, encoder="e"):
     model, optimizer, scheduler = parts
     return load_checkpoint(
-        checkpoint,
-        accelerator=Accelerator(cpu=True),
-        modules={"model": model},
-        optimizer=optimizer,
-        scheduler=scheduler,
-    )
+        checkpoint, accelerator=Accelerator(cpu=True), modules={"model": model}, optimizer=optimizer,
+        scheduler=scheduler, setting={"encoder": encoder},
+    )  # fmt: skip
 
 
 def test_a_resumed_run_goes_on_bit_for_bit(tmp_path):
@@ -62,7 +59,7 @@ def test_a_resumed_run_goes_on_bit_for_bit(tmp_path):
 
     other = make(seed=1)
     torch.manual_seed(99)
-    assert load(checkpoint, other) == (5, {"seen": 3})
+    assert load(checkpoint, other) == 5
     for _ in range(5):
         step(*other)
     for mine, theirs in zip(other[0].parameters(), parts[0].parameters(), strict=True):
@@ -96,3 +93,21 @@ def test_a_checkpoint_of_another_model_is_refused_in_one_sentence(tmp_path):
     optimizer = torch.optim.AdamW(model.parameters())
     with pytest.raises(ValueError, match="does not fit this run"):
         load(checkpoint, (model, optimizer, get_linear_schedule_with_warmup(optimizer, 2, 20)))
+
+
+def test_a_resumed_run_keeps_its_own_rates_at_the_checkpoints_place_in_the_schedule(tmp_path):
+    parts = make()
+    for _ in range(8):
+        step(*parts)
+    slower = make(lr=0.01)
+    load(save(tmp_path, 8, parts), slower)
+    assert slower[2].get_last_lr() == pytest.approx([0.1 * rate for rate in parts[2].get_last_lr()])
+    assert slower[1].param_groups[0]["lr"] == slower[2].get_last_lr()[0] == pytest.approx(0.01 * 12 / 18)
+    step(*slower)
+    assert slower[1].param_groups[0]["lr"] == pytest.approx(0.01 * 11 / 18)
+
+
+def test_a_checkpoint_of_another_setting_is_refused(tmp_path):
+    checkpoint = save(tmp_path, 1, make())
+    with pytest.raises(ValueError, match="is of a run with encoder=e, not encoder=other; give another --output_dir"):
+        load(checkpoint, make(), encoder="other")

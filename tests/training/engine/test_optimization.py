@@ -4,7 +4,7 @@ import tiny
 import torch
 
 from semidepth.modeling import DepthStudentForDepthEstimation
-from semidepth.training.engine.optimization import average_weights, learning_rates, parameter_groups
+from semidepth.training.engine.optimization import average_weights, choose_attention, learning_rates, parameter_groups
 
 
 def test_every_trainable_parameter_is_in_one_group_with_its_rate():
@@ -22,6 +22,16 @@ def test_every_trainable_parameter_is_in_one_group_with_its_rate():
             assert group["weight_decay"] == (0.1 if parameter.ndim > 1 else 0)
     rates = learning_rates(torch.optim.AdamW(groups))
     assert rates == {"learning_rate/encoder": 1e-4, "learning_rate/decoder": 1e-3}
+
+
+def test_attention_is_chosen_for_where_the_model_will_run():
+    config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
+    for device, tokens, expected in (("cuda", 36, "sdpa"), ("cpu", 1369, "sdpa"), ("cpu", 36, "eager")):
+        backbone = DepthStudentForDepthEstimation(config).backbone
+        pixels, before = tiny.pixels(), backbone(tiny.pixels()).feature_maps[-1]
+        choose_attention(backbone, tokens, torch.device(device))
+        assert backbone.config._attn_implementation == expected
+        assert torch.allclose(backbone(pixels).feature_maps[-1], before, atol=1e-5)
 
 
 def test_the_average_follows_the_formula():
