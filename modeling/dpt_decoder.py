@@ -23,9 +23,8 @@ from .configuration_depth_student import DepthStudentConfig, as_pair
 RELU_GAIN = math.sqrt(2)
 # Residual branches start small, so that four levels of them do not blow up the scale.
 RESIDUAL_GAIN = 0.1 * RELU_GAIN
-# The first predictions vary by about 1 around 10, so that the last ReLU starts open everywhere: a closed one never learns,
-# and the affine-invariant loss, blind to where zero is, does nothing to keep it open. Full-sized weights matter as much:
-# with a tenth of them, the first steps are so large in proportion that the output multiplies in ten steps and closes.
+# The first predictions vary by about 1 around 10, so that the last ReLU starts open everywhere: a closed one never
+# learns, and the affine-invariant loss, blind to where zero is, does nothing to keep it open.
 OUTPUT_GAIN, OUTPUT_BIAS = 1.0, 10.0
 
 
