@@ -105,12 +105,17 @@ class DepthStudentPreTrainedModel(PreTrainedModel):
         # Only the decoder's convolutions come here: the backbone is a PreTrainedModel and initialises itself, and
         # modules without weights of their own are passed over. Stock's normal(0.02) leaves a decoder whose output is
         # constant to 1e-6 behind a ReLU that is nearly closed; here every layer keeps its input's scale (x its gain).
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            # A transposed convolution whose stride is its kernel sees each input channel once per output pixel.
-            taps = 1 if isinstance(module, nn.ConvTranspose2d) else math.prod(module.kernel_size)
+        if isinstance(module, nn.ConvTranspose2d):
+            # Stride = kernel: each output pixel has a weight matrix of its own. They start equal, which is upsampling
+            # by repetition (Aitken et al., arXiv 1707.02937): drawn apart they print one checkerboard on every image,
+            # and with gradient matching training got stuck on it.
+            shared = torch.randn(*module.weight.shape[:2], 1, 1, device=module.weight.device)
+            init.copy_(module.weight, (shared / math.sqrt(module.in_channels)).expand_as(module.weight))
+        elif isinstance(module, nn.Conv2d):
+            taps = math.prod(module.kernel_size)
             init.normal_(module.weight, std=getattr(module, "init_gain", 1.0) / math.sqrt(module.in_channels * taps))
-            if module.bias is not None:
-                init.constant_(module.bias, getattr(module, "init_bias", 0.0))
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
+            init.constant_(module.bias, getattr(module, "init_bias", 0.0))
 
 
 class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):

@@ -28,9 +28,10 @@ from semidepth.training.engine.arguments import BUILT_IN_ENCODER, PRESETS, parse
 from semidepth.training.engine.depth_models import load_depth_model
 from semidepth.training.engine.pictures import grid, prediction_row, save_picture, write_whole
 from semidepth.training.engine.scoring import score_relative
+from semidepth.training.engine.student_arguments import StudentArguments
 from semidepth.training.engine.tracking import set_up_logging
 from semidepth.training.predict import find_images, predict_files
-from semidepth.training.student import StudentArguments, train_student
+from semidepth.training.student import train_student
 from semidepth.training.teacher import TeacherArguments, train_teacher
 
 logger = logging.getLogger(__name__)
@@ -60,10 +61,10 @@ class DemoArguments:
         default=BUILT_IN_ENCODER,
         metadata={"help": "Pretrained encoder; 'scenes' pre-trains the built-in stand-in."},
     )
-    labeled_scenes: int = field(default=32, metadata={"help": "Labeled rooms, and as many labeled streets."})
-    encoder_steps: int = field(default=250, metadata={"help": "Updates of the built-in encoder."})
+    labeled_scenes: int = field(default=64, metadata={"help": "Labeled rooms, and as many labeled streets."})
+    encoder_steps: int = field(default=350, metadata={"help": "Updates of the built-in encoder."})
     teacher_steps: int = field(default=300, metadata={"help": "Updates of the teacher."})
-    student_steps: int = field(default=400, metadata={"help": "Updates of the student and of the labeled-only one."})
+    student_steps: int = field(default=500, metadata={"help": "Updates of the student and of the labeled-only one."})
     batch_size: int = field(
         default=8, metadata={"help": "Labeled images per step; the student sees twice as many more."}
     )

@@ -18,29 +18,20 @@ The student starts from the pretrained encoder, never from the teacher's weights
 """
 
 import copy
-import dataclasses
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import torch
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from semidepth.modeling import DepthStudentForDepthEstimation, encoder_features
-from semidepth.training.data.augmentation import (
-    StrongAugmentation,
-    apply_cutmix,
-    cutmix_masks,
-    distort_colors,
-)
+from semidepth.training.data.augmentation import apply_cutmix, cutmix_masks, distort_colors
 from semidepth.training.data.loading import make_loader
-from semidepth.training.data.sources import count_samples, parse_source
 from semidepth.training.encoder import resolve_encoder
-from semidepth.training.engine.arguments import TrainingArguments, parse_arguments, read_yaml
+from semidepth.training.engine.arguments import parse_arguments
 from semidepth.training.engine.commands import (
     RESUMED_SEED,
     announce,
@@ -53,97 +44,20 @@ from semidepth.training.engine.commands import (
     run_command,
     save_results,
 )
-from semidepth.training.engine.depth_models import DepthModel, Kind, Preprocessing, load_depth_model
+from semidepth.training.engine.depth_models import DepthModel, Preprocessing, load_depth_model
 from semidepth.training.engine.loop import Batch, Losses, train
 from semidepth.training.engine.optimization import choose_attention
+from semidepth.training.engine.student_arguments import StudentArguments
+from semidepth.training.engine.student_teacher import check_teacher, given_kind, resolve_teacher
 from semidepth.training.engine.tracking import set_up_logging
 from semidepth.training.objectives import (
     cutmix_affine_invariant_loss,
     feature_alignment_loss,
     gradient_matching_loss,
 )
-from semidepth.training.teacher import TeacherArguments, labeled_terms, train_teacher
+from semidepth.training.teacher import labeled_terms
 
 logger = logging.getLogger(__name__)
-
-TEACHER_KINDS = ("auto", "disparity", "depth")
-# A kept teacher that differs in one of these is another teacher.
-TEACHER_SETTING = ("encoder", "labeled", "size", "steps", "seed")
-
-
-@dataclass
-class StudentArguments(TrainingArguments):
-    """Options of training/student.py; strengths of the perturbation are assumptions (the paper is silent)."""
-
-    output_dir: str = field(default="outputs/student", metadata={"help": "Folder for weights, checkpoints and logs."})
-    epochs: float = field(default=1.0, metadata={"help": "Passes over the unlabeled set, where --steps is not given."})
-    unlabeled: list[str] = field(
-        default_factory=lambda: ["scenes:indoor", "scenes:outdoor"],
-        metadata={"help": "Sources of images without labels: SOURCE[?option=value&...]."},
-    )
-    unlabeled_per_labeled: int = field(
-        default=2, metadata={"help": "Unlabeled images for each labeled one in a batch."}
-    )
-    teacher: str | None = field(
-        default=None,
-        metadata={
-            "help": "Any depth-estimation model: Hub id or folder. Default: train one first, into --teacher_dir."
-        },
-    )
-    teacher_kind: str = field(
-        default="auto", metadata={"help": "What the teacher predicts: disparity, depth, or auto (looked up)."}
-    )
-    teacher_dir: str = field(default="outputs/teacher", metadata={"help": "Where a teacher of our own is kept."})
-    teacher_steps: int | None = field(default=None, metadata={"help": "Updates of that teacher; default: 20 epochs."})
-    color_distortion: bool = field(default=True, metadata={"help": "Distort the student's unlabeled images."})
-    jitter_strength: float = field(
-        default=0.5, metadata={"help": "Brightness, contrast and saturation jitter; hue gets half of it."}
-    )
-    blur_sigma_px: float = field(default=2.0, metadata={"help": "Largest sigma of the Gaussian blur, pixels."})
-    cutmix_probability: float = field(
-        default=0.5, metadata={"help": "Share of unlabeled images that are cut together."}
-    )
-    feature_alignment: bool = field(default=True, metadata={"help": "Hold the features near the frozen encoder's."})
-    feature_tolerance: float = field(
-        default=0.85, metadata={"help": "Tokens whose cosine already exceeds this are left alone (alpha)."}
-    )
-    drop_fraction: float = field(
-        default=0.0,
-        metadata={"help": "Share of the largest pseudo-label losses left out (0.1 in Depth Anything V2)."},
-    )
-
-    def validate(self) -> None:
-        """Checks every value; see [`TrainingArguments.validate`]."""
-        super().validate()
-        if self.unlabeled_per_labeled < 1:
-            raise ValueError(f"--unlabeled_per_labeled is {self.unlabeled_per_labeled}; give at least 1.")
-        if self.teacher_kind not in TEACHER_KINDS:
-            raise ValueError(f"--teacher_kind is {self.teacher_kind!r}; choose one of {', '.join(TEACHER_KINDS)}.")
-        if not 0 < self.feature_tolerance <= 1:
-            raise ValueError(f"--feature_tolerance is {self.feature_tolerance}; give a cosine above 0, at most 1.")
-        if not 0 <= self.drop_fraction < 1:
-            raise ValueError(f"--drop_fraction is {self.drop_fraction}; give a share of at least 0, below 1.")
-        if self.teacher_steps is not None and self.teacher_steps < 1:
-            raise ValueError(f"--teacher_steps is {self.teacher_steps}; give at least 1.")
-        if not self.unlabeled:
-            raise ValueError("--unlabeled is empty; name at least one source of images, such as a folder of photos.")
-        for spec in self.unlabeled:
-            parse_source(spec)
-        self.augmentation()
-
-    def augmentation(self) -> StrongAugmentation:
-        """The perturbation of unlabeled images; raises ValueError for strengths out of range."""
-        strength = self.jitter_strength if self.color_distortion else 0.0
-        return StrongAugmentation(
-            brightness=strength,
-            contrast=strength,
-            saturation=strength,
-            hue=strength / 2,
-            blur_sigma_px=(min(0.1, self.blur_sigma_px), self.blur_sigma_px),
-            grayscale_probability=0.2 if self.color_distortion else 0.0,
-            blur_probability=0.5 if self.color_distortion else 0.0,
-            cutmix_probability=self.cutmix_probability,
-        )
 
 
 def unlabeled_terms(
@@ -235,66 +149,6 @@ def joined(labeled: Iterator, unlabeled: Iterator) -> Iterator[Batch]:
     """One labeled and one unlabeled batch at a time: with a loader each, the ratio in a step is exact."""
     for first, second in zip(labeled, unlabeled, strict=False):
         yield {"labeled": first, "unlabeled": second}
-
-
-def check_teacher(arguments: StudentArguments) -> None:
-    """Refuses, before anything is trained, a teacher that cannot be had.
-
-    Raises:
-        ValueError: if the one named cannot be loaded, the one kept was trained otherwise, or the length of the training
-            of a new one is not known.
-    """
-    if arguments.teacher is not None:
-        load_depth_model(arguments.teacher, kind=given_kind(arguments))
-        return
-    kept = Path(arguments.teacher_dir) / "teacher.yaml"
-    wanted = teacher_arguments(arguments)
-    if (kept.parent / "model.safetensors").is_file():
-        before = read_yaml(kept, TeacherArguments) if kept.is_file() else {}
-        differing = [name for name in TEACHER_SETTING if before.get(name) != getattr(wanted, name)]
-        if differing:
-            raise ValueError(
-                f"{kept.parent} holds a teacher trained with other {', '.join(differing)}; name it with --teacher to "
-                "use it all the same, or give another --teacher_dir to train one."
-            )
-    elif wanted.steps is None and any(count_samples(source, labeled=True) is None for source in wanted.labeled):
-        raise ValueError(
-            "a teacher has to be trained first and its labeled sources have no known end; give --teacher_steps."
-        )
-
-
-def teacher_arguments(arguments: StudentArguments) -> TeacherArguments:
-    """The options of the teacher that a student without one trains first."""
-    shared = {item.name: getattr(arguments, item.name) for item in dataclasses.fields(TrainingArguments)}
-    own = {
-        "output_dir": arguments.teacher_dir,
-        "steps": arguments.teacher_steps,
-        "epochs": TrainingArguments.epochs,
-        "resume": True,
-    }
-    return TeacherArguments(**(shared | own))
-
-
-def given_kind(arguments: StudentArguments) -> Kind | None:
-    """What the teacher predicts, where the options say so."""
-    return None if arguments.teacher_kind == "auto" else cast(Kind, arguments.teacher_kind)
-
-
-def resolve_teacher(arguments: StudentArguments) -> str:
-    """The teacher's id or folder; trains one on the labeled sources first where none is named.
-
-    Raises:
-        ValueError: as [`train_teacher`] does.
-    """
-    if arguments.teacher is not None:
-        return arguments.teacher
-    folder = Path(arguments.teacher_dir)
-    if (folder / "model.safetensors").is_file():
-        logger.info("no --teacher given: using the one in %s", folder)
-        return str(folder)
-    logger.info("no --teacher given: training one on the labeled sources first, into %s", folder)
-    train_teacher(teacher_arguments(arguments))
-    return str(folder)
 
 
 def train_student(arguments: StudentArguments) -> dict[str, float]:

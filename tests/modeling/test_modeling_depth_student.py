@@ -163,6 +163,18 @@ def test_a_fresh_decoder_is_alive():
             assert parameter.grad is not None, name
 
 
+def test_a_fresh_decoder_prints_no_checkerboard():
+    """Upsampling starts as repetition: weights drawn for each sub-pixel alone made training with edges diverge."""
+    config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config())
+    layers = DepthStudentForDepthEstimation(config).neck.reassemble_stage.layers
+    for layer, factor in zip(layers[:2], (4, 2), strict=True):
+        fine = layer(torch.randn(2, config.reassemble_hidden_size, 3, 5))
+        assert fine.shape[2:] == (3 * factor, 5 * factor)
+        coarse = fine[:, :, ::factor, ::factor]
+        assert torch.allclose(fine, coarse.repeat_interleave(factor, 2).repeat_interleave(factor, 3), atol=1e-5)
+        assert coarse.std() > 0.3
+
+
 def test_labels_give_the_affine_invariant_loss_with_nan_left_out():
     student = DepthStudentForDepthEstimation(DepthStudentConfig(**stock_fields()))
     labels = torch.rand(2, 48, 48)

@@ -9,7 +9,8 @@ import torch
 from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.training.data.scenes import render_scenes
 from semidepth.training.engine.depth_models import DepthModel, Preprocessing
-from semidepth.training.student import StudentArguments, student_losses, train_student
+from semidepth.training.engine.student_arguments import StudentArguments
+from semidepth.training.student import student_losses, train_student
 
 pytestmark = pytest.mark.gpu
 

@@ -1,0 +1,77 @@
+"""The student's teacher: the one named, the one kept from before, or one trained first."""
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import cast
+
+from semidepth.training.data.sources import count_samples
+from semidepth.training.engine.arguments import TrainingArguments, read_yaml
+from semidepth.training.engine.depth_models import Kind, load_depth_model
+from semidepth.training.engine.student_arguments import StudentArguments
+from semidepth.training.teacher import TeacherArguments, train_teacher
+
+logger = logging.getLogger(__name__)
+
+# A kept teacher that differs in one of these is another teacher.
+TEACHER_SETTING = ("encoder", "labeled", "size", "steps", "seed")
+
+
+def check_teacher(arguments: StudentArguments) -> None:
+    """Refuses, before anything is trained, a teacher that cannot be had.
+
+    Raises:
+        ValueError: if the one named cannot be loaded, the one kept was trained otherwise, or the length of the training
+            of a new one is not known.
+    """
+    if arguments.teacher is not None:
+        load_depth_model(arguments.teacher, kind=given_kind(arguments))
+        return
+    kept = Path(arguments.teacher_dir) / "teacher.yaml"
+    wanted = teacher_arguments(arguments)
+    if (kept.parent / "model.safetensors").is_file():
+        before = read_yaml(kept, TeacherArguments) if kept.is_file() else {}
+        differing = [name for name in TEACHER_SETTING if before.get(name) != getattr(wanted, name)]
+        if differing:
+            raise ValueError(
+                f"{kept.parent} holds a teacher trained with other {', '.join(differing)}; name it with --teacher to "
+                "use it all the same, or give another --teacher_dir to train one."
+            )
+    elif wanted.steps is None and any(count_samples(source, labeled=True) is None for source in wanted.labeled):
+        raise ValueError(
+            "a teacher has to be trained first and its labeled sources have no known end; give --teacher_steps."
+        )
+
+
+def teacher_arguments(arguments: StudentArguments) -> TeacherArguments:
+    """The options of the teacher that a student without one trains first."""
+    shared = {item.name: getattr(arguments, item.name) for item in dataclasses.fields(TrainingArguments)}
+    own = {
+        "output_dir": arguments.teacher_dir,
+        "steps": arguments.teacher_steps,
+        "epochs": TrainingArguments.epochs,
+        "resume": True,
+    }
+    return TeacherArguments(**(shared | own))
+
+
+def given_kind(arguments: StudentArguments) -> Kind | None:
+    """What the teacher predicts, where the options say so."""
+    return None if arguments.teacher_kind == "auto" else cast(Kind, arguments.teacher_kind)
+
+
+def resolve_teacher(arguments: StudentArguments) -> str:
+    """The teacher's id or folder; trains one on the labeled sources first where none is named.
+
+    Raises:
+        ValueError: as [`train_teacher`] does.
+    """
+    if arguments.teacher is not None:
+        return arguments.teacher
+    folder = Path(arguments.teacher_dir)
+    if (folder / "model.safetensors").is_file():
+        logger.info("no --teacher given: using the one in %s", folder)
+        return str(folder)
+    logger.info("no --teacher given: training one on the labeled sources first, into %s", folder)
+    train_teacher(teacher_arguments(arguments))
+    return str(folder)
