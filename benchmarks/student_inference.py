@@ -1,6 +1,7 @@
 """Student against stock Depth Anything: same weights, same images, side by side in one run.
 
     python benchmarks/student_inference.py                       # ViT-S, 518 x 518, float32 and bfloat16, batch 1 and 4
+    python benchmarks/student_inference.py --dtype bfloat16 --attention eager
     python benchmarks/student_inference.py --rounds 3 --batch 1 --compile
 
 Random weights, so nothing is downloaded. Outputs are compared before anything is timed. The peer is the stock class
@@ -31,7 +32,8 @@ def make_pair(device: torch.device) -> tuple[nn.Module, nn.Module]:
     """The student and the stock class with the same random weights, ViT-S size."""
     set_seed(0)
     config = DepthAnythingConfig()
-    student = DepthStudentForDepthEstimation(DepthStudentConfig(backbone_config=config.backbone_config)).to(device)
+    own = DepthStudentConfig(backbone_config=copy.deepcopy(config.backbone_config))  # --attention is ours alone
+    student = DepthStudentForDepthEstimation(own).to(device)
     student.eval()
     stock = DepthAnythingForDepthEstimation(config).to(device).eval()
     stock.load_state_dict(student.state_dict())
@@ -82,10 +84,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--dtype", nargs="+", choices=("float32", "bfloat16"), default=["float32", "bfloat16"])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--attention", default="sdpa", help="attn_implementation of the student")
     parser.add_argument("--compile", action="store_true", help="torch.compile the student")
     options = parser.parse_args(argv)
     device = torch.device(options.device)
     base_student, base_stock = make_pair(device)
+    base_student.set_attn_implementation(options.attention)
     ratios, agrees = [], True
     print("| dtype | batch | stock s | student s | ratio | low | high | difference | encoder | neck | head |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")

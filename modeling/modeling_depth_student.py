@@ -86,6 +86,13 @@ def encoder_features(backbone: nn.Module, pixel_values: torch.Tensor) -> torch.T
     return patch_tokens(backbone(pixel_values).feature_maps[-1], patches)
 
 
+def freeze_mask_token(backbone: nn.Module) -> None:
+    """Only masked pre-training uses it, and distributed training waits for every trainable weight (see FusionStage)."""
+    mask_token = getattr(getattr(backbone, "embeddings", None), "mask_token", None)
+    if isinstance(mask_token, nn.Parameter):
+        mask_token.requires_grad_(False)
+
+
 class DepthStudentPreTrainedModel(PreTrainedModel):
     """Loading, saving and initialisation shared by the student's classes."""
 
@@ -130,9 +137,7 @@ class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):
         self.backbone = AutoBackbone.from_config(config.backbone_config)
         self.neck = Neck(config)
         self.head = DepthHead(config)
-        mask_token = getattr(getattr(self.backbone, "embeddings", None), "mask_token", None)
-        if isinstance(mask_token, nn.Parameter):
-            mask_token.requires_grad_(False)  # only masked pre-training uses it; see FusionStage
+        freeze_mask_token(self.backbone)
         self.post_init()
 
     @classmethod
@@ -164,9 +169,7 @@ class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):
                 f"{encoder!r} lacks {len(missing)} of the encoder's weights, such as {missing[0]}; give a complete one."
             )
         model.config.backbone_config = model.backbone.config
-        mask_token = getattr(getattr(model.backbone, "embeddings", None), "mask_token", None)
-        if isinstance(mask_token, nn.Parameter):
-            mask_token.requires_grad_(False)
+        freeze_mask_token(model.backbone)
         return model
 
     @staticmethod
@@ -194,11 +197,7 @@ class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):
         neck, fusion = DECODER_SIZES.get(width, ([max(16, width // 8 * 2**i) for i in range(4)], max(32, width // 6)))
         backbone = encoder_config.to_dict()
         backbone.pop("out_features", None)
-        backbone |= {
-            "out_indices": list(out_indices),
-            "reshape_hidden_states": False,
-            "apply_layernorm": True,
-        }
+        backbone |= {"out_indices": list(out_indices), "reshape_hidden_states": False, "apply_layernorm": True}
         backbone.pop("architectures", None)
         return DepthStudentConfig(
             backbone_config=type(encoder_config)(**backbone),

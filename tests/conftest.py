@@ -1,4 +1,4 @@
-"""Every test is offline, seeded, and runs on one thread per process (two cores are shared by the workers)."""
+"""Every test is offline, seeded, and runs on two threads."""
 
 import os
 

@@ -61,6 +61,9 @@ class DemoArguments:
         default=BUILT_IN_ENCODER,
         metadata={"help": "Pretrained encoder; 'scenes' pre-trains the built-in stand-in."},
     )
+    size: int | None = field(
+        default=None, metadata={"help": "Side of the scenes in pixels. Default: the encoder's own image_size."}
+    )
     labeled_scenes: int = field(default=64, metadata={"help": "Labeled rooms, and as many labeled streets."})
     encoder_steps: int = field(default=350, metadata={"help": "Updates of the built-in encoder."})
     teacher_steps: int = field(default=300, metadata={"help": "Updates of the teacher."})
@@ -102,6 +105,7 @@ def train_models(arguments: DemoArguments, encoder: str, folder: Path, seed: int
     """Trains teacher, labeled-only student and student into folders below `folder`."""
     shared: dict[str, Any] = {
         "encoder": encoder,
+        "size": arguments.size,
         "labeled": [f"scenes:{domain}?style={LABELED_STYLE}&count={arguments.labeled_scenes}" for domain in DOMAINS],
         "validation": [],
         "batch_size": arguments.batch_size,

@@ -45,7 +45,8 @@ from semidepth.training.engine.commands import (
     save_results,
 )
 from semidepth.training.engine.depth_models import DepthModel, Preprocessing, load_depth_model
-from semidepth.training.engine.loop import Batch, Losses, train
+from semidepth.training.engine.loop import Batch, train
+from semidepth.training.engine.losses import Losses
 from semidepth.training.engine.optimization import choose_attention
 from semidepth.training.engine.student_arguments import StudentArguments
 from semidepth.training.engine.student_teacher import check_teacher, given_kind, resolve_teacher

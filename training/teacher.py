@@ -34,7 +34,8 @@ from semidepth.training.engine.commands import (
     save_results,
 )
 from semidepth.training.engine.depth_models import Preprocessing
-from semidepth.training.engine.loop import Batch, Losses, train
+from semidepth.training.engine.loop import Batch, train
+from semidepth.training.engine.losses import Losses
 from semidepth.training.engine.optimization import choose_attention
 from semidepth.training.engine.tracking import set_up_logging
 from semidepth.training.objectives import affine_invariant_loss, gradient_matching_loss

@@ -10,7 +10,7 @@ from PIL import Image
 
 from semidepth.training.data.loading import evaluation_samples
 from semidepth.training.engine.depth_models import Preprocessing, load_depth_model
-from semidepth.training.engine.scoring import batches_of_one_size
+from semidepth.training.engine.scoring import batches_of_one_size, score_relative
 from semidepth.training.score import main
 
 
@@ -81,3 +81,9 @@ def test_batches_hold_images_of_one_size():
     samples = [{"image": torch.zeros(3, *size), "origin": str(i)} for i, size in enumerate(sizes)]
     batches = [[s["origin"] for s in batch] for batch in batches_of_one_size(samples, 2)]
     assert batches == [["0", "1"], ["2"], ["3"], ["4"]]
+
+
+def test_a_prediction_that_is_not_finite_is_an_error_and_no_missing_label():
+    sample = {"image": torch.zeros(3, 4, 4), "depth": torch.ones(4, 4), "domain": "", "origin": "frame 7"}
+    with pytest.raises(ValueError, match="frame 7"):
+        score_relative(lambda images: torch.full((1, 4, 4), torch.nan), [sample], device=torch.device("cpu"))

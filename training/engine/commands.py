@@ -20,7 +20,8 @@ from semidepth.training.data.loading import evaluation_samples
 from semidepth.training.data.sources import count_samples, open_source
 from semidepth.training.engine.arguments import TrainingArguments, save_arguments
 from semidepth.training.engine.depth_models import DepthModel, Preprocessing, first_line, preprocessing_of
-from semidepth.training.engine.loop import Hooks, NonFiniteLossError
+from semidepth.training.engine.loop import Hooks
+from semidepth.training.engine.losses import NonFiniteLossError
 from semidepth.training.engine.pictures import grid, prediction_row, write_whole
 from semidepth.training.engine.scoring import gather_mean, score_relative
 from semidepth.training.engine.tracking import Tracking

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from datasets import IterableDataset
@@ -55,6 +57,16 @@ def test_unlabeled_use_carries_no_depth(tmp_path):
     assert [row["depth"] for row in rows(str(tmp_path), labeled=False)] == [None, None]
     with pytest.raises(ValueError, match="depth=none but is used with labels"):
         open_source(f"{tmp_path}?depth=none", labeled=True)
+
+
+def test_a_table_names_no_file_of_this_machine(tmp_path):
+    """A row of someone else's table must not make us read, and then show, a private file."""
+    secret = tmp_path / "secret.jpg"
+    secret.write_bytes(encoded(picture(0)))
+    cells = [{"bytes": None, "path": str(secret)}, {"bytes": encoded(picture(1)), "path": str(secret)}]
+    pq.write_table(pa.table({"image": cells}), tmp_path / "a.parquet")
+    images = [row["image"] for row in rows(str(tmp_path / "a.parquet"), labeled=False)]
+    assert images == [None, encoded(picture(1))]
 
 
 def test_options_domain_and_count(tmp_path):
