@@ -8,20 +8,32 @@ from transformers import AutoConfig, AutoModel, AutoModelForDepthEstimation
 
 from .affine_invariant import affine_invariant_loss, affine_invariant_normalize
 from .configuration_depth_student import DepthStudentConfig
+from .configuration_routed_depth import RoutedDepthConfig, check_domains
 from .modeling_depth_student import DepthStudentForDepthEstimation, DepthStudentOutput, encoder_features
+from .modeling_routed_depth import RoutedDepthForDepthEstimation, RoutedDepthOutput
+from .silog import silog_loss
 
-AutoConfig.register(DepthStudentConfig.model_type, DepthStudentConfig)
-AutoModel.register(DepthStudentConfig, DepthStudentForDepthEstimation)
-AutoModelForDepthEstimation.register(DepthStudentConfig, DepthStudentForDepthEstimation)
-# These make save_pretrained copy the code beside the weights.
-DepthStudentConfig.register_for_auto_class()
-DepthStudentForDepthEstimation.register_for_auto_class("AutoModelForDepthEstimation")
+for _config, _model in (
+    (DepthStudentConfig, DepthStudentForDepthEstimation),
+    (RoutedDepthConfig, RoutedDepthForDepthEstimation),
+):
+    AutoConfig.register(_config.model_type, _config)
+    AutoModel.register(_config, _model)
+    AutoModelForDepthEstimation.register(_config, _model)
+    # These make save_pretrained copy the code beside the weights.
+    _config.register_for_auto_class()
+    _model.register_for_auto_class("AutoModelForDepthEstimation")
 
 __all__ = [
     "DepthStudentConfig",
     "DepthStudentForDepthEstimation",
     "DepthStudentOutput",
+    "RoutedDepthConfig",
+    "RoutedDepthForDepthEstimation",
+    "RoutedDepthOutput",
     "affine_invariant_loss",
     "affine_invariant_normalize",
+    "check_domains",
     "encoder_features",
+    "silog_loss",
 ]

@@ -164,8 +164,14 @@ class Neck(nn.Module):
         Returns:
             Fused maps (B, fusion_hidden_size, h_i, w_i), coarsest first; the last is the finest.
         """
+        return self.fusion_stage(self.levels(features, height, width))
+
+    def levels(
+        self, features: list[torch.Tensor] | tuple[torch.Tensor, ...], height: int, width: int
+    ) -> list[torch.Tensor]:
+        """What is going to be fused, (B, fusion_hidden_size, h_i, w_i), finest first; the last is the bottleneck."""
         levels = self.reassemble_stage(features, height, width)
-        return self.fusion_stage([conv(level) for conv, level in zip(self.convs, levels, strict=True)])
+        return [conv(level) for conv, level in zip(self.convs, levels, strict=True)]
 
 
 class DepthHead(nn.Module):
@@ -196,13 +202,20 @@ class DepthHead(nn.Module):
             (B, height * patch, width * patch) float32: inverse depth >= 0, larger is nearer, no unit ("relative"), or
             metres in [0, max_depth], larger is farther ("metric").
         """
+        return self.predict(self.activation(fused, height, width))
+
+    def activation(self, fused: list[torch.Tensor], height: int, width: int) -> torch.Tensor:
+        """What the last convolution sees: (B, head_hidden_size, height * patch, width * patch)."""
         x = self.conv1(fused[self.head_in_index])
         size = (height * self.patch_size[0], width * self.patch_size[1])
         x = F.interpolate(x, size=size, mode="bilinear", align_corners=True)
-        x = F.relu(self.conv2(x))
-        with torch.autocast(x.device.type, enabled=False):
+        return F.relu(self.conv2(x))
+
+    def predict(self, activation: torch.Tensor) -> torch.Tensor:
+        """The map out of the activation; shapes and units as in `forward`."""
+        with torch.autocast(activation.device.type, enabled=False):
             bias = None if self.conv3.bias is None else self.conv3.bias.float()
-            x = F.conv2d(x.float(), self.conv3.weight.float(), bias)
+            x = F.conv2d(activation.float(), self.conv3.weight.float(), bias)
         x = torch.sigmoid(x) if self.metric else F.relu(x)
         return x.squeeze(1) * self.max_depth  # (B, 1, H, W) -> (B, H, W)
 

@@ -10,7 +10,7 @@ import tiny
 import torch
 from PIL import Image
 
-from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation
+from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.training.engine.depth_models import Preprocessing
 
 SCRIPT = """
@@ -74,3 +74,41 @@ def test_saved_folder_runs_without_the_package(tmp_path):
         assert abs(total - expected) < 0.05 * abs(expected)
     for dtype in ("float32", "bfloat16"):
         assert results[f"pipeline torch.{dtype}"] == [[60, 100], [100, 60]]
+
+
+METRIC_SCRIPT = (
+    SCRIPT.split("processor = ")[0]
+    + """
+results = {}
+for auto in (AutoModel, AutoModelForDepthEstimation):
+    model = auto.from_pretrained(folder, trust_remote_code=True).eval()
+    assert "transformers_modules" in type(model).__module__
+    with torch.no_grad():
+        results[auto.__name__] = model(torch.ones(1, 3, 48, 48)).predicted_depth.double().sum().item()
+pipe = pipeline("depth-estimation", model=folder, trust_remote_code=True, dtype=torch.bfloat16)
+results["pipeline"] = list(pipe(photo)["predicted_depth"].shape)
+json.dump(results, sys.stdout)
+"""
+)
+
+
+def test_a_routed_metric_folder_runs_without_the_package(tmp_path):
+    fields = tiny.stock_config().to_dict()
+    fields.pop("model_type")
+    student = DepthStudentForDepthEstimation(DepthStudentConfig(**fields))
+    domains = [{"name": "indoor"}, {"name": "outdoor", "max_depth_m": 80.0}]
+    routed = RoutedDepthForDepthEstimation.from_student(student, domains, bin_embedding_dim=16).eval()
+    folder, photo = tmp_path / "metric", tmp_path / "photo.png"
+    routed.save_pretrained(folder)
+    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 100, 3), dtype=np.uint8)).save(photo)
+    environment = os.environ | {"HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", METRIC_SCRIPT, str(folder), str(photo)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = json.loads(done.stdout)
+    with torch.no_grad():
+        expected = routed(torch.ones(1, 3, 48, 48)).predicted_depth.double().sum().item()
+    for auto in ("AutoModel", "AutoModelForDepthEstimation"):
+        assert abs(results[auto] - expected) < 1e-5 * expected
+    assert results["pipeline"] == [60, 100]

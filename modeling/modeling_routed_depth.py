@@ -1,0 +1,297 @@
+"""Metric depth on a relative core: a bin head for each domain, and a router that picks one for each image.
+
+ZoeDepth (arXiv 2302.12288) with two limits lifted: it trains, and an image's depth does not depend on its neighbours in
+the batch (stock `ZoeDepthForDepthEstimation` sums the router's logits over the batch and refuses labels).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel, ZoeDepthForDepthEstimation
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from .configuration_routed_depth import RoutedDepthConfig
+from .domain_router import DomainRouter
+from .metric_bins import MetricHead, Mlp
+from .modeling_depth_student import DepthStudentForDepthEstimation
+from .silog import silog_loss
+
+
+@dataclass
+class RoutedDepthOutput(ModelOutput):
+    """What the routed model returns.
+
+    Args:
+        loss: scalar float32, SILog plus the router's weighted cross-entropy; only with `labels`.
+        predicted_depth: (B, H, W) float32 metres, larger is farther.
+        relative_depth: (B, H, W) float32, the core's inverse depth, larger is nearer, no unit.
+        domain_logits: (B, D) float32, the router's; zeros where there is one domain.
+        domain: (B,) int64, index in `config.domains` of the head that was used.
+    """
+
+    loss: Tensor | None = None
+    predicted_depth: Tensor | None = None
+    relative_depth: Tensor | None = None
+    domain_logits: Tensor | None = None
+    domain: Tensor | None = None
+
+
+@dataclass
+class CoreFeatures:
+    """What the heads see of the core.
+
+    Args:
+        activation: (B, C, H, W) before the relative head's last convolution.
+        bottleneck: (B, C, h, w), the coarsest map before fusion.
+        blocks: four fused maps, coarse to fine.
+        relative: (B, H, W) inverse depth.
+    """
+
+    activation: Tensor
+    bottleneck: Tensor
+    blocks: list[Tensor]
+    relative: Tensor
+
+
+class RoutedDepthPreTrainedModel(PreTrainedModel):
+    """Loading, saving and initialisation shared by the routed classes."""
+
+    config: RoutedDepthConfig
+    config_class = RoutedDepthConfig
+    base_model_prefix = "routed_depth"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)  # type: ignore[assignment]
+    supports_gradient_checkpointing = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        # The core is a PreTrainedModel and initialises itself; here are the heads and the router.
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            fan_in = module.weight[0].numel()
+            init.normal_(module.weight, std=getattr(module, "init_gain", 1.0) / math.sqrt(fan_in))
+            if module.bias is not None:
+                biases = getattr(module, "init_biases", None)
+                init.copy_(module.bias, torch.zeros(len(module.bias)) if biases is None else torch.tensor(biases))
+        else:
+            super()._init_weights(module)
+
+
+class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
+    """A relative core, one metric head per domain, and from two domains on a router."""
+
+    def __init__(self, config: RoutedDepthConfig):
+        super().__init__(config)
+        self.core = _make_core(config.core_config)
+        bottleneck, block, activation = _core_channels(config.core_config)
+        embedding = config.bin_embedding_dim
+        self.bottleneck = nn.Conv2d(bottleneck, bottleneck, kernel_size=1)
+        self.seed_projector = Mlp(bottleneck, config.projector_hidden_size, embedding)
+        self.projectors = nn.ModuleList(
+            Mlp(block, config.projector_hidden_size, embedding) for _ in config.num_attractors
+        )
+        maps = activation + int(config.relative_conditioning)
+        domains = config.domains or []
+        self.heads = nn.ModuleList(MetricHead(domain, config, bottleneck, maps) for domain in domains)
+        self.router = (
+            DomainRouter(
+                bottleneck, len(domains), config.router_hidden_size, config.router_layers, config.router_heads,
+                config.router_intermediate_size,
+            )
+            if len(domains) > 1
+            else None
+        )  # fmt: skip
+        self.post_init()
+
+    @classmethod
+    def from_student(cls, student: str | DepthStudentForDepthEstimation, domains: list[dict], **fields: Any):
+        """A metric model on a trained relative student, heads and router fresh.
+
+        Args:
+            student: the model, or id or folder of one (ours or stock Depth Anything V1 / V2).
+            domains: one dict per head, see `check_domains`.
+            fields: further fields of [`RoutedDepthConfig`].
+
+        Returns:
+            The model; the student's weights are copied.
+
+        Raises:
+            ValueError: for domains that cannot be, or a checkpoint that is metric already.
+        """
+        if isinstance(student, str):
+            student = DepthStudentForDepthEstimation.from_pretrained(student)
+        if student.config.depth_estimation_type != "relative":
+            raise ValueError(
+                "this checkpoint predicts metres already; give a relative student, or fine-tune it as it is."
+            )
+        # A student's inverse depth has an arbitrary scale, MiDaS' one that its heads were trained with.
+        fields = {"relative_conditioning": False} | fields
+        core_config = type(student.config)(**student.config.to_dict())
+        model = cls(RoutedDepthConfig(core_config=core_config, domains=domains, **fields))
+        model.core.load_state_dict(student.state_dict())
+        return model
+
+    @classmethod
+    def from_zoedepth(cls, model: str | ZoeDepthForDepthEstimation):
+        """A stock ZoeDepth checkpoint as a routed model: same numbers for one image, trainable from there.
+
+        Args:
+            model: the stock model, or its id or folder, such as "Intel/zoedepth-nyu-kitti".
+        """
+        from .zoedepth_conversion import config_of_zoedepth, weights_of_zoedepth
+
+        if isinstance(model, str):
+            model = ZoeDepthForDepthEstimation.from_pretrained(model)
+        routed = cls(config_of_zoedepth(model.config))
+        routed.load_state_dict(weights_of_zoedepth(model.state_dict(), routed.config))
+        return routed.to(dtype=model.dtype).eval()  # type: ignore[call-arg]
+
+    def to_zoedepth(self) -> ZoeDepthForDepthEstimation:
+        """The stock class with this model's weights, in evaluation mode; only with a MiDaS core.
+
+        Raises:
+            ValueError: for a student core, or settings that the stock class does not have.
+        """
+        from .zoedepth_conversion import stock_of_routed
+
+        return stock_of_routed(self)
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        labels: Tensor | None = None,
+        domain_labels: Tensor | None = None,
+        return_dict: bool | None = None,
+    ) -> RoutedDepthOutput | tuple[Tensor, ...]:
+        """Predicts metres; each image through its own domain's head.
+
+        Images are grouped by head and each head runs once, so nothing depends on the rest of the batch. Which image
+        goes where must be known on the host: with `domain_labels` on the CPU nothing waits for the device, else once.
+        A head without images gets no gradient (None): distributed training needs `find_unused_parameters`.
+
+        Args:
+            pixel_values: (B, 3, H, W), normalised as the core expects.
+            labels: (B, H', W') metres; unknown where NaN, 0 or infinite. The prediction is resized to them.
+            domain_labels: (B,) integer index of each image's domain; None lets the router choose.
+            return_dict: False returns a tuple of what is there, `loss` first.
+
+        Returns:
+            [`RoutedDepthOutput`].
+
+        Raises:
+            ValueError: for domain labels of another length or out of range, or training labels without them.
+        """
+        core = core_features(self.core, pixel_values)
+        bottleneck = self.bottleneck(core.bottleneck)
+        count = len(pixel_values)
+        logits = bottleneck.new_zeros(count, 1, dtype=torch.float32) if self.router is None else self.router(bottleneck)
+        if domain_labels is None and labels is not None and self.router is not None:
+            raise ValueError(
+                "labels came without domain_labels; give each image's domain, or the router cannot learn it."
+            )
+        chosen = self._choose(logits, domain_labels)
+        predicted = self._metres(core, bottleneck, chosen)
+        domain = torch.tensor(chosen).to(predicted.device, non_blocking=True)
+        loss = None
+        if labels is not None:
+            loss = self._loss(predicted, labels, logits, domain)
+        output = RoutedDepthOutput(
+            loss=loss, predicted_depth=predicted, relative_depth=core.relative, domain_logits=logits, domain=domain
+        )
+        return_dict = self.config.return_dict if return_dict is None else return_dict
+        return output if return_dict else output.to_tuple()
+
+    def _choose(self, logits: Tensor, domain_labels: Tensor | None) -> list[int]:
+        """Index of each image's head, on the host."""
+        if domain_labels is None:
+            return [0] * len(logits) if self.router is None else logits.argmax(1).tolist()
+        chosen = domain_labels.tolist()
+        if domain_labels.shape != logits.shape[:1] or not all(0 <= index < len(self.heads) for index in chosen):
+            raise ValueError(
+                f"domain_labels are {chosen} for {len(logits)} images; give each a whole number from 0 to "
+                f"{len(self.heads) - 1}, the index in config.domains."
+            )
+        return [int(index) for index in chosen]
+
+    def _metres(self, core: CoreFeatures, bottleneck: Tensor, chosen: list[int]) -> Tensor:
+        """(B, H, W): the projectors run on the whole batch, each head on its own images."""
+        maps = (core.activation, core.relative[:, None]) if self.config.relative_conditioning else (core.activation,)
+        seed = self.seed_projector(bottleneck)
+        embeddings = [projector(block) for projector, block in zip(self.projectors, core.blocks, strict=True)]
+        if len(set(chosen)) == 1:
+            return self.heads[chosen[0]](bottleneck, seed, embeddings, maps)
+        parts, order = [], []
+        for index in sorted(set(chosen)):
+            members = [place for place, head in enumerate(chosen) if head == index]
+            rows = torch.tensor(members).to(bottleneck.device, non_blocking=True)
+            parts.append(
+                self.heads[index](
+                    bottleneck.index_select(0, rows),
+                    seed.index_select(0, rows),
+                    [embedding.index_select(0, rows) for embedding in embeddings],
+                    tuple(x.index_select(0, rows) for x in maps),
+                )
+            )
+            order += members
+        back = torch.tensor(order).argsort().to(bottleneck.device, non_blocking=True)
+        return torch.cat(parts).index_select(0, back)
+
+    def _loss(self, predicted: Tensor, labels: Tensor, logits: Tensor, domain: Tensor) -> Tensor:
+        if labels.shape[1:] != predicted.shape[1:]:
+            resized = F.interpolate(predicted[:, None], labels.shape[1:], mode="bilinear", align_corners=True)
+            predicted = resized[:, 0]
+        loss = silog_loss(predicted, labels)
+        if self.router is None:
+            return loss
+        return loss + self.config.router_loss_weight * F.cross_entropy(logits, domain)
+
+
+def _make_core(config: Any) -> nn.Module:
+    if config.model_type != "zoedepth":
+        return DepthStudentForDepthEstimation(config)
+    core = ZoeDepthForDepthEstimation(config)
+    del core.metric_head  # ours take its place; encoder, neck and relative head stay
+    return core
+
+
+def _core_channels(config: Any) -> tuple[int, int, int]:
+    """Channels of bottleneck, fused maps and activation."""
+    if config.model_type == "zoedepth":
+        return config.bottleneck_features, config.fusion_hidden_size, config.num_relative_features
+    return config.fusion_hidden_size, config.fusion_hidden_size, config.head_hidden_size
+
+
+def core_features(core: Any, pixel_values: Tensor) -> CoreFeatures:
+    """Runs a student or a MiDaS core up to what the metric heads need.
+
+    Args:
+        core: [`DepthStudentForDepthEstimation`], or stock ZoeDepth (its metric head is not used).
+        pixel_values: (B, 3, H, W).
+
+    Raises:
+        ValueError: if the image is smaller than one patch.
+    """
+    student = isinstance(core, DepthStudentForDepthEstimation)
+    patch_height, patch_width = core.head.patch_size if student else (core.patch_size, core.patch_size)
+    height, width = pixel_values.shape[2] // patch_height, pixel_values.shape[3] // patch_width
+    if height == 0 or width == 0:
+        raise ValueError(
+            f"pixel_values are {pixel_values.shape[2]} x {pixel_values.shape[3]} pixels, less than one patch of "
+            f"{patch_height} x {patch_width}; resize the image with the model's image processor."
+        )
+    maps = core.backbone.forward_with_filtered_kwargs(pixel_values).feature_maps
+    if student:
+        levels = core.neck.levels(maps, height, width)
+        blocks = core.neck.fusion_stage(levels)
+        activation = core.head.activation(blocks, height, width)
+        return CoreFeatures(activation, levels[-1], blocks, core.head.predict(activation))
+    blocks, bottleneck = core.neck(maps, height, width)
+    relative, activation = core.relative_head(blocks)
+    return CoreFeatures(activation, bottleneck, list(blocks), relative.float())
+
+
+__all__ = ["RoutedDepthForDepthEstimation", "RoutedDepthOutput", "core_features"]

@@ -1,0 +1,202 @@
+"""Routed metric depth: stock parity, independence within a batch, what trains, what is refused."""
+
+import itertools
+
+import pytest
+import tiny
+import torch
+from torch import nn
+from transformers import BeitConfig, ZoeDepthConfig, ZoeDepthForDepthEstimation, set_seed
+
+from semidepth.modeling import (
+    DepthStudentForDepthEstimation,
+    RoutedDepthConfig,
+    RoutedDepthForDepthEstimation,
+    silog_loss,
+)
+
+ROOMS = {"name": "indoor", "n_bins": 16, "min_depth_m": 0.1, "max_depth_m": 10.0}
+STREETS = {"name": "outdoor", "n_bins": 24, "min_depth_m": 0.5, "max_depth_m": 80.0, "bin_centers_type": "normed"}
+FACES = {"name": "faces", "n_bins": 8, "min_depth_m": 0.2, "max_depth_m": 1.0}
+SMALL = {
+    "bin_embedding_dim": 16, "seed_hidden_size": 16, "projector_hidden_size": 16, "num_attractors": [4, 3, 2, 1],
+    "router_hidden_size": 16, "router_layers": 2, "router_heads": 2, "router_intermediate_size": 32,
+}  # fmt: skip
+
+
+def make(domains=(ROOMS, STREETS), seed=0, **fields) -> RoutedDepthForDepthEstimation:
+    set_seed(seed)
+    config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
+    student = DepthStudentForDepthEstimation(config)
+    return RoutedDepthForDepthEstimation.from_student(student, list(domains), **(SMALL | fields)).eval()
+
+
+def stock(bin_centers_type: str, domains: int) -> ZoeDepthForDepthEstimation:
+    """A tiny stock ZoeDepth with weights that make its maps vary."""
+    set_seed(0)
+    backbone = BeitConfig(
+        image_size=64, patch_size=16, num_hidden_layers=4, hidden_size=32, intermediate_size=64, num_attention_heads=2,
+        use_relative_position_bias=True, reshape_hidden_states=False, out_indices=[1, 2, 3, 4],
+    )  # fmt: skip
+    entries = [
+        {"name": "nyu", "n_bins": 64, "min_depth": 1e-3, "max_depth": 10.0},
+        {"name": "kitti", "n_bins": 64, "min_depth": 1e-3, "max_depth": 80.0},
+    ]
+    config = ZoeDepthConfig(
+        backbone_config=backbone, neck_hidden_sizes=[16, 16, 32, 32], fusion_hidden_size=16, bottleneck_features=16,
+        num_relative_features=8, bin_embedding_dim=32, bin_centers_type=bin_centers_type,
+        bin_configurations=entries[:domains], num_patch_transformer_layers=4, patch_transformer_hidden_size=128,
+        patch_transformer_intermediate_size=64, patch_transformer_num_attention_heads=4,
+    )  # fmt: skip
+    model = ZoeDepthForDepthEstimation(config).eval()
+    for module in [*model.neck.modules(), *model.relative_head.modules(), *model.metric_head.modules()]:
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    return model
+
+
+@pytest.mark.parametrize("domains", [1, 2])
+@pytest.mark.parametrize("kind", ["softplus", "normed"])
+def test_equals_stock_zoedepth_and_goes_back(kind, domains, tmp_path):
+    theirs = stock(kind, domains)
+    theirs.save_pretrained(tmp_path / "stock")
+    ours = RoutedDepthForDepthEstimation.from_zoedepth(str(tmp_path / "stock"))
+    back = ours.to_zoedepth()
+    pixels = torch.randn(3, 3, 64, 96)
+    with torch.no_grad():
+        for image in pixels.split(1):
+            expected = theirs(image)
+            found = ours(image)
+            assert expected.predicted_depth.std() > 1e-3
+            error = (
+                found.predicted_depth - expected.predicted_depth
+            ).abs().max() / expected.predicted_depth.abs().max()
+            assert error < 1e-4
+            if domains == 2:
+                assert torch.allclose(found.domain_logits, expected.domain_logits, atol=1e-5)
+            assert torch.equal(back(image).predicted_depth, expected.predicted_depth)
+    ours.save_pretrained(tmp_path / "ours")
+    again = RoutedDepthForDepthEstimation.from_pretrained(tmp_path / "ours")
+    with torch.no_grad():
+        assert torch.equal(again(pixels).predicted_depth, ours(pixels).predicted_depth)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_mixed_batch_gives_what_single_images_give(order):
+    model = make((ROOMS, STREETS, FACES))
+    pixels = tiny.pixels(3)[list(order)]
+    labels = torch.tensor([0, 1, 2])[list(order)]
+    with torch.no_grad():
+        mixed = model(pixels, domain_labels=labels)
+        routed = model(pixels)
+        for index in range(3):
+            alone = model(pixels[index : index + 1], domain_labels=labels[index : index + 1])
+            assert torch.allclose(mixed.predicted_depth[index], alone.predicted_depth[0], rtol=1e-5, atol=1e-6)
+            chosen = model(pixels[index : index + 1])
+            assert chosen.domain == routed.domain[index]
+            assert torch.allclose(routed.predicted_depth[index], chosen.predicted_depth[0], rtol=1e-5, atol=1e-6)
+    assert mixed.domain.tolist() == labels.tolist()
+
+
+def test_one_domain_has_no_router_and_needs_no_domain_labels():
+    model = make([ROOMS])
+    output = model(tiny.pixels(), labels=torch.full((2, 48, 48), 2.0))
+    assert model.router is None
+    assert output.domain_logits.shape == (2, 1)
+    assert torch.equal(output.loss, silog_loss(output.predicted_depth, torch.full((2, 48, 48), 2.0)))
+
+
+def test_fresh_bins_cover_the_range_of_their_domain():
+    output = make()(tiny.pixels(2), domain_labels=torch.tensor([0, 1]))
+    rooms, streets = output.predicted_depth
+    assert 2 < rooms.mean() < 8
+    assert 20 < streets.mean() < 60
+    assert output.predicted_depth.dtype == torch.float32
+    assert output.relative_depth.shape == output.predicted_depth.shape
+
+
+def test_gradients_reach_the_labeled_head_and_the_shared_parts_alone():
+    model = make().train()
+    model(tiny.pixels(), labels=torch.rand(2, 48, 48) * 5 + 1, domain_labels=torch.tensor([1, 1])).loss.backward()
+    for name, parameter in model.named_parameters():
+        if name.startswith("heads.0."):
+            assert parameter.grad is None, name
+        elif name.startswith(("heads.1.", "router.", "projectors.", "seed_projector.", "bottleneck.")):
+            assert parameter.grad is not None, name
+    assert model.core.backbone.embeddings.patch_embeddings.projection.weight.grad.abs().sum() > 0
+
+
+def test_labels_of_another_size_with_unknown_pixels():
+    model = make()
+    labels = torch.rand(2, 30, 70) * 5 + 1
+    labels[0, :5], labels[0, 5:9], labels[1, 3] = torch.nan, 0, torch.inf
+    output = model(tiny.pixels(), labels=labels, domain_labels=torch.tensor([0, 1]))
+    resized = nn.functional.interpolate(output.predicted_depth[:, None], (30, 70), mode="bilinear", align_corners=True)
+    router = nn.functional.cross_entropy(output.domain_logits, torch.tensor([0, 1]))
+    expected = silog_loss(resized[:, 0], labels) + 100 * router
+    assert torch.allclose(output.loss, expected)
+    output.loss.backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_bfloat16_autocast_predicts_float32_metres():
+    model = make()
+    with torch.no_grad():
+        exact = model(tiny.pixels(), domain_labels=torch.tensor([0, 1])).predicted_depth
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = model(tiny.pixels(), domain_labels=torch.tensor([0, 1])).predicted_depth
+        half = make().to(torch.bfloat16)(tiny.pixels().bfloat16(), domain_labels=torch.tensor([0, 1])).predicted_depth
+    assert rough.dtype == half.dtype == torch.float32
+    assert ((rough - exact).abs() / exact).median() < 0.05
+    assert ((half - exact).abs() / exact).median() < 0.1
+
+
+def test_eight_samples_of_two_domains_are_learnt():
+    model = make(num_attractors=[8, 4, 2, 1]).train()
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randn(8, 3, 48, 48, generator=generator)
+    ramp = torch.linspace(0.2, 1, 48)[None, :, None].expand(8, 48, 48)
+    domains = torch.arange(8) % 2
+    labels = ramp * torch.tensor([6.0, 50.0])[domains][:, None, None] * torch.linspace(0.5, 1, 8)[:, None, None]
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    for _ in range(150):
+        model(pixels, labels=labels, domain_labels=domains).loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+    with torch.no_grad():
+        output = model(pixels)
+    ratio = torch.maximum(output.predicted_depth / labels, labels / output.predicted_depth)
+    assert (ratio < 1.25).float().mean() > 0.95
+    assert torch.equal(output.domain, domains)
+
+
+@pytest.mark.parametrize(
+    ("domains", "words"),
+    [
+        ([], "at least one"),
+        ([{}], "with a name"),
+        ([{"name": " "}], "with a name"),
+        ([{"name": "a"}, {"name": "a"}], "two domains are called 'a'"),
+        ([{"name": "a", "min_depth_m": 10.0}], "from 10.0 to 10.0 m"),
+        ([{"name": "a", "n_bins": 1}], "at least 2"),
+        ([{"name": "a", "depth": 1}], "unknown keys"),
+        ([{"name": "a", "bin_centers_type": "hybrid"}], "softplus or normed"),
+    ],
+)
+def test_domains_that_cannot_be_are_refused(domains, words):
+    with pytest.raises(ValueError, match=words):
+        RoutedDepthConfig(domains=domains)
+
+
+def test_bad_calls_are_refused_in_one_sentence():
+    model = make()
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        model(tiny.pixels(), domain_labels=torch.tensor([0, 2]))
+    with pytest.raises(ValueError, match="without domain_labels"):
+        model(tiny.pixels(), labels=torch.ones(2, 48, 48))
+    with pytest.raises(ValueError, match="depth student"):
+        model.to_zoedepth()
+    with pytest.raises(ValueError, match="less than one patch"):
+        model(torch.zeros(1, 3, 4, 48))
