@@ -185,16 +185,10 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         Raises:
             ValueError: for domain labels of another length or out of range, or training labels without them.
         """
-        core = core_features(self.core, pixel_values)
-        bottleneck = self.bottleneck(core.bottleneck)
-        count = len(pixel_values)
-        logits = bottleneck.new_zeros(count, 1, dtype=torch.float32) if self.router is None else self.router(bottleneck)
         if domain_labels is None and labels is not None and self.router is not None:
-            raise ValueError(
-                "labels came without domain_labels; give each image's domain, or the router cannot learn it."
-            )
-        chosen = self._choose(logits, domain_labels)
-        predicted = self._metres(core, bottleneck, chosen)
+            raise ValueError("labels came without domain_labels; give each image's domain for the router.")
+        core = core_features(self.core, pixel_values)
+        predicted, logits, chosen = self.metres(core, domain_labels)
         domain = torch.tensor(chosen).to(predicted.device, non_blocking=True)
         loss = None
         if labels is not None:
@@ -204,6 +198,24 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         )
         return_dict = self.config.return_dict if return_dict is None else return_dict
         return output if return_dict else output.to_tuple()
+
+    def metres(self, core: CoreFeatures, domain_labels: Tensor | None = None) -> tuple[Tensor, Tensor, list[int]]:
+        """Router and heads on the core's maps.
+
+        Args:
+            core: from [`core_features`].
+            domain_labels: (B,) index of each image's domain; None lets the router choose.
+
+        Returns:
+            (B, H, W) float32 metres, (B, D) float32 logits, and the index of each image's head.
+        """
+        bottleneck = self.bottleneck(core.bottleneck)
+        if self.router is None:
+            logits = bottleneck.new_zeros(len(bottleneck), 1, dtype=torch.float32)
+        else:
+            logits = self.router(bottleneck)
+        chosen = self._choose(logits, domain_labels)
+        return self._metres(core, bottleneck, chosen), logits, chosen
 
     def _choose(self, logits: Tensor, domain_labels: Tensor | None) -> list[int]:
         """Index of each image's head, on the host."""
