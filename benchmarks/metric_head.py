@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from transformers import BeitConfig, ZoeDepthConfig, ZoeDepthForDepthEstimation, set_seed
 
 from semidepth.modeling import RoutedDepthForDepthEstimation
-from semidepth.modeling.modeling_routed_depth import CoreFeatures
+from semidepth.modeling.depth_cores import CoreFeatures
 
 HEIGHT, WIDTH = 384, 512
 TOLERANCE = 1e-4

@@ -16,6 +16,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .configuration_routed_depth import RoutedDepthConfig
+from .depth_cores import CoreFeatures, core_channels, core_features, make_core
 from .domain_router import DomainRouter
 from .metric_bins import MetricHead, Mlp
 from .modeling_depth_student import DepthStudentForDepthEstimation
@@ -39,23 +40,6 @@ class RoutedDepthOutput(ModelOutput):
     relative_depth: Tensor | None = None
     domain_logits: Tensor | None = None
     domain: Tensor | None = None
-
-
-@dataclass
-class CoreFeatures:
-    """What the heads see of the core.
-
-    Args:
-        activation: (B, C, H, W) before the relative head's last convolution.
-        bottleneck: (B, C, h, w), the coarsest map before fusion.
-        blocks: four fused maps, coarse to fine.
-        relative: (B, H, W) inverse depth.
-    """
-
-    activation: Tensor
-    bottleneck: Tensor
-    blocks: list[Tensor]
-    relative: Tensor
 
 
 class RoutedDepthPreTrainedModel(PreTrainedModel):
@@ -86,8 +70,8 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
 
     def __init__(self, config: RoutedDepthConfig):
         super().__init__(config)
-        self.core = _make_core(config.core_config)
-        bottleneck, block, activation = _core_channels(config.core_config)
+        self.core = make_core(config.core_config)
+        bottleneck, block, activation = core_channels(config.core_config)
         embedding = config.bin_embedding_dim
         self.bottleneck = nn.Conv2d(bottleneck, bottleneck, kernel_size=1)
         self.seed_projector = Mlp(bottleneck, config.projector_hidden_size, embedding)
@@ -262,48 +246,4 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         return loss + self.config.router_loss_weight * F.cross_entropy(logits, domain)
 
 
-def _make_core(config: Any) -> nn.Module:
-    if config.model_type != "zoedepth":
-        return DepthStudentForDepthEstimation(config)
-    core = ZoeDepthForDepthEstimation(config)
-    del core.metric_head  # ours take its place; encoder, neck and relative head stay
-    return core
-
-
-def _core_channels(config: Any) -> tuple[int, int, int]:
-    """Channels of bottleneck, fused maps and activation."""
-    if config.model_type == "zoedepth":
-        return config.bottleneck_features, config.fusion_hidden_size, config.num_relative_features
-    return config.fusion_hidden_size, config.fusion_hidden_size, config.head_hidden_size
-
-
-def core_features(core: Any, pixel_values: Tensor) -> CoreFeatures:
-    """Runs a student or a MiDaS core up to what the metric heads need.
-
-    Args:
-        core: [`DepthStudentForDepthEstimation`], or stock ZoeDepth (its metric head is not used).
-        pixel_values: (B, 3, H, W).
-
-    Raises:
-        ValueError: if the image is smaller than one patch.
-    """
-    student = isinstance(core, DepthStudentForDepthEstimation)
-    patch_height, patch_width = core.head.patch_size if student else (core.patch_size, core.patch_size)
-    height, width = pixel_values.shape[2] // patch_height, pixel_values.shape[3] // patch_width
-    if height == 0 or width == 0:
-        raise ValueError(
-            f"pixel_values are {pixel_values.shape[2]} x {pixel_values.shape[3]} pixels, less than one patch of "
-            f"{patch_height} x {patch_width}; resize the image with the model's image processor."
-        )
-    maps = core.backbone.forward_with_filtered_kwargs(pixel_values).feature_maps
-    if student:
-        levels = core.neck.levels(maps, height, width)
-        blocks = core.neck.fusion_stage(levels)
-        activation = core.head.activation(blocks, height, width)
-        return CoreFeatures(activation, levels[-1], blocks, core.head.predict(activation))
-    blocks, bottleneck = core.neck(maps, height, width)
-    relative, activation = core.relative_head(blocks)
-    return CoreFeatures(activation, bottleneck, list(blocks), relative.float())
-
-
-__all__ = ["RoutedDepthForDepthEstimation", "RoutedDepthOutput", "core_features"]
+__all__ = ["RoutedDepthForDepthEstimation", "RoutedDepthOutput"]
