@@ -75,6 +75,8 @@ class RoutedDepthConfig(PreTrainedConfig):
         attractor_alpha: strength of the attractors; 300 in all released weights.
         attractor_kind: "mean" or "sum" over the attractors.
         relative_conditioning: whether the mixture also sees the relative depth.
+        core_scales: what each of the core's maps is divided by before the heads see it (bottleneck, four blocks,
+            activation, relative depth), see `measure_core_scales` of the model; None: as they are.
         log_binomial_factor: how many times fewer hidden channels its MLP has than inputs.
         min_temp: smallest temperature of the mixture.
         max_temp: largest.
@@ -100,6 +102,7 @@ class RoutedDepthConfig(PreTrainedConfig):
     attractor_alpha: float | int = 300.0
     attractor_kind: str = "mean"
     relative_conditioning: bool = True
+    core_scales: list[float] | None = None
     log_binomial_factor: int = 2
     min_temp: float = 0.0212
     max_temp: float = 50.0
@@ -122,6 +125,8 @@ class RoutedDepthConfig(PreTrainedConfig):
         self.domains = check_domains([{"name": "depth"}] if self.domains is None else self.domains)
         if len(self.num_attractors) != LEVELS:
             raise ValueError(f"num_attractors is {list(self.num_attractors)}; give {LEVELS} numbers, coarse to fine.")
+        if self.core_scales is not None and (len(self.core_scales) != LEVELS + 3 or min(self.core_scales) <= 0):
+            raise ValueError(f"core_scales is {self.core_scales}; give {LEVELS + 3} positive numbers, or None.")
         super().__post_init__(**kwargs)
 
 

@@ -25,6 +25,20 @@ class CoreFeatures:
     blocks: list[Tensor]
     relative: Tensor
 
+    def divided(self, scales: list[float] | None) -> "CoreFeatures":
+        """The same maps, each divided by its number: bottleneck, blocks, activation, relative."""
+        if scales is None:
+            return self
+        blocks = [block / scale for block, scale in zip(self.blocks, scales[1:-2], strict=True)]
+        return CoreFeatures(
+            self.activation / scales[-2], self.bottleneck / scales[0], blocks, self.relative / scales[-1]
+        )
+
+    def root_mean_squares(self) -> list[float]:
+        """The size of each map, in the order of [`divided`]; 1 for one that is all zeros."""
+        maps = [self.bottleneck, *self.blocks, self.activation, self.relative]
+        return [float(x.detach().float().square().mean().sqrt()) or 1.0 for x in maps]
+
 
 def make_core(config: Any) -> nn.Module:
     """The relative core of a configuration, with fresh weights."""

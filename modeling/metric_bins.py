@@ -18,6 +18,8 @@ from .bin_functions import Readout, attract, conditional_depth
 NORMED_OFFSET = 1e-3
 # A fresh head's last layers start this small: the bins start where their biases put them.
 SMALL_GAIN = 0.1
+# Fresh bins cover the depths from this fraction of the farthest on.
+FARTHEST_OVER_NEAREST = 100.0
 
 
 class Mlp(nn.Module):
@@ -46,8 +48,13 @@ def start_at(convolution: nn.Conv2d, biases: list[float]) -> None:
 
 
 def spread_depths(count: int, min_depth_m: float, max_depth_m: float) -> list[float]:
-    """Middles of `count` equal parts of a depth range, metres."""
-    return [min_depth_m + (max_depth_m - min_depth_m) * (index + 0.5) / count for index in range(count)]
+    """Depths at equal ratios over a range, metres, not nearer than a hundredth of its end.
+
+    The loss compares logarithms. At equal distances over 80 m, all that is nearer than 10 m would begin with 8 of 64
+    bins, and attractors move a centre that is a metre away by millimetres (1 / (1 + 300 * 1^2)).
+    """
+    near = max(min_depth_m, max_depth_m / FARTHEST_OVER_NEAREST)
+    return [near * (max_depth_m / near) ** ((index + 0.5) / count) for index in range(count)]
 
 
 def inverse_softplus(value: float) -> float:
@@ -87,7 +94,7 @@ class Attractors(nn.Module):
         # The bounded kind's released weights have two outputs per attractor, of which the first is used.
         self.mlp = Mlp(channels, channels, count * (2 if bounded else 1))
         if bounded:
-            biases = [bias for share in spread_depths(count, 0.0, 1.0) for bias in (share, 0.0)]
+            biases = [bias for index in range(count) for bias in ((index + 0.5) / count, 0.0)]
         else:
             biases = [inverse_softplus(depth) for depth in spread_depths(count, min_depth_m, max_depth_m)]
         start_at(self.mlp.conv2, biases)

@@ -5,6 +5,7 @@ the batch (stock `ZoeDepthForDepthEstimation` sums the router's logits over the 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from .depth_cores import CoreFeatures, core_channels, core_features, make_core
 from .domain_router import DomainRouter
 from .metric_bins import MetricHead, Mlp
 from .modeling_depth_student import DepthStudentForDepthEstimation
-from .silog import silog_loss
+from .silog import silog_loss_by_domain
 
 
 @dataclass
@@ -148,19 +149,20 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         self,
         pixel_values: Tensor,
         labels: Tensor | None = None,
-        domain_labels: Tensor | None = None,
+        domain_labels: Tensor | Sequence[int] | None = None,
         return_dict: bool | None = None,
     ) -> RoutedDepthOutput | tuple[Tensor, ...]:
         """Predicts metres; each image through its own domain's head.
 
         Images are grouped by head and each head runs once, so nothing depends on the rest of the batch. Which image
-        goes where must be known on the host: with `domain_labels` on the CPU nothing waits for the device, else once.
+        goes where must be known on the host: with `domain_labels` in a list or on the CPU nothing waits for the device,
+        else once.
         A head without images gets no gradient (None): distributed training needs `find_unused_parameters`.
 
         Args:
             pixel_values: (B, 3, H, W), normalised as the core expects.
             labels: (B, H', W') metres; unknown where NaN, 0 or infinite. The prediction is resized to them.
-            domain_labels: (B,) integer index of each image's domain; None lets the router choose.
+            domain_labels: (B,) whole numbers, the index of each image's domain; None lets the router choose.
             return_dict: False returns a tuple of what is there, `loss` first.
 
         Returns:
@@ -176,14 +178,32 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         domain = torch.tensor(chosen).to(predicted.device, non_blocking=True)
         loss = None
         if labels is not None:
-            loss = self._loss(predicted, labels, logits, domain)
+            loss = self._loss(predicted, labels, logits, domain, chosen)
         output = RoutedDepthOutput(
             loss=loss, predicted_depth=predicted, relative_depth=core.relative, domain_logits=logits, domain=domain
         )
         return_dict = self.config.return_dict if return_dict is None else return_dict
         return output if return_dict else output.to_tuple()
 
-    def metres(self, core: CoreFeatures, domain_labels: Tensor | None = None) -> tuple[Tensor, Tensor, list[int]]:
+    @torch.no_grad()
+    def measure_core_scales(self, pixel_values: Tensor) -> list[float]:
+        """Sets `config.core_scales` from a batch, so that fresh heads see maps of size 1 whatever the core's own scale.
+
+        A relative core's maps have an arbitrary scale (hundreds for some), with which no one learning rate fits. Only
+        for heads that are not trained yet.
+
+        Args:
+            pixel_values: (B, 3, H, W), as in [`forward`].
+
+        Returns:
+            The scales, root mean squares.
+        """
+        self.config.core_scales = core_features(self.core, pixel_values).root_mean_squares()
+        return self.config.core_scales
+
+    def metres(
+        self, core: CoreFeatures, domain_labels: Tensor | Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor, list[int]]:
         """Router and heads on the core's maps.
 
         Args:
@@ -193,6 +213,7 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         Returns:
             (B, H, W) float32 metres, (B, D) float32 logits, and the index of each image's head.
         """
+        core = core.divided(self.config.core_scales)
         bottleneck = self.bottleneck(core.bottleneck)
         if self.router is None:
             logits = bottleneck.new_zeros(len(bottleneck), 1, dtype=torch.float32)
@@ -201,12 +222,12 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         chosen = self._choose(logits, domain_labels)
         return self._metres(core, bottleneck, chosen), logits, chosen
 
-    def _choose(self, logits: Tensor, domain_labels: Tensor | None) -> list[int]:
+    def _choose(self, logits: Tensor, domain_labels: Tensor | Sequence[int] | None) -> list[int]:
         """Index of each image's head, on the host."""
         if domain_labels is None:
             return [0] * len(logits) if self.router is None else logits.argmax(1).tolist()
-        chosen = domain_labels.tolist()
-        if domain_labels.shape != logits.shape[:1] or not all(0 <= index < len(self.heads) for index in chosen):
+        chosen = domain_labels.tolist() if isinstance(domain_labels, Tensor) else list(domain_labels)
+        if len(chosen) != len(logits) or not all(index in range(len(self.heads)) for index in chosen):
             raise ValueError(
                 f"domain_labels are {chosen} for {len(logits)} images; give each a whole number from 0 to "
                 f"{len(self.heads) - 1}, the index in config.domains."
@@ -236,11 +257,11 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         back = torch.tensor(order).argsort().to(bottleneck.device, non_blocking=True)
         return torch.cat(parts).index_select(0, back)
 
-    def _loss(self, predicted: Tensor, labels: Tensor, logits: Tensor, domain: Tensor) -> Tensor:
+    def _loss(self, predicted: Tensor, labels: Tensor, logits: Tensor, domain: Tensor, chosen: list[int]) -> Tensor:
         if labels.shape[1:] != predicted.shape[1:]:
             resized = F.interpolate(predicted[:, None], labels.shape[1:], mode="bilinear", align_corners=True)
             predicted = resized[:, 0]
-        loss = silog_loss(predicted, labels)
+        loss = silog_loss_by_domain(predicted, labels, chosen)
         if self.router is None:
             return loss
         return loss + self.config.router_loss_weight * F.cross_entropy(logits, domain)

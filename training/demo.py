@@ -1,4 +1,4 @@
-"""The main job end to end on rendered scenes: encoder, teacher, labeled-only student, student, scores, pictures.
+"""The main job end to end on rendered scenes: encoder, teacher, labeled-only model, student, metres, scores, pictures.
 
     make demo                                              # one seed, minutes on 2 CPU cores, no network
     python training/demo.py --seeds 0 1 2                  # mean and spread over seeds
@@ -6,13 +6,15 @@
 
 A few rooms and streets of one style have labels. The teacher learns from them; so does a second model for as many
 steps as the student; the student also sees unlabeled scenes of every style. All three are scored on held-out scenes of
-the labeled style and of the other one, which only the student (and the encoder) has seen.
+the labeled style and of the other one, which only the student (and the encoder) has seen. Then metric heads and a
+router are trained on the student, beside one head for both domains, and scored in metres.
 """
 
 import json
 import logging
 import statistics
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -25,6 +27,14 @@ from semidepth.training.data.loading import evaluation_samples
 from semidepth.training.data.scenes import STYLES
 from semidepth.training.encoder import EncoderArguments, pretrain_encoder
 from semidepth.training.engine.arguments import BUILT_IN_ENCODER, PRESETS, parse_arguments, read_yaml
+from semidepth.training.engine.demo_metric import (
+    draw_metric_gallery,
+    metric_table,
+    router_line,
+    score_metric_models,
+    train_metric_models,
+    with_spread,
+)
 from semidepth.training.engine.depth_models import load_depth_model
 from semidepth.training.engine.pictures import grid, prediction_row, save_picture, write_whole
 from semidepth.training.engine.scoring import score_relative
@@ -68,6 +78,7 @@ class DemoArguments:
     encoder_steps: int = field(default=350, metadata={"help": "Updates of the built-in encoder."})
     teacher_steps: int = field(default=300, metadata={"help": "Updates of the teacher."})
     student_steps: int = field(default=500, metadata={"help": "Updates of the student and of the labeled-only one."})
+    metric_steps: int = field(default=300, metadata={"help": "Updates of each metric model; 0: none."})
     batch_size: int = field(
         default=8, metadata={"help": "Labeled images per step; the student sees twice as many more."}
     )
@@ -86,6 +97,8 @@ class DemoArguments:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} is {getattr(self, name)}; give at least 1.")
+        if self.metric_steps < 0:
+            raise ValueError(f"--metric_steps is {self.metric_steps}; give at least 0.")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"--seeds is {self.seeds}; give one or more different numbers, at least 0.")
         if self.photos:
@@ -162,7 +175,7 @@ def to_table(summary: dict[str, dict[str, dict[str, list[float]]]]) -> str:
     sets = list(next(iter(summary.values())))
     lines = ["| AbsRel ↓ / δ1 ↑ | " + " | ".join(sets) + " |", "|---" * (len(sets) + 1) + "|"]
     for model, title in MODELS.items():
-        cells = [" / ".join(_with_spread(summary[model][name][metric]) for metric in METRICS) for name in sets]
+        cells = [" / ".join(with_spread(summary[model][name][metric]) for metric in METRICS) for name in sets]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -216,11 +229,16 @@ def run_demo(arguments: DemoArguments) -> str:
             output_dir=str(output / "encoder"), steps=arguments.encoder_steps, cpu=arguments.cpu
         )
         encoder = str(pretrain_encoder(encoder_arguments))
-    runs = []
+    runs, metric_runs, confusion = [], [], Counter[tuple[str, str]]()
     for number, seed in enumerate(arguments.seeds):
         folder = output if number == 0 else output / f"seed_{seed}"
         train_models(arguments, encoder, folder, seed)
         runs.append(score_models(folder, arguments.test_scenes, device))
+        if arguments.metric_steps:
+            train_metric_models(folder, steps=arguments.metric_steps, seed=seed, cpu=arguments.cpu)
+            metres, seen = score_metric_models(folder, test_sources(arguments.test_scenes), device)
+            metric_runs.append(metres)
+            confusion += seen
     summary = summarize(runs)
     table = to_table(summary)
     draw_gallery(output, output / "gallery.png", device)
@@ -232,15 +250,22 @@ def run_demo(arguments: DemoArguments) -> str:
     )
     for file, reason in broken.items():
         logger.warning("not read: %s: %s", file, reason)
+    if metric_runs:
+        draw_metric_gallery(output, output / "gallery_metric.png", list(test_sources(1).values()), device)
     minutes = (time.perf_counter() - began) / 60
     results = {
         "seeds": arguments.seeds,
         "options": vars(arguments),
         "minutes": round(minutes, 1),
         "scores": [{"seed": seed, "models": run} for seed, run in zip(arguments.seeds, runs, strict=True)],
+        "metric_scores": [
+            {"seed": seed, "models": run} for seed, run in zip(arguments.seeds, metric_runs, strict=False)
+        ],
+        "router": [{"domain": own, "chosen": chosen, "images": count} for (own, chosen), count in confusion.items()],
     }
     write_whole(output / "results.json", (json.dumps(results, indent=2) + "\n").encode())
-    write_whole(output / "table.md", (table + "\n").encode())
+    metric_text = f"{metric_table(metric_runs)}\n\n{router_line(confusion)}\n" if metric_runs else ""
+    write_whole(output / "table.md", f"{table}\n\n{metric_text}".encode())
     return "\n".join([
         "",
         f"{arguments.test_scenes} held-out scenes each; {minutes:.1f} minutes; models and pictures in {output}/",
@@ -249,11 +274,14 @@ def run_demo(arguments: DemoArguments) -> str:
         "",
         verdict(summary),
         "",
+        "In metres, without alignment, on the same scenes:" if metric_runs else "",
+        "",
+        metric_text,
         "Use the student anywhere, with plain transformers:",
         "",
         "    from transformers import pipeline",
         f'    depth = pipeline("depth-estimation", model="{output / "student"}", trust_remote_code=True)',
-        '    depth("photo.jpg")["depth"].save("depth.png")',
+        '    depth("photo.jpg")["depth"].save("depth.png")  # for metres: the folder metric beside it',
     ])  # fmt: skip
 
 
@@ -265,11 +293,6 @@ def main(argv: list[str] | None = None) -> None:
         print(run_demo(arguments))
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
-
-
-def _with_spread(values: Sequence[float]) -> str:
-    mean = f"{statistics.fmean(values):.3f}"
-    return mean if len(values) == 1 else f"{mean}±{statistics.stdev(values):.3f}"
 
 
 if __name__ == "__main__":

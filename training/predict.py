@@ -2,6 +2,7 @@
 
     python training/predict.py photo.jpg holiday/ 'more/*.png' --model outputs/demo/student --output depth/
     python training/predict.py photo.jpg --model depth-anything/Depth-Anything-V2-Small-hf --output depth/ --device cpu
+    python training/predict.py photo.jpg --model outputs/demo/metric --output depth/ --fov_deg 60   # and a point cloud
 
 For `photo.jpg` it writes
 
@@ -9,6 +10,8 @@ For `photo.jpg` it writes
                        nearer, for a relative model; metres, larger is farther, for a metric one
     photo_depth.png    16 bits: inverse depth scaled to 0..65535 in this image, or millimetres (cut at 65.535 m)
     photo_color.png    near is bright
+    photo_points.ply   with --focal_px or --fov_deg, for metric models: coloured points in metres, x right, y up, the
+                       camera at the origin looking along -z, so it opens right way up
 
 Files that are there already are kept, unless `--overwrite` is given. Images that cannot be read are listed at the end
 and do not stop the others; the exit status is then 1.
@@ -17,8 +20,10 @@ and do not stop the others; the exit status is then 1.
 import argparse
 import io
 import logging
+import math
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 
@@ -32,14 +37,52 @@ from semidepth.training.data.decoding import BrokenSampleError, decode_image
 from semidepth.training.data.source_spec import IMAGE_SUFFIXES
 from semidepth.training.engine.arguments import check_folder
 from semidepth.training.engine.depth_models import DepthModel, Kind, load_depth_model
-from semidepth.training.engine.pictures import as_disparity, colorize, write_whole
+from semidepth.training.engine.pictures import as_disparity, colorize, to_array, write_whole
+from semidepth.training.engine.point_clouds import focal_from_fov, to_ply, to_points
 from semidepth.training.engine.tracking import bar_interval_s, set_up_logging
 
 logger = logging.getLogger(__name__)
 
 SUFFIXES = ("_depth.npy", "_depth.png", "_color.png")
+POINTS_SUFFIX = "_points.ply"
 MAX_16_BIT = 65535
 MILLIMETRES = 1000
+
+
+@dataclass(frozen=True)
+class Camera:
+    """What the pictures were taken with; gives point clouds where one of the two is known.
+
+    Args:
+        focal_px: focal length in pixels of the image as it is seen.
+        fov_deg: horizontal field of view, degrees.
+
+    Raises:
+        ValueError: for both at once, or a value that no camera has.
+    """
+
+    focal_px: float | None = None
+    fov_deg: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.focal_px is not None and self.fov_deg is not None:
+            raise ValueError("--focal_px and --fov_deg say the same thing; give one of them.")
+        if self.focal_px is not None and not 0 < self.focal_px < math.inf:
+            raise ValueError(f"--focal_px is {self.focal_px}; give a positive number of pixels.")
+        if self.fov_deg is not None and not 0 < self.fov_deg < 180:
+            raise ValueError(f"--fov_deg is {self.fov_deg}; give an angle between 0 and 180 degrees, such as 60.")
+
+    @property
+    def known(self) -> bool:
+        """Whether there is something to make points with."""
+        return self.focal_px is not None or self.fov_deg is not None
+
+    def focal(self, width: int) -> float:
+        """Focal length in pixels for an image of that width."""
+        if self.focal_px is not None:
+            return self.focal_px
+        assert self.fov_deg is not None
+        return focal_from_fov(self.fov_deg, width)
 
 
 def find_images(inputs: Sequence[str]) -> list[tuple[Path, Path]]:
@@ -101,14 +144,24 @@ def to_16_bit(values: np.ndarray, kind: Kind) -> np.ndarray:
     return np.round(scaled * MAX_16_BIT).astype(np.uint16)
 
 
-def write_results(values: Tensor, kind: Kind, name: Path, *, overwrite: bool) -> list[Path]:
-    """Writes the three files of one image, each under its final name only when it is whole.
+def write_results(
+    values: Tensor,
+    kind: Kind,
+    name: Path,
+    *,
+    overwrite: bool,
+    image: Tensor | None = None,
+    camera: Camera | None = None,
+) -> list[Path]:
+    """Writes the files of one image, each under its final name only when it is whole.
 
     Args:
         values: (H, W) float32, metres or inverse depth.
         kind: which of the two.
         name: path without suffix.
         overwrite: replace files that are there.
+        image: (3, H, W) uint8, for the point cloud's colours.
+        camera: a known one gives a point cloud of metres.
 
     Returns:
         The files that were written.
@@ -120,13 +173,18 @@ def write_results(values: Tensor, kind: Kind, name: Path, *, overwrite: bool) ->
         "_color.png": Image.fromarray(colorize(disparity)),
     }
     written = []
-    for suffix in SUFFIXES:
+    suffixes = result_suffixes(camera)
+    for suffix in suffixes:
         path = name.with_name(name.name + suffix)
         if path.exists() and not overwrite:
             continue
         buffer = io.BytesIO()
         if suffix in pictures:
             pictures[suffix].save(buffer, format="png")
+        elif suffix == POINTS_SUFFIX:
+            assert camera is not None  # the suffix comes with a known one
+            assert image is not None
+            buffer.write(to_ply(*to_points(array, to_array(image), camera.focal(array.shape[1]))))
         else:
             np.save(buffer, array, allow_pickle=False)
         write_whole(path, buffer.getvalue())
@@ -134,8 +192,19 @@ def write_results(values: Tensor, kind: Kind, name: Path, *, overwrite: bool) ->
     return written
 
 
+def result_suffixes(camera: Camera | None) -> tuple[str, ...]:
+    """What the names of an image's results end with."""
+    return (*SUFFIXES, POINTS_SUFFIX) if camera is not None and camera.known else SUFFIXES
+
+
 def predict_files(
-    model: DepthModel, files: Sequence[tuple[Path, Path]], output: Path, *, overwrite: bool = False
+    model: DepthModel,
+    files: Sequence[tuple[Path, Path]],
+    output: Path,
+    *,
+    overwrite: bool = False,
+    camera: Camera | None = None,
+    domain: str | None = None,
 ) -> tuple[int, dict[Path, str]]:
     """Predicts and writes, one image after the other.
 
@@ -144,17 +213,23 @@ def predict_files(
         files: from [`find_images`].
         output: folder of the results.
         overwrite: replace results that are there; else images that have all of theirs are not predicted again.
+        camera: a known one gives point clouds.
+        domain: of all images, instead of what a router would choose.
 
     Returns:
         How many images were left alone because their results were there, and the files that could not be read, with
         the reason.
     """
+    check_domain(model, domain)
+    if camera is not None and camera.known and model.kind != "depth":
+        raise ValueError("a point cloud needs metres and this model predicts inverse depth; take a metric model.")
+    inputs = {} if domain is None else {"domain_labels": [model.domains.index(domain)]}
     device = next(model.model.parameters()).device
     broken: dict[Path, str] = {}
     kept = 0
     for file, name in _progress(files):
         target = output / name
-        if not overwrite and all(target.with_name(target.name + suffix).exists() for suffix in SUFFIXES):
+        if not overwrite and all(target.with_name(target.name + suffix).exists() for suffix in result_suffixes(camera)):
             kept += 1
             continue
         try:
@@ -162,9 +237,16 @@ def predict_files(
         except (BrokenSampleError, OSError) as error:
             broken[file] = str(error)
             continue
-        values = model.predict(image[None].to(device))[0]
-        write_results(values, model.kind, target, overwrite=overwrite)
+        values = model.forward(image[None].to(device), **inputs)[0][0]
+        write_results(values, model.kind, target, overwrite=overwrite, image=image, camera=camera)
     return kept, broken
+
+
+def check_domain(model: DepthModel, domain: str | None) -> None:
+    """Raises ValueError if a model has no head for a domain."""
+    if domain is not None and domain not in model.domains:
+        has = f"has {', '.join(model.domains)}" if model.domains else "has no domains"
+        raise ValueError(f"--domain is {domain!r} and the model {has}; leave it out to let the model choose.")
 
 
 def _progress(files: Sequence[tuple[Path, Path]]) -> Iterator[tuple[Path, Path]]:
@@ -179,16 +261,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", required=True, type=Path, help="folder for the results")
     parser.add_argument("--kind", choices=("disparity", "depth"), help="what the model predicts, if it is not known")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--domain", help="domain of all images, for a routed model; default: its router chooses")
+    parser.add_argument("--focal_px", type=float, help="focal length in pixels: also write a point cloud (.ply)")
+    parser.add_argument("--fov_deg", type=float, help="or the horizontal field of view in degrees")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     options = parser.parse_args(argv)
     set_up_logging()
     try:
         check_folder("output", options.output)
+        camera = Camera(options.focal_px, options.fov_deg)
         files = find_images(options.images)
         model = load_depth_model(options.model, device=options.device, kind=options.kind)
+        kept, broken = predict_files(
+            model, files, options.output, overwrite=options.overwrite, camera=camera, domain=options.domain
+        )
     except ValueError as error:
         parser.exit(2, f"error: {error}\n")
-    kept, broken = predict_files(model, files, options.output, overwrite=options.overwrite)
     unit = "metres" if model.kind == "depth" else "inverse depth, larger is nearer"
     print(f"{len(files) - len(broken) - kept} of {len(files)} images predicted into {options.output} ({unit})")
     if kept:

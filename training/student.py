@@ -47,7 +47,7 @@ from semidepth.training.engine.commands import (
 from semidepth.training.engine.depth_models import DepthModel, Preprocessing, load_depth_model
 from semidepth.training.engine.loop import Batch, train
 from semidepth.training.engine.losses import Losses
-from semidepth.training.engine.optimization import choose_attention
+from semidepth.training.engine.optimization import choose_attention, relative_optimizer
 from semidepth.training.engine.student_arguments import StudentArguments
 from semidepth.training.engine.student_teacher import check_teacher, given_kind, resolve_teacher
 from semidepth.training.engine.tracking import set_up_logging
@@ -205,6 +205,7 @@ def train_student(arguments: StudentArguments) -> dict[str, float]:
         steps=steps,
         accelerator=accelerator,
         model=model,
+        make_optimizer=partial(relative_optimizer, arguments=arguments),
         make_batches=make_batches,
         compute_losses=partial(
             student_losses,

@@ -12,6 +12,7 @@ as fast as the encoder. The teacher then labels the images that training/student
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -36,7 +37,7 @@ from semidepth.training.engine.commands import (
 from semidepth.training.engine.depth_models import Preprocessing
 from semidepth.training.engine.loop import Batch, train
 from semidepth.training.engine.losses import Losses
-from semidepth.training.engine.optimization import choose_attention
+from semidepth.training.engine.optimization import choose_attention, relative_optimizer
 from semidepth.training.engine.tracking import set_up_logging
 from semidepth.training.objectives import affine_invariant_loss, gradient_matching_loss
 
@@ -127,6 +128,7 @@ def train_teacher(arguments: TeacherArguments) -> dict[str, float]:
         steps=steps,
         accelerator=accelerator,
         model=model,
+        make_optimizer=partial(relative_optimizer, arguments=arguments),
         make_batches=make_batches,
         compute_losses=lambda model, batch: teacher_losses(
             model,

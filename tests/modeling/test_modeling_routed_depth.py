@@ -12,8 +12,10 @@ from semidepth.modeling import (
     DepthStudentForDepthEstimation,
     RoutedDepthConfig,
     RoutedDepthForDepthEstimation,
+    modeling_routed_depth,
     silog_loss,
 )
+from semidepth.modeling.depth_cores import CoreFeatures
 
 ROOMS = {"name": "indoor", "n_bins": 16, "min_depth_m": 0.1, "max_depth_m": 10.0}
 STREETS = {"name": "outdoor", "n_bins": 24, "min_depth_m": 0.5, "max_depth_m": 80.0, "bin_centers_type": "normed"}
@@ -133,10 +135,32 @@ def test_labels_of_another_size_with_unknown_pixels():
     output = model(tiny.pixels(), labels=labels, domain_labels=torch.tensor([0, 1]))
     resized = nn.functional.interpolate(output.predicted_depth[:, None], (30, 70), mode="bilinear", align_corners=True)
     router = nn.functional.cross_entropy(output.domain_logits, torch.tensor([0, 1]))
-    expected = silog_loss(resized[:, 0], labels) + 100 * router
+    each = [silog_loss(resized[index], labels[index : index + 1]) for index in (0, 1)]
+    expected = (each[0] + each[1]) / 2 + 100 * router
     assert torch.allclose(output.loss, expected)
     output.loss.backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_measured_scales_make_the_cores_scale_irrelevant_and_are_saved(tmp_path):
+    """A core whose maps are 100 times as large gives fresh heads the same inputs."""
+    model = make()
+    pixels, domains = tiny.pixels(4), [0, 1, 1, 0]
+    with torch.no_grad():
+        model.measure_core_scales(pixels)
+        expected = model(pixels, domain_labels=domains).predicted_depth
+        core = modeling_routed_depth.core_features(model.core, pixels)
+        large = CoreFeatures(
+            core.activation * 100, core.bottleneck * 100, [x * 100 for x in core.blocks], core.relative * 100
+        )
+        model.config.core_scales = [scale * 100 for scale in model.config.core_scales]
+        found = model.metres(large, domains)[0]
+        assert torch.allclose(found, expected, rtol=1e-4)
+    model.save_pretrained(tmp_path)
+    again = RoutedDepthForDepthEstimation.from_pretrained(tmp_path)
+    assert again.config.core_scales == model.config.core_scales
+    with pytest.raises(ValueError, match="7 positive numbers"):
+        RoutedDepthConfig(core_scales=[1.0])
 
 
 def test_bfloat16_autocast_predicts_float32_metres():

@@ -93,19 +93,19 @@ def distort_colors(images: Tensor, generator: torch.Generator, config: StrongAug
     check_images(images)
     batch, _, height, width = images.shape
     # All draws at once, whatever comes of them.
-    chance = _uniform(generator, 3, batch)
-    strength = _uniform(generator, 5, batch)
+    chance = uniform(generator, 3, batch)
+    strength = uniform(generator, 5, batch)
     order = torch.rand(4, generator=generator).argsort().tolist()
     # Which images change is known on the CPU, so selecting them makes no one wait.
     jittered = (chance[0] < config.jitter_probability).nonzero().squeeze(1)
     grey = (chance[1] < config.grayscale_probability).nonzero().squeeze(1)
     blurred = (chance[2] < config.blur_probability).nonzero().squeeze(1)
     factors = torch.stack([
-        _between(strength[0], max(0.0, 1.0 - config.brightness), 1.0 + config.brightness),
-        _between(strength[1], max(0.0, 1.0 - config.contrast), 1.0 + config.contrast),
-        _between(strength[2], max(0.0, 1.0 - config.saturation), 1.0 + config.saturation),
-        _between(strength[3], -config.hue, config.hue),
-        _between(strength[4], *config.blur_sigma_px),
+        between(strength[0], max(0.0, 1.0 - config.brightness), 1.0 + config.brightness),
+        between(strength[1], max(0.0, 1.0 - config.contrast), 1.0 + config.contrast),
+        between(strength[2], max(0.0, 1.0 - config.saturation), 1.0 + config.saturation),
+        between(strength[3], -config.hue, config.hue),
+        between(strength[4], *config.blur_sigma_px),
     ]).to(images.device, non_blocking=True)  # fmt: skip
     radius = min(math.ceil(3.0 * config.blur_sigma_px[1]), height - 1, width - 1)
 
@@ -150,9 +150,9 @@ def cutmix_masks(
     Raises:
         ValueError: for a generator that is not on the CPU.
     """
-    chance, area, aspect, top, left = _uniform(generator, 5, batch)
-    pixels = _between(area, *config.cutmix_area) * (height * width)
-    aspect = _between(aspect, *config.cutmix_aspect).clamp(pixels / width**2, height**2 / pixels)
+    chance, area, aspect, top, left = uniform(generator, 5, batch)
+    pixels = between(area, *config.cutmix_area) * (height * width)
+    aspect = between(aspect, *config.cutmix_aspect).clamp(pixels / width**2, height**2 / pixels)
     box_height = (pixels * aspect).sqrt().round().clamp(1, height)
     box_width = (pixels / aspect).sqrt().round().clamp(1, width)
     top = (top * (height - box_height + 1)).floor()
@@ -281,12 +281,12 @@ def _grey(images: Tensor) -> Tensor:
     return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
 
-def _uniform(generator: torch.Generator, rows: int, batch: int) -> Tensor:
+def uniform(generator: torch.Generator, rows: int, batch: int) -> Tensor:
     """(rows, B) draws in [0, 1) on the CPU."""
     if generator.device.type != "cpu":
         raise ValueError(f"Expected a generator on the CPU, got one on {generator.device}: use torch.Generator().")
     return torch.rand(rows, batch, generator=generator)
 
 
-def _between(draw: Tensor, low: float, high: float) -> Tensor:
+def between(draw: Tensor, low: float, high: float) -> Tensor:
     return low + (high - low) * draw

@@ -142,6 +142,7 @@ def make_loader(
     repeat: bool = True,
     shuffle_buffer: int = 1000,
     multiple: int = 1,
+    weights: Sequence[float] | None = None,
 ) -> DataLoader:
     """A loader of full training batches for one rank.
 
@@ -161,6 +162,7 @@ def make_loader(
         repeat: go on without end.
         shuffle_buffer: undecoded rows that each worker shuffles among; 0 keeps the order of the files.
         multiple: what `size` must be a multiple of.
+        weights: how often each source is met, instead of in proportion to its size.
 
     Returns:
         A DataLoader of `Batch`es.
@@ -181,6 +183,7 @@ def make_loader(
         repeat=repeat,
         rank=rank,
         world_size=world_size,
+        weights=weights,
     )
     return DataLoader(
         PreparedStream(stream, size, seed, multiple),

@@ -7,9 +7,9 @@ undecoded and decoded last. The position of a reader is the epoch and, per sourc
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict
 
 import fsspec
 import numpy as np
@@ -22,12 +22,11 @@ from semidepth.training.data.decoding import (
     decode_image,
     match_depth_to_image,
 )
+from semidepth.training.data.mixing import mix, natural_weights, shuffled
 from semidepth.training.data.source_spec import Source, is_url, parse_source
-from semidepth.training.data.sources import Row, count_samples, open_source, rows_of
+from semidepth.training.data.sources import Row, open_source, rows_of
 
 logger = logging.getLogger(__name__)
-
-Item = TypeVar("Item")
 
 
 class Sample(TypedDict):
@@ -57,6 +56,7 @@ class SampleStream(IterableDataset):
         repeat: bool,
         rank: int,
         world_size: int,
+        weights: Sequence[float] | None = None,
     ) -> None:
         self.sources = tuple(sources)
         self.labeled = labeled
@@ -69,9 +69,8 @@ class SampleStream(IterableDataset):
         self.skipped: Counter[str] = Counter()
         self._named: set[str] = set()  # broken samples that the log has named
         self._alive: set[int] = set()  # sources that have yielded a good sample
-        counts = [count_samples(source, labeled=labeled) for source in self.sources]
-        # In proportion to the sizes where all are known, else in turn.
-        self._weights = [float(count) for count in counts if count] if all(counts) else [1.0] * len(counts)
+        self.weighted = weights is not None
+        self._weights = natural_weights(self.sources, labeled) if weights is None else list(weights)
 
     def __iter__(self) -> Iterator[Sample]:
         """Samples of this process's reader; passes from epoch 0 on, or one pass without `repeat`."""
@@ -80,8 +79,8 @@ class SampleStream(IterableDataset):
         reader, readers = self.rank * workers + number, self.world_size * workers
         if not self.repeat:
             yield from self._one_pass(0, reader, readers)
-        elif any(source.endless for source in self.sources):
-            # A pass over all never ends here, so each source starts over on its own.
+        elif self.weighted or any(source.endless for source in self.sources):
+            # A pass over all never ends here, or is not what was asked for: each source starts over on its own.
             streams = [self._forever(index, reader, readers) for index in range(len(self.sources))]
             yield from mix(streams, self._weights)
         else:
@@ -180,12 +179,14 @@ def stream_samples(
     repeat: bool,
     rank: int = 0,
     world_size: int = 1,
+    weights: Sequence[float] | None = None,
 ) -> SampleStream:
-    """Stream decoded samples from several sources, concatenated without re-sampling.
+    """Stream decoded samples from several sources, concatenated without re-sampling unless weights are given.
 
     A pass has each sample once; sources are interleaved in proportion to their sizes, or in turn where one of
-    the sizes is not known. Which samples a reader gets, and in which order, follows from the arguments and
-    the number of workers. `seed` makes the order, and which of endless scenes are met.
+    the sizes is not known. With weights they are interleaved in that proportion, each starting over on its own.
+    Which samples a reader gets, and in which order, follows from the arguments and the number of workers.
+    `seed` makes the order, and which of endless scenes are met.
 
     Args:
         sources: parsed, or as written.
@@ -196,6 +197,7 @@ def stream_samples(
         repeat: start over after each pass, without end, each epoch in a new order.
         rank: of this process.
         world_size: number of processes.
+        weights: one positive number per source, how often it is met; only with `repeat`.
 
     Returns:
         The stream, for a loop or for a torch DataLoader with any number of workers.
@@ -209,6 +211,10 @@ def stream_samples(
         raise ValueError(f"rank {rank} does not fit a world of {world_size}; it must be from 0 to world_size - 1")
     if shuffle_buffer < 0 or seed < 0:
         raise ValueError(f"shuffle_buffer {shuffle_buffer} and seed {seed} must not be negative")
+    if weights is not None and (len(weights) != len(sources) or min(weights) <= 0 or not repeat):
+        raise ValueError(
+            f"weights {list(weights)} do not fit {len(sources)} sources; give a positive number for each, and repeat"
+        )
     return SampleStream(
         [parse_source(source) if isinstance(source, str) else source for source in sources],
         labeled=labeled,
@@ -218,6 +224,7 @@ def stream_samples(
         repeat=repeat,
         rank=rank,
         world_size=world_size,
+        weights=weights,
     )
 
 
@@ -249,47 +256,6 @@ def decode_row(row: Row, source: Source, labeled: bool) -> Sample:
         )
         depth = match_depth_to_image(depth, image, origin)
     return Sample(image=image, depth=depth, domain=row["domain"], origin=origin)
-
-
-def mix(streams: Iterable[Iterator[Item]], weights: Iterable[float]) -> Iterator[Item]:
-    """Interleave streams evenly in proportion to weights, each item once; a stream that ends drops out.
-
-    Args:
-        streams: what to interleave.
-        weights: how often each stream is asked, relative to the others; equal weights take turns.
-
-    Returns:
-        An iterator over all items.
-    """
-    left = dict(enumerate(zip(streams, weights, strict=True)))
-    taken = Counter(dict.fromkeys(left, 0))
-    while left:
-        turn = min(left, key=lambda number: (taken[number] + 0.5) / left[number][1])
-        taken[turn] += 1
-        try:
-            yield next(left[turn][0])
-        except StopIteration:
-            del left[turn]
-
-
-def shuffled(items: Iterator[Item], buffer_size: int, rng: np.random.Generator) -> Iterator[Item]:
-    """Shuffle a stream within a buffer: each new item takes the place of a random held one, which goes out.
-
-    Args:
-        items: what to shuffle.
-        buffer_size: items held, at least 1.
-        rng: draws the places.
-
-    Returns:
-        An iterator over all items.
-    """
-    held = list(islice(items, buffer_size))
-    for item in items:
-        place = int(rng.integers(len(held)))
-        held[place], item = item, held[place]
-        yield item
-    for place in rng.permutation(len(held)):
-        yield held[place]
 
 
 def _present(value: Any, what: str, origin: str) -> Any:

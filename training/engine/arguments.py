@@ -1,7 +1,7 @@
 """Options of the training commands: one dataclass each, from YAML and the command line, checked once.
 
-The order is: the dataclass's defaults, then the preset for the built-in encoder (only when no encoder is named), then
-`--config`, then the command line. What came out is printed and saved with the run.
+The order is: the dataclass's defaults, then the preset for the built-in scenes (only when no encoder or
+student is named), then `--config`, then the command line. What came out is printed and saved with the run.
 """
 
 import argparse
@@ -29,49 +29,24 @@ TRACKERS = ("none", "tensorboard", "trackio")
 
 
 @dataclass
-class TrainingArguments:
+class RunArguments:
     """What every training command shares. Sizes are per process; a step is one update of the weights."""
 
     output_dir: str = field(default="outputs/run", metadata={"help": "Folder for weights, checkpoints and logs."})
-    encoder: str = field(
-        default=BUILT_IN_ENCODER,
-        metadata={
-            "help": "Pretrained encoder: a Hub id or folder, such as facebook/dinov2-small. 'scenes' is the built-in "
-            "stand-in for DINOv2, pre-trained on rendered scenes (by training/encoder.py, when it is not there yet)."
-        },
-    )
-    encoder_dir: str = field(
-        default="outputs/encoder",
-        metadata={"help": "Where the built-in encoder is kept; only with --encoder scenes."},
-    )
-    labeled: list[str] = field(
-        default_factory=lambda: ["scenes:indoor", "scenes:outdoor"],
-        metadata={"help": "Sources with depth labels: SOURCE[?option=value&...]."},
-    )
-    validation: list[str] = field(
-        default_factory=list,
-        metadata={"help": "Labeled sources scored during training; none: no validation."},
-    )
     size: int | None = field(
         default=None,
-        metadata={"help": "Side of the square training crop in pixels. Default: the encoder's own image_size."},
+        metadata={"help": "Side of the square training crop in pixels. Default: the model's own image_size."},
     )
     batch_size: int = field(default=16, metadata={"help": "Labeled images per process and micro-batch."})
     steps: int | None = field(
         default=None,
-        metadata={"help": "Updates. Default: --epochs over the labeled (teacher) or unlabeled (student) set."},
+        metadata={"help": "Updates. Default: --epochs over the training set (a student's: the unlabeled one)."},
     )
     epochs: float = field(default=20.0, metadata={"help": "Passes over the set, where --steps is not given."})
     learning_rate: float = field(default=5e-6, metadata={"help": "Peak rate of the encoder."})
-    decoder_lr_factor: float = field(default=10.0, metadata={"help": "The decoder's rate is this times the encoder's."})
     weight_decay: float = field(default=0.01, metadata={"help": "AdamW's, on matrices and kernels only (assumption)."})
-    warmup_steps: int = field(default=500, metadata={"help": "Steps of linear warm-up; then linear decay to 0."})
     max_grad_norm: float = field(default=1.0, metadata={"help": "Gradients are clipped to this norm (assumption)."})
     gradient_accumulation_steps: int = field(default=1, metadata={"help": "Micro-batches per update."})
-    gradient_matching_weight: float = field(
-        default=0.0,
-        metadata={"help": "Weight of the multi-scale gradient matching loss (2 in Depth Anything V2)."},
-    )
     mixed_precision: str = field(default="no", metadata={"help": "no, bf16 or fp16 (CUDA only)."})
     activation_checkpointing: bool = field(default=False, metadata={"help": "Less memory, a third more compute."})
     compile: bool = field(default=False, metadata={"help": "torch.compile the model."})
@@ -101,22 +76,15 @@ class TrainingArguments:
         """
         at_least = {
             "batch_size": 1, "gradient_accumulation_steps": 1, "log_every": 1, "validation_images": 1,
-            "warmup_steps": 0, "num_workers": 0, "shuffle_buffer": 0, "validate_every": 0, "preview_every": 0,
-            "checkpoint_every": 0, "keep_checkpoints": 1, "weight_decay": 0, "gradient_matching_weight": 0, "seed": 0,
+            "num_workers": 0, "shuffle_buffer": 0, "validate_every": 0, "preview_every": 0, "checkpoint_every": 0,
+            "keep_checkpoints": 1, "weight_decay": 0, "seed": 0,
         }  # fmt: skip
         for name, least in at_least.items():
-            value = getattr(self, name)
-            if not value >= least:
-                raise ValueError(f"--{name} is {value}; give at least {least}.")
-        for name in ("learning_rate", "decoder_lr_factor", "max_grad_norm", "epochs"):
-            value = getattr(self, name)
-            if not 0 < value < float("inf"):
-                raise ValueError(f"--{name} is {value}; give a positive number.")
-        if self.learning_rate * self.decoder_lr_factor > 1:
-            raise ValueError(
-                f"--learning_rate {self.learning_rate} times --decoder_lr_factor {self.decoder_lr_factor} is above 1; "
-                "training would diverge, give a smaller rate (the paper's is 5e-6)."
-            )
+            check_at_least(self, name, least)
+        for name in ("learning_rate", "max_grad_norm", "epochs"):
+            check_positive(self, name)
+        if self.learning_rate > 1:
+            raise ValueError(f"--learning_rate is {self.learning_rate}; training would diverge, give one below 1.")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"--steps is {self.steps}; give at least 1.")
         if self.size is not None and self.size < 14:
@@ -126,17 +94,74 @@ class TrainingArguments:
         for name, allowed in (("mixed_precision", MIXED_PRECISION), ("tracker", TRACKERS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"--{name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}.")
-        if self.weight_decay == float("inf") or self.gradient_matching_weight == float("inf"):
-            raise ValueError("--weight_decay and --gradient_matching_weight must be finite numbers.")
         if self.tracker != "none" and find_spec(self.tracker) is None:
             raise ValueError(f"--tracker {self.tracker} is not installed; pip install {self.tracker}, or take none.")
         check_folder("output_dir", self.output_dir)
+
+
+@dataclass
+class TrainingArguments(RunArguments):
+    """What the commands that train a relative model share: teacher and student."""
+
+    encoder: str = field(
+        default=BUILT_IN_ENCODER,
+        metadata={
+            "help": "Pretrained encoder: a Hub id or folder, such as facebook/dinov2-small. 'scenes' is the built-in "
+            "stand-in for DINOv2, pre-trained on rendered scenes (by training/encoder.py, when it is not there yet)."
+        },
+    )
+    encoder_dir: str = field(
+        default="outputs/encoder",
+        metadata={"help": "Where the built-in encoder is kept; only with --encoder scenes."},
+    )
+    labeled: list[str] = field(
+        default_factory=lambda: ["scenes:indoor", "scenes:outdoor"],
+        metadata={"help": "Sources with depth labels: SOURCE[?option=value&...]."},
+    )
+    validation: list[str] = field(
+        default_factory=list,
+        metadata={"help": "Labeled sources scored during training; none: no validation."},
+    )
+    decoder_lr_factor: float = field(default=10.0, metadata={"help": "The decoder's rate is this times the encoder's."})
+    warmup_steps: int = field(default=500, metadata={"help": "Steps of linear warm-up; then linear decay to 0."})
+    gradient_matching_weight: float = field(
+        default=0.0,
+        metadata={"help": "Weight of the multi-scale gradient matching loss (2 in Depth Anything V2)."},
+    )
+
+    def validate(self) -> None:
+        """Checks every value; see [`RunArguments.validate`]."""
+        super().validate()
+        for name in ("warmup_steps", "gradient_matching_weight"):
+            check_at_least(self, name, 0)
+        check_positive(self, "decoder_lr_factor")
+        if self.learning_rate * self.decoder_lr_factor > 1:
+            raise ValueError(
+                f"--learning_rate {self.learning_rate} times --decoder_lr_factor {self.decoder_lr_factor} is above 1; "
+                "training would diverge, give a smaller rate (the paper's is 5e-6)."
+            )
         if not self.encoder:
             raise ValueError("--encoder is empty; give a Hub id, a folder, or 'scenes' for the built-in one.")
         if not self.labeled:
             raise ValueError("--labeled is empty; name at least one source with depth labels, such as scenes:indoor.")
         for spec in [*self.labeled, *self.validation]:
             parse_source(spec)
+
+
+def check_at_least(arguments: Any, name: str, least: float) -> None:
+    """Raises ValueError unless an option is a finite number of at least `least`."""
+    value = getattr(arguments, name)
+    if not value >= least:
+        raise ValueError(f"--{name} is {value}; give at least {least}.")
+    if value == float("inf"):
+        raise ValueError(f"--{name} is {value}; it must be finite.")
+
+
+def check_positive(arguments: Any, name: str) -> None:
+    """Raises ValueError unless an option is a finite number above 0."""
+    value = getattr(arguments, name)
+    if not 0 < value < float("inf"):
+        raise ValueError(f"--{name} is {value}; give a positive number.")
 
 
 def check_folder(option: str, folder: str | Path) -> None:
@@ -162,7 +187,12 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescrip
 
 
 def parse_arguments(
-    cls: type[ArgumentsT], argv: Sequence[str] | None = None, *, description: str = "", preset: str = ""
+    cls: type[ArgumentsT],
+    argv: Sequence[str] | None = None,
+    *,
+    description: str = "",
+    preset: str = "",
+    preset_unless: Sequence[str] = ("encoder",),
 ) -> ArgumentsT:
     """Reads the options of a command: defaults, preset, YAML, command line, the later ones winning.
 
@@ -170,7 +200,8 @@ def parse_arguments(
         cls: the command's dataclass.
         argv: the command line without the program's name; None: the process's own.
         description: what `--help` says first.
-        preset: name of the YAML in training/configs that holds the settings for the built-in encoder.
+        preset: name of the YAML in training/configs that holds the settings for the built-in scenes.
+        preset_unless: options which, when given (another encoder than the built-in one), leave the preset out.
 
     Returns:
         The checked options.
@@ -186,7 +217,8 @@ def parse_arguments(
     try:
         config_path = _config_path(argv)
         values = {} if config_path is None else read_yaml(config_path, cls)
-        if preset and (_given(argv, "encoder") or values.get("encoder", BUILT_IN_ENCODER)) == BUILT_IN_ENCODER:
+        given = [_given(argv, name) or values.get(name) for name in preset_unless]
+        if preset and all(value in (None, BUILT_IN_ENCODER) for value in given):
             defaults = read_yaml(PRESETS / f"{preset}.yaml", cls)
             if _given(argv, "epochs") or "epochs" in values:
                 defaults.pop("steps", None)

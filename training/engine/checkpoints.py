@@ -36,7 +36,6 @@ def save_checkpoint(
     step: int,
     modules: dict[str, nn.Module],
     optimizer: torch.optim.Optimizer,
-    scheduler: Any,
     keep: int,
     setting: dict[str, Any],
 ) -> Path:
@@ -48,7 +47,6 @@ def save_checkpoint(
         step: updates done.
         modules: name to module; unwrapped here.
         optimizer: its state goes into safetensors.
-        scheduler: its state goes into JSON.
         keep: newest checkpoints that stay.
         setting: options in which a run that goes on from here must not differ.
 
@@ -66,7 +64,6 @@ def save_checkpoint(
         save_file(tensors, partial / "optimizer.safetensors")
         trainer = {
             "step": step,
-            "scheduler": scheduler.state_dict(),
             "param_groups": groups,
             "setting": setting,
         }
@@ -94,7 +91,7 @@ def load_checkpoint(
     scheduler: Any,
     setting: dict[str, Any],
 ) -> int:
-    """Restores what [`save_checkpoint`] wrote, but for learning rates and weight decay: those stay the run's own.
+    """Restores what [`save_checkpoint`] wrote; learning rates, their schedule and weight decay stay the run's own.
 
     Returns:
         The step.
@@ -109,7 +106,7 @@ def load_checkpoint(
             ", ".join(f"{name}={values.get(name)}" for name in differing) for values in (trainer["setting"], setting)
         )
         raise ValueError(f"{checkpoint} is of a run with {was}, not {now}; give another --output_dir.")
-    decay = [group["weight_decay"] for group in optimizer.param_groups]
+    own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
     try:
         for name, module in modules.items():
             accelerator.unwrap_model(module).load_state_dict(load_file(checkpoint / f"{name}.safetensors"))
@@ -118,7 +115,7 @@ def load_checkpoint(
     except (RuntimeError, ValueError, FileNotFoundError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{checkpoint} does not fit this run ({reason}); give another --output_dir.") from error
-    _restore_schedule(optimizer, scheduler, trainer["scheduler"], decay)
+    _restore_schedule(optimizer, scheduler, own, trainer["step"])
     random_file = checkpoint / f"random-{accelerator.process_index:05d}.safetensors"
     if random_file.is_file():
         _restore_random_state(load_file(random_file), json.loads(random_file.with_suffix(".json").read_text()))
@@ -128,16 +125,14 @@ def load_checkpoint(
 
 
 def _restore_schedule(
-    optimizer: torch.optim.Optimizer, scheduler: Any, state: dict[str, Any], decay: list[float]
+    optimizer: torch.optim.Optimizer, scheduler: Any, groups: list[dict[str, Any]], step: int
 ) -> None:
-    """Puts the schedule where it was, with the rates that this run was given."""
-    rates = scheduler.base_lrs
-    scheduler.load_state_dict(state | {"base_lrs": rates})
-    for group, rate, factor, weight_decay in zip(
-        optimizer.param_groups, rates, scheduler.lr_lambdas, decay, strict=True
-    ):
-        group |= {"initial_lr": rate, "lr": rate * factor(scheduler.last_epoch), "weight_decay": weight_decay}
-    scheduler._last_lr = [group["lr"] for group in optimizer.param_groups]
+    """Puts the schedule after so many updates, with the rates and the decay that this run was given."""
+    for group, own in zip(optimizer.param_groups, groups, strict=True):
+        group |= own
+    # Every schedule in use is a function of the step alone, so one step from the one before lands on it.
+    scheduler.last_epoch, scheduler._step_count = step - 1, step + 1
+    scheduler.step()
 
 
 def _cloned(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import KwargsHandler, set_seed
 from torch import Tensor, nn
-from transformers import AutoConfig
+from transformers import AutoConfig, PreTrainedModel
 
-from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.training.data.loading import evaluation_samples
+from semidepth.training.data.source_spec import Source
 from semidepth.training.data.sources import count_samples, open_source
-from semidepth.training.engine.arguments import TrainingArguments, save_arguments
+from semidepth.training.engine.arguments import RunArguments, TrainingArguments, save_arguments
 from semidepth.training.engine.depth_models import DepthModel, Preprocessing, first_line, preprocessing_of
 from semidepth.training.engine.loop import Hooks
 from semidepth.training.engine.losses import NonFiniteLossError
@@ -33,8 +33,12 @@ PREVIEW_IMAGES = 4
 RESUMED_SEED = 1_000_003
 
 
-def make_accelerator(arguments: TrainingArguments) -> Accelerator:
+def make_accelerator(arguments: RunArguments, *handlers: KwargsHandler) -> Accelerator:
     """The run's accelerator, with the random generators seeded alike in every process (they draw the same weights).
+
+    Args:
+        arguments: of the command.
+        handlers: accelerate's, for settings of its parts.
 
     Raises:
         ValueError: if the machine cannot do the precision that is asked for.
@@ -47,6 +51,7 @@ def make_accelerator(arguments: TrainingArguments) -> Accelerator:
         cpu=arguments.cpu,
         log_with=None if arguments.tracker == "none" else arguments.tracker,
         project_dir=arguments.output_dir,
+        kwargs_handlers=list(handlers),
     )
     set_seed(arguments.seed)
     return accelerator
@@ -81,7 +86,7 @@ def resolve_preprocessing(arguments: TrainingArguments, encoder: str) -> Preproc
 
 
 def resolve_steps(
-    arguments: TrainingArguments, sources: list[str], *, labeled: bool, batch_size: int, world: int
+    arguments: RunArguments, sources: Sequence[str | Source], *, labeled: bool, batch_size: int, world: int
 ) -> int:
     """The number of updates: --steps, or --epochs over sources of known size.
 
@@ -91,7 +96,7 @@ def resolve_steps(
     if arguments.steps is not None:
         return arguments.steps
     counts = [(source, count_samples(source, labeled=labeled)) for source in sources]
-    unknown = [source for source, count in counts if count is None]
+    unknown = [source if isinstance(source, str) else source.spec for source, count in counts if count is None]
     if unknown:
         raise ValueError(f"the number of samples in {', '.join(unknown)} is not known beforehand; give --steps.")
     total = sum(count for _, count in counts if count is not None)
@@ -101,7 +106,7 @@ def resolve_steps(
     return max(1, steps)
 
 
-def check_sources(sources: list[str], *, labeled: bool = True) -> None:
+def check_sources(sources: Sequence[str | Source], *, labeled: bool = True) -> None:
     """Opens every source far enough to know that it is there and has what is asked of it.
 
     Raises:
@@ -109,7 +114,8 @@ def check_sources(sources: list[str], *, labeled: bool = True) -> None:
     """
     for source in sources:
         if open_source(source, labeled=labeled).num_shards == 0 or count_samples(source, labeled=labeled) == 0:
-            raise ValueError(f"source {source!r} is empty; name one with {'labeled ' if labeled else ''}images.")
+            name = source if isinstance(source, str) else source.spec
+            raise ValueError(f"source {name!r} is empty; name one with {'labeled ' if labeled else ''}images.")
 
 
 def run_command(command: Callable[[], Any]) -> None:
@@ -152,14 +158,14 @@ def make_hooks(arguments: TrainingArguments, accelerator: Accelerator, preproces
         tracking.picture(step, "predictions", grid(rows, ["image", "ground truth", "prediction"]))
 
     def save(model: nn.Module) -> None:
+        assert isinstance(model, PreTrainedModel)
         save_model(model, preprocessing, Path(arguments.output_dir))
 
     return Hooks(validate=validate, preview=preview, save=save)
 
 
-def save_model(model: nn.Module, preprocessing: Preprocessing, folder: Path) -> None:
+def save_model(model: PreTrainedModel, preprocessing: Preprocessing, folder: Path) -> None:
     """Saves weights, configuration, the code that runs them, and the stock image processor that fits."""
-    assert isinstance(model, DepthStudentForDepthEstimation)
     model.save_pretrained(folder)
     preprocessing.to_image_processor().save_pretrained(folder)
 
@@ -169,7 +175,7 @@ def save_results(output_dir: Path, results: dict[str, Any]) -> None:
     write_whole(output_dir / "results.json", (json.dumps(results, indent=2) + "\n").encode())
 
 
-def announce(arguments: TrainingArguments, accelerator: Accelerator, name: str) -> None:
+def announce(arguments: RunArguments, accelerator: Accelerator, name: str) -> None:
     """Echoes the options and saves them with the run."""
     if accelerator.is_main_process:
         text = save_arguments(arguments, Path(arguments.output_dir) / f"{name}.yaml")

@@ -23,7 +23,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from semidepth.modeling import DepthStudentForDepthEstimation
+from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ Kind = Literal["disparity", "depth"]
 # What `predicted_depth` is, by model type. Depth Anything says in its configuration when it is metric. DPT does not:
 # its published checkpoints are relative, a metric one has to be told. Other types have to be told, too.
 DISPARITY_MODEL_TYPES = {"depth_student", "depth_anything", "dpt"}
-DEPTH_MODEL_TYPES = {"zoedepth", "glpn"}
+DEPTH_MODEL_TYPES = {"routed_depth", "zoedepth", "glpn"}
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # Metric predictions nearer than this are clamped before they are inverted.
@@ -99,15 +99,21 @@ class DepthModel:
         self.preprocessing = preprocessing
         self.kind = kind
 
+    @property
+    def domains(self) -> list[str]:
+        """Names of a routed model's heads, in order; empty for other models."""
+        return [domain["name"] for domain in getattr(self.model.config, "domains", None) or []]
+
     @torch.no_grad()
-    def predict(self, images: Tensor) -> Tensor:
-        """The model's own prediction.
+    def forward(self, images: Tensor, **inputs: Any) -> tuple[Tensor, Any]:
+        """Runs the model on images of any size.
 
         Args:
             images: (B, 3, H, W), uint8 or float in [0, 1], on the model's device.
+            inputs: further inputs, such as a routed model's `domain_labels`.
 
         Returns:
-            (B, H, W) float32, inverse depth or metres as `kind` says.
+            (B, H, W) float32, inverse depth or metres as `kind` says; and the model's output at its own size.
         """
         height, width = images.shape[-2:]
         pixels = self.preprocessing.normalize(images)
@@ -115,16 +121,20 @@ class DepthModel:
         if target != (height, width):
             pixels = F.interpolate(pixels, size=target, mode="bicubic", align_corners=False, antialias=True)
         parameter = next(self.model.parameters())
-        # Our own head predicts float32 whatever the autocast; others would round pseudo labels to 8 bits of mantissa.
+        # Our own heads predict float32 whatever the autocast; others would round pseudo labels to 8 bits of mantissa.
         context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
-        if not isinstance(self.model, DepthStudentForDepthEstimation):
+        if not isinstance(self.model, DepthStudentForDepthEstimation | RoutedDepthForDepthEstimation):
             context = torch.autocast(images.device.type, enabled=False)
         with context:
-            predicted = self.model(pixel_values=pixels.to(parameter.dtype)).predicted_depth
-        predicted = predicted.float().unsqueeze(1)  # (B, h, w) -> (B, 1, h, w)
+            output = self.model(pixel_values=pixels.to(parameter.dtype), **inputs)
+        predicted = output.predicted_depth.float().unsqueeze(1)  # (B, h, w) -> (B, 1, h, w)
         if predicted.shape[-2:] != (height, width):
             predicted = F.interpolate(predicted, size=(height, width), mode="bilinear", align_corners=True)
-        return predicted.squeeze(1)
+        return predicted.squeeze(1), output
+
+    def predict(self, images: Tensor) -> Tensor:
+        """The model's own prediction; arguments and first result of [`forward`]."""
+        return self.forward(images)[0]
 
     def predict_disparity(self, images: Tensor) -> Tensor:
         """Inverse depth whatever the model's kind, larger is nearer; arguments and shape as in [`predict`]."""

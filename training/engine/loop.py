@@ -1,4 +1,4 @@
-"""The training loop that teacher and student share: batch, losses, backward, clip, step, log, validate, save."""
+"""The training loop that all commands share: batch, losses, backward, clip, step, log, validate, save."""
 
 import logging
 import time
@@ -10,22 +10,21 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from transformers import get_linear_schedule_with_warmup
 
-from semidepth.training.engine.arguments import TrainingArguments
+from semidepth.training.engine.arguments import RunArguments
 from semidepth.training.engine.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint
 from semidepth.training.engine.losses import Losses, LossWindow
-from semidepth.training.engine.optimization import average_weights, learning_rates, parameter_groups
+from semidepth.training.engine.optimization import average_weights, learning_rates
 from semidepth.training.engine.tracking import Tracking
 
 logger = logging.getLogger(__name__)
 
 # Options in which a resumed run must not differ from its checkpoint. Rates and steps may.
-SETTING = ("encoder", "size", "labeled", "unlabeled", "teacher")
-
+SETTING = ("encoder", "size", "labeled", "unlabeled", "teacher", "student", "train", "domains", "freeze_core")
 
 Batch = dict[str, Any]
 ComputeLosses = Callable[[nn.Module, Batch], Losses]
+MakeOptimizer = Callable[[nn.Module, int], tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]]
 
 
 def train_step(
@@ -67,12 +66,13 @@ class Hooks:
 
 
 def train(
-    arguments: TrainingArguments,
+    arguments: RunArguments,
     *,
     name: str,
     steps: int,
     accelerator: Accelerator,
     model: nn.Module,
+    make_optimizer: MakeOptimizer,
     make_batches: Callable[[int], Iterator[Batch]],
     compute_losses: ComputeLosses,
     hooks: Hooks,
@@ -85,6 +85,7 @@ def train(
         steps: updates.
         accelerator: made with the options' precision, accumulation and tracker.
         model: on the CPU or the device, trainable parts with `requires_grad`.
+        make_optimizer: (model, steps) -> optimizer and its schedule, stepped once per update.
         make_batches: steps done already -> endless micro-batches of this process, on the CPU.
         compute_losses: (wrapped model, batch on the device) -> losses.
         hooks: validation, previews and saving.
@@ -100,7 +101,7 @@ def train(
     if arguments.activation_checkpointing:
         _activation_checkpointing(model)
     model.to(accelerator.device)
-    optimizer, scheduler = _make_optimizer(arguments, model, steps)
+    optimizer, scheduler = make_optimizer(model, steps)
     average = average_weights(model, arguments.ema_decay) if arguments.ema_decay else None
     if arguments.compile:
         model.compile()
@@ -141,7 +142,7 @@ def train(
             if checkpoint:
                 save_checkpoint(
                     output_dir, accelerator=accelerator, step=step, modules=saved, optimizer=optimizer,
-                    scheduler=scheduler, keep=arguments.keep_checkpoints, setting=_setting(arguments),
+                    keep=arguments.keep_checkpoints, setting=_setting(arguments),
                 )  # fmt: skip
             if last and accelerator.is_main_process:
                 hooks.save(looked_at.eval())
@@ -153,22 +154,6 @@ def train(
         tracking.close()
     accelerator.wait_for_everyone()
     return results
-
-
-def _make_optimizer(
-    arguments: TrainingArguments, model: nn.Module, steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
-    optimizer = torch.optim.AdamW(
-        parameter_groups(
-            model,
-            encoder_prefix="backbone.",
-            learning_rate=arguments.learning_rate,
-            decoder_lr_factor=arguments.decoder_lr_factor,
-            weight_decay=arguments.weight_decay,
-        )
-    )
-    warmup = min(arguments.warmup_steps, steps // 2)
-    return optimizer, get_linear_schedule_with_warmup(optimizer, warmup, steps)
 
 
 def _next_batch(batches: Iterator[Batch], device: torch.device) -> tuple[Batch, float]:
@@ -189,14 +174,14 @@ def _validate(hooks: Hooks, model: nn.Module, tracking: Tracking, step: int) -> 
     return scores
 
 
-def _setting(arguments: TrainingArguments) -> dict[str, Any]:
+def _setting(arguments: RunArguments) -> dict[str, Any]:
     """What a run must share with its checkpoint to be the same run."""
     values = asdict(arguments)
     return {name: values[name] for name in SETTING if name in values}
 
 
 def _resume(
-    arguments: TrainingArguments,
+    arguments: RunArguments,
     steps: int,
     accelerator: Accelerator,
     modules: dict[str, nn.Module],

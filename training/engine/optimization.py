@@ -1,55 +1,83 @@
-"""Optimizer, schedule and weight averaging: two learning rates, linear warm-up and decay, optional EMA; attention."""
+"""Optimizers and schedules, weight averaging, and the choice of attention."""
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, get_linear_schedule_with_warmup
+
+from semidepth.training.engine.arguments import TrainingArguments
+from semidepth.training.engine.metric_arguments import MetricArguments
 
 # Up to here the attention matrix is so small that not storing it gains nothing.
 FEW_TOKENS = 400
 
 
-def parameter_groups(
-    model: nn.Module,
-    *,
-    encoder_prefix: str,
-    learning_rate: float,
-    decoder_lr_factor: float,
-    weight_decay: float,
-) -> list[dict]:
-    """Splits trainable parameters by encoder or decoder, and by whether they decay.
-
-    The paper's decoder learns 10 times as fast as its pretrained encoder (arXiv 2401.10891, section 4). Biases and
-    norms do not decay (assumption; the paper is silent).
+def parameter_groups(model: nn.Module, rates: dict[str, tuple[str, float]], *, weight_decay: float) -> list[dict]:
+    """Splits trainable parameters by learning rate, and by whether they decay: biases and norms do not (assumption).
 
     Args:
         model: the model.
-        encoder_prefix: how the names of the encoder's parameters begin.
-        learning_rate: the encoder's.
-        decoder_lr_factor: the decoder's rate over the encoder's.
+        rates: group name -> (how the names of its parameters begin, learning rate); the first that fits counts, so the
+            one with "" comes last.
         weight_decay: of matrices and kernels.
 
     Returns:
-        Up to four groups for an optimizer, with a `name` each.
+        Groups for an optimizer, with a `name` each.
     """
     groups: dict[str, dict] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        encoder = name.startswith(encoder_prefix)
+        group_name, rate = next((group, rate) for group, (prefix, rate) in rates.items() if name.startswith(prefix))
         decays = parameter.ndim > 1
-        key = f"{'encoder' if encoder else 'decoder'}{'' if decays else '_no_decay'}"
+        key = group_name if decays else f"{group_name}_no_decay"
         group = groups.setdefault(
-            key,
-            {
-                "name": key,
-                "params": [],
-                "lr": learning_rate * (1 if encoder else decoder_lr_factor),
-                "weight_decay": weight_decay if decays else 0.0,
-            },
+            key, {"name": key, "params": [], "lr": rate, "weight_decay": weight_decay if decays else 0.0}
         )
         group["params"].append(parameter)
     return list(groups.values())
+
+
+def relative_optimizer(
+    model: nn.Module, steps: int, *, arguments: TrainingArguments
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW with linear warm-up and decay; the decoder learns 10 times as fast (arXiv 2401.10891, section 4)."""
+    rates = {
+        "encoder": ("backbone.", arguments.learning_rate),
+        "decoder": ("", arguments.learning_rate * arguments.decoder_lr_factor),
+    }
+    optimizer = torch.optim.AdamW(parameter_groups(model, rates, weight_decay=arguments.weight_decay))
+    warmup = min(arguments.warmup_steps, steps // 2)
+    return optimizer, get_linear_schedule_with_warmup(optimizer, warmup, steps)
+
+
+def metric_optimizer(
+    model: nn.Module, steps: int, *, arguments: MetricArguments
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW on a one-cycle schedule, ZoeDepth's (arXiv 2302.12288, released configuration).
+
+    The rate stays at its peak for 70 % of the steps, then falls to a 10,000th; the pretrained parts have their own.
+    """
+    peak = arguments.learning_rate
+    encoder, core = (peak * factor for factor in (arguments.encoder_lr_factor, arguments.core_lr_factor))
+    routed = arguments.metric_head == "bins"
+    rates = {"encoder": ("core.backbone." if routed else "backbone.", encoder)}
+    if routed:
+        rates |= {"core": ("core.", core), "router": ("router.", peak * arguments.router_lr_factor)}
+    rates["heads"] = ("", peak)
+    groups = parameter_groups(model, rates, weight_decay=arguments.weight_decay)
+    optimizer = torch.optim.AdamW(groups)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=[group["lr"] for group in groups],
+        total_steps=steps + 1,  # the last update has a rate above the final one
+        pct_start=0.7,
+        div_factor=1,
+        final_div_factor=1e4,
+        base_momentum=0.85,
+        max_momentum=0.95,
+    )
+    return optimizer, scheduler
 
 
 def average_weights(model: nn.Module, decay: float) -> AveragedModel:
@@ -73,6 +101,6 @@ def choose_attention(model: PreTrainedModel, tokens: int, device: torch.device) 
 
 
 def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """Current rate of encoder and decoder, for the log."""
+    """Current rate of each group, for the log."""
     rates = {group["name"].removesuffix("_no_decay"): group["lr"] for group in optimizer.param_groups}
     return {f"learning_rate/{name}": rate for name, rate in rates.items()}

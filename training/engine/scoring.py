@@ -32,6 +32,12 @@ class Scores:
         """Images that had something to score."""
         return sum(not math.isnan(value) for value in self.per_image["abs_rel"])
 
+    def extend(self, other: "Scores") -> None:
+        """Adds another source's images."""
+        self.origins += other.origins
+        for name, values in other.per_image.items():
+            self.per_image[name] += values
+
     def mean(self) -> dict[str, float]:
         """Mean over images of every metric; NaN where there was none."""
         means = {}
@@ -82,9 +88,9 @@ def score_relative(
     scores = {space: Scores() for space in spaces}
     for batch in batches_of_one_size(samples, batch_size):
         images = torch.stack([sample["image"] for sample in batch]).to(device)
-        depth = torch.stack([_labels(sample) for sample in batch]).to(device)
+        depth = torch.stack([labels_of(sample) for sample in batch]).to(device)
         disparity = predict_disparity(images)
-        _require_finite(disparity, batch)
+        require_finite(disparity, batch)
         for space, found in scores.items():
             values = relative_metrics(disparity, depth, space=space, max_depth_m=max_depth_m, min_depth_m=min_depth_m)
             for name, per_image in values.items():
@@ -108,15 +114,16 @@ def gather_mean(accelerator: Accelerator, scores: Scores) -> dict[str, float]:
     }
 
 
-def _require_finite(disparity: Tensor, batch: list[Sample]) -> None:
+def require_finite(predicted: Tensor, batch: list[Sample]) -> None:
     """A prediction that is not finite must not pass for an image without labels, which counts in no mean."""
-    fine = disparity.isfinite().flatten(1).all(1).tolist()
+    fine = predicted.isfinite().flatten(1).all(1).tolist()
     broken = [sample["origin"] for sample, finite in zip(batch, fine, strict=True) if not finite]
     if broken:
         raise ValueError(f"the model's prediction is not finite for {', '.join(broken)}; this checkpoint is broken.")
 
 
-def _labels(sample: Sample) -> Tensor:
+def labels_of(sample: Sample) -> Tensor:
+    """(H, W) metres of a labeled sample."""
     if sample["depth"] is None:
         raise ValueError(f"{sample['origin']} has no depth label; score a labeled source.")
     return sample["depth"]

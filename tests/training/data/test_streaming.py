@@ -12,7 +12,8 @@ import torch
 from sample_files import depth_mm, encoded, npy, picture, write_images, write_parquet, write_tar
 from torch.utils.data import DataLoader
 
-from semidepth.training.data.streaming import mix, shuffled, stream_samples
+from semidepth.training.data.mixing import mix, shuffled
+from semidepth.training.data.streaming import stream_samples
 
 
 def open_stream(sources, **changes):
@@ -267,3 +268,21 @@ def test_path_objects_stand_for_rows_until_decoded(tmp_path):
     iterator = iter(open_stream([tmp_path]))
     Path(tmp_path / "0000.png").write_bytes(encoded(picture(9)))  # read when it is asked for, not before
     assert number_of(next(iterator)) == 9
+
+
+def test_weights_say_how_often_each_source_is_met(sources):
+    """A source of 13 and one of 30, three to one; the smaller starts over and nothing of it is left out."""
+    pair = [sources[0], sources[3]]
+    stream = open_stream(pair, weights=[3.0, 1.0], repeat=True, shuffle_buffer=8)
+    numbers = [number_of(sample) for sample in islice(stream, 104)]
+    small = [number for number in numbers if number < 13]
+    assert len(small) == 78
+    assert Counter(small) == dict.fromkeys(range(13), 6)
+    for start in range(0, 104, 8):  # also within every batch
+        assert sum(number < 13 for number in numbers[start : start + 8]) == 6
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 0.0]])
+def test_weights_that_do_not_fit_are_refused(sources, weights):
+    with pytest.raises(ValueError, match="do not fit 2 sources"):
+        open_stream(sources[:2], weights=weights, repeat=True)

@@ -33,10 +33,10 @@ def step(model, optimizer, scheduler):
 
 
 def save(folder, number, parts, keep=2):
-    model, optimizer, scheduler = parts
+    model, optimizer, _ = parts
     return save_checkpoint(
         folder, accelerator=Accelerator(cpu=True), step=number, modules={"model": model}, optimizer=optimizer,
-        scheduler=scheduler, keep=keep, setting={"encoder": "e"},
+        keep=keep, setting={"encoder": "e"},
     )  # fmt: skip
 
 

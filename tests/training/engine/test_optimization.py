@@ -10,9 +10,7 @@ from semidepth.training.engine.optimization import average_weights, choose_atten
 def test_every_trainable_parameter_is_in_one_group_with_its_rate():
     config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
     model = DepthStudentForDepthEstimation(config)
-    groups = parameter_groups(
-        model, encoder_prefix="backbone.", learning_rate=1e-4, decoder_lr_factor=10, weight_decay=0.1
-    )
+    groups = parameter_groups(model, {"encoder": ("backbone.", 1e-4), "decoder": ("", 1e-3)}, weight_decay=0.1)
     names = {parameter: name for name, parameter in model.named_parameters() if parameter.requires_grad}
     grouped = [parameter for group in groups for parameter in group["params"]]
     assert len(grouped) == len(names) == len(set(grouped))

@@ -1,0 +1,232 @@
+"""The metric command for a few real steps: what it learns, what it starts from, what it refuses."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import AutoModelForDepthEstimation, DepthAnythingForDepthEstimation
+
+from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
+from semidepth.training.engine.depth_models import Preprocessing, load_depth_model
+from semidepth.training.engine.metric_arguments import Domain, MetricArguments, parse_domain
+from semidepth.training.engine.optimization import learning_rates, metric_optimizer
+from semidepth.training.metric import main, metric_losses, train_metric, within_range
+
+SCENES = ["indoor=scenes:indoor?count=8", "outdoor=scenes:outdoor?count=8"]
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    """A small student in our own folder."""
+    folder = tmp_path_factory.mktemp("student")
+    torch.manual_seed(0)
+    config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
+    DepthStudentForDepthEstimation(config).save_pretrained(folder)
+    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
+    return str(folder)
+
+
+def arguments(tmp_path, student, **changes):
+    fields = {
+        "student": student, "output_dir": str(tmp_path / "run"), "train": SCENES, "batch_size": 4, "steps": 3,
+        "learning_rate": 1e-3, "bin_embedding_dim": 16, "router_hidden_size": 16, "num_workers": 0, "log_every": 1,
+        "preview_every": 0, "checkpoint_every": 0, "cpu": True,
+    }  # fmt: skip
+    made = MetricArguments(**(fields | changes))
+    made.validate()
+    return made
+
+
+def weights(folder):
+    return load_file(Path(folder) / "model.safetensors")
+
+
+def test_it_learns_and_saves_a_model_that_loads_anywhere(tmp_path, student):
+    first = train_metric(arguments(tmp_path, student, steps=1, output_dir=str(tmp_path / "short")))
+    options = arguments(
+        tmp_path, student, steps=40, validation=["indoor=scenes:indoor?split=validation&count=3",
+        "outdoor=scenes:outdoor?split=validation&count=3"], preview_every=40, max_grad_norm=1.0,
+        encoder_lr_factor=1.0, core_lr_factor=1.0, router_loss_weight=1.0,
+    )  # fmt: skip
+    later = train_metric(options)
+    assert later["silog"] < 0.9 * first["silog"]
+    assert {"router", "router_accuracy", "beyond_range", "indoor/abs_rel", "outdoor/domain_given/delta1"} <= set(later)
+    assert 0 <= later["router_accuracy"] <= 1
+    assert list((tmp_path / "run/previews").glob("*.png"))
+    assert json.loads((tmp_path / "run/results.json").read_text())["student"] == student
+    model = load_depth_model(str(tmp_path / "run"))
+    assert model.kind == "depth"
+    assert model.domains == ["indoor", "outdoor"]
+    assert model.model.config.core_scales is not None
+    assert (tmp_path / "run/modeling_routed_depth.py").is_file()  # the code travels with the weights
+
+
+def test_a_frozen_core_stays_as_it_was(tmp_path, student):
+    train_metric(arguments(tmp_path, student, freeze_core=True))
+    before, after = weights(student), weights(tmp_path / "run")
+    assert all(torch.equal(after[f"core.{name}"], value) for name, value in before.items())
+    train_metric(arguments(tmp_path, student, output_dir=str(tmp_path / "thawed")))
+    after = weights(tmp_path / "thawed")
+    moved = [name for name, value in before.items() if not torch.equal(after[f"core.{name}"], value)]
+    assert any(name.startswith("backbone.") for name in moved)
+    assert any(name.startswith("neck.") for name in moved)
+
+
+def test_stock_depth_anything_is_fine_tuned_either_way(tmp_path):
+    """With bins on it; or as Depth Anything V2's own metric model, which plain transformers loads."""
+    stock = tiny.stock_model()
+    stock.save_pretrained(tmp_path / "stock")
+    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(tmp_path / "stock")
+    name = str(tmp_path / "stock")
+    train_metric(arguments(tmp_path, name, train=SCENES[:1]))
+    assert load_depth_model(str(tmp_path / "run")).domains == ["indoor"]
+
+    options = {"train": SCENES[:1], "metric_head": "stock", "domains": ["indoor?max_depth_m=12"]}
+    train_metric(arguments(tmp_path, name, output_dir=str(tmp_path / "plain"), **options))
+    plain = AutoModelForDepthEstimation.from_pretrained(tmp_path / "plain")
+    assert isinstance(plain, DepthAnythingForDepthEstimation)
+    assert not list((tmp_path / "plain").glob("*.py"))
+    assert (plain.config.depth_estimation_type, plain.config.max_depth) == ("metric", 12)
+    assert 0 < plain(tiny.pixels()).predicted_depth.max() < 12
+    # ... and goes on from there.
+    train_metric(arguments(tmp_path, str(tmp_path / "plain"), output_dir=str(tmp_path / "more"), **options))
+    with pytest.raises(ValueError, match="up to 12 m and domain 'indoor' reaches to 10"):
+        train_metric(
+            arguments(tmp_path, str(tmp_path / "plain"), output_dir=str(tmp_path / "no"), **(options | {"domains": []}))
+        )
+
+
+def test_a_metric_model_is_trained_on(tmp_path, student):
+    """The order of the heads is the checkpoint's, whatever the order of --train."""
+    train_metric(arguments(tmp_path, student))
+    train_metric(arguments(tmp_path, str(tmp_path / "run"), train=SCENES[::-1], output_dir=str(tmp_path / "more")))
+    assert load_depth_model(str(tmp_path / "more")).domains == ["indoor", "outdoor"]
+    for changes, words in (
+        ({"train": SCENES[:1]}, "has heads for indoor, outdoor and --train names indoor"),
+        ({"domains": ["indoor?max_depth_m=5"]}, "head has 0.001 to 10.0 m; take the head's"),
+        ({"metric_head": "stock", "train": SCENES[:1]}, "needs a student or Depth Anything"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            train_metric(arguments(tmp_path, str(tmp_path / "run"), output_dir=str(tmp_path / "no"), **changes))
+
+
+def test_it_resumes_on_its_schedule_and_refuses_another_setting(tmp_path, student, caplog):
+    caplog.set_level("INFO", logger="semidepth")
+    train_metric(arguments(tmp_path, student, steps=2, checkpoint_every=2))
+    train_metric(arguments(tmp_path, student, steps=4, checkpoint_every=2))
+    assert "going on from" in caplog.text
+    with pytest.raises(ValueError, match="is of a run with train="):
+        train_metric(arguments(tmp_path, student, steps=6, train=SCENES[:1]))
+
+
+def test_own_data_sparse_labels_of_several_sizes(tmp_path, student, caplog):
+    """Photos of two sizes; labels of yet another one, millimetres in 16 bits, 5 % of the pixels, some beyond 80 m."""
+    folder = tmp_path / "drive"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for index, (height, width) in enumerate([(60, 90), (80, 64)] * 2):
+        Image.fromarray(generator.integers(0, 255, (height, width, 3), dtype=np.uint8)).save(folder / f"{index}.png")
+        depth = np.linspace(3000, 9000, height * width // 4).reshape(height // 2, width // 2)
+        depth = np.where(generator.random(depth.shape) < 0.05, depth, 0)
+        depth[-1, ::4] = 65_000
+        Image.fromarray(depth.astype(np.uint16)).save(folder / f"{index}_depth.png")
+    spec = f"drive={folder}?depth_scale=0.002"
+    results = train_metric(arguments(tmp_path, student, train=[spec], domains=["drive?max_depth_m=80"], batch_size=2))
+    assert np.isfinite(results["silog"])
+    assert 0 < results["beyond_range"] < 1
+    assert "are beyond 0.001 to 80 m of 'drive' (farthest 130 m); they are left out" in caplog.text
+    with pytest.raises(ValueError, match=r"all labels .* are beyond .*correct depth_scale"):
+        train_metric(
+            arguments(
+                tmp_path, student, train=[f"drive={folder}?depth_scale=10"], domains=["drive?max_depth_m=80"],
+                output_dir=str(tmp_path / "no"),
+            )
+        )  # fmt: skip
+
+
+def test_labels_beyond_the_range_of_their_own_domain_are_left_out():
+    domains = [Domain("a", 1.0, 5.0), Domain("b", 1.0, 50.0)]
+    depth = torch.tensor([[[0.5, 2.0, 9.0, torch.nan]], [[0.5, 2.0, 9.0, torch.inf]]])
+    labels, beyond = within_range(depth, domains)
+    assert labels.tolist() == [[[0, 2, 0, 0]], [[0, 2, 9, 0]]]
+    assert beyond.item() == pytest.approx(3 / 6)
+    assert within_range(torch.zeros(2, 1, 4), domains)[1] == 0
+
+
+def test_the_loss_is_silog_by_domain_plus_the_routers_weighted_cross_entropy(tmp_path, student):
+    torch.manual_seed(0)
+    options = arguments(tmp_path, student, rotation_deg=0.0, color_augmentation=False, router_loss_weight=7.0)
+    domains = [parse_domain("indoor"), parse_domain("outdoor")]
+    model = RoutedDepthForDepthEstimation.from_student(
+        student, [domain.head() for domain in domains], router_loss_weight=7.0
+    ).eval()
+    batch = {
+        "image": torch.randint(0, 255, (4, 3, 48, 48), dtype=torch.uint8),
+        "depth": torch.rand(4, 48, 48) * 5 + 1,
+        "domain": ["indoor", "outdoor", "outdoor", "indoor"],
+        "origin": list("abcd"),
+    }
+    preprocessing = Preprocessing(size=48, multiple=8)
+    losses = metric_losses(
+        model, batch, domains=domains, preprocessing=preprocessing, generator=torch.Generator(), arguments=options
+    )
+    expected = model(
+        preprocessing.normalize(batch["image"]), labels=batch["depth"], domain_labels=torch.tensor([0, 1, 1, 0])
+    ).loss
+    assert torch.allclose(losses.total, expected)
+    assert set(losses.terms) == {"silog", "router", "router_accuracy", "beyond_range"}
+
+
+def test_the_schedule_is_one_cycle_and_every_part_has_its_rate(tmp_path, student):
+    options = arguments(tmp_path, student, learning_rate=1e-3, encoder_lr_factor=0.02, core_lr_factor=0.1)
+    domains = [parse_domain("indoor"), parse_domain("outdoor")]
+    model = RoutedDepthForDepthEstimation.from_student(student, [domain.head() for domain in domains])
+    optimizer, scheduler = metric_optimizer(model, 10, arguments=options)
+    heads, betas = [], []
+    for _ in range(10):
+        heads.append(learning_rates(optimizer))
+        betas.append(optimizer.param_groups[0]["betas"][0])
+        optimizer.step()
+        scheduler.step()
+    assert heads[0] == pytest.approx({
+        "learning_rate/encoder": 2e-5, "learning_rate/core": 1e-4, "learning_rate/router": 1e-3,
+        "learning_rate/heads": 1e-3,
+    })  # fmt: skip
+    rates = [rate["learning_rate/heads"] for rate in heads]
+    assert rates[:7] == pytest.approx([1e-3] * 7)  # at the peak for 70 % of the steps
+    assert all(later < sooner for sooner, later in pairwise(rates[6:]))
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(2e-5 / 1e4)
+    assert betas[0] == pytest.approx(0.95)
+    assert min(betas) == pytest.approx(0.85, abs=0.01)
+    grouped = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    assert len(grouped) == len(set(grouped)) == sum(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--student", "no/such_model"], "could not be loaded"),
+        (["--student", "STUDENT", "--size", "50"], "take 48 or 56"),
+        (["--student", "STUDENT", "--train", "indoor=nowhere/"], "there is nothing at"),
+    ],
+)
+def test_what_cannot_be_ends_in_one_sentence(argv, words, tmp_path, student, capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    argv = [student if word == "STUDENT" else word for word in argv]
+    with pytest.raises(SystemExit) as raised:
+        main([*argv, "--cpu", "--steps", "1", "--output_dir", str(tmp_path / "run")])
+    text = f"{raised.value} {capsys.readouterr().err}"
+    assert words in text
+    assert "Traceback" not in text
+
+
+def test_a_model_that_predicts_metres_needs_the_stock_head(tmp_path):
+    tiny.stock_model(tiny.stock_config(depth_estimation_type="metric", max_depth=10)).save_pretrained(tmp_path / "m")
+    with pytest.raises(ValueError, match="add --metric_head stock"):
+        train_metric(arguments(tmp_path, str(tmp_path / "m")))

@@ -1,0 +1,121 @@
+"""Scores of metres: no alignment, a protocol's pixels and range, and how often the router was right."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semidepth.training.data.streaming import Sample
+from semidepth.training.engine.depth_models import DepthModel
+from semidepth.training.engine.scoring import Scores, batches_of_one_size, labels_of, require_finite
+from semidepth.training.objectives import Protocol, metric_scores
+
+
+@dataclass
+class MetricScores:
+    """Scores of one source.
+
+    Args:
+        routed: with the head that the router chose, or the model's only one.
+        given: with the head of each image's own domain; empty where that is not known.
+        confusion: (domain of the image, domain that the router chose) -> images; empty without a router.
+    """
+
+    routed: Scores = field(default_factory=Scores)
+    given: Scores = field(default_factory=Scores)
+    confusion: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+def router_accuracy(confusion: Counter[tuple[str, str]]) -> float:
+    """Share of images for which the router chose their own domain; NaN without any."""
+    total = confusion.total()
+    return sum(count for (own, chosen), count in confusion.items() if own == chosen) / total if total else float("nan")
+
+
+def predict_metres(
+    model: DepthModel, images: Tensor, domains: list[int] | None, *, flip: bool
+) -> tuple[Tensor, list[int]]:
+    """Metres of a batch, and the head that each image went through.
+
+    Args:
+        model: of kind "depth".
+        images: (B, 3, H, W) uint8 on its device.
+        domains: index of each image's head; None lets the router choose.
+        flip: average with the prediction of the mirrored image, through the same head.
+
+    Returns:
+        (B, H, W) float32 metres, and (B,) indices (all 0 for a model without heads of its own).
+    """
+    inputs = {} if domains is None else {"domain_labels": domains}
+    predicted, output = model.forward(images, **inputs)
+    chosen = output.domain.tolist() if model.domains else [0] * len(images)
+    if flip:
+        inputs = {"domain_labels": chosen} if model.domains else {}
+        mirrored, _ = model.forward(images.flip(-1), **inputs)
+        predicted = (predicted + mirrored.flip(-1)) / 2
+    return predicted, chosen
+
+
+def score_metric(
+    model: DepthModel,
+    samples: Iterable[Sample],
+    *,
+    device: torch.device,
+    protocol: Protocol,
+    flip: bool = True,
+    batch_size: int = 8,
+    on_batch: Callable[[int], Any] | None = None,
+) -> MetricScores:
+    """Scores metric predictions against labels in metres.
+
+    Each map is predicted at the size that the model's image processor gives it, resized bilinearly (corners aligned) to
+    the label's, clamped to the protocol's range, and scored alone.
+
+    Args:
+        model: on the device.
+        samples: labeled samples of any sizes.
+        device: of the model.
+        protocol: crops and range.
+        flip: average with the prediction of the mirrored image.
+        batch_size: images at a time, where consecutive ones have one size.
+        on_batch: called with the number of images done.
+
+    Returns:
+        Scores per image.
+
+    Raises:
+        ValueError: if the model predicts inverse depth, its prediction is not finite, or the protocol does not fit.
+    """
+    if model.kind != "depth":
+        raise ValueError(
+            "this model predicts inverse depth, which has no unit; score it without --protocol (aligned), or train "
+            "metric heads on it with training/metric.py."
+        )
+    result = MetricScores()
+    for batch in batches_of_one_size(samples, batch_size):
+        images = protocol.cut(torch.stack([sample["image"] for sample in batch])).to(device)
+        depth = protocol.cut(torch.stack([labels_of(sample) for sample in batch])).to(device)
+        depth = torch.where(protocol.mask(*depth.shape[1:]).to(device), depth, torch.nan)
+        names = model.domains
+        own = [names.index(sample["domain"]) if sample["domain"] in names else -1 for sample in batch]
+        predicted, chosen = predict_metres(model, images, None, flip=flip)
+        _add(result.routed, predicted, depth, batch, protocol)
+        if len(names) > 1 and -1 not in own:
+            if chosen != own:
+                predicted, _ = predict_metres(model, images, own, flip=flip)
+            _add(result.given, predicted, depth, batch, protocol)
+            result.confusion.update((names[a], names[b]) for a, b in zip(own, chosen, strict=True))
+        if on_batch is not None:
+            on_batch(len(batch))
+    return result
+
+
+def _add(scores: Scores, predicted: Tensor, depth: Tensor, batch: list[Sample], protocol: Protocol) -> None:
+    require_finite(predicted, batch)
+    values = metric_scores(predicted, depth, max_depth_m=protocol.max_depth_m, min_depth_m=protocol.min_depth_m)
+    for name, per_image in values.items():
+        scores.per_image[name].extend(per_image.tolist())
+    scores.origins.extend(sample["origin"] for sample in batch)

@@ -1,0 +1,271 @@
+"""Train metric depth: a head for each domain on a relative student, and a router that picks the head for each image.
+
+    accelerate launch training/metric.py                                     # built-in scenes, minutes on a CPU
+    accelerate launch training/metric.py --student depth-anything/Depth-Anything-V2-Small-hf \\
+        --train 'indoor=rooms/*.parquet?depth_scale=0.001' outdoor=drives/ --mixed_precision bf16     # your own
+    accelerate launch training/metric.py --student depth-anything/Depth-Anything-V2-Small-hf \\
+        --train indoor=rooms/ --metric_head stock            # Depth Anything V2's own head, loads anywhere it does
+
+ZoeDepth (arXiv 2302.12288), with the learning rates of Depth Anything's metric models. In each step
+
+1. a batch mixes the domains, each drawn by its weight; images are turned a little and their light changed;
+2. each image goes through the head of its own domain, and the router says which domain it takes it for;
+3. SILog compares metres with the labels, domain by domain; cross-entropy compares the router's answer;
+4. heads learn fast, the pretrained core slowly (or not at all: --freeze_core), on a one-cycle schedule.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from accelerate import DistributedDataParallelKwargs
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from semidepth.modeling import RoutedDepthForDepthEstimation
+from semidepth.training.data.loading import evaluation_samples, make_loader, prepare_sample
+from semidepth.training.data.metric_augmentation import augment_metric
+from semidepth.training.data.source_spec import Source
+from semidepth.training.engine.arguments import parse_arguments
+from semidepth.training.engine.commands import (
+    RESUMED_SEED,
+    announce,
+    check_sources,
+    endless,
+    make_accelerator,
+    resolve_steps,
+    run_command,
+    save_results,
+)
+from semidepth.training.engine.depth_models import Preprocessing
+from semidepth.training.engine.loop import Batch, train
+from semidepth.training.engine.losses import Losses
+from semidepth.training.engine.metric_arguments import Domain, MetricArguments, source_weights
+from semidepth.training.engine.metric_hooks import make_metric_hooks
+from semidepth.training.engine.metric_models import (
+    check_student,
+    make_metric_model,
+    resolve_metric_preprocessing,
+    resolve_student,
+)
+from semidepth.training.engine.optimization import choose_attention, metric_optimizer
+from semidepth.training.engine.tracking import set_up_logging
+from semidepth.training.objectives import known_depth, silog_loss_by_domain
+
+logger = logging.getLogger(__name__)
+
+# Labels looked at before training, per source, for those beyond the range of their head.
+CHECKED_SAMPLES = 32
+# Images per source from which the scale of the core's maps is taken.
+SCALE_SAMPLES = 4
+
+
+def within_range(depth: Tensor, domains: Sequence[Domain]) -> tuple[Tensor, Tensor]:
+    """Labels that count, and the share of those that are beyond the range of their head.
+
+    Args:
+        depth: (B, H, W) metres; unknown where NaN, 0 or infinite.
+        domains: (B,) the domain of each image.
+
+    Returns:
+        (B, H, W) metres with 0 where unknown or beyond, and a scalar on the same device.
+    """
+    limits = torch.tensor([(domain.min_depth_m, domain.max_depth_m) for domain in domains], dtype=depth.dtype)
+    low, high = limits.to(depth.device, non_blocking=True)[:, :, None, None].unbind(1)  # (B, 1, 1) each
+    known = known_depth(depth)
+    counts = known & (depth >= low) & (depth <= high)
+    beyond = 1 - counts.sum() / known.sum().clamp(min=1)
+    return torch.where(counts, depth, 0.0), torch.where(known.any(), beyond, 0.0)
+
+
+def metric_losses(
+    model: nn.Module,
+    batch: Batch,
+    *,
+    domains: Sequence[Domain],
+    preprocessing: Preprocessing,
+    generator: torch.Generator,
+    arguments: MetricArguments,
+) -> Losses:
+    """The loss of one batch of labeled images of several domains.
+
+    Args:
+        model: the metric model, wrapped or not.
+        batch: image uint8, depth in metres, and the name of each image's domain.
+        domains: in the order of the model's heads.
+        preprocessing: the model's.
+        generator: on the CPU, for the augmentation.
+        arguments: of the command.
+
+    Returns:
+        SILog plus the router's weighted cross-entropy, and for the log its accuracy and the share of labels beyond the
+        heads' ranges, which are left out.
+    """
+    names = [domain.name for domain in domains]
+    chosen = [names.index(name) for name in batch["domain"]]  # on the host: nothing waits for the device
+    own = [domains[index] for index in chosen]
+    brightness = [domain.brightness if arguments.color_augmentation else 0.0 for domain in own]
+    images, depth = augment_metric(
+        batch["image"].float() / 255, batch["depth"], brightness, generator, arguments.augmentation()
+    )
+    labels, beyond = within_range(depth, own)
+
+    routed = arguments.metric_head == "bins"
+    output = model(
+        pixel_values=preprocessing.normalize(images), **({"domain_labels": chosen} if routed else {})
+    )  # fmt: skip
+    silog = silog_loss_by_domain(output.predicted_depth, labels, chosen)
+    total, terms = silog, {"silog": silog}
+    if len(domains) > 1:
+        target = torch.tensor(chosen).to(silog.device, non_blocking=True)
+        terms["router"] = F.cross_entropy(output.domain_logits, target)
+        terms["router_accuracy"] = (output.domain_logits.detach().argmax(1) == target).float().mean()
+        total = silog + arguments.router_loss_weight * terms["router"]
+    terms["beyond_range"] = beyond
+    return Losses(
+        total=total,
+        terms=terms,
+        finite=output.predicted_depth.detach().isfinite().flatten(1).all(1),
+        origins=batch["origin"],
+        images=len(images),
+    )
+
+
+def check_labels(arguments: MetricArguments, domains: Sequence[Domain], size: int) -> None:
+    """Looks at the first labels of every source, and tells how many are beyond the range of their domain's head.
+
+    Raises:
+        ValueError: if a source has not a single label within the range: its unit is wrong, or its domain.
+    """
+    by_name = {domain.name: domain for domain in domains}
+    for source in arguments.train_sources():
+        domain = by_name[str(source.domain)]
+        known = inside = 0
+        farthest = 0.0
+        for sample in evaluation_samples([source], CHECKED_SAMPLES, size=size):
+            depth = sample["depth"]
+            assert depth is not None  # the source is opened with labels
+            depth = depth[known_depth(depth)]
+            known += depth.numel()
+            inside += int(((depth >= domain.min_depth_m) & (depth <= domain.max_depth_m)).sum())
+            farthest = max(farthest, float(depth.max()) if depth.numel() else 0.0)
+        text = f"of {source.spec!r} are beyond {domain.min_depth_m:g} to {domain.max_depth_m:g} m of {domain.name!r}"
+        if inside == 0:
+            raise ValueError(
+                f"all labels in the first {CHECKED_SAMPLES} images {text} (farthest {farthest:g} m); correct "
+                "depth_scale, or the domain's range with --domains."
+            )
+        if inside < known:
+            logger.warning(
+                "%.2f %% of the labels in the first %d images %s (farthest %.4g m); they are left out.",
+                100 * (1 - inside / known), CHECKED_SAMPLES, text, farthest,
+            )  # fmt: skip
+
+
+def measure_scales(
+    model: RoutedDepthForDepthEstimation, sources: Sequence[Source], preprocessing: Preprocessing
+) -> None:
+    """Fits fresh heads to the scale of their core, on the first images of every source (the same in each process)."""
+    size = preprocessing.size
+    samples = [
+        prepare_sample(sample, size, np.random.default_rng(0), train=True, multiple=preprocessing.multiple)
+        for source in sources
+        for sample in evaluation_samples([source], SCALE_SAMPLES, size=size)
+    ]
+    scales = model.measure_core_scales(preprocessing.normalize(torch.stack([sample["image"] for sample in samples])))
+    logger.info("the core's maps are divided by %s", ", ".join(f"{scale:.3g}" for scale in scales))
+
+
+def train_metric(arguments: MetricArguments) -> dict[str, float]:
+    """Trains and saves a metric model; returns the final losses and validation scores.
+
+    Raises:
+        ValueError: in one sentence, for options that do not fit the data or the model.
+    """
+    # A batch without images of some domain leaves that domain's head without gradients.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    accelerator = make_accelerator(arguments, unused)
+    announce(arguments, accelerator, "metric")
+    sources = arguments.train_sources()
+    check_sources(sources + arguments.validation_sources())
+    if arguments.student is not None:
+        check_student(arguments.student, arguments)
+    steps = resolve_steps(
+        arguments, sources, labeled=True, batch_size=arguments.batch_size, world=accelerator.num_processes
+    )
+    if accelerator.is_main_process:
+        resolve_student(arguments)
+    accelerator.wait_for_everyone()
+    name = resolve_student(arguments)
+    config = check_student(name, arguments)
+    preprocessing = resolve_metric_preprocessing(name, config, arguments)
+    set_seed(arguments.seed)  # the same start whether or not a student was trained before
+    model, domains, fresh = make_metric_model(name, config, arguments)
+    if accelerator.is_main_process:
+        check_labels(arguments, domains, preprocessing.size)
+
+    generator = torch.Generator()
+
+    def make_batches(start: int) -> Iterator[Batch]:
+        seed = arguments.seed + RESUMED_SEED * start
+        generator.manual_seed(seed * 100_003 + accelerator.process_index)
+        loader = make_loader(
+            sources,
+            labeled=True,
+            batch_size=arguments.batch_size,
+            size=preprocessing.size,
+            multiple=preprocessing.multiple,
+            seed=seed,
+            num_workers=arguments.num_workers,
+            rank=accelerator.process_index,
+            world_size=accelerator.num_processes,
+            shuffle_buffer=arguments.shuffle_buffer,
+            weights=source_weights(sources, domains),
+        )
+        return endless(loader)
+
+    if isinstance(model, RoutedDepthForDepthEstimation):
+        model.core.requires_grad_(not arguments.freeze_core)
+        tokens = (preprocessing.size // preprocessing.multiple) ** 2
+        choose_attention(cast(Any, model.core.backbone), tokens, accelerator.device)
+        if fresh:
+            measure_scales(model, sources, preprocessing)
+    results = train(
+        arguments,
+        name="metric",
+        steps=steps,
+        accelerator=accelerator,
+        model=model,
+        make_optimizer=partial(metric_optimizer, arguments=arguments),
+        make_batches=make_batches,
+        compute_losses=partial(
+            metric_losses,
+            domains=domains,
+            preprocessing=preprocessing,
+            generator=generator,
+            arguments=arguments,
+        ),
+        hooks=make_metric_hooks(arguments, accelerator, preprocessing, domains),
+    )
+    if accelerator.is_main_process:
+        save_results(Path(arguments.output_dir), {"steps": steps, "student": name} | results)
+        logger.info("metric model in %s", arguments.output_dir)
+    return results
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line; see the top of the file."""
+    arguments = parse_arguments(
+        MetricArguments, argv, description=__doc__ or "", preset="metric_scenes", preset_unless=("student", "train")
+    )
+    set_up_logging()
+    run_command(lambda: train_metric(arguments))
+
+
+if __name__ == "__main__":
+    main()
