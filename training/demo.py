@@ -75,7 +75,7 @@ class DemoArguments:
         default=None, metadata={"help": "Side of the scenes in pixels. Default: the encoder's own image_size."}
     )
     labeled_scenes: int = field(default=64, metadata={"help": "Labeled rooms, and as many labeled streets."})
-    encoder_steps: int = field(default=350, metadata={"help": "Updates of the built-in encoder."})
+    encoder_steps: int = field(default=700, metadata={"help": "Updates of the built-in encoder."})
     teacher_steps: int = field(default=300, metadata={"help": "Updates of the teacher."})
     student_steps: int = field(default=500, metadata={"help": "Updates of the student and of the labeled-only one."})
     metric_steps: int = field(default=300, metadata={"help": "Updates of each metric model; 0: none."})

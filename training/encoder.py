@@ -43,7 +43,7 @@ class EncoderArguments:
 
     output_dir: str = field(default="outputs/encoder", metadata={"help": "Folder for the encoder."})
     objective: str = field(default="semantic", metadata={"help": "semantic or masked; see above."})
-    steps: int = field(default=350, metadata={"help": "Updates."})
+    steps: int = field(default=700, metadata={"help": "Updates."})
     batch_size: int = field(default=32, metadata={"help": "Scenes per step."})
     learning_rate: float = field(default=1e-3, metadata={"help": "Peak rate, cosine schedule."})
     weight_decay: float = field(default=0.05, metadata={"help": "AdamW's."})
