@@ -39,10 +39,12 @@ from semidepth.training.engine.depth_models import load_depth_model
 from semidepth.training.engine.pictures import grid, prediction_row, save_picture, write_whole
 from semidepth.training.engine.scoring import score_relative
 from semidepth.training.engine.student_arguments import StudentArguments
+from semidepth.training.engine.teacher_arguments import TeacherArguments
 from semidepth.training.engine.tracking import set_up_logging
+from semidepth.training.metric import train_metric
 from semidepth.training.predict import find_images, predict_files
 from semidepth.training.student import train_student
-from semidepth.training.teacher import TeacherArguments, train_teacher
+from semidepth.training.teacher import train_teacher
 
 logger = logging.getLogger(__name__)
 
@@ -235,7 +237,7 @@ def run_demo(arguments: DemoArguments) -> str:
         train_models(arguments, encoder, folder, seed)
         runs.append(score_models(folder, arguments.test_scenes, device))
         if arguments.metric_steps:
-            train_metric_models(folder, steps=arguments.metric_steps, seed=seed, cpu=arguments.cpu)
+            train_metric_models(folder, train_metric, steps=arguments.metric_steps, seed=seed, cpu=arguments.cpu)
             metres, seen = score_metric_models(folder, test_sources(arguments.test_scenes), device)
             metric_runs.append(metres)
             confusion += seen

@@ -56,6 +56,7 @@ from semidepth.training.engine.metric_models import (
 from semidepth.training.engine.optimization import choose_attention, metric_optimizer
 from semidepth.training.engine.tracking import set_up_logging
 from semidepth.training.objectives import known_depth, silog_loss_by_domain
+from semidepth.training.student import train_student
 
 logger = logging.getLogger(__name__)
 
@@ -199,9 +200,9 @@ def train_metric(arguments: MetricArguments) -> dict[str, float]:
         arguments, sources, labeled=True, batch_size=arguments.batch_size, world=accelerator.num_processes
     )
     if accelerator.is_main_process:
-        resolve_student(arguments)
+        resolve_student(arguments, train_student)
     accelerator.wait_for_everyone()
-    name = resolve_student(arguments)
+    name = resolve_student(arguments, train_student)
     config = check_student(name, arguments)
     preprocessing = resolve_metric_preprocessing(name, config, arguments)
     set_seed(arguments.seed)  # the same start whether or not a student was trained before

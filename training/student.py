@@ -56,7 +56,7 @@ from semidepth.training.objectives import (
     feature_alignment_loss,
     gradient_matching_loss,
 )
-from semidepth.training.teacher import labeled_terms
+from semidepth.training.teacher import labeled_terms, train_teacher
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +173,7 @@ def train_student(arguments: StudentArguments) -> dict[str, float]:
         batch_size=unlabeled_batch,
         world=accelerator.num_processes,
     )
-    teacher_name = resolve_teacher(arguments)
+    teacher_name = resolve_teacher(arguments, train_teacher)
     accelerator.wait_for_everyone()
     teacher = load_depth_model(teacher_name, device=accelerator.device, kind=given_kind(arguments))
 

@@ -11,7 +11,6 @@ as fast as the encoder. The teacher then labels the images that training/student
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from torch import nn
 from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.training.data.loading import make_loader
 from semidepth.training.encoder import resolve_encoder
-from semidepth.training.engine.arguments import TrainingArguments, parse_arguments
+from semidepth.training.engine.arguments import parse_arguments
 from semidepth.training.engine.commands import (
     RESUMED_SEED,
     announce,
@@ -38,17 +37,11 @@ from semidepth.training.engine.depth_models import Preprocessing
 from semidepth.training.engine.loop import Batch, train
 from semidepth.training.engine.losses import Losses
 from semidepth.training.engine.optimization import choose_attention, relative_optimizer
+from semidepth.training.engine.teacher_arguments import TeacherArguments
 from semidepth.training.engine.tracking import set_up_logging
 from semidepth.training.objectives import affine_invariant_loss, gradient_matching_loss
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class TeacherArguments(TrainingArguments):
-    """Options of training/teacher.py."""
-
-    output_dir: str = field(default="outputs/teacher", metadata={"help": "Folder for weights, checkpoints and logs."})
 
 
 def labeled_terms(

@@ -15,6 +15,7 @@ from transformers import AutoModelForDepthEstimation, DepthAnythingForDepthEstim
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.training.engine.depth_models import Preprocessing, load_depth_model
 from semidepth.training.engine.metric_arguments import Domain, MetricArguments, parse_domain
+from semidepth.training.engine.metric_models import resolve_student
 from semidepth.training.engine.optimization import learning_rates, metric_optimizer
 from semidepth.training.metric import main, metric_losses, train_metric, within_range
 
@@ -206,6 +207,21 @@ def test_the_schedule_is_one_cycle_and_every_part_has_its_rate(tmp_path, student
     assert min(betas) == pytest.approx(0.85, abs=0.01)
     grouped = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     assert len(grouped) == len(set(grouped)) == sum(p.requires_grad for p in model.parameters())
+
+
+def test_without_a_student_one_is_trained_first_and_kept(tmp_path):
+    options = MetricArguments(student_dir=str(tmp_path / "student"), seed=3, cpu=True)
+    trained = []
+
+    def train_student(arguments):
+        arguments.validate()
+        trained.append(arguments)
+        (tmp_path / "student").mkdir()
+        (tmp_path / "student/model.safetensors").touch()
+
+    for _ in range(2):
+        assert resolve_student(options, train_student) == str(tmp_path / "student")
+    assert [(each.output_dir, each.seed, each.steps) for each in trained] == [(str(tmp_path / "student"), 3, 500)]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ import pytest
 import tiny
 import torch
 from PIL import Image
+from transformers import set_seed
 
+from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.training.engine.depth_models import Preprocessing
 from semidepth.training.predict import find_images, main, to_16_bit, write_results
 
@@ -121,3 +123,66 @@ def test_a_missing_model_is_refused_before_anything_is_read(tmp_path, capsys):
         run(str(tmp_path / "no_model"), tmp_path / "out", tmp_path / "a.png")
     assert stopped.value.code == 2
     assert "could not be loaded as a depth-estimation model" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def metric_folder(tmp_path_factory):
+    """A tiny routed model: rooms to 10 m and streets to 80 m."""
+    folder = tmp_path_factory.mktemp("metric")
+    set_seed(0)
+    config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
+    RoutedDepthForDepthEstimation.from_student(
+        DepthStudentForDepthEstimation(config), [{"name": "indoor"}, {"name": "outdoor", "max_depth_m": 80.0}]
+    ).save_pretrained(folder)
+    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_metric_model_gives_millimetres_and_points_right_way_up(tmp_path, metric_folder):
+    picture(40, 60).save(tmp_path / "a.png")
+    assert (
+        run(metric_folder, tmp_path / "out", tmp_path / "a.png", extra=["--fov_deg", "90", "--domain", "indoor"]) == 0
+    )
+    metres = np.load(tmp_path / "out/a_depth.npy")
+    stored = np.asarray(Image.open(tmp_path / "out/a_depth.png"))
+    assert np.abs(stored - metres * 1000).max() <= 0.51
+    header, _, body = (tmp_path / "out/a_points.ply").read_bytes().partition(b"end_header\n")
+    assert b"element vertex 2400" in header
+    first = np.frombuffer(body[:12], "<f4")
+    z = metres[0, 0]
+    # 90 degrees over 60 pixels: focal length 30; the first pixel's centre is 29.5 left and 19.5 above the axis.
+    assert first == pytest.approx([-29.5 / 30 * z, 19.5 / 30 * z, -z], rel=1e-5)
+    assert list(body[12:15]) == list(np.asarray(Image.open(tmp_path / "a.png"))[0, 0])
+
+
+def test_the_domain_can_be_told(tmp_path, metric_folder):
+    picture().save(tmp_path / "a.png")
+    means = {}
+    for domain in ("indoor", "outdoor"):
+        assert run(metric_folder, tmp_path / domain, tmp_path / "a.png", extra=["--domain", domain]) == 0
+        means[domain] = np.load(tmp_path / domain / "a_depth.npy").mean()
+    assert means["outdoor"] > 3 * means["indoor"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (["--fov_deg", "90", "--focal_px", "300"], "give one of them"),
+        (["--fov_deg", "180"], "between 0 and 180"),
+        (["--focal_px", "0"], "positive number of pixels"),
+        (["--fov_deg", "60"], "needs metres and this model predicts inverse depth"),
+        (["--domain", "indoor"], "the model has no domains"),
+    ],
+)
+def test_cameras_and_domains_that_cannot_be_are_refused(tmp_path, model_folder, capsys, extra, words):
+    picture().save(tmp_path / "a.png")
+    with pytest.raises(SystemExit):
+        run(model_folder, tmp_path / "out", tmp_path / "a.png", extra=extra)
+    assert words in capsys.readouterr().err
+
+
+def test_an_unknown_domain_names_the_known_ones(tmp_path, metric_folder, capsys):
+    picture().save(tmp_path / "a.png")
+    with pytest.raises(SystemExit):
+        run(metric_folder, tmp_path / "out", tmp_path / "a.png", extra=["--domain", "cave"])
+    assert "the model has indoor, outdoor" in capsys.readouterr().err

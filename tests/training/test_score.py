@@ -7,7 +7,9 @@ import pytest
 import tiny
 import torch
 from PIL import Image
+from transformers import set_seed
 
+from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.training.data.loading import evaluation_samples
 from semidepth.training.engine.depth_models import Preprocessing, load_depth_model
 from semidepth.training.engine.scoring import batches_of_one_size, score_relative
@@ -60,6 +62,56 @@ def test_real_layouts_of_mixed_sizes(tmp_path, model_folder, capsys):
     data = f"{frames}?depth_scale=0.001"
     assert main(["--model", model_folder, "--data", data, "--device", "cpu", "--max_depth_m", "10"]) == 0
     assert "| 3 | depth |" in capsys.readouterr().out
+
+
+def test_metres_are_scored_as_they_are(tmp_path, capsys):
+    """Against numpy on the saved model's own predictions: mirrored average, clamp, per-image mean."""
+    folder = tmp_path / "metric"
+    tiny.stock_model(tiny.stock_config(depth_estimation_type="metric", max_depth=12)).save_pretrained(folder)
+    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
+    data, file = "scenes:indoor?split=test&count=3&size=64", tmp_path / "s.json"
+    argv = ["--model", str(folder), "--data", data, "--device", "cpu", "--output", str(file), "--protocol", "none"]
+    assert main([*argv, "--max_depth_m", "5"]) == 0
+    model = load_depth_model(str(folder))
+    errors = []
+    for sample in evaluation_samples([data]):
+        image, depth = sample["image"][None], sample["depth"].double().numpy()
+        metres = (model.predict(image)[0] + model.predict(image.flip(-1))[0].flip(-1)).double().numpy() / 2
+        known = np.isfinite(depth) & (depth <= 5)
+        errors.append(np.mean(np.abs(np.clip(metres, 1e-3, 5) - depth)[known] / depth[known]))
+    found = json.loads(file.read_text())[str(folder)][data]
+    assert found["images"] == 3
+    assert abs(found["abs_rel"] - np.mean(errors)) < 1e-6
+    assert f"{np.mean(errors):.3f}" in capsys.readouterr().out
+
+
+def test_a_routed_model_is_scored_with_and_without_its_router(tmp_path, capsys):
+    set_seed(0)
+    config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
+    folder, file = tmp_path / "routed", tmp_path / "s.json"
+    RoutedDepthForDepthEstimation.from_student(
+        DepthStudentForDepthEstimation(config), [{"name": "indoor"}, {"name": "outdoor", "max_depth_m": 80.0}]
+    ).save_pretrained(folder)
+    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
+    data = [f"scenes:{domain}?split=test&count=3" for domain in ("indoor", "outdoor")]
+    argv = ["--model", str(folder), "--device", "cpu", "--protocol", "none", "--output", str(file)]
+    assert main([*argv, "--data", *data]) == 0
+    table = capsys.readouterr().out
+    assert "| domain | taken for indoor | taken for outdoor |" in table
+    found = json.loads(file.read_text())[str(folder)]
+    chosen = {
+        (entry["domain"], entry["chosen"]): entry["images"] for each in found.values() for entry in each["router"]
+    }
+    assert sum(chosen.values()) == 6
+    right = chosen.get(("indoor", "indoor"), 0) + chosen.get(("outdoor", "outdoor"), 0)
+    assert f"{right / 6:.3f} right" in table
+    assert {"abs_rel", "domain_given", "router_accuracy"} <= set(found[data[0]])
+
+
+def test_a_relative_model_has_no_metres(model_folder, capsys):
+    with pytest.raises(SystemExit):
+        main(["--model", model_folder, "--data", "scenes:indoor?count=2", "--device", "cpu", "--protocol", "nyu"])
+    assert "inverse depth, which has no unit" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

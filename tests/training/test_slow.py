@@ -6,7 +6,8 @@ import pytest
 import tiny
 
 from semidepth.training.demo import DemoArguments, run_demo, summarize
-from semidepth.training.teacher import TeacherArguments, train_teacher
+from semidepth.training.engine.teacher_arguments import TeacherArguments
+from semidepth.training.teacher import train_teacher
 
 pytestmark = pytest.mark.slow
 

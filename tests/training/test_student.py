@@ -180,7 +180,7 @@ def test_without_a_teacher_it_trains_one_first_and_says_so(tmp_path, encoder, ca
     assert {"labeled", "unlabeled", "feature"} <= set(results)
     assert json.loads((tmp_path / "student/results.json").read_text())["teacher"] == str(tmp_path / "teacher")
     caplog.clear()
-    assert resolve_teacher(arguments(tmp_path, encoder)) == str(tmp_path / "teacher")
+    assert resolve_teacher(arguments(tmp_path, encoder), pytest.fail) == str(tmp_path / "teacher")
     assert "using the one in" in caplog.text
     check_teacher(arguments(tmp_path, encoder))
     with pytest.raises(ValueError, match="holds a teacher trained with other labeled"):

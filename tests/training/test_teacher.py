@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.training.engine.depth_models import Preprocessing, load_depth_model
 from semidepth.training.engine.losses import NonFiniteLossError
+from semidepth.training.engine.teacher_arguments import TeacherArguments
 from semidepth.training.objectives import affine_invariant_loss, gradient_matching_loss
-from semidepth.training.teacher import TeacherArguments, labeled_terms, main, teacher_losses, train_teacher
+from semidepth.training.teacher import labeled_terms, main, teacher_losses, train_teacher
 
 
 @pytest.fixture

@@ -10,6 +10,28 @@ from pathlib import Path
 import tiny
 import torch
 from safetensors.torch import load_file
+from transformers import set_seed
+
+from semidepth.modeling import DepthStudentForDepthEstimation
+from semidepth.training.engine.depth_models import Preprocessing
+
+METRIC_SCRIPT = """
+import json, os, sys, torch
+from semidepth.training import metric
+
+torch.set_num_threads(1)
+compute = metric.metric_losses
+
+def spy(model, batch, **others):
+    spy.model, spy.domains = model, batch["domain"]
+    return compute(model, batch, **others)
+
+metric.metric_losses = spy
+metric.main(sys.argv[2:])
+total = sum(p.double().sum().item() for p in spy.model.parameters())
+with open(f"{sys.argv[1]}/rank{os.environ['RANK']}.json", "w") as file:
+    json.dump({"total": total, "domains": spy.domains, "wrapped": type(spy.model).__name__}, file)
+"""
 
 SCRIPT = """
 import json, os, sys, torch
@@ -40,24 +62,53 @@ def free_port() -> int:
         return sock.getsockname()[1]
 
 
+def run_two(script: Path, arguments: list[str]) -> None:
+    """Runs a script in two processes, and shows its errors where it fails."""
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port()),
+        str(script), *arguments,
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def test_heads_without_images_on_a_process_stay_the_same_on_both(tmp_path):
+    """One image per process: each process trains one of the two heads in a step, and both end with the same weights."""
+    set_seed(0)
+    config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
+    DepthStudentForDepthEstimation(config).save_pretrained(tmp_path / "student")
+    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(tmp_path / "student")
+    script = tmp_path / "train.py"
+    script.write_text(METRIC_SCRIPT)
+    arguments = [
+        str(tmp_path), "--student", str(tmp_path / "student"), "--output_dir", str(tmp_path / "metric"),
+        "--train", "indoor=scenes:indoor?count=4", "outdoor=scenes:outdoor?count=4",
+        "--validation", "indoor=scenes:indoor?split=validation&count=3",
+        "--batch_size", "1", "--steps", "3", "--num_workers", "0", "--cpu", "true", "--bin_embedding_dim", "16",
+    ]  # fmt: skip
+    run_two(script, arguments)
+    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    assert first["wrapped"] == "DistributedDataParallel"
+    assert len(first["domains"]) == 1
+    assert first["total"] == second["total"]
+    results = json.loads((tmp_path / "metric/results.json").read_text())
+    assert 0 <= results["router_accuracy"] <= 1
+    assert results["indoor/domain_given/abs_rel"] > 0
+
+
 def test_two_processes_train_and_agree(tmp_path):
     encoder = tiny.save_encoder(tmp_path / "encoder")
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port()),
-        str(script), str(tmp_path), "--encoder", encoder, "--output_dir", str(tmp_path / "student"),
+    arguments = [
+        str(tmp_path), "--encoder", encoder, "--output_dir", str(tmp_path / "student"),
         "--teacher_dir", str(tmp_path / "teacher"), "--labeled", "scenes:indoor?count=8",
         "--unlabeled", "scenes:outdoor?count=16", "--batch_size", "2", "--steps", "2", "--teacher_steps", "2",
         "--learning_rate", "1e-3", "--num_workers", "0", "--checkpoint_every", "2", "--cpu", "true",
         "--validation", "scenes:indoor?split=validation&count=3", "--ema_decay", "0.5",
     ]  # fmt: skip
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(Path(__file__).parent.parent.parent),
-    }
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
+    run_two(script, arguments)
 
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
     assert first["wrapped"] == "DistributedDataParallel"

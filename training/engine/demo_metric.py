@@ -3,7 +3,7 @@
 import logging
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from semidepth.training.engine.metric_arguments import MetricArguments
 from semidepth.training.engine.metric_pictures import metric_row
 from semidepth.training.engine.metric_scoring import predict_metres, router_accuracy, score_metric
 from semidepth.training.engine.pictures import grid, save_picture
-from semidepth.training.metric import train_metric
 from semidepth.training.objectives import find_protocol
 
 logger = logging.getLogger(__name__)
@@ -29,8 +28,18 @@ METRICS = ("abs_rel", "delta1", "rmse")
 MetricResults = dict[str, dict[str, dict[str, float]]]
 
 
-def train_metric_models(folder: Path, *, steps: int, seed: int, cpu: bool) -> None:
-    """Trains a routed model and one with a single head, on the same student, data and steps."""
+def train_metric_models(
+    folder: Path, train_metric: Callable[[MetricArguments], Any], *, steps: int, seed: int, cpu: bool
+) -> None:
+    """Trains a routed model and one with a single head, on the same student, data and steps.
+
+    Args:
+        folder: of the demo's models.
+        train_metric: the metric command.
+        steps: updates of each.
+        seed: of weights, order and augmentation.
+        cpu: use the CPU even where there is a GPU.
+    """
     preset = read_yaml(PRESETS / "metric_scenes.yaml", MetricArguments)
     shared: dict[str, Any] = preset | {
         "student": str(folder / "student"),

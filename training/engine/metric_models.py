@@ -1,9 +1,10 @@
 """The model that metric training starts from: heads on a student, a metric checkpoint to go on with, a stock head."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
@@ -19,16 +20,19 @@ logger = logging.getLogger(__name__)
 RELATIVE_TYPES = ("depth_student", "depth_anything")
 
 
-def resolve_student(arguments: MetricArguments) -> str:
-    """The model to stand on: the one named, the one kept from before, or one trained on the built-in scenes first."""
+def resolve_student(arguments: MetricArguments, train_student: Callable[[StudentArguments], Any]) -> str:
+    """The model to stand on: the one named, the one kept from before, or one trained on the built-in scenes first.
+
+    Args:
+        arguments: of the metric command.
+        train_student: the student's command.
+    """
     if arguments.student is not None:
         return arguments.student
     folder = Path(arguments.student_dir)
     if (folder / "model.safetensors").is_file():
         logger.info("no --student given: using the one in %s", folder)
         return str(folder)
-    from semidepth.training.student import train_student  # here: the commands import the engine
-
     logger.info("no --student given: training one on the built-in scenes first, into %s", folder)
     preset = read_yaml(PRESETS / "student_scenes.yaml", StudentArguments)
     own = {"output_dir": str(folder), "seed": arguments.seed, "cpu": arguments.cpu}

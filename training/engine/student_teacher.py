@@ -2,14 +2,15 @@
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from semidepth.training.data.sources import count_samples
 from semidepth.training.engine.arguments import TrainingArguments, read_yaml
 from semidepth.training.engine.depth_models import Kind, load_depth_model
 from semidepth.training.engine.student_arguments import StudentArguments
-from semidepth.training.teacher import TeacherArguments, train_teacher
+from semidepth.training.engine.teacher_arguments import TeacherArguments
 
 logger = logging.getLogger(__name__)
 
@@ -60,11 +61,15 @@ def given_kind(arguments: StudentArguments) -> Kind | None:
     return None if arguments.teacher_kind == "auto" else cast(Kind, arguments.teacher_kind)
 
 
-def resolve_teacher(arguments: StudentArguments) -> str:
+def resolve_teacher(arguments: StudentArguments, train_teacher: Callable[[TeacherArguments], Any]) -> str:
     """The teacher's id or folder; trains one on the labeled sources first where none is named.
 
+    Args:
+        arguments: of the student's command.
+        train_teacher: the teacher's command.
+
     Raises:
-        ValueError: as [`train_teacher`] does.
+        ValueError: as `train_teacher` does.
     """
     if arguments.teacher is not None:
         return arguments.teacher

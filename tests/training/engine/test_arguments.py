@@ -8,7 +8,7 @@ import yaml
 from semidepth.training.demo import DemoArguments
 from semidepth.training.engine.arguments import parse_arguments, save_arguments
 from semidepth.training.engine.student_arguments import StudentArguments
-from semidepth.training.teacher import TeacherArguments
+from semidepth.training.engine.teacher_arguments import TeacherArguments
 
 
 def refused(capsys, *argv, cls=TeacherArguments):
