@@ -1,5 +1,6 @@
 """Configuration of routed metric depth: a relative core, and the domains that have a metric head each."""
 
+import math
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
@@ -45,9 +46,12 @@ def check_domains(domains: Any) -> list[dict[str, Any]]:
         if name in (other["name"] for other in filled):
             raise ValueError(f"two domains are called {name!r}; give each a name of its own.")
         domain = DOMAIN_DEFAULTS | domain
-        if int(domain["n_bins"]) < 2:
-            raise ValueError(f"domain {name!r} has n_bins {domain['n_bins']}; give at least 2.")
-        if not 0 < domain["min_depth_m"] < domain["max_depth_m"]:
+        if type(domain["n_bins"]) is not int or domain["n_bins"] < 2:
+            raise ValueError(f"domain {name!r} has n_bins {domain['n_bins']!r}; give a whole number, at least 2.")
+        for key in ("min_depth_m", "max_depth_m"):
+            if type(domain[key]) not in (int, float):
+                raise ValueError(f"domain {name!r} has {key} {domain[key]!r}; give a number of metres.")
+        if not 0 < domain["min_depth_m"] < domain["max_depth_m"] < math.inf:
             raise ValueError(
                 f"domain {name!r} goes from {domain['min_depth_m']} to {domain['max_depth_m']} m; give a positive "
                 "min_depth_m below max_depth_m."
@@ -75,8 +79,6 @@ class RoutedDepthConfig(PreTrainedConfig):
         attractor_alpha: strength of the attractors; 300 in all released weights.
         attractor_kind: "mean" or "sum" over the attractors.
         relative_conditioning: whether the mixture also sees the relative depth.
-        core_scales: what each of the core's maps is divided by before the heads see it (bottleneck, four blocks,
-            activation, relative depth), see `measure_core_scales` of the model; None: as they are.
         log_binomial_factor: how many times fewer hidden channels its MLP has than inputs.
         min_temp: smallest temperature of the mixture.
         max_temp: largest.
@@ -102,7 +104,6 @@ class RoutedDepthConfig(PreTrainedConfig):
     attractor_alpha: float | int = 300.0
     attractor_kind: str = "mean"
     relative_conditioning: bool = True
-    core_scales: list[float] | None = None
     log_binomial_factor: int = 2
     min_temp: float = 0.0212
     max_temp: float = 50.0
@@ -125,8 +126,6 @@ class RoutedDepthConfig(PreTrainedConfig):
         self.domains = check_domains([{"name": "depth"}] if self.domains is None else self.domains)
         if len(self.num_attractors) != LEVELS:
             raise ValueError(f"num_attractors is {list(self.num_attractors)}; give {LEVELS} numbers, coarse to fine.")
-        if self.core_scales is not None and (len(self.core_scales) != LEVELS + 3 or min(self.core_scales) <= 0):
-            raise ValueError(f"core_scales is {self.core_scales}; give {LEVELS + 3} positive numbers, or None.")
         super().__post_init__(**kwargs)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import ZoeDepthForDepthEstimation
 
@@ -25,19 +26,18 @@ class CoreFeatures:
     blocks: list[Tensor]
     relative: Tensor
 
-    def divided(self, scales: list[float] | None) -> "CoreFeatures":
-        """The same maps, each divided by its number: bottleneck, blocks, activation, relative."""
-        if scales is None:
-            return self
-        blocks = [block / scale for block, scale in zip(self.blocks, scales[1:-2], strict=True)]
-        return CoreFeatures(
-            self.activation / scales[-2], self.bottleneck / scales[0], blocks, self.relative / scales[-1]
+    def divided(self, scales: Tensor) -> "CoreFeatures":
+        """The same maps, each divided by its number of the 7: bottleneck, blocks, activation, relative."""
+        maps = (self.bottleneck, *self.blocks, self.activation, self.relative)
+        bottleneck, *blocks, activation, relative = (
+            x / scale.to(x.dtype) for x, scale in zip(maps, scales, strict=True)
         )
+        return CoreFeatures(activation, bottleneck, blocks, relative)
 
-    def root_mean_squares(self) -> list[float]:
-        """The size of each map, in the order of [`divided`]; 1 for one that is all zeros."""
+    def mean_squares(self) -> Tensor:
+        """(7,) float32: the mean square of each map, in the order of [`divided`]."""
         maps = [self.bottleneck, *self.blocks, self.activation, self.relative]
-        return [float(x.detach().float().square().mean().sqrt()) or 1.0 for x in maps]
+        return torch.stack([x.detach().float().square().mean() for x in maps])
 
 
 def make_core(config: Any) -> nn.Module:

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, ZoeDepthForDepthEstimation
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from .configuration_routed_depth import RoutedDepthConfig
+from .configuration_routed_depth import LEVELS, RoutedDepthConfig
 from .depth_cores import CoreFeatures, core_channels, core_features, make_core
 from .domain_router import DomainRouter
 from .metric_bins import MetricHead, Mlp
@@ -56,6 +56,8 @@ class RoutedDepthPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         # The core is a PreTrainedModel and initialises itself; here are the heads and the router.
+        if isinstance(module, RoutedDepthForDepthEstimation):
+            init.ones_(module.core_scales)
         if isinstance(module, nn.Conv2d | nn.Linear):
             fan_in = module.weight[0].numel()
             init.normal_(module.weight, std=getattr(module, "init_gain", 1.0) / math.sqrt(fan_in))
@@ -68,6 +70,8 @@ class RoutedDepthPreTrainedModel(PreTrainedModel):
 
 class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
     """A relative core, one metric head per domain, and from two domains on a router."""
+
+    core_scales: Tensor
 
     def __init__(self, config: RoutedDepthConfig):
         super().__init__(config)
@@ -90,6 +94,8 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
             if len(domains) > 1
             else None
         )  # fmt: skip
+        # What each of the core's maps is divided by before the heads see it, see `measure_core_scales`.
+        self.register_buffer("core_scales", torch.ones(LEVELS + 3))
         self.post_init()
 
     @classmethod
@@ -161,7 +167,8 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
 
         Args:
             pixel_values: (B, 3, H, W), normalised as the core expects.
-            labels: (B, H', W') metres; unknown where NaN, 0 or infinite. The prediction is resized to them.
+            labels: (B, H', W') metres; unknown where NaN, 0 or infinite. The prediction is resized to them. Labels
+                beyond their head's range count, too (training/metric.py leaves them out).
             domain_labels: (B,) whole numbers, the index of each image's domain; None lets the router choose.
             return_dict: False returns a tuple of what is there, `loss` first.
 
@@ -169,10 +176,15 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
             [`RoutedDepthOutput`].
 
         Raises:
-            ValueError: for domain labels of another length or out of range, or training labels without them.
+            ValueError: for domain labels of another length or out of range, training labels without them or of another
+                shape.
         """
         if domain_labels is None and labels is not None and self.router is not None:
             raise ValueError("labels came without domain_labels; give each image's domain for the router.")
+        if labels is not None and (labels.ndim != 3 or len(labels) != len(pixel_values)):
+            raise ValueError(
+                f"labels are {tuple(labels.shape)} for {len(pixel_values)} images; give metres as (B, H, W)."
+            )
         core = core_features(self.core, pixel_values)
         predicted, logits, chosen = self.metres(core, domain_labels)
         domain = torch.tensor(chosen).to(predicted.device, non_blocking=True)
@@ -186,20 +198,21 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         return output if return_dict else output.to_tuple()
 
     @torch.no_grad()
-    def measure_core_scales(self, pixel_values: Tensor) -> list[float]:
-        """Sets `config.core_scales` from a batch, so that fresh heads see maps of size 1 whatever the core's own scale.
+    def measure_core_scales(self, *batches: Tensor) -> Tensor:
+        """Measures the core's maps, so that fresh heads see maps of size 1 whatever the core's own scale.
 
-        A relative core's maps have an arbitrary scale (hundreds for some), with which no one learning rate fits. Only
-        for heads that are not trained yet.
+        A relative core's maps have an arbitrary scale (hundreds for some), with which no one learning rate fits. The
+        scales are a buffer and travel with the weights. Only for heads that are not trained yet.
 
         Args:
-            pixel_values: (B, 3, H, W), as in [`forward`].
+            batches: (B, 3, H, W) each, as in [`forward`]; all count the same.
 
         Returns:
-            The scales, root mean squares.
+            (7,) the scales, root mean squares; 1 for a map that is all zeros.
         """
-        self.config.core_scales = core_features(self.core, pixel_values).root_mean_squares()
-        return self.config.core_scales
+        squares = torch.stack([core_features(self.core, batch).mean_squares() for batch in batches]).mean(0)
+        self.core_scales.copy_(torch.where(squares > 0, squares.sqrt(), 1.0))
+        return self.core_scales
 
     def metres(
         self, core: CoreFeatures, domain_labels: Tensor | Sequence[int] | None = None
@@ -213,7 +226,7 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         Returns:
             (B, H, W) float32 metres, (B, D) float32 logits, and the index of each image's head.
         """
-        core = core.divided(self.config.core_scales)
+        core = core.divided(self.core_scales)
         bottleneck = self.bottleneck(core.bottleneck)
         if self.router is None:
             logits = bottleneck.new_zeros(len(bottleneck), 1, dtype=torch.float32)

@@ -52,10 +52,10 @@ def silog_loss(prediction: Tensor, target: Tensor, valid: Tensor | None = None) 
 
 
 def silog_loss_by_domain(prediction: Tensor, target: Tensor, domains: Sequence[int]) -> Tensor:
-    """Mean over the domains in a batch of each one's SILog.
+    """Mean over a batch's domains of each one's SILog, weighted by their numbers of images.
 
     Taken over all pixels at once, a domain with sparse labels (LiDAR has them on 2 % of the pixels) would hardly count
-    beside one with dense ones.
+    beside one with dense ones. A domain with fewer than two labeled pixels does not count.
 
     Args:
         prediction: (B, H, W) metres.
@@ -68,12 +68,15 @@ def silog_loss_by_domain(prediction: Tensor, target: Tensor, domains: Sequence[i
     present = sorted(set(domains))
     if len(present) == 1:
         return silog_loss(prediction, target)
-    losses = []
+    losses, weights = [], []
     for domain in present:
-        rows = torch.tensor([row for row, other in enumerate(domains) if other == domain])
-        rows = rows.to(prediction.device, non_blocking=True)
-        losses.append(silog_loss(prediction.index_select(0, rows), target.index_select(0, rows)))
-    return torch.stack(losses).mean()
+        members = [row for row, other in enumerate(domains) if other == domain]
+        rows = torch.tensor(members).to(prediction.device, non_blocking=True)
+        labels = target.index_select(0, rows)
+        losses.append(silog_loss(prediction.index_select(0, rows), labels))
+        weights.append(len(members) * (known_depth(labels).sum() >= 2))
+    shares = torch.stack(weights).float()
+    return (torch.stack(losses) * shares).sum() / shares.sum().clamp(min=1)
 
 
 def known_depth(depth: Tensor) -> Tensor:

@@ -100,6 +100,7 @@ def weights_of_zoedepth(stock: dict[str, Tensor], config: RoutedDepthConfig) -> 
     """A stock state dict under our names."""
     weights = {f"core.{name}": value for name, value in stock.items() if not name.startswith("metric_head.")}
     weights |= {ours: stock[theirs] for ours, theirs in _head_names(config).items()}
+    weights["core_scales"] = torch.ones(LEVELS + 3)  # stock's heads were trained on the maps as they are
     return weights | {ours: torch.cat([stock[p] for p in parts]) for ours, parts in _attention_names(config).items()}
 
 
@@ -114,6 +115,8 @@ def stock_of_routed(model: Any) -> ZoeDepthForDepthEstimation:
     differing = sorted(name for name in compared if wanted.get(name) != mine.get(name))
     if differing:
         raise ValueError(f"stock ZoeDepth has no other {', '.join(differing)} than its own; save this model as it is.")
+    if not torch.equal(model.core_scales, torch.ones_like(model.core_scales)):
+        raise ValueError("stock ZoeDepth does not divide its core's maps and this model does; save it as it is.")
     ours = model.state_dict()
     weights = {name.removeprefix("core."): value for name, value in ours.items() if name.startswith("core.")}
     weights |= {theirs: ours[name] for name, theirs in _head_names(config).items()}

@@ -283,7 +283,8 @@ def run_demo(arguments: DemoArguments) -> str:
         "",
         "    from transformers import pipeline",
         f'    depth = pipeline("depth-estimation", model="{output / "student"}", trust_remote_code=True)',
-        '    depth("photo.jpg")["depth"].save("depth.png")  # for metres: the folder metric beside it',
+        '    depth("photo.jpg")["depth"].save("depth.png")',
+        f"and for metres: {output / 'metric'}" if metric_runs else "",
     ])  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from accelerate import DistributedDataParallelKwargs
+from accelerate import DistributedDataParallelKwargs, PartialState
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -43,11 +43,13 @@ from semidepth.training.engine.commands import (
     save_results,
 )
 from semidepth.training.engine.depth_models import Preprocessing
-from semidepth.training.engine.loop import Batch, train
+from semidepth.training.engine.loop import Batch, check_resume, train
 from semidepth.training.engine.losses import Losses
 from semidepth.training.engine.metric_arguments import Domain, MetricArguments, source_weights
+from semidepth.training.engine.metric_checks import check_labels
 from semidepth.training.engine.metric_hooks import make_metric_hooks
 from semidepth.training.engine.metric_models import (
+    RELATIVE_TYPES,
     check_student,
     make_metric_model,
     resolve_metric_preprocessing,
@@ -60,8 +62,6 @@ from semidepth.training.student import train_student
 
 logger = logging.getLogger(__name__)
 
-# Labels looked at before training, per source, for those beyond the range of their head.
-CHECKED_SAMPLES = 32
 # Images per source from which the scale of the core's maps is taken.
 SCALE_SAMPLES = 4
 
@@ -137,48 +137,19 @@ def metric_losses(
     )
 
 
-def check_labels(arguments: MetricArguments, domains: Sequence[Domain], size: int) -> None:
-    """Looks at the first labels of every source, and tells how many are beyond the range of their domain's head.
-
-    Raises:
-        ValueError: if a source has not a single label within the range: its unit is wrong, or its domain.
-    """
-    by_name = {domain.name: domain for domain in domains}
-    for source in arguments.train_sources():
-        domain = by_name[str(source.domain)]
-        known = inside = 0
-        farthest = 0.0
-        for sample in evaluation_samples([source], CHECKED_SAMPLES, size=size):
-            depth = sample["depth"]
-            assert depth is not None  # the source is opened with labels
-            depth = depth[known_depth(depth)]
-            known += depth.numel()
-            inside += int(((depth >= domain.min_depth_m) & (depth <= domain.max_depth_m)).sum())
-            farthest = max(farthest, float(depth.max()) if depth.numel() else 0.0)
-        text = f"of {source.spec!r} are beyond {domain.min_depth_m:g} to {domain.max_depth_m:g} m of {domain.name!r}"
-        if inside == 0:
-            raise ValueError(
-                f"all labels in the first {CHECKED_SAMPLES} images {text} (farthest {farthest:g} m); correct "
-                "depth_scale, or the domain's range with --domains."
-            )
-        if inside < known:
-            logger.warning(
-                "%.2f %% of the labels in the first %d images %s (farthest %.4g m); they are left out.",
-                100 * (1 - inside / known), CHECKED_SAMPLES, text, farthest,
-            )  # fmt: skip
-
-
 def measure_scales(
-    model: RoutedDepthForDepthEstimation, sources: Sequence[Source], preprocessing: Preprocessing
+    model: RoutedDepthForDepthEstimation, sources: Sequence[Source], preprocessing: Preprocessing, device: torch.device
 ) -> None:
     """Fits fresh heads to the scale of their core, on the first images of every source (the same in each process)."""
-    size = preprocessing.size
-    samples = [
-        prepare_sample(sample, size, np.random.default_rng(0), train=True, multiple=preprocessing.multiple)
-        for source in sources
-        for sample in evaluation_samples([source], SCALE_SAMPLES, size=size)
-    ]
-    scales = model.measure_core_scales(preprocessing.normalize(torch.stack([sample["image"] for sample in samples])))
+    size, batches = preprocessing.size, []
+    cast(nn.Module, model).to(device)
+    for source in sources:
+        samples = [
+            prepare_sample(sample, size, np.random.default_rng(0), train=True, multiple=preprocessing.multiple)
+            for sample in evaluation_samples([source], SCALE_SAMPLES, size=size)
+        ]
+        batches.append(preprocessing.normalize(torch.stack([sample["image"] for sample in samples]).to(device)))
+    scales = model.measure_core_scales(*batches).tolist()
     logger.info("the core's maps are divided by %s", ", ".join(f"{scale:.3g}" for scale in scales))
 
 
@@ -188,27 +159,27 @@ def train_metric(arguments: MetricArguments) -> dict[str, float]:
     Raises:
         ValueError: in one sentence, for options that do not fit the data or the model.
     """
-    # A batch without images of some domain leaves that domain's head without gradients.
-    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    accelerator = make_accelerator(arguments, unused)
-    announce(arguments, accelerator, "metric")
     sources = arguments.train_sources()
     check_sources(sources + arguments.validation_sources())
-    if arguments.student is not None:
+    state = PartialState(cpu=arguments.cpu)
+    steps = resolve_steps(arguments, sources, labeled=True, batch_size=arguments.batch_size, world=state.num_processes)
+    check_resume(arguments, steps)
+    if arguments.student is None:
+        # Before a student is trained: whatever can be wrong with the labels.
+        check_labels(sources, arguments.domain_list(), None, tell=False)
+    else:
         check_student(arguments.student, arguments)
-    steps = resolve_steps(
-        arguments, sources, labeled=True, batch_size=arguments.batch_size, world=accelerator.num_processes
-    )
-    if accelerator.is_main_process:
-        resolve_student(arguments, train_student)
-    accelerator.wait_for_everyone()
+    # A student that has to be trained first has an accelerator of its own, and both share accelerate's state.
     name = resolve_student(arguments, train_student)
+    # A batch without images of some domain leaves that domain's head without gradients.
+    accelerator = make_accelerator(arguments, DistributedDataParallelKwargs(find_unused_parameters=True))
+    accelerator.wait_for_everyone()
     config = check_student(name, arguments)
     preprocessing = resolve_metric_preprocessing(name, config, arguments)
     set_seed(arguments.seed)  # the same start whether or not a student was trained before
     model, domains, fresh = make_metric_model(name, config, arguments)
-    if accelerator.is_main_process:
-        check_labels(arguments, domains, preprocessing.size)
+    check_labels(sources, domains, preprocessing, tell=accelerator.is_main_process)
+    announce(arguments, accelerator, "metric")
 
     generator = torch.Generator()
 
@@ -230,12 +201,15 @@ def train_metric(arguments: MetricArguments) -> dict[str, float]:
         )
         return endless(loader)
 
-    if isinstance(model, RoutedDepthForDepthEstimation):
-        model.core.requires_grad_(not arguments.freeze_core)
+    if arguments.freeze_core:
+        cast(nn.Module, model.core if arguments.metric_head == "bins" else model.backbone).requires_grad_(False)
+    if config.model_type in RELATIVE_TYPES:
+        core = model.core if arguments.metric_head == "bins" else model
         tokens = (preprocessing.size // preprocessing.multiple) ** 2
-        choose_attention(cast(Any, model.core.backbone), tokens, accelerator.device)
-        if fresh:
-            measure_scales(model, sources, preprocessing)
+        choose_attention(cast(Any, core).backbone, tokens, accelerator.device)
+    if fresh:
+        assert isinstance(model, RoutedDepthForDepthEstimation)
+        measure_scales(model, sources, preprocessing, accelerator.device)
     results = train(
         arguments,
         name="metric",

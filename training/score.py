@@ -221,6 +221,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(f"--batch_size is {options.batch_size}; give at least 1.")
         if options.output is not None:
             check_folder("output", options.output.parent)
+        if options.max_depth_m is not None and not options.max_depth_m > 1e-3:
+            raise ValueError(f"--max_depth_m is {options.max_depth_m}; give metres, more than 0.001.")
+        options.model, options.data = (list(dict.fromkeys(given)) for given in (options.model, options.data))
         for source in options.data:
             if parse_source(source).endless and options.limit is None:
                 raise ValueError(f"{source!r} never ends; add count=96 to it, or give --limit.")

@@ -45,7 +45,7 @@ from semidepth.training.engine.commands import (
     save_results,
 )
 from semidepth.training.engine.depth_models import DepthModel, Preprocessing, load_depth_model
-from semidepth.training.engine.loop import Batch, train
+from semidepth.training.engine.loop import Batch, check_resume, train
 from semidepth.training.engine.losses import Losses
 from semidepth.training.engine.optimization import choose_attention, relative_optimizer
 from semidepth.training.engine.student_arguments import StudentArguments
@@ -173,6 +173,7 @@ def train_student(arguments: StudentArguments) -> dict[str, float]:
         batch_size=unlabeled_batch,
         world=accelerator.num_processes,
     )
+    check_resume(arguments, steps)
     teacher_name = resolve_teacher(arguments, train_teacher)
     accelerator.wait_for_everyone()
     teacher = load_depth_model(teacher_name, device=accelerator.device, kind=given_kind(arguments))

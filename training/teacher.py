@@ -34,7 +34,7 @@ from semidepth.training.engine.commands import (
     save_results,
 )
 from semidepth.training.engine.depth_models import Preprocessing
-from semidepth.training.engine.loop import Batch, train
+from semidepth.training.engine.loop import Batch, check_resume, train
 from semidepth.training.engine.losses import Losses
 from semidepth.training.engine.optimization import choose_attention, relative_optimizer
 from semidepth.training.engine.teacher_arguments import TeacherArguments
@@ -97,6 +97,7 @@ def train_teacher(arguments: TeacherArguments) -> dict[str, float]:
         batch_size=arguments.batch_size,
         world=accelerator.num_processes,
     )
+    check_resume(arguments, steps)
 
     def make_batches(start: int) -> Iterator[Batch]:
         loader = make_loader(

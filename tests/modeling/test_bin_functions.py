@@ -48,8 +48,13 @@ def test_attractors_against_a_loop_and_its_gradient():
         assert torch.allclose(mine, theirs, atol=1e-5)
 
 
-def test_depth_of_a_head_against_full_size_maps_and_its_gradient():
-    """The strips against a plain writing with everything resized first; sizes that no strip divides evenly."""
+@pytest.mark.parametrize("precision", ["highest", "high"])
+def test_depth_of_a_head_against_full_size_maps_and_its_gradient(precision, monkeypatch):
+    """The strips against a plain writing with everything resized first; sizes that no strip divides evenly.
+
+    "high" is the way of a GPU, which blends rows without a product.
+    """
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: precision)
     maps, embedding = torch.randn(2, 3, 37, 23), torch.randn(2, 4, 9, 6)
     centres = torch.rand(2, 16, 9, 6).cumsum(1)
     first, first_bias = torch.randn(5, 7), torch.randn(5)

@@ -111,8 +111,8 @@ def test_one_domain_has_no_router_and_needs_no_domain_labels():
 def test_fresh_bins_cover_the_range_of_their_domain():
     output = make()(tiny.pixels(2), domain_labels=torch.tensor([0, 1]))
     rooms, streets = output.predicted_depth
-    assert 2 < rooms.mean() < 8
-    assert 20 < streets.mean() < 60
+    assert 0.7 < rooms.mean() < 1.5  # softplus bins at equal ratios: the middle of 0.1 to 10 m is 1 m
+    assert 20 < streets.mean() < 60  # normed ones at equal distances, to 80 m
     assert output.predicted_depth.dtype == torch.float32
     assert output.relative_depth.shape == output.predicted_depth.shape
 
@@ -147,20 +147,25 @@ def test_measured_scales_make_the_cores_scale_irrelevant_and_are_saved(tmp_path)
     model = make()
     pixels, domains = tiny.pixels(4), [0, 1, 1, 0]
     with torch.no_grad():
-        model.measure_core_scales(pixels)
-        expected = model(pixels, domain_labels=domains).predicted_depth
+        model.measure_core_scales(pixels[:2], pixels[2:])
         core = modeling_routed_depth.core_features(model.core, pixels)
+        assert model.core_scales[0] == pytest.approx(core.bottleneck.square().mean().sqrt().item(), rel=1e-5)
+        expected = model(pixels, domain_labels=domains).predicted_depth
         large = CoreFeatures(
             core.activation * 100, core.bottleneck * 100, [x * 100 for x in core.blocks], core.relative * 100
         )
-        model.config.core_scales = [scale * 100 for scale in model.config.core_scales]
-        found = model.metres(large, domains)[0]
-        assert torch.allclose(found, expected, rtol=1e-4)
+        model.core_scales *= 100
+        assert torch.allclose(model.metres(large, domains)[0], expected, rtol=1e-4)
     model.save_pretrained(tmp_path)
     again = RoutedDepthForDepthEstimation.from_pretrained(tmp_path)
-    assert again.config.core_scales == model.config.core_scales
-    with pytest.raises(ValueError, match="7 positive numbers"):
-        RoutedDepthConfig(core_scales=[1.0])
+    assert torch.equal(again.core_scales, model.core_scales)
+
+
+def test_a_core_whose_maps_were_divided_is_not_stock():
+    ours = RoutedDepthForDepthEstimation.from_zoedepth(stock("softplus", 1))
+    ours.core_scales[0] = 2
+    with pytest.raises(ValueError, match="does not divide its core's maps"):
+        ours.to_zoedepth()
 
 
 def test_bfloat16_autocast_predicts_float32_metres():
@@ -205,6 +210,9 @@ def test_eight_samples_of_two_domains_are_learnt():
         ([{"name": "a"}, {"name": "a"}], "two domains are called 'a'"),
         ([{"name": "a", "min_depth_m": 10.0}], "from 10.0 to 10.0 m"),
         ([{"name": "a", "n_bins": 1}], "at least 2"),
+        ([{"name": "a", "n_bins": 2.5}], "a whole number"),
+        ([{"name": "a", "max_depth_m": float("inf")}], "from 0.001 to inf m"),
+        ([{"name": "a", "min_depth_m": "1"}], "a number of metres"),
         ([{"name": "a", "depth": 1}], "unknown keys"),
         ([{"name": "a", "bin_centers_type": "hybrid"}], "softplus or normed"),
     ],
@@ -218,6 +226,8 @@ def test_bad_calls_are_refused_in_one_sentence():
     model = make()
     with pytest.raises(ValueError, match="from 0 to 1"):
         model(tiny.pixels(), domain_labels=torch.tensor([0, 2]))
+    with pytest.raises(ValueError, match=r"labels are \(2, 1, 48, 48\) for 2 images"):
+        model(tiny.pixels(), labels=torch.ones(2, 1, 48, 48), domain_labels=[0, 1])
     with pytest.raises(ValueError, match="without domain_labels"):
         model(tiny.pixels(), labels=torch.ones(2, 48, 48))
     with pytest.raises(ValueError, match="depth student"):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from semidepth.modeling import silog_loss
+from semidepth.modeling.silog import silog_loss_by_domain
 
 
 def test_against_numpy_with_unknown_pixels():
@@ -47,3 +48,20 @@ def test_half_precision_is_computed_in_float32_and_nan_shows():
     assert silog_loss(torch.full((1, 4, 4), torch.nan), target).isnan()
     with pytest.raises(ValueError, match="one shape"):
         silog_loss(torch.ones(1, 2, 2), target)
+
+
+def test_domains_count_by_their_images_and_only_where_labeled():
+    prediction, target = torch.rand(4, 6, 6) + 1, torch.rand(4, 6, 6) + 1
+    first, second = silog_loss(prediction[:3], target[:3]), silog_loss(prediction[3:], target[3:])
+    assert torch.allclose(silog_loss_by_domain(prediction, target, [0, 0, 0, 1]), (3 * first + second) / 4)
+    assert torch.allclose(silog_loss_by_domain(prediction, target, [7] * 4), silog_loss(prediction, target))
+    sparse = target.clone()
+    sparse[3, :, 1:] = torch.nan  # six pixels count as much as thirty-six
+    few = silog_loss(prediction[3:, :, :1], target[3:, :, :1])
+    assert torch.allclose(silog_loss_by_domain(prediction, sparse, [0, 0, 0, 1]), (3 * first + few) / 4)
+    target[3] = 0  # nothing known: the other domain's loss is not thinned
+    assert torch.allclose(silog_loss_by_domain(prediction, target, [0, 0, 0, 1]), first)
+    nothing = silog_loss_by_domain(prediction.requires_grad_(), torch.zeros(4, 6, 6), [0, 0, 0, 1])
+    nothing.backward()
+    assert nothing == 0
+    assert (prediction.grad == 0).all()

@@ -6,10 +6,12 @@ import pytest
 import tiny
 import torch
 
-from semidepth.modeling import DepthStudentForDepthEstimation
+from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.training.data.scenes import render_scenes
 from semidepth.training.engine.depth_models import DepthModel, Preprocessing
+from semidepth.training.engine.metric_arguments import MetricArguments
 from semidepth.training.engine.student_arguments import StudentArguments
+from semidepth.training.metric import metric_losses
 from semidepth.training.student import student_losses, train_student
 
 pytestmark = pytest.mark.gpu
@@ -51,6 +53,34 @@ def test_a_step_does_not_wait_for_the_device(tmp_path):
             )  # fmt: skip
             losses.total.backward()
             torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_metric_step_does_not_wait_for_the_device(tmp_path):
+    student = DepthStudentForDepthEstimation.from_encoder(tiny.save_encoder(tmp_path), **tiny.DECODER)
+    arguments = MetricArguments()
+    domains = arguments.domain_list()
+    model = RoutedDepthForDepthEstimation.from_student(student, [domain.head() for domain in domains]).cuda()
+    optimizer = torch.optim.AdamW(model.parameters())
+    batch = {
+        "image": torch.randint(0, 256, (4, 3, 48, 48), dtype=torch.uint8).cuda(),
+        "depth": torch.rand(4, 48, 48).cuda() * 5 + 1,
+        "domain": ["indoor", "outdoor", "indoor", "outdoor"],
+        "origin": list("abcd"),
+    }
+    generator = torch.Generator().manual_seed(0)
+    for step in range(3):
+        torch.cuda.set_sync_debug_mode("error" if step else "default")  # the first step may set things up
+        try:
+            losses = metric_losses(
+                model, batch, domains=domains, preprocessing=Preprocessing(48, 8), generator=generator,
+                arguments=arguments,
+            )  # fmt: skip
+            losses.total.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
             optimizer.step()
             optimizer.zero_grad()
         finally:

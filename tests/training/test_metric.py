@@ -1,6 +1,7 @@
 """The metric command for a few real steps: what it learns, what it starts from, what it refuses."""
 
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,10 +10,18 @@ import pytest
 import tiny
 import torch
 from PIL import Image
-from safetensors.torch import load_file
-from transformers import AutoModelForDepthEstimation, DepthAnythingForDepthEstimation
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoModelForDepthEstimation,
+    BeitConfig,
+    DepthAnythingForDepthEstimation,
+    ZoeDepthConfig,
+    ZoeDepthForDepthEstimation,
+    set_seed,
+)
 
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
+from semidepth.training.engine import metric_models
 from semidepth.training.engine.depth_models import Preprocessing, load_depth_model
 from semidepth.training.engine.metric_arguments import Domain, MetricArguments, parse_domain
 from semidepth.training.engine.metric_models import resolve_student
@@ -58,13 +67,13 @@ def test_it_learns_and_saves_a_model_that_loads_anywhere(tmp_path, student):
     later = train_metric(options)
     assert later["silog"] < 0.9 * first["silog"]
     assert {"router", "router_accuracy", "beyond_range", "indoor/abs_rel", "outdoor/domain_given/delta1"} <= set(later)
-    assert 0 <= later["router_accuracy"] <= 1
+    assert 0 <= later["validation/router_accuracy"] <= 1
     assert list((tmp_path / "run/previews").glob("*.png"))
     assert json.loads((tmp_path / "run/results.json").read_text())["student"] == student
     model = load_depth_model(str(tmp_path / "run"))
     assert model.kind == "depth"
     assert model.domains == ["indoor", "outdoor"]
-    assert model.model.config.core_scales is not None
+    assert (model.model.core_scales != 1).all()
     assert (tmp_path / "run/modeling_routed_depth.py").is_file()  # the code travels with the weights
 
 
@@ -110,11 +119,101 @@ def test_a_metric_model_is_trained_on(tmp_path, student):
     assert load_depth_model(str(tmp_path / "more")).domains == ["indoor", "outdoor"]
     for changes, words in (
         ({"train": SCENES[:1]}, "has heads for indoor, outdoor and --train names indoor"),
-        ({"domains": ["indoor?max_depth_m=5"]}, "head has 0.001 to 10.0 m; take the head's"),
+        ({"domains": ["indoor?max_depth_m=5"]}, "checkpoint's head has max_depth_m 10.0; leave that out"),
         ({"metric_head": "stock", "train": SCENES[:1]}, "needs a student or Depth Anything"),
     ):
         with pytest.raises(ValueError, match=words):
             train_metric(arguments(tmp_path, str(tmp_path / "run"), output_dir=str(tmp_path / "no"), **changes))
+
+
+def test_a_checkpoint_knows_the_ranges_of_its_own_domains(tmp_path, student):
+    faces = {"train": ["faces=scenes:indoor?count=8"]}
+    train_metric(arguments(tmp_path, student, domains=["faces?max_depth_m=12&n_bins=8"], **faces))
+    more = arguments(
+        tmp_path, str(tmp_path / "run"), domains=["faces?weight=2"], output_dir=str(tmp_path / "more"), **faces
+    )
+    train_metric(more)
+    head = load_depth_model(str(tmp_path / "more")).model.config.domains[0]
+    assert (head["max_depth_m"], head["n_bins"]) == (12.0, 8)
+    with pytest.raises(ValueError, match="'faces' has no range"):
+        train_metric(arguments(tmp_path, student, output_dir=str(tmp_path / "no"), **faces))
+
+
+def test_stock_zoedepth_is_trained_on(tmp_path):
+    """A single head without a name, as the class has it by default, is called depth."""
+    set_seed(0)
+    backbone = BeitConfig(
+        image_size=64, patch_size=16, num_hidden_layers=4, hidden_size=32, intermediate_size=64, num_attention_heads=2,
+        use_relative_position_bias=True, reshape_hidden_states=False, out_indices=[1, 2, 3, 4],
+    )  # fmt: skip
+    config = ZoeDepthConfig(
+        backbone_config=backbone, neck_hidden_sizes=[16, 16, 32, 32], fusion_hidden_size=16, bottleneck_features=16,
+        num_relative_features=8, bin_embedding_dim=32,
+    )  # fmt: skip
+    ZoeDepthForDepthEstimation(config).save_pretrained(tmp_path / "zoe")
+    Preprocessing(size=64, multiple=32).to_image_processor().save_pretrained(tmp_path / "zoe")
+    with pytest.raises(ValueError, match="has heads for depth and --train names indoor"):
+        train_metric(arguments(tmp_path, str(tmp_path / "zoe"), train=SCENES[:1]))
+    train_metric(arguments(tmp_path, str(tmp_path / "zoe"), train=["depth=scenes:indoor?count=8"]))
+    trained = RoutedDepthForDepthEstimation.from_pretrained(tmp_path / "run")
+    assert isinstance(trained.to_zoedepth(), ZoeDepthForDepthEstimation)
+
+
+def test_an_incomplete_checkpoint_is_refused(tmp_path, student):
+    folder = Path(shutil.copytree(student, tmp_path / "broken"))
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["head.conv1.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"lacks 1 of the model's weights, such as head\.conv1\.weight"):
+        train_metric(arguments(tmp_path, str(folder)))
+
+
+def test_the_options_that_training_has_go_together(tmp_path, student):
+    """Checkpointed activations, averaged weights, accumulation and bfloat16, with a frozen core and without."""
+    for name, changes in (("a", {}), ("b", {"freeze_core": True, "activation_checkpointing": False})):
+        options = {"activation_checkpointing": True, "ema_decay": 0.5, "gradient_accumulation_steps": 2} | changes
+        options |= {"mixed_precision": "bf16", "checkpoint_every": 2, "batch_size": 2, "tracker": "tensorboard"}
+        results = train_metric(arguments(tmp_path, student, output_dir=str(tmp_path / name), **options))
+        assert np.isfinite(results["silog"])
+        checkpoint = tmp_path / name / "checkpoint-00000002"
+        saved, measured = weights(tmp_path / name)["core_scales"], load_file(checkpoint / "model.safetensors")
+        assert torch.equal(saved, measured["core_scales"])
+
+
+def test_a_student_is_trained_first_in_this_very_process(tmp_path, monkeypatch):
+    """Its options are not the metric run's: neither precision nor accumulation may leak from one into the other."""
+    encoder = tiny.save_encoder(tmp_path / "encoder")
+    preset = {
+        "encoder": encoder, "labeled": ["scenes:indoor?count=4"], "unlabeled": ["scenes:outdoor?count=4"], "steps": 1,
+        "teacher_steps": 1, "batch_size": 2, "num_workers": 0, "mixed_precision": "bf16",
+        "teacher_dir": str(tmp_path / "teacher"), "preview_every": 0, "checkpoint_every": 0,
+    }  # fmt: skip
+    monkeypatch.setattr(metric_models, "read_yaml", lambda path, cls: preset)
+    options = arguments(
+        tmp_path, None, student_dir=str(tmp_path / "made"), gradient_accumulation_steps=2, steps=4, batch_size=2
+    )
+    results = train_metric(options)
+    assert results["silog"] > 0
+    assert (tmp_path / "made/model.safetensors").is_file()
+    with pytest.raises(ValueError, match="correct depth_scale"):  # before a student is trained
+        train_metric(
+            arguments(
+                tmp_path, None, train=["indoor=scenes:indoor?count=4"], domains=["indoor?max_depth_m=0.1"],
+                student_dir=str(tmp_path / "never"), output_dir=str(tmp_path / "no"),
+            )
+        )  # fmt: skip
+    assert not (tmp_path / "never").exists()
+
+
+def test_images_smaller_than_the_training_size_are_told(tmp_path, student, caplog):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    for index in range(2):
+        Image.fromarray(np.zeros((20, 40, 3), np.uint8)).save(folder / f"{index}.png")
+        Image.fromarray(np.full((20, 40), 3000, np.uint16)).save(folder / f"{index}_depth.png")
+    train_metric(arguments(tmp_path, student, train=[f"indoor={folder}?depth_scale=0.001"], batch_size=1, steps=1))
+    assert "images of 20 x 40" in caplog.text
+    assert "at 2.00 times the scale" in caplog.text
 
 
 def test_it_resumes_on_its_schedule_and_refuses_another_setting(tmp_path, student, caplog):

@@ -82,22 +82,14 @@ def save_checkpoint(
     return final
 
 
-def load_checkpoint(
-    checkpoint: Path,
-    *,
-    accelerator: Accelerator,
-    modules: dict[str, nn.Module],
-    optimizer: torch.optim.Optimizer,
-    scheduler: Any,
-    setting: dict[str, Any],
-) -> int:
-    """Restores what [`save_checkpoint`] wrote; learning rates, their schedule and weight decay stay the run's own.
+def check_setting(checkpoint: Path, setting: dict[str, Any]) -> int:
+    """Compares a run's setting with a checkpoint's.
 
     Returns:
-        The step.
+        The checkpoint's step.
 
     Raises:
-        ValueError: if the checkpoint is of a run with another setting or shape (model, optimizer groups).
+        ValueError: naming the options that differ.
     """
     trainer = json.loads((checkpoint / "trainer.json").read_text())
     differing = [name for name, value in setting.items() if trainer["setting"].get(name) != value]
@@ -106,6 +98,26 @@ def load_checkpoint(
             ", ".join(f"{name}={values.get(name)}" for name in differing) for values in (trainer["setting"], setting)
         )
         raise ValueError(f"{checkpoint} is of a run with {was}, not {now}; give another --output_dir.")
+    return trainer["step"]
+
+
+def load_checkpoint(
+    checkpoint: Path,
+    *,
+    accelerator: Accelerator,
+    modules: dict[str, nn.Module],
+    optimizer: torch.optim.Optimizer,
+    scheduler: Any,
+) -> int:
+    """Restores what [`save_checkpoint`] wrote; learning rates, their schedule and weight decay stay the run's own.
+
+    Returns:
+        The step.
+
+    Raises:
+        ValueError: if the checkpoint is of another model, or has other optimizer groups.
+    """
+    trainer = json.loads((checkpoint / "trainer.json").read_text())
     own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
     try:
         for name, module in modules.items():

@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
 from semidepth.training.engine.arguments import RunArguments
-from semidepth.training.engine.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint
+from semidepth.training.engine.checkpoints import check_setting, list_checkpoints, load_checkpoint, save_checkpoint
 from semidepth.training.engine.losses import Losses, LossWindow
 from semidepth.training.engine.optimization import average_weights, learning_rates
 from semidepth.training.engine.tracking import Tracking
@@ -104,7 +104,7 @@ def train(
     optimizer, scheduler = make_optimizer(model, steps)
     average = average_weights(model, arguments.ema_decay) if arguments.ema_decay else None
     if arguments.compile:
-        model.compile()
+        _compile(model)
     bare = model
     model, optimizer = accelerator.prepare(model, optimizer)
     saved = {"model": bare} | ({"average": average} if average is not None else {})
@@ -167,9 +167,8 @@ def _validate(hooks: Hooks, model: nn.Module, tracking: Tracking, step: int) -> 
     scores = hooks.validate(model.eval())
     if scores:
         tracking.log(step, scores)
-        text = ", ".join(
-            f"{name} {value:.4f}" for name, value in scores.items() if name.endswith(("abs_rel", "delta1"))
-        )
+        shown = ("abs_rel", "delta1", "router_accuracy")
+        text = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if name.endswith(shown))
         logger.info("step %d: %s", step, text)
     return scores
 
@@ -178,6 +177,23 @@ def _setting(arguments: RunArguments) -> dict[str, Any]:
     """What a run must share with its checkpoint to be the same run."""
     values = asdict(arguments)
     return {name: values[name] for name in SETTING if name in values}
+
+
+def check_resume(arguments: RunArguments, steps: int) -> Path | None:
+    """The checkpoint that a run will go on from, None where there is none.
+
+    Raises:
+        ValueError: if there is one that it cannot go on from. Called before anything expensive, and again by [`train`].
+    """
+    checkpoints = list_checkpoints(Path(arguments.output_dir))
+    if not checkpoints:
+        return None
+    newest = checkpoints[-1]
+    if not arguments.resume:
+        raise ValueError(f"{newest} is of an earlier run; remove it, or give another --output_dir, to start afresh.")
+    if check_setting(newest, _setting(arguments)) >= steps:
+        raise ValueError(f"{newest} has all of {steps} steps done; give more --steps, or another --output_dir.")
+    return newest
 
 
 def _resume(
@@ -189,18 +205,10 @@ def _resume(
     scheduler: Any,
 ) -> int:
     """Loads the newest checkpoint where there is one; returns the number of steps done."""
-    checkpoints = list_checkpoints(Path(arguments.output_dir))
-    if not checkpoints:
+    newest = check_resume(arguments, steps)
+    if newest is None:
         return 0
-    newest = checkpoints[-1]
-    if not arguments.resume:
-        raise ValueError(f"{newest} is of an earlier run; remove it, or give another --output_dir, to start afresh.")
-    step = load_checkpoint(
-        newest, accelerator=accelerator, modules=modules, optimizer=optimizer, scheduler=scheduler,
-        setting=_setting(arguments),
-    )  # fmt: skip
-    if step >= steps:
-        raise ValueError(f"{newest} has all of {steps} steps done; give more --steps, or another --output_dir.")
+    step = load_checkpoint(newest, accelerator=accelerator, modules=modules, optimizer=optimizer, scheduler=scheduler)
     logger.info("going on from %s; the data streams start over, in another order", newest)
     return step
 
@@ -212,6 +220,12 @@ def to_device(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, dict):
         return {name: to_device(value, device) for name, value in batch.items()}
     return batch
+
+
+def _compile(model: nn.Module) -> None:
+    """A metric model's heads group images by domain, which would compile anew for every mixture: its encoder alone."""
+    core = getattr(model, "core", None)
+    (model if core is None else cast(nn.Module, core.backbone)).compile()
 
 
 def _activation_checkpointing(model: nn.Module) -> None:

@@ -1,7 +1,8 @@
 """Options of training/metric.py, and what is said about a domain in them."""
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -19,7 +20,7 @@ KNOWN_DOMAINS: dict[str, dict[str, float]] = {
 }
 KNOWN_DOMAINS |= {"nyu": KNOWN_DOMAINS["indoor"], "kitti": KNOWN_DOMAINS["outdoor"]}  # ZoeDepth's own names
 METRIC_HEADS = ("bins", "stock")
-_NAME = re.compile(r"([A-Za-z]\w*)=(.+)", re.DOTALL)
+_NAME = re.compile(r"([A-Za-z][\w.-]*)=(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -50,27 +51,42 @@ class Domain:
         return {name: getattr(self, name) for name in fields}
 
 
-def parse_domain(text: str) -> Domain:
+def parse_domain(text: str, heads: Mapping[str, Mapping[str, Any]] | None = None) -> Domain:
     """Reads `NAME?max_depth_m=80&weight=2&...`.
 
+    Args:
+        text: as in --domains, or a name alone.
+        heads: what a metric checkpoint's heads are, by domain; they are not changed.
+
     Raises:
-        ValueError: for an unknown option, a value out of range, or a name without a known range that gives none.
+        ValueError: for an unknown option, a value out of range, a name that has no known range and gives none, or
+            another head than the checkpoint's.
     """
     name, _, options = text.partition("?")
-    values: dict[str, Any] = dict(KNOWN_DOMAINS.get(name, {}))
-    kinds = {field.name: field.type for field in Domain.__dataclass_fields__.values() if field.name != "name"}
+    kinds: dict[str, Callable[[str], Any]] = {
+        "min_depth_m": float, "max_depth_m": float, "n_bins": int, "bin_centers_type": str, "weight": float,
+        "brightness": float,
+    }  # fmt: skip
+    given: dict[str, Any] = {}
     for key, value in parse_qsl(options, keep_blank_values=True):
         if key not in kinds:
             raise ValueError(f"--domains {text!r} has the unknown option {key!r}; known are {', '.join(kinds)}.")
         try:
-            values[key] = value if kinds[key] is str else kinds[key](value)  # type: ignore[operator]
+            given[key] = kinds[key](value)
         except ValueError:
-            raise ValueError(f"--domains {text!r}: {key} is {value!r}; give a number.") from None
+            whole = "whole " if key == "n_bins" else ""
+            raise ValueError(f"--domains {text!r}: {key} is {value!r}; give a {whole}number.") from None
+    head = dict((heads or {}).get(name, {}))
+    differing = [f"{key} {head[key]}" for key in given if key in head and head[key] != given[key]]
+    if differing:
+        raise ValueError(f"--domains {text!r} and the checkpoint's head has {', '.join(differing)}; leave that out.")
+    values = {"min_depth_m": 1e-3} | KNOWN_DOMAINS.get(name, {}) | given | head
     if "max_depth_m" not in values:
         raise ValueError(f"domain {name!r} has no range; give one, such as --domains '{name}?max_depth_m=80'.")
-    domain = Domain(name, **({"min_depth_m": 1e-3} | values))
+    values["name"] = name
+    domain = Domain(**values)
     check_domains([domain.head()])
-    if not 0 < domain.weight < float("inf") or not 0 <= domain.brightness < 1:
+    if not 0 < domain.weight < math.inf or not 0 <= domain.brightness < 1:
         raise ValueError(f"--domains {text!r}: give a positive weight, and a brightness of at least 0, below 1.")
     return domain
 
@@ -112,7 +128,8 @@ class MetricArguments(RunArguments):
         metadata={
             "help": "Range, bins, weight in the batches and brightness change of a domain: 'NAME?min_depth_m=0.001&"
             "max_depth_m=80&n_bins=64&bin_centers_type=softplus|normed&weight=1&brightness=0.1'. "
-            "indoor (to 10 m) and outdoor (to 80 m) are known; other names need a max_depth_m."
+            "indoor (to 10 m) and outdoor (to 80 m) are known; other names need a max_depth_m. A domain's part in the "
+            "loss is that of its images in the batches."
         },
     )
     metric_head: str = field(
@@ -133,7 +150,9 @@ class MetricArguments(RunArguments):
     router_lr_factor: float = field(
         default=1.0, metadata={"help": "The router's rate over the heads'; less where theirs is high."}
     )
-    freeze_core: bool = field(default=False, metadata={"help": "Train the heads alone."})
+    freeze_core: bool = field(
+        default=False, metadata={"help": "Train the heads alone (with the stock head: all but the encoder)."}
+    )
     max_grad_norm: float = field(default=0.1, metadata={"help": "Gradients are clipped to this norm."})
     router_loss_weight: float = field(default=100.0, metadata={"help": "Of the router's cross-entropy beside SILog."})
     rotation_deg: float = field(default=1.0, metadata={"help": "Images are turned by up to this; 0: not at all."})
@@ -163,9 +182,14 @@ class MetricArguments(RunArguments):
             raise ValueError("--train is empty; name at least one labeled source, such as indoor=rooms/*.parquet.")
         if self.student is not None and not self.student.strip():
             raise ValueError("--student is empty; give a Hub id or a folder, or leave it out.")
-        names = [domain.name for domain in self.domain_list()]
-        if self.metric_head == "stock" and len(names) > 1:
-            raise ValueError(f"--metric_head stock has one domain, not {', '.join(names)}; train one, or take bins.")
+        names = self.domain_names()
+        if self.student is None:
+            self.domain_list()  # else the checkpoint may know ranges that the options do not give
+        for factor in ("encoder_lr_factor", "core_lr_factor", "router_lr_factor"):
+            if self.learning_rate * getattr(self, factor) > 1:
+                raise ValueError(f"--learning_rate times --{factor} is above 1; training would diverge, give less.")
+        if self.metric_head == "stock":
+            self._check_stock_head()
         for source in self.validation_sources():
             if source.domain not in names:
                 raise ValueError(
@@ -182,18 +206,36 @@ class MetricArguments(RunArguments):
         """The validation sources, each with its domain."""
         return [parse_named_source(text, "validation") for text in self.validation]
 
-    def domain_list(self) -> list[Domain]:
-        """The domains in the order in which --train names them first; that is the order of the heads."""
+    def domain_names(self) -> list[str]:
+        """Names of the domains in the order in which --train names them first."""
         names = list(dict.fromkeys(str(source.domain) for source in self.train_sources()))
-        given: dict[str, Domain] = {}
-        for text in self.domains:
-            domain = parse_domain(text)
-            if domain.name in given:
-                raise ValueError(f"--domains describes {domain.name!r} twice; give each domain once.")
-            if domain.name not in names:
-                raise ValueError(f"--domains describes {domain.name!r}, which --train has not; it has {names}.")
-            given[domain.name] = domain
-        return [given.get(name) or parse_domain(name) for name in names]
+        described = [text.partition("?")[0] for text in self.domains]
+        for name in described:
+            if described.count(name) > 1:
+                raise ValueError(f"--domains describes {name!r} twice; give each domain once.")
+            if name not in names:
+                raise ValueError(f"--domains describes {name!r}, which --train has not; it has {', '.join(names)}.")
+        return names
+
+    def domain_list(self, heads: Mapping[str, Mapping[str, Any]] | None = None) -> list[Domain]:
+        """The domains in the order of the heads.
+
+        Args:
+            heads: those of a metric checkpoint, by domain and in its order; None: fresh ones, as --train has them.
+        """
+        described = {text.partition("?")[0]: text for text in self.domains}
+        names = self.domain_names() if heads is None else list(heads)
+        return [parse_domain(described.get(name, name), heads) for name in names]
+
+    def _check_stock_head(self) -> None:
+        domains = self.domain_list()
+        if len(domains) > 1:
+            names = ", ".join(domain.name for domain in domains)
+            raise ValueError(f"--metric_head stock has one domain, not {names}; train one, or take bins.")
+        if not float(domains[0].max_depth_m).is_integer():
+            raise ValueError(
+                f"--metric_head stock reaches to whole metres, not {domains[0].max_depth_m}; round max_depth_m up."
+            )
 
     def augmentation(self) -> MetricAugmentation:
         """The augmentation of the training images."""

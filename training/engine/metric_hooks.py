@@ -37,7 +37,7 @@ def make_metric_hooks(
             found = _score_domain(DepthModel(model, preprocessing, "depth"), domain)
             if found is None:
                 continue
-            kinds = {"": found.routed} | ({"/domain_given": found.given} if found.confusion else {})
+            kinds = {"": found.routed} | ({"/domain_given": found.given} if len(domains) > 1 else {})
             for suffix, kind in kinds.items():
                 means = gather_mean(accelerator, kind)
                 scores |= {f"{domain.name}{suffix}/{name}": means[name] for name in SHOWN}
@@ -46,7 +46,7 @@ def make_metric_hooks(
             right = sum(count for (own, chosen), count in confusion.items() if own == chosen)
             counts = torch.tensor([right, confusion.total()], device=accelerator.device)
             right, total = accelerator.reduce(counts, "sum").tolist()
-            scores["router_accuracy"] = right / total if total else float("nan")
+            scores["validation/router_accuracy"] = right / total if total else float("nan")
         return scores
 
     def _score_domain(model: DepthModel, domain: Domain) -> MetricScores | None:

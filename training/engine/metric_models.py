@@ -1,17 +1,20 @@
 """The model that metric training starts from: heads on a student, a metric checkpoint to go on with, a stock head."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, ZoeDepthConfig, ZoeDepthForDepthEstimation
 
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
+from semidepth.modeling.zoedepth_conversion import config_of_zoedepth
 from semidepth.training.engine.arguments import PRESETS, read_yaml
-from semidepth.training.engine.depth_models import Preprocessing, first_line, preprocessing_of
+from semidepth.training.engine.depth_models import Preprocessing, check_nothing_missing, first_line, preprocessing_of
 from semidepth.training.engine.metric_arguments import Domain, MetricArguments
 from semidepth.training.engine.student_arguments import StudentArguments
 
@@ -35,7 +38,11 @@ def resolve_student(arguments: MetricArguments, train_student: Callable[[Student
         return str(folder)
     logger.info("no --student given: training one on the built-in scenes first, into %s", folder)
     preset = read_yaml(PRESETS / "student_scenes.yaml", StudentArguments)
-    own = {"output_dir": str(folder), "seed": arguments.seed, "cpu": arguments.cpu}
+    # accelerate has one precision per process.
+    own = {
+        "output_dir": str(folder), "seed": arguments.seed, "cpu": arguments.cpu,
+        "mixed_precision": arguments.mixed_precision,
+    }  # fmt: skip
     train_student(StudentArguments(**(preset | own)))
     return str(folder)
 
@@ -48,15 +55,16 @@ def check_student(name: str, arguments: MetricArguments) -> PreTrainedConfig:
     """
     try:
         config = AutoConfig.from_pretrained(name)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
         raise ValueError(
             f"--student {name!r} could not be loaded ({first_line(error)}); give a Hub id or a folder of a depth model."
         ) from error
-    names = [domain.name for domain in arguments.domain_list()]
+    names = arguments.domain_names()
     metric = getattr(config, "depth_estimation_type", "relative") == "metric"
     if config.model_type in RELATIVE_TYPES:
         if metric and arguments.metric_head != "stock":
             raise ValueError(f"--student {name!r} predicts metres already; add --metric_head stock to go on with it.")
+        arguments.domain_list()
     elif config.model_type not in ("routed_depth", "zoedepth"):
         raise ValueError(
             f"--student {name!r} is a {config.model_type} model; give a depth student, Depth Anything, a routed depth "
@@ -65,13 +73,13 @@ def check_student(name: str, arguments: MetricArguments) -> PreTrainedConfig:
     elif arguments.metric_head == "stock":
         raise ValueError(f"--metric_head stock needs a student or Depth Anything, and --student {name!r} is neither.")
     else:
-        heads = config.domains if config.model_type == "routed_depth" else config.bin_configurations
-        theirs = [head["name"] for head in heads]
-        if sorted(theirs) != sorted(names):
+        heads = heads_of(config)
+        if sorted(heads) != sorted(names):
             raise ValueError(
-                f"--student {name!r} has heads for {', '.join(theirs)} and --train names {', '.join(names)}; name "
+                f"--student {name!r} has heads for {', '.join(heads)} and --train names {', '.join(names)}; name "
                 "the same domains."
             )
+        arguments.domain_list(heads)
     return config
 
 
@@ -102,44 +110,65 @@ def make_metric_model(
         arguments: of the command.
 
     Returns:
-        The model, its domains in the order of its heads, and whether its heads are fresh.
+        The model, its domains in the order of its heads, and whether its heads are fresh and on a student.
 
     Raises:
-        ValueError: if the weights cannot be loaded, or --domains gives a head another range than it has.
+        ValueError: if the weights cannot be loaded, or lack some.
     """
-    domains = arguments.domain_list()
-    try:
+    if config.model_type in RELATIVE_TYPES:
+        student = load_whole(DepthStudentForDepthEstimation, name)
+        domains = arguments.domain_list()
         if arguments.metric_head == "stock":
-            return make_stock_metric(name, config, domains[0]), domains, True
-        if config.model_type in RELATIVE_TYPES:
-            student = DepthStudentForDepthEstimation.from_pretrained(name, use_safetensors=True)
-            width = arguments.bin_embedding_dim
-            model = RoutedDepthForDepthEstimation.from_student(
-                student,
-                [domain.head() for domain in domains],
-                bin_embedding_dim=width,
-                projector_hidden_size=width,
-                seed_hidden_size=2 * width,
-                router_hidden_size=arguments.router_hidden_size,
-                router_loss_weight=arguments.router_loss_weight,
-            )
-            return model, domains, True
-        if config.model_type == "zoedepth":
-            model = RoutedDepthForDepthEstimation.from_zoedepth(name)
-        else:
-            model = RoutedDepthForDepthEstimation.from_pretrained(name, use_safetensors=True)
-    except (OSError, SafetensorError) as error:
+            return make_stock_metric(name, student, domains[0]), domains, False
+        width = arguments.bin_embedding_dim
+        model = RoutedDepthForDepthEstimation.from_student(
+            student,
+            [domain.head() for domain in domains],
+            bin_embedding_dim=width,
+            projector_hidden_size=width,
+            seed_hidden_size=2 * width,
+            router_hidden_size=arguments.router_hidden_size,
+            router_loss_weight=arguments.router_loss_weight,
+        )
+        return model, domains, True
+    if config.model_type == "zoedepth":
+        model = RoutedDepthForDepthEstimation.from_zoedepth(load_whole(ZoeDepthForDepthEstimation, name))
+    else:
+        model = load_whole(RoutedDepthForDepthEstimation, name)
+    return model, arguments.domain_list(heads_of(model.config)), False
+
+
+def load_whole(cls: Any, name: str) -> Any:
+    """Loads a checkpoint in float32.
+
+    Raises:
+        ValueError: in one sentence, if it cannot be loaded or lacks weights.
+    """
+    try:
+        model, info = cls.from_pretrained(name, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
+    except (OSError, SafetensorError, RuntimeError) as error:
         raise ValueError(f"--student {name!r} could not be loaded ({first_line(error)}); give a whole one.") from error
-    return model, heads_as_domains(model, domains, described=bool(arguments.domains)), False
+    check_nothing_missing(name, info)
+    return model
 
 
-def make_stock_metric(name: str, config: PreTrainedConfig, domain: Domain) -> DepthStudentForDepthEstimation:
+def heads_of(config: PreTrainedConfig) -> dict[str, dict[str, Any]]:
+    """The heads of a metric checkpoint, ours or ZoeDepth's: domain -> what a `RoutedDepthConfig` says of it."""
+    routed = config_of_zoedepth(config) if isinstance(config, ZoeDepthConfig) else config
+    return {head["name"]: head for head in routed.domains}
+
+
+def make_stock_metric(
+    name: str, student: DepthStudentForDepthEstimation, domain: Domain
+) -> DepthStudentForDepthEstimation:
     """Depth Anything V2's metric model: sigmoid times the largest depth, as its authors fine-tune it.
 
     From a relative checkpoint only the encoder is taken and the decoder starts fresh, as in the released code; a metric
     one goes on whole.
+
+    Raises:
+        ValueError: if a metric one reaches to another depth than the domain.
     """
-    student = DepthStudentForDepthEstimation.from_pretrained(name, use_safetensors=True)
     if student.head.metric:
         if student.head.max_depth != domain.max_depth_m:
             raise ValueError(
@@ -151,24 +180,3 @@ def make_stock_metric(name: str, config: PreTrainedConfig, domain: Domain) -> De
     model = DepthStudentForDepthEstimation(type(student.config)(**fields))
     model.backbone.load_state_dict(student.backbone.state_dict())
     return model
-
-
-def heads_as_domains(
-    model: RoutedDepthForDepthEstimation, domains: Sequence[Domain], *, described: bool
-) -> list[Domain]:
-    """The domains in the order of a checkpoint's heads, with the heads' own ranges and bins.
-
-    Raises:
-        ValueError: if a range was asked for that the head has not.
-    """
-    by_name = {domain.name: domain for domain in domains}
-    ordered = []
-    for head in model.config.domains or []:
-        domain = by_name[head["name"]]
-        if described and (domain.min_depth_m, domain.max_depth_m) != (head["min_depth_m"], head["max_depth_m"]):
-            raise ValueError(
-                f"--domains gives {domain.name!r} the range {domain.min_depth_m} to {domain.max_depth_m} m and the "
-                f"checkpoint's head has {head['min_depth_m']} to {head['max_depth_m']} m; take the head's."
-            )
-        ordered.append(replace(domain, **head))
-    return ordered

@@ -60,10 +60,12 @@ def scale_bar(limits_m: tuple[float, float], notes: Sequence[str], height: int =
     strip = colorize_metres(np.repeat(np.exp(rows)[:, None], BAR_WIDTH_PX, 1), limits_m)
     canvas.paste(Image.fromarray(strip), (0, margin))
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=13)
-    for tick in (tick for tick in TICKS_M if near <= tick <= far):
-        y = margin + (math.log(far) - math.log(tick)) / (math.log(far) - math.log(near)) * (len(rows) - 1)
+    marks = {near: f"{near:.2g} m", far: f"{far:.2g} m"}  # the ends always have a number
+    marks |= {tick: f"{tick:g} m" for tick in TICKS_M if 1.2 * near < tick < far / 1.2}
+    for metres, text in marks.items():
+        y = margin + (math.log(far) - math.log(metres)) / (math.log(far) - math.log(near)) * (len(rows) - 1)
         draw.line([(BAR_WIDTH_PX, y), (BAR_WIDTH_PX + 5, y)], fill="black")
-        draw.text((BAR_WIDTH_PX + 8, y), f"{tick:g} m", fill="black", font=font, anchor="lm")
+        draw.text((BAR_WIDTH_PX + 8, y), text, fill="black", font=font, anchor="lm")
     for line, text in enumerate(notes):
         draw.text((80, margin + 16 * line), text, fill="black", font=font)
     return np.asarray(canvas)

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import nn
 from transformers import get_linear_schedule_with_warmup
 
-from semidepth.training.engine.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint
+from semidepth.training.engine.checkpoints import check_setting, list_checkpoints, load_checkpoint, save_checkpoint
 
 
 def make(seed=0, lr=0.1):
@@ -42,9 +42,10 @@ def save(folder, number, parts, keep=2):
 
 def load(checkpoint, parts, encoder="e"):
     model, optimizer, scheduler = parts
+    check_setting(checkpoint, {"encoder": encoder})
     return load_checkpoint(
         checkpoint, accelerator=Accelerator(cpu=True), modules={"model": model}, optimizer=optimizer,
-        scheduler=scheduler, setting={"encoder": encoder},
+        scheduler=scheduler,
     )  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Options of metric training: domains, sources, weights, and what is refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from semidepth.training.engine.metric_arguments import (
@@ -30,6 +32,17 @@ def test_a_named_source_has_its_domain():
     assert (source.domain, source.count, source.location) == ("rooms", 4, "indoor")
 
 
+def test_names_may_have_dots_and_dashes():
+    assert parse_named_source("nyu-v2.1=scenes:indoor?count=4", "train").domain == "nyu-v2.1"
+
+
+def test_what_a_checkpoints_head_is_need_not_be_said():
+    heads = {"faces": parse_domain("faces?max_depth_m=2&n_bins=8").head()}
+    assert parse_domain("faces?weight=3", heads) == replace(parse_domain("faces?max_depth_m=2&n_bins=8"), weight=3)
+    with pytest.raises(ValueError, match="head has n_bins 8; leave that out"):
+        parse_domain("faces?n_bins=16", heads)
+
+
 def test_heads_are_in_the_order_of_the_sources():
     arguments = MetricArguments(
         train=["b=scenes:outdoor?count=4", "a=scenes:indoor?count=4", "b=scenes:indoor?count=2"],
@@ -49,6 +62,13 @@ def test_heads_are_in_the_order_of_the_sources():
         ({"train": ["scenes:indoor?count=4"]}, "has no domain; write NAME=SOURCE"),
         ({"train": ["rooms=scenes:indoor"]}, "'rooms' has no range"),
         ({"train": ["indoor=scenes:nowhere"]}, "unknown domain 'nowhere'"),
+        (
+            {"train": ["indoor=scenes:indoor?count=4"], "metric_head": "stock", "domains": ["indoor?max_depth_m=10.5"]},
+            "whole metres, not 10.5",
+        ),
+        ({"domains": ["indoor?n_bins=64.0"]}, "give a whole number"),
+        ({"domains": ["indoor?max_depth_m=inf"]}, "to inf m"),
+        ({"learning_rate": 0.5, "encoder_lr_factor": 100}, "training would diverge"),
         ({"domains": ["indoor?max_depth=9"]}, "unknown option 'max_depth'"),
         ({"domains": ["indoor?max_depth_m=far"]}, "give a number"),
         ({"domains": ["indoor?max_depth_m=0.0001"]}, "min_depth_m below max_depth_m"),

@@ -32,6 +32,13 @@ def test_the_scale_bar_has_the_colours_of_its_ends():
     assert bar[-11, 5].tolist() == table[255].tolist()
 
 
+def test_a_scale_bar_always_has_numbers_at_its_ends():
+    """From 2.1 to 4.8 m none of 1, 2, 5 fits."""
+    text = scale_bar((2.1, 4.8), [])[:, 30:]
+    assert (text[:25] < 128).any()
+    assert (text[-25:] < 128).any()
+
+
 def test_a_row_has_image_truth_prediction_and_bar():
     depth = torch.linspace(1, 5, 64).expand(48, 64)
     image = torch.zeros(3, 48, 64, dtype=torch.uint8)
