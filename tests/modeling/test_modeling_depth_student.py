@@ -15,6 +15,7 @@ from semidepth.modeling import (
     affine_invariant_loss,
     encoder_features,
 )
+from semidepth.modeling.dpt_decoder import OpeningReLU
 from semidepth.modeling.modeling_depth_student import DECODER_SIZES
 
 
@@ -228,3 +229,25 @@ def test_activation_checkpointing_gives_the_same_gradients():
         model(tiny.pixels(), labels=torch.rand(2, 48, 48, generator=torch.Generator().manual_seed(1))).loss.backward()
     for mine, theirs in zip(student.parameters(), other.parameters(), strict=True):
         assert mine.grad is None or torch.allclose(mine.grad, theirs.grad, atol=1e-6)
+
+
+def test_closed_pixels_get_the_gradient_that_opens_them_and_no_other():
+    x = torch.tensor([-1.0, -1.0, 2.0, 2.0], requires_grad=True)
+    y = OpeningReLU.apply(x)
+    assert y.tolist() == [0, 0, 2, 2]
+    (y * torch.tensor([-1.0, 1.0, -1.0, 1.0])).sum().backward()  # descending opens the first and closes the second
+    assert x.grad.tolist() == [-1, 0, -1, 1]
+
+
+def test_a_map_that_starts_upside_down_turns():
+    """A ramp, near at the bottom, learnt from one that is near at the top and closed below."""
+    truth = torch.linspace(0.1, 1, 24)[None, :, None].expand(1, 24, 24)
+    raw = (torch.linspace(1, -1, 24)[None, :, None] + 0.1 * torch.rand(1, 24, 24)).requires_grad_()
+    optimizer = torch.optim.Adam([raw], 0.05)
+    for _ in range(200):
+        loss = affine_invariant_loss(OpeningReLU.apply(raw), truth)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    predicted = raw.detach().relu()
+    assert torch.corrcoef(torch.stack([predicted.flatten(), truth.flatten()]))[0, 1] > 0.9
