@@ -11,6 +11,7 @@ that weights go back and forth without renaming. The order of the operations is 
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -188,7 +189,7 @@ class OpeningReLU(torch.autograd.Function):
         return x.clamp(min=0)
 
     @staticmethod
-    def backward(ctx, grad: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def backward(ctx, grad: torch.Tensor) -> torch.Tensor:
         (open_units,) = ctx.saved_tensors
         return torch.where(open_units, grad, grad.clamp(max=0))
 
@@ -235,10 +236,8 @@ class DepthHead(nn.Module):
         with torch.autocast(activation.device.type, enabled=False):
             bias = None if self.conv3.bias is None else self.conv3.bias.float()
             x = F.conv2d(activation.float(), self.conv3.weight.float(), bias)
-        if self.metric:
-            x = torch.sigmoid(x)
-        else:
-            x = OpeningReLU.apply(x) if torch.is_grad_enabled() else F.relu(x)  # exporters know the plain one
+        positive: Any = OpeningReLU.apply if torch.is_grad_enabled() else F.relu  # exporters know the plain one
+        x = torch.sigmoid(x) if self.metric else positive(x)
         return x.squeeze(1) * self.max_depth  # (B, 1, H, W) -> (B, H, W)
 
 
