@@ -18,8 +18,11 @@ from semidepth.training.engine.depth_models import Preprocessing
 METRIC_SCRIPT = """
 import json, os, sys, torch
 from semidepth.training import metric
+from semidepth.training.engine import metric_models
 
 torch.set_num_threads(1)
+if os.path.exists(f"{sys.argv[1]}/preset.json"):
+    metric_models.read_yaml = lambda path, cls: json.load(open(f"{sys.argv[1]}/preset.json"))
 compute = metric.metric_losses
 
 def spy(model, batch, **others):
@@ -95,6 +98,27 @@ def test_heads_without_images_on_a_process_stay_the_same_on_both(tmp_path):
     results = json.loads((tmp_path / "metric/results.json").read_text())
     assert 0 <= results["validation/router_accuracy"] <= 1
     assert results["indoor/domain_given/abs_rel"] > 0
+
+
+def test_both_processes_train_the_student_that_is_not_there_yet(tmp_path):
+    encoder = tiny.save_encoder(tmp_path / "encoder")
+    preset = {
+        "encoder": encoder, "labeled": ["scenes:indoor?count=4"], "unlabeled": ["scenes:outdoor?count=8"], "steps": 1,
+        "teacher_steps": 1, "batch_size": 1, "num_workers": 0, "teacher_dir": str(tmp_path / "teacher"),
+        "preview_every": 0, "checkpoint_every": 0,
+    }  # fmt: skip
+    (tmp_path / "preset.json").write_text(json.dumps(preset))
+    script = tmp_path / "train.py"
+    script.write_text(METRIC_SCRIPT)
+    arguments = [
+        str(tmp_path), "--student_dir", str(tmp_path / "student"), "--output_dir", str(tmp_path / "metric"),
+        "--train", "indoor=scenes:indoor?count=4", "outdoor=scenes:outdoor?count=4", "--batch_size", "2",
+        "--steps", "2", "--num_workers", "0", "--cpu", "true", "--bin_embedding_dim", "16",
+    ]  # fmt: skip
+    run_two(script, arguments)
+    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    assert first["total"] == second["total"]
+    assert (tmp_path / "student/model.safetensors").is_file()
 
 
 def test_two_processes_train_and_agree(tmp_path):
