@@ -18,7 +18,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +26,8 @@ from accelerate import DistributedDataParallelKwargs, PartialState
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import PreTrainedConfig
 
-from semidepth.modeling import RoutedDepthForDepthEstimation
 from semidepth.training.data.loading import evaluation_samples, make_loader, prepare_sample
 from semidepth.training.data.metric_augmentation import augment_metric
 from semidepth.training.data.source_spec import Source
@@ -137,12 +137,26 @@ def metric_losses(
     )
 
 
-def measure_scales(
-    model: RoutedDepthForDepthEstimation, sources: Sequence[Source], preprocessing: Preprocessing, device: torch.device
+def prepare_core(
+    model: Any,
+    config: PreTrainedConfig,
+    arguments: MetricArguments,
+    preprocessing: Preprocessing,
+    device: torch.device,
 ) -> None:
+    """Freezes the pretrained part where that is asked for, and chooses the attention of a student's encoder."""
+    routed = arguments.metric_head == "bins"
+    if arguments.freeze_core:
+        (model.core if routed else model.backbone).requires_grad_(False)
+    if config.model_type in RELATIVE_TYPES:
+        tokens = (preprocessing.size // preprocessing.multiple) ** 2
+        choose_attention((model.core if routed else model).backbone, tokens, device)
+
+
+def measure_scales(model: Any, sources: Sequence[Source], preprocessing: Preprocessing, device: torch.device) -> None:
     """Fits fresh heads to the scale of their core, on the first images of every source (the same in each process)."""
     size, batches = preprocessing.size, []
-    cast(nn.Module, model).to(device)
+    model.to(device)
     for source in sources:
         samples = [
             prepare_sample(sample, size, np.random.default_rng(0), train=True, multiple=preprocessing.multiple)
@@ -201,14 +215,8 @@ def train_metric(arguments: MetricArguments) -> dict[str, float]:
         )
         return endless(loader)
 
-    if arguments.freeze_core:
-        cast(nn.Module, model.core if arguments.metric_head == "bins" else model.backbone).requires_grad_(False)
-    if config.model_type in RELATIVE_TYPES:
-        core = model.core if arguments.metric_head == "bins" else model
-        tokens = (preprocessing.size // preprocessing.multiple) ** 2
-        choose_attention(cast(Any, core).backbone, tokens, accelerator.device)
+    prepare_core(model, config, arguments, preprocessing, accelerator.device)
     if fresh:
-        assert isinstance(model, RoutedDepthForDepthEstimation)
         measure_scales(model, sources, preprocessing, accelerator.device)
     results = train(
         arguments,

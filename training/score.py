@@ -46,6 +46,13 @@ SPACES: tuple[Space, ...] = ("depth", "disparity")
 SHOWN = ("abs_rel", "delta1", "delta2", "delta3", "rmse", "log10")
 
 
+def progress(source: str, limit: int | None) -> tqdm:
+    """A bar over the images of a source, as many as are known and asked for."""
+    total = count_samples(source, labeled=True)
+    total = limit if total is None else min(total, limit or total)
+    return tqdm(total=total, desc=source, unit="img", dynamic_ncols=True, mininterval=bar_interval_s())
+
+
 def score_model(
     name: str,
     data: Sequence[str],
@@ -73,9 +80,7 @@ def score_model(
     model = load_depth_model(name, device=device, kind=kind)
     results: dict[str, dict[Space, Scores]] = {}
     for source in data:
-        total = count_samples(source, labeled=True)
-        total = limit if total is None else min(total, limit or total)
-        with tqdm(total=total, desc=source, unit="img", dynamic_ncols=True, mininterval=bar_interval_s()) as bar:
+        with progress(source, limit) as bar:
             results[source] = score_relative(
                 model.predict_disparity,
                 evaluation_samples([source], limit, size=model.preprocessing.size),
@@ -128,9 +133,7 @@ def score_model_metric(
     model = load_depth_model(name, device=device, kind=kind)
     results = {}
     for source in data:
-        total = count_samples(source, labeled=True)
-        total = limit if total is None else min(total, limit or total)
-        with tqdm(total=total, desc=source, unit="img", dynamic_ncols=True, mininterval=bar_interval_s()) as bar:
+        with progress(source, limit) as bar:
             results[source] = score_metric(
                 model,
                 evaluation_samples([source], limit, size=model.preprocessing.size),

@@ -19,7 +19,7 @@ from semidepth.training.data.loading import evaluation_samples
 from semidepth.training.data.source_spec import Source
 from semidepth.training.data.sources import count_samples, open_source
 from semidepth.training.engine.arguments import RunArguments, TrainingArguments, save_arguments
-from semidepth.training.engine.depth_models import DepthModel, Preprocessing, first_line, preprocessing_of
+from semidepth.training.engine.depth_models import DepthModel, Preprocessing, check_size, first_line, preprocessing_of
 from semidepth.training.engine.loop import Hooks
 from semidepth.training.engine.losses import NonFiniteLossError
 from semidepth.training.engine.pictures import grid, prediction_row, write_whole
@@ -77,11 +77,7 @@ def resolve_preprocessing(arguments: TrainingArguments, encoder: str) -> Preproc
     found = preprocessing_of(encoder, config)
     patch = config.patch_size if isinstance(config.patch_size, int) else config.patch_size[0]
     size = arguments.size or int(config.image_size if isinstance(config.image_size, int) else config.image_size[0])
-    if size % patch:
-        near = [max(1, size // patch) * patch, (size // patch + 1) * patch]
-        raise ValueError(
-            f"--size {size} is not a multiple of the encoder's patch size {patch}; take {near[0]} or {near[1]}."
-        )
+    check_size(size, patch, "the encoder's patch size")
     return Preprocessing(size=size, multiple=patch, mean=found.mean, std=found.std)
 
 

@@ -84,6 +84,13 @@ class Preprocessing:
         )
 
 
+def check_size(size: int, multiple: int, of: str) -> None:
+    """Raises ValueError, with the nearest sizes that fit, unless a size is a multiple of a model's patch size."""
+    if size % multiple:
+        near = [max(1, size // multiple) * multiple, (size // multiple + 1) * multiple]
+        raise ValueError(f"--size {size} is not a multiple of {of} {multiple}; take {near[0]} or {near[1]}.")
+
+
 class DepthModel:
     """A loaded depth-estimation model that predicts for pixels of any size.
 

@@ -14,7 +14,13 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, ZoeDepth
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.modeling.zoedepth_conversion import config_of_zoedepth
 from semidepth.training.engine.arguments import PRESETS, read_yaml
-from semidepth.training.engine.depth_models import Preprocessing, check_nothing_missing, first_line, preprocessing_of
+from semidepth.training.engine.depth_models import (
+    Preprocessing,
+    check_nothing_missing,
+    check_size,
+    first_line,
+    preprocessing_of,
+)
 from semidepth.training.engine.metric_arguments import Domain, MetricArguments
 from semidepth.training.engine.student_arguments import StudentArguments
 
@@ -91,11 +97,7 @@ def resolve_metric_preprocessing(name: str, config: PreTrainedConfig, arguments:
     """
     found = preprocessing_of(name, config)
     size = arguments.size or found.size
-    if size % found.multiple:
-        near = [max(1, size // found.multiple) * found.multiple, (size // found.multiple + 1) * found.multiple]
-        raise ValueError(
-            f"--size {size} is not a multiple of the model's {found.multiple}; take {near[0]} or {near[1]}."
-        )
+    check_size(size, found.multiple, "the model's")
     return replace(found, size=size)
 
 
