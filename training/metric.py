@@ -15,7 +15,7 @@ ZoeDepth (arXiv 2302.12288), with the learning rates of Depth Anything's metric 
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,17 +33,15 @@ from semidepth.training.data.metric_augmentation import augment_metric
 from semidepth.training.data.source_spec import Source
 from semidepth.training.engine.arguments import parse_arguments
 from semidepth.training.engine.commands import (
-    RESUMED_SEED,
     announce,
     check_sources,
-    endless,
     make_accelerator,
     resolve_steps,
     run_command,
     save_results,
 )
 from semidepth.training.engine.depth_models import Preprocessing
-from semidepth.training.engine.loop import Batch, check_resume, train
+from semidepth.training.engine.loop import check_resume, train
 from semidepth.training.engine.losses import Losses
 from semidepth.training.engine.metric_arguments import Domain, MetricArguments, source_weights
 from semidepth.training.engine.metric_checks import check_labels
@@ -56,6 +54,7 @@ from semidepth.training.engine.metric_models import (
     resolve_student,
 )
 from semidepth.training.engine.optimization import choose_attention, metric_optimizer
+from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.tracking import set_up_logging
 from semidepth.training.objectives import known_depth, silog_loss_by_domain
 from semidepth.training.student import train_student
@@ -195,26 +194,20 @@ def train_metric(arguments: MetricArguments) -> dict[str, float]:
     check_labels(sources, domains, preprocessing, tell=accelerator.is_main_process)
     announce(arguments, accelerator, "metric")
 
-    generator = torch.Generator()
-
-    def make_batches(start: int) -> Iterator[Batch]:
-        seed = arguments.seed + RESUMED_SEED * start
-        generator.manual_seed(seed * 100_003 + accelerator.process_index)
-        loader = make_loader(
-            sources,
-            labeled=True,
-            batch_size=arguments.batch_size,
-            size=preprocessing.size,
-            multiple=preprocessing.multiple,
-            seed=seed,
-            num_workers=arguments.num_workers,
-            rank=accelerator.process_index,
-            world_size=accelerator.num_processes,
-            shuffle_buffer=arguments.shuffle_buffer,
-            weights=source_weights(sources, domains),
-        )
-        return endless(loader)
-
+    generator = torch.Generator().manual_seed(arguments.seed * 100_003 + accelerator.process_index)
+    loader = make_loader(
+        sources,
+        labeled=True,
+        batch_size=arguments.batch_size,
+        size=preprocessing.size,
+        multiple=preprocessing.multiple,
+        seed=arguments.seed,
+        num_workers=arguments.num_workers,
+        rank=accelerator.process_index,
+        world_size=accelerator.num_processes,
+        shuffle_buffer=arguments.shuffle_buffer,
+        weights=source_weights(sources, domains),
+    )
     prepare_core(model, config, arguments, preprocessing, accelerator.device)
     if fresh:
         measure_scales(model, sources, preprocessing, accelerator.device)
@@ -225,7 +218,7 @@ def train_metric(arguments: MetricArguments) -> dict[str, float]:
         accelerator=accelerator,
         model=model,
         make_optimizer=partial(metric_optimizer, arguments=arguments),
-        make_batches=make_batches,
+        data=StepData({"labeled": loader}, generator),
         compute_losses=partial(
             metric_losses,
             domains=domains,

@@ -19,7 +19,6 @@ The student starts from the pretrained encoder, never from the teacher's weights
 
 import copy
 import logging
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -33,10 +32,8 @@ from semidepth.training.data.loading import make_loader
 from semidepth.training.encoder import resolve_encoder
 from semidepth.training.engine.arguments import parse_arguments
 from semidepth.training.engine.commands import (
-    RESUMED_SEED,
     announce,
     check_sources,
-    endless,
     make_accelerator,
     make_hooks,
     resolve_preprocessing,
@@ -45,9 +42,10 @@ from semidepth.training.engine.commands import (
     save_results,
 )
 from semidepth.training.engine.depth_models import DepthModel, Preprocessing, load_depth_model
-from semidepth.training.engine.loop import Batch, check_resume, train
+from semidepth.training.engine.loop import check_resume, train
 from semidepth.training.engine.losses import Losses
 from semidepth.training.engine.optimization import choose_attention, relative_optimizer
+from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.student_arguments import StudentArguments
 from semidepth.training.engine.student_teacher import check_teacher, given_kind, resolve_teacher
 from semidepth.training.engine.tracking import set_up_logging
@@ -146,12 +144,6 @@ def student_losses(
     )
 
 
-def joined(labeled: Iterator, unlabeled: Iterator) -> Iterator[Batch]:
-    """One labeled and one unlabeled batch at a time: with a loader each, the ratio in a step is exact."""
-    for first, second in zip(labeled, unlabeled, strict=False):
-        yield {"labeled": first, "unlabeled": second}
-
-
 def train_student(arguments: StudentArguments) -> dict[str, float]:
     """Trains and saves a student; returns the final losses and validation scores.
 
@@ -187,14 +179,10 @@ def train_student(arguments: StudentArguments) -> dict[str, float]:
         world_size=accelerator.num_processes,
         shuffle_buffer=arguments.shuffle_buffer,
     )
-    generator = torch.Generator()
-
-    def make_batches(start: int) -> Iterator[Batch]:
-        seed = arguments.seed + RESUMED_SEED * start
-        generator.manual_seed(seed * 100_003 + accelerator.process_index)
-        labeled = make(arguments.labeled, labeled=True, batch_size=arguments.batch_size, seed=seed)
-        unlabeled = make(arguments.unlabeled, labeled=False, batch_size=unlabeled_batch, seed=seed + 1)
-        return joined(endless(labeled), endless(unlabeled))
+    # A loader each, so that the ratio in a step is exact.
+    generator = torch.Generator().manual_seed(arguments.seed * 100_003 + accelerator.process_index)
+    labeled = make(arguments.labeled, labeled=True, batch_size=arguments.batch_size, seed=arguments.seed)
+    unlabeled = make(arguments.unlabeled, labeled=False, batch_size=unlabeled_batch, seed=arguments.seed + 1)
 
     set_seed(arguments.seed)  # the same start whether or not a teacher was trained before
     model = DepthStudentForDepthEstimation.from_encoder(encoder)
@@ -207,7 +195,7 @@ def train_student(arguments: StudentArguments) -> dict[str, float]:
         accelerator=accelerator,
         model=model,
         make_optimizer=partial(relative_optimizer, arguments=arguments),
-        make_batches=make_batches,
+        data=StepData({"labeled": labeled, "unlabeled": unlabeled}, generator),
         compute_losses=partial(
             student_losses,
             teacher=teacher,

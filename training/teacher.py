@@ -10,7 +10,6 @@ as fast as the encoder. The teacher then labels the images that training/student
 """
 
 import logging
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -22,10 +21,8 @@ from semidepth.training.data.loading import make_loader
 from semidepth.training.encoder import resolve_encoder
 from semidepth.training.engine.arguments import parse_arguments
 from semidepth.training.engine.commands import (
-    RESUMED_SEED,
     announce,
     check_sources,
-    endless,
     make_accelerator,
     make_hooks,
     resolve_preprocessing,
@@ -34,9 +31,10 @@ from semidepth.training.engine.commands import (
     save_results,
 )
 from semidepth.training.engine.depth_models import Preprocessing
-from semidepth.training.engine.loop import Batch, check_resume, train
+from semidepth.training.engine.loop import check_resume, train
 from semidepth.training.engine.losses import Losses
 from semidepth.training.engine.optimization import choose_attention, relative_optimizer
+from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.teacher_arguments import TeacherArguments
 from semidepth.training.engine.tracking import set_up_logging
 from semidepth.training.objectives import affine_invariant_loss, gradient_matching_loss
@@ -99,21 +97,18 @@ def train_teacher(arguments: TeacherArguments) -> dict[str, float]:
     )
     check_resume(arguments, steps)
 
-    def make_batches(start: int) -> Iterator[Batch]:
-        loader = make_loader(
-            arguments.labeled,
-            labeled=True,
-            batch_size=arguments.batch_size,
-            size=preprocessing.size,
-            multiple=preprocessing.multiple,
-            seed=arguments.seed + RESUMED_SEED * start,
-            num_workers=arguments.num_workers,
-            rank=accelerator.process_index,
-            world_size=accelerator.num_processes,
-            shuffle_buffer=arguments.shuffle_buffer,
-        )
-        return endless(loader)
-
+    loader = make_loader(
+        arguments.labeled,
+        labeled=True,
+        batch_size=arguments.batch_size,
+        size=preprocessing.size,
+        multiple=preprocessing.multiple,
+        seed=arguments.seed,
+        num_workers=arguments.num_workers,
+        rank=accelerator.process_index,
+        world_size=accelerator.num_processes,
+        shuffle_buffer=arguments.shuffle_buffer,
+    )
     model = DepthStudentForDepthEstimation.from_encoder(encoder)
     choose_attention(model.backbone, (preprocessing.size // preprocessing.multiple) ** 2, accelerator.device)
     results = train(
@@ -123,7 +118,7 @@ def train_teacher(arguments: TeacherArguments) -> dict[str, float]:
         accelerator=accelerator,
         model=model,
         make_optimizer=partial(relative_optimizer, arguments=arguments),
-        make_batches=make_batches,
+        data=StepData({"labeled": loader}, torch.Generator()),
         compute_losses=lambda model, batch: teacher_losses(
             model,
             batch,

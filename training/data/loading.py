@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -111,22 +111,96 @@ def collate(samples: Sequence[Sample]) -> Batch:
     return batch
 
 
-class PreparedStream(IterableDataset):
-    """A sample stream at training size; the n-th sample of a reader always gets the same crop and flip."""
+class BatchStream(IterableDataset):
+    """Batches of one rank, each with the state of the reader that made it right after its last sample."""
 
-    def __init__(self, stream: SampleStream, size: int, seed: int, multiple: int) -> None:
+    def __init__(self, stream: SampleStream, *, batch_size: int, size: int, multiple: int) -> None:
         self.stream = stream
+        self.batch_size = batch_size
         self.size = size
-        self.seed = seed
         self.multiple = multiple
+        self.states: list[dict[str, Any]] = []  # of all readers of the run that this one goes on from
+        self.turn = 0  # the worker whose batch comes first
 
-    def __iter__(self) -> Iterator[Sample]:
-        """Prepared samples of this process's reader."""
-        worker = get_worker_info()
-        reader = (self.stream.rank, worker.id if worker else 0)
-        for ordinal, sample in enumerate(self.stream):
-            rng = np.random.default_rng([self.seed, *reader, ordinal])
-            yield prepare_sample(sample, self.size, rng, train=True, multiple=self.multiple)
+    def __iter__(self) -> Iterator[tuple[Batch, int, dict[str, Any]]]:
+        """Batches, the number of the worker, and where its reader is; less than a batch at the end is dropped."""
+        info = get_worker_info()
+        workers = info.num_workers if info else 1
+        # A DataLoader always begins with its worker 0, so that one takes the place of the one whose turn it is.
+        worker = ((info.id if info else 0) + self.turn) % workers
+        reader = self.stream.reader(worker, workers)
+        if self.states:
+            reader.restore(self.states, self.stream.rank * workers + worker)
+        prepared = (self._prepare(sample) for sample in reader)
+        while len(samples := list(islice(prepared, self.batch_size))) == self.batch_size:
+            yield collate(samples), worker, reader.state()
+
+    def _prepare(self, sample: Sample) -> Sample:
+        """Crop and flip are drawn for each meeting with a sample, whoever reads it."""
+        rng = np.random.default_rng([self.stream.seed, *sample["meeting"]])
+        return prepare_sample(sample, self.size, rng, train=True, multiple=self.multiple)
+
+
+class BatchLoader:
+    """An iterable of [`Batch`]es that knows where it is: batches that its workers made ahead do not count."""
+
+    def __init__(self, batches: BatchStream, num_workers: int) -> None:
+        self.batches = batches
+        self.num_workers = num_workers
+        self._states: dict[int, dict[str, Any]] = {}
+        self._turn = 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        loader = DataLoader(
+            self.batches,
+            batch_size=None,  # the stream makes whole batches
+            num_workers=self.num_workers,
+            collate_fn=_as_it_is,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_start_worker,
+        )
+        workers = max(1, self.num_workers)
+        for batch, worker, state in loader:
+            self._states[worker] = state
+            self._turn = (worker + 1) % workers
+            yield batch
+
+    def state(self) -> dict[str, Any]:
+        """Where the batches handed out so far end, of this rank; plain numbers and small arrays.
+
+        Returns:
+            `workers`, `turn` (the worker whose batch comes next) and the state of each worker's reader.
+        """
+        workers = max(1, self.num_workers)
+        states = [self._states.get(worker) or self._first_state(worker, workers) for worker in range(workers)]
+        return {"workers": workers, "turn": self._turn, "readers": states}
+
+    def restore(self, states: Sequence[dict[str, Any]]) -> str:
+        """Goes on where an earlier run was; called before the first batch.
+
+        Args:
+            states: of all its ranks, in order.
+
+        Returns:
+            What to tell about it: nothing, if the run goes on exactly.
+        """
+        stream, workers = self.batches.stream, max(1, self.num_workers)
+        readers = [reader for rank in states for reader in rank["readers"]]
+        self.batches.states = readers
+        if len(states) == stream.world_size and all(rank["workers"] == workers for rank in states):
+            self._turn = self.batches.turn = states[stream.rank]["turn"]
+            return ""
+        return (
+            f"{len(readers)} readers have become {stream.world_size * workers}: what was left of their passes is dealt "
+            "out anew, no sample is lost and none of a pass comes twice"
+        )
+
+    def _first_state(self, worker: int, workers: int) -> dict[str, Any]:
+        """The state of a reader that has given no batch yet."""
+        reader = self.batches.stream.reader(worker, workers)
+        if self.batches.states:
+            reader.restore(self.batches.states, self.batches.stream.rank * workers + worker)
+        return reader.state()
 
 
 def make_loader(
@@ -143,7 +217,7 @@ def make_loader(
     shuffle_buffer: int = 1000,
     multiple: int = 1,
     weights: Sequence[float] | None = None,
-) -> DataLoader:
+) -> BatchLoader:
     """A loader of full training batches for one rank.
 
     It splits the data among ranks and workers itself: do not give it to `accelerator.prepare`, which would
@@ -165,7 +239,7 @@ def make_loader(
         weights: how often each source is met, instead of in proportion to its size.
 
     Returns:
-        A DataLoader of `Batch`es.
+        An iterable of `Batch`es, which can say where it is and be put back there.
 
     Raises:
         ValueError: a source or an argument is wrong.
@@ -184,17 +258,10 @@ def make_loader(
         rank=rank,
         world_size=world_size,
         weights=weights,
+        at_least=size,
     )
-    return DataLoader(
-        PreparedStream(stream, size, seed, multiple),
-        batch_size=batch_size,
-        num_workers=num_workers,
-        collate_fn=collate,
-        drop_last=True,
-        pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_start_worker,
-        persistent_workers=num_workers > 0,
-    )
+    batches = BatchStream(stream, batch_size=batch_size, size=size, multiple=multiple)
+    return BatchLoader(batches, num_workers)
 
 
 def evaluation_samples(
@@ -226,6 +293,10 @@ def evaluation_samples(
         raise ValueError(f"limit {limit} must be at least 1")
     stream = stream_samples(parsed, labeled=labeled, size=size, seed=0, shuffle_buffer=0, repeat=False)
     return islice(iter(stream), limit)
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
 
 
 def _start_worker(worker: int) -> None:

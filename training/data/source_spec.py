@@ -41,7 +41,8 @@ class Source:
 
     `spec` is the string as written, `location` the part before the options. `depth_scale` is metres per
     stored unit (inverse metres for `kind="disparity"`); None takes it from the `depth_scale` column.
-    `first_index` is the number of the first scene. Where an option was not given, its field holds None.
+    `first_index` is the number of the first scene. `min_reliability` (itself included) and `max_reliability` (itself
+    not) choose among pseudo labels. Where an option was not given, its field holds None.
     """
 
     spec: str
@@ -58,6 +59,8 @@ class Source:
     min_depth_m: float | None = None
     max_depth_m: float | None = None
     count: int | None = None
+    min_reliability: float | None = None
+    max_reliability: float | None = None
     style: str = "any"
     seed: int = 0
     size: int | None = None
@@ -67,6 +70,11 @@ class Source:
     def endless(self) -> bool:
         """Whether the source never ends: scenes without a `count`."""
         return self.format == "scenes" and self.count is None
+
+    @property
+    def remote(self) -> bool:
+        """Whether the source is read over a network: a URL, or a set on the Hub."""
+        return self.format == "hub" or (is_url(self.location) and not self.location.startswith("file://"))
 
     @property
     def first_index(self) -> int:
@@ -287,5 +295,7 @@ _FILE_OPTIONS = _COMMON_OPTIONS | {
     "image": _text,
     "depth": _text,
     "depth_scale": _positive,
+    "min_reliability": _positive,
+    "max_reliability": _positive,
     "kind": _one_of("depth", "disparity"),
 }

@@ -1,7 +1,7 @@
-"""Open a source as a stream of raw rows: undecoded image and depth, and the sample's name for logs.
+"""Open a source as shards of raw rows: undecoded image and depth, and the sample's name for logs.
 
-All kinds come out as a `datasets.IterableDataset` of `Row`s in several shards. Nothing is decoded here, so
-that rows are cheap to shuffle, and nothing is split among readers: `streaming` does that.
+Every kind has shards that can be read from any row on. Nothing is decoded here, so that rows are cheap to shuffle, and
+nothing is split among readers: `readers` does that.
 
 Depth is paired with the images of a folder by name. For `a/name.jpg` the first of these that exists is taken:
 `a/name_depth.EXT`, `a/name.depth.EXT`, and, where a folder in the path is called images, image or rgb, the
@@ -9,16 +9,18 @@ same path with that folder called depth (`images/x/name.jpg` -> `depth/x/name.EX
 tif.
 """
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from tarfile import TarError
 from typing import Any, TypedDict
 
-from datasets import IterableDataset
 from torch import Tensor
 
+from semidepth.training.data.retrying import read_on
 from semidepth.training.data.source_spec import (
     DEPTH_FOLDER,
     DEPTH_SUFFIXES,
@@ -31,14 +33,16 @@ from semidepth.training.data.source_spec import (
 from semidepth.training.data.tables import (
     DOMAIN_COLUMN,
     KEY_COLUMN,
+    RELIABILITY_COLUMN,
     SCALE_COLUMN,
+    SHIFT_COLUMN,
     Table,
     count_rows,
     open_table,
     unopened,
 )
 
-__all__ = ["HELD_OUT_START", "Row", "Source", "count_samples", "open_source", "parse_source", "rows_of"]
+__all__ = ["HELD_OUT_START", "OpenedSource", "Row", "Source", "count_samples", "open_source", "parse_source"]
 
 DEFAULT_SCENE_SIZE = 96
 SCENES_PER_CHUNK = 16
@@ -55,24 +59,49 @@ class Row(TypedDict):
     image: bytes | str | Tensor | None
     depth: bytes | str | Tensor | list[Any] | None
     depth_scale: float | None
+    depth_shift: float
     domain: str
     origin: str
 
 
-def open_source(
-    source: Source | str, *, labeled: bool, size: int | None = None, shards: Sequence[int] | None = None
-) -> IterableDataset:
-    """Open one source as a stream of undecoded `Row`s.
+@dataclass(frozen=True)
+class OpenedSource(ABC):
+    """A source whose undecoded rows can be read shard by shard.
+
+    Args:
+        source: what was opened.
+        labeled: whether rows carry depth. Images of a folder that have no depth file are then left out.
+        size: side of the square that scenes are rendered at when the source does not say, in pixels.
+    """
+
+    source: Source
+    labeled: bool
+    size: int | None = None
+
+    @property
+    @abstractmethod
+    def num_shards(self) -> int:
+        """Parts that can be read apart from each other, numbered from 0."""
+
+    @abstractmethod
+    def rows(self, shard: int, start: int = 0, step: int = 1) -> Iterator[tuple[int, Row]]:
+        """Rows of one shard with their numbers in it: `start`, `start + step` and so on, to the shard's end.
+
+        Raises:
+            ValueError: the shard cannot be read.
+        """
+
+
+def open_source(source: Source | str, *, labeled: bool, size: int | None = None) -> OpenedSource:
+    """Open one source.
 
     Args:
         source: parsed, or as written.
-        labeled: whether rows carry depth. Images of a folder that have no depth file are then left out.
+        labeled: whether rows carry depth.
         size: side of the square that scenes are rendered at when the source does not say, in pixels.
-        shards: numbers of the shards to read, in this order; by default all.
 
     Returns:
-        The stream. Endless scenes have endless shards, of which a loop only ever sees the first. Read it with
-        `rows_of`: a plain loop inside a loader's worker lets `datasets` split it once more.
+        Its shards. Endless scenes have endless shards.
 
     Raises:
         ValueError: the source cannot be opened, or lacks the image or depth that is asked for.
@@ -80,18 +109,9 @@ def open_source(
     source = parse_source(source) if isinstance(source, str) else source
     if labeled and source.depth == "none":
         raise ValueError(f"source {source.spec!r} says depth=none but is used with labels; drop the option or the use")
-    generate, total = _SHARDS[source.format](source, labeled)
-    stream = IterableDataset.from_generator(
-        generate,
-        gen_kwargs={
-            "source": source,
-            "labeled": labeled,
-            "size": size,
-            "shards": list(range(total) if shards is None else shards),
-        },
-    )
-    counted_by_rows = source.format in ("parquet", "webdataset", "hub") and source.count is not None
-    return stream.take(source.count) if counted_by_rows else stream
+    opened = _KINDS[source.format](source, labeled, size)
+    _ = opened.num_shards  # opens it, so that what is wrong is told here
+    return opened
 
 
 def count_samples(source: Source | str, *, labeled: bool = False) -> int | None:
@@ -114,82 +134,72 @@ def count_samples(source: Source | str, *, labeled: bool = False) -> int | None:
     return total if total is None or source.count is None else min(total, source.count)
 
 
-def rows_of(stream: IterableDataset) -> Iterator[Row]:
-    """The rows of an opened source, all of them, also inside a loader's worker.
+class SceneRows(OpenedSource):
+    """Rendered scenes, a chunk to a shard; of an endless source, every 4096th chunk without end."""
 
-    Args:
-        stream: from `open_source`, or any streaming dataset.
+    @property
+    def num_shards(self) -> int:
+        total = self.source.count
+        return ENDLESS_SCENE_SHARDS if total is None else -(-total // SCENES_PER_CHUNK)
 
-    Returns:
-        An iterator over its rows.
-    """
-    # A loop over the dataset itself would let `datasets` hand each worker its own shards; `iter` does not.
-    for batch in stream.iter(batch_size=ROWS_PER_READ):
-        for values in zip(*batch.values(), strict=True):
-            yield dict(zip(batch, values, strict=True))  # type: ignore[misc]
+    def rows(self, shard: int, start: int = 0, step: int = 1) -> Iterator[tuple[int, Row]]:
+        total = self.source.count
+        side = self.source.size or self.size or DEFAULT_SCENE_SIZE
+        render = _render
+        if total is not None and total * side * side * 7 <= CACHED_SCENE_BYTES:
+            render = _render_once  # a few scenes that come by again in each pass: drawing them once is enough
+        for part in count(start // SCENES_PER_CHUNK) if total is None else range(1):
+            inside = range(part * SCENES_PER_CHUNK, (part + 1) * SCENES_PER_CHUNK)
+            first = (shard + part * ENDLESS_SCENE_SHARDS) * SCENES_PER_CHUNK - inside.start
+            numbers = [
+                number for number in inside
+                if number >= start and (number - start) % step == 0 and (total is None or first + number < total)
+            ]  # fmt: skip
+            if numbers:
+                images, depths = render(self.source, side, tuple(first + number for number in numbers))
+                for number, image, depth in zip(numbers, images, depths, strict=True):
+                    yield number, self._row(first + number, image, depth)
 
-
-# Scenes
-
-
-def _scene_shards(source: Source, labeled: bool) -> tuple[Callable[..., Iterator[Row]], int]:
-    chunks = ENDLESS_SCENE_SHARDS if source.count is None else -(-source.count // SCENES_PER_CHUNK)
-    return _scene_rows, chunks
-
-
-def _scene_rows(source: Source, labeled: bool, size: int | None, shards: list[int]) -> Iterator[Row]:
-    side = source.size or size or DEFAULT_SCENE_SIZE
-    render = _render
-    if source.count is not None and source.count * side * side * 7 <= CACHED_SCENE_BYTES:
-        render = _render_once  # a few scenes that come by again in each pass: drawing them once is enough
-    for chunk in _chunks(source, shards):
-        first = chunk * SCENES_PER_CHUNK
-        last = first + SCENES_PER_CHUNK if source.count is None else min(first + SCENES_PER_CHUNK, source.count)
-        images, depths = render(source, side, source.first_index + first, source.first_index + last)
-        for offset, (image, depth) in enumerate(zip(images, depths, strict=True)):
-            number = source.start + first + offset
-            split = "" if source.split in (None, "train") else f"/{source.split}"
-            yield Row(
-                image=image,
-                depth=depth if labeled else None,
-                depth_scale=None,
-                domain=source.domain or source.location,
-                origin=f"scenes:{source.location}{split}#{number}",
-            )
+    def _row(self, scene: int, image: Tensor, depth: Tensor) -> Row:
+        source = self.source
+        split = "" if source.split in (None, "train") else f"/{source.split}"
+        return Row(
+            image=image,
+            depth=depth if self.labeled else None,
+            depth_scale=None,
+            depth_shift=0.0,
+            domain=source.domain or source.location,
+            origin=f"scenes:{source.location}{split}#{source.start + scene}",
+        )
 
 
-def _chunks(source: Source, shards: list[int]) -> Iterator[int]:
-    """Numbers of the chunks in some shards; of endless shards the first one given never ends."""
-    if source.count is not None:
-        return iter(shards)
-    return (chunk for shard in shards for chunk in itertools.count(shard, ENDLESS_SCENE_SHARDS))
-
-
-def _render(source: Source, side: int, first: int, last: int) -> tuple[Tensor, Tensor]:
+def _render(source: Source, side: int, scenes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     from semidepth.training.data.scenes import render_scenes
 
-    batch = render_scenes(
-        source.location, range(first, last), seed=source.seed, style=source.style, height=side, width=side
-    )
+    numbers = [source.first_index + scene for scene in scenes]
+    batch = render_scenes(source.location, numbers, seed=source.seed, style=source.style, height=side, width=side)
     return batch.image, batch.depth
 
 
 _render_once = lru_cache(maxsize=256)(_render)
 
 
-# Folders of images
+class ImageRows(OpenedSource):
+    """Images of a folder or glob, as paths."""
 
+    @property
+    def num_shards(self) -> int:
+        return min(len(_image_files(self.source, self.labeled)), IMAGE_SHARDS)
 
-def _image_shards(source: Source, labeled: bool) -> tuple[Callable[..., Iterator[Row]], int]:
-    return _image_rows, min(len(_image_files(source, labeled)), IMAGE_SHARDS)
-
-
-def _image_rows(source: Source, labeled: bool, size: int | None, shards: list[int]) -> Iterator[Row]:
-    files = _image_files(source, labeled)
-    total = min(len(files), IMAGE_SHARDS)
-    for shard in shards:
-        for image, depth in files[shard * len(files) // total : (shard + 1) * len(files) // total]:
-            yield Row(image=image, depth=depth, depth_scale=None, domain=source.domain or "", origin=image)
+    def rows(self, shard: int, start: int = 0, step: int = 1) -> Iterator[tuple[int, Row]]:
+        files, total = _image_files(self.source, self.labeled), self.num_shards
+        part = files[shard * len(files) // total : (shard + 1) * len(files) // total]
+        for number in range(start, len(part), step):
+            image, depth = part[number]
+            yield number, Row(
+                image=image, depth=depth, depth_scale=None, depth_shift=0.0, domain=self.source.domain or "",
+                origin=image,
+            )  # fmt: skip
 
 
 @lru_cache(maxsize=16)
@@ -220,24 +230,54 @@ def _depth_beside(image: Path, root: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-# Tables: parquet files, webdataset tars, the Hub
+class TableRows(OpenedSource):
+    """Parquet files, webdataset tars, the Hub: a file to a shard; with `count`, which counts over all, one shard."""
 
+    @property
+    def num_shards(self) -> int:
+        shards = open_table(self.source, self.labeled).rows.num_shards
+        return shards if self.source.count is None else min(shards, 1)
 
-def _table_shards(source: Source, labeled: bool) -> tuple[Callable[..., Iterator[Row]], int]:
-    return _table_rows, open_table(source, labeled).rows.num_shards
-
-
-def _table_rows(source: Source, labeled: bool, size: int | None, shards: list[int]) -> Iterator[Row]:
-    table = open_table(source, labeled)
-    total = table.rows.num_shards
-    for shard in shards:
-        split = f"{source.split} " if source.split else ""
-        file = table.files[shard] if table.files else f"{source.location}#{split}shard {shard}"
+    def rows(self, shard: int, start: int = 0, step: int = 1) -> Iterator[tuple[int, Row]]:
+        table, source = open_table(self.source, self.labeled), self.source
+        file = _file(source, table, shard)
         try:
-            for number, row in enumerate(rows_of(table.rows.shard(total, shard))):
-                yield _table_row(source, table, dict(row), file, number)
+            for number, row in self._numbered(table, shard, start):
+                if (number - start) % step == 0 and _reliable_enough(source, row):
+                    yield number, _table_row(source, table, row, file, number)
         except (OSError, ValueError, EOFError, TarError) as error:
             raise ValueError(unopened(source, error, file)) from error
+
+    def _numbered(self, table: Table, shard: int, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """All rows of a shard from one on; a remote one is opened again where its connection breaks."""
+        rows, limit = table.rows, self.source.count
+        rows = rows.shard(rows.num_shards, shard) if limit is None else rows.take(limit)
+
+        def read(first: int) -> Iterator[tuple[int, dict[str, Any]]]:
+            # A loop over the dataset itself would let `datasets` hand each worker its own shards; `iter` does not.
+            numbers = count(first)
+            for batch in rows.skip(first).iter(batch_size=ROWS_PER_READ):
+                for values in zip(*batch.values(), strict=True):
+                    yield next(numbers), dict(zip(batch, values, strict=True))
+
+        return read_on(read, start, self.source.spec) if self.source.remote else read(start)
+
+
+def _file(source: Source, table: Table, shard: int) -> str:
+    """What to call a shard: its file, where the source tells of files."""
+    if source.count is not None:
+        return source.location
+    split = f"{source.split} " if source.split else ""
+    return table.files[shard] if table.files else f"{source.location}#{split}shard {shard}"
+
+
+def _reliable_enough(source: Source, row: dict[str, Any]) -> bool:
+    """Whether a pseudo label is in the range of reliability that its source asks for."""
+    if source.min_reliability is None and source.max_reliability is None:
+        return True
+    reliability = row[RELIABILITY_COLUMN]
+    above = source.min_reliability is None or reliability >= source.min_reliability
+    return above and (source.max_reliability is None or reliability < source.max_reliability)
 
 
 def _table_row(source: Source, table: Table, row: dict[str, Any], file: str, number: int) -> Row:
@@ -248,6 +288,7 @@ def _table_row(source: Source, table: Table, row: dict[str, Any], file: str, num
         image=_content(row.get(table.image)),
         depth=None if table.depth is None else _content(row.get(table.depth)),
         depth_scale=row.get(SCALE_COLUMN),
+        depth_shift=row.get(SHIFT_COLUMN) or 0.0,
         domain=source.domain or str(domain or ""),
         origin=f"{file}#{row[KEY_COLUMN]}" if KEY_COLUMN in row else f"{file}#row {number}",
     )
@@ -263,10 +304,10 @@ def _content(value: Any) -> Any:
     return None if isinstance(value, str) and not value.startswith(REMOTE) else value
 
 
-_SHARDS = {
-    "scenes": _scene_shards,
-    "images": _image_shards,
-    "parquet": _table_shards,
-    "webdataset": _table_shards,
-    "hub": _table_shards,
+_KINDS: dict[str, type[OpenedSource]] = {
+    "scenes": SceneRows,
+    "images": ImageRows,
+    "parquet": TableRows,
+    "webdataset": TableRows,
+    "hub": TableRows,
 }

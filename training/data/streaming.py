@@ -1,18 +1,15 @@
 """Several sources as one stream of decoded samples, each sample of a pass to exactly one reader.
 
-A reader is one worker of one rank: number `rank * workers + worker`. A source with at least as many shards as
-readers is split by shards, else by row number, so that any number of readers works. Rows are shuffled
-undecoded and decoded last. The position of a reader is the epoch and, per source, how many rows it has read.
+A reader is one worker of one rank: number `rank * workers + worker`. How a source is shared out among readers and
+shuffled is in `readers`; here the sources of one reader take turns and rows are decoded, last of all.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import fsspec
-import numpy as np
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -22,9 +19,11 @@ from semidepth.training.data.decoding import (
     decode_image,
     match_depth_to_image,
 )
-from semidepth.training.data.mixing import mix, natural_weights, shuffled
+from semidepth.training.data.mixing import natural_weights, whose_turn
+from semidepth.training.data.readers import SourceReader
+from semidepth.training.data.retrying import http_options, retry
 from semidepth.training.data.source_spec import Source, is_url, parse_source
-from semidepth.training.data.sources import Row, open_source, rows_of
+from semidepth.training.data.sources import Row, open_source
 
 logger = logging.getLogger(__name__)
 
@@ -33,17 +32,19 @@ class Sample(TypedDict):
     """One decoded sample.
 
     `image` is (3, H, W) uint8 RGB; `depth` is (H, W) float32 in metres, NaN where unknown and inf for sky, or
-    None when unlabeled; `origin` names the sample in logs.
+    None when unlabeled; `origin` names the sample in logs; `meeting` (number of the source, pass, shard, row) is
+    another each time the sample is met, whoever reads it: it seeds crop and flip.
     """
 
     image: Tensor
     depth: Tensor | None
     domain: str
     origin: str
+    meeting: NotRequired[tuple[int, int, int, int]]
 
 
 class SampleStream(IterableDataset):
-    """The stream that `stream_samples` makes. `skipped` counts broken samples by source, in this process."""
+    """The stream that [`stream_samples`] makes: its arguments, from which each worker makes its reader."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class SampleStream(IterableDataset):
         rank: int,
         world_size: int,
         weights: Sequence[float] | None = None,
+        at_least: int | None = None,
     ) -> None:
         self.sources = tuple(sources)
         self.labeled = labeled
@@ -66,78 +68,106 @@ class SampleStream(IterableDataset):
         self.repeat = repeat
         self.rank = rank
         self.world_size = world_size
-        self.skipped: Counter[str] = Counter()
-        self._named: set[str] = set()  # broken samples that the log has named
-        self._alive: set[int] = set()  # sources that have yielded a good sample
         self.weighted = weights is not None
-        self._weights = natural_weights(self.sources, labeled) if weights is None else list(weights)
+        self.at_least = at_least
+        self.weights = natural_weights(self.sources, labeled) if weights is None else list(weights)
 
     def __iter__(self) -> Iterator[Sample]:
         """Samples of this process's reader; passes from epoch 0 on, or one pass without `repeat`."""
         worker = get_worker_info()
         workers, number = (worker.num_workers, worker.id) if worker else (1, 0)
-        reader, readers = self.rank * workers + number, self.world_size * workers
-        if not self.repeat:
-            yield from self._one_pass(0, reader, readers)
-        elif self.weighted or any(source.endless for source in self.sources):
-            # A pass over all never ends here, or is not what was asked for: each source starts over on its own.
-            streams = [self._forever(index, reader, readers) for index in range(len(self.sources))]
-            yield from mix(streams, self._weights)
-        else:
-            epoch = 0
-            while True:
-                yield from self._one_pass(epoch, reader, readers)
-                epoch += 1
+        return self.reader(number, workers)
 
-    def _one_pass(self, epoch: int, reader: int, readers: int) -> Iterator[Sample]:
-        streams = [self._samples(index, epoch, reader, readers) for index in range(len(self.sources))]
-        return mix(streams, self._weights)
+    def reader(self, worker: int, workers: int) -> "StreamReader":
+        """The reader of one worker of this rank."""
+        return StreamReader(self, self.rank * workers + worker, self.world_size * workers)
 
-    def _forever(self, index: int, reader: int, readers: int) -> Iterator[Sample]:
-        epoch = 0
+
+class StreamReader:
+    """One reader's samples, one after the other. `skipped` counts broken ones by source."""
+
+    def __init__(self, stream: SampleStream, reader: int, readers: int) -> None:
+        self.skipped: Counter[str] = Counter()
+        self._stream = stream
+        self._named: set[str] = set()  # broken samples that the log has named
+        self._alive: set[int] = set()  # sources that have yielded a good sample
+        # A pass over all never ends here, or is not what was asked for: each source starts over on its own.
+        self._apart = stream.repeat and (stream.weighted or any(source.endless for source in stream.sources))
+        buffered = sum(not source.endless for source in stream.sources)
+        buffer = max(1, stream.shuffle_buffer // max(1, buffered)) if stream.shuffle_buffer else 0
+        self._sources = [
+            SourceReader(
+                source, labeled=stream.labeled, size=stream.size, seed=(stream.seed, index), shuffle_buffer=buffer,
+                repeat=stream.repeat, reader=reader, readers=readers,
+            )
+            for index, source in enumerate(stream.sources)
+        ]  # fmt: skip
+        self._taken = [0] * len(self._sources)
+        self._ended = [False] * len(self._sources)
+
+    def __iter__(self) -> "StreamReader":
+        return self
+
+    def __next__(self) -> Sample:
+        """The next good sample, from the source whose turn it is.
+
+        Raises:
+            ValueError: a source holds no usable sample.
+        """
         while True:
-            yield from self._samples(index, epoch, reader, readers)
-            epoch += 1
+            turn = whose_turn(self._taken, self._stream.weights, self._ended)
+            if turn is None:
+                if not self._stream.repeat:
+                    raise StopIteration
+                self._taken, self._ended = [0] * len(self._sources), [False] * len(self._sources)
+                for source in self._sources:
+                    source.start_pass(source.epoch + 1)
+                continue
+            self._taken[turn] += 1
+            sample = self._next_of(turn)
+            while sample is None and self._apart:
+                self._sources[turn].start_pass(self._sources[turn].epoch + 1)
+                sample = self._next_of(turn)
+            if sample is not None:
+                return sample
+            self._ended[turn] = True
 
-    def _samples(self, index: int, epoch: int, reader: int, readers: int) -> Iterator[Sample]:
-        """One reader's samples of one source in one epoch, decoded, broken ones skipped."""
-        source = self.sources[index]
-        for row in self._rows(index, epoch, reader, readers):
-            sample = self._decode_or_skip(row, source)
+    def state(self) -> dict[str, Any]:
+        """Where this reader is: for [`restore`] of a reader of the same sources."""
+        return {
+            "taken": list(self._taken),
+            "ended": list(self._ended),
+            "sources": [source.state() for source in self._sources],
+        }
+
+    def restore(self, states: Sequence[dict[str, Any]], reader: int) -> None:
+        """Goes on where the readers of an earlier run were, exactly if there were as many of them.
+
+        Args:
+            states: of all readers of that run, in order.
+            reader: the number of this one.
+        """
+        for index, source in enumerate(self._sources):
+            source.restore([state["sources"][index] for state in states])
+        if len(states) == self._sources[0].readers:
+            self._taken, self._ended = list(states[reader]["taken"]), list(states[reader]["ended"])
+
+    def _next_of(self, index: int) -> Sample | None:
+        """The next good sample of one source, broken ones skipped; None at the end of its pass."""
+        source, reader = self._stream.sources[index], self._sources[index]
+        while (item := next(reader)) is not None:
+            reference, row = item
+            sample = self._decode_or_skip(row, source, (index, reader.epoch, *reference))
             if sample is not None:
                 self._alive.add(index)
-                yield sample
+                return sample
         if index not in self._alive:
             self._require_a_good_sample(index)
+        return None
 
-    def _rows(self, index: int, epoch: int, reader: int, readers: int) -> Iterator[Row]:
-        """One reader's undecoded rows of one source in one epoch, in the order of decoding."""
-        source = self.sources[index]
-        shards = open_source(source, labeled=self.labeled, size=self.size).num_shards
-        order = list(range(shards))
-        if self.shuffle_buffer:
-            # Every reader must draw the same order of shards: the reader's number is no part of this seed.
-            order = np.random.default_rng([self.seed, index, epoch]).permutation(shards).tolist()
-        if self.repeat:
-            # A source with fewer samples than readers would leave some readers with nothing for ever.
-            reader = (reader + epoch) % readers
-        # `count` cuts a table after so many rows in its own order, which holds for the whole table only.
-        whole = source.count is not None and source.format not in ("scenes", "images")
-        by_shards = shards >= readers and not whole
-        chosen = order[reader::readers] if by_shards else (None if whole else order)
-        stream = open_source(source, labeled=self.labeled, size=self.size, shards=chosen)
-        rows: Iterator[Row] = rows_of(stream)
-        if not by_shards:
-            rows = islice(rows, reader, None, readers)
-        if self.shuffle_buffer and not source.endless:  # endless scenes are all new and drawn at random already
-            buffered = sum(not other.endless for other in self.sources)
-            rng = np.random.default_rng([self.seed, index, epoch, reader])
-            rows = shuffled(rows, max(1, self.shuffle_buffer // buffered), rng)
-        return rows
-
-    def _decode_or_skip(self, row: Row, source: Source) -> Sample | None:
+    def _decode_or_skip(self, row: Row, source: Source, meeting: tuple[int, int, int, int]) -> Sample | None:
         try:
-            return decode_row(row, source, self.labeled)
+            sample = decode_row(row, source, self._stream.labeled, at_least=self._stream.at_least)
         except BrokenSampleError as error:
             self.skipped[source.spec] += 1
             if row["origin"] not in self._named:  # once, not in every epoch
@@ -150,21 +180,25 @@ class SampleStream(IterableDataset):
                     error,
                 )
             return None
+        sample["meeting"] = meeting
+        return sample
 
     def _require_a_good_sample(self, index: int) -> None:
         """Look through a whole source once this reader's share of it held nothing good."""
-        source = self.sources[index]
+        source, labeled = self._stream.sources[index], self._stream.labeled
+        opened = open_source(source, labeled=labeled, size=self._stream.size)
         broken = 0
         cause = ""
-        for row in rows_of(open_source(source, labeled=self.labeled, size=self.size)):
-            try:
-                decode_row(row, source, self.labeled)
-            except BrokenSampleError as error:
-                broken += 1
-                cause = cause or str(error)
-            else:
-                self._alive.add(index)
-                return
+        for shard in range(opened.num_shards):
+            for _, row in opened.rows(shard):
+                try:
+                    decode_row(row, source, labeled)
+                except BrokenSampleError as error:
+                    broken += 1
+                    cause = cause or str(error)
+                else:
+                    self._alive.add(index)
+                    return
         why = f"all {broken} are broken, the first because {cause}" if broken else "it is empty"
         raise ValueError(f"source {source.spec!r} has no usable sample: {why}")
 
@@ -180,6 +214,7 @@ def stream_samples(
     rank: int = 0,
     world_size: int = 1,
     weights: Sequence[float] | None = None,
+    at_least: int | None = None,
 ) -> SampleStream:
     """Stream decoded samples from several sources, concatenated without re-sampling unless weights are given.
 
@@ -198,6 +233,7 @@ def stream_samples(
         rank: of this process.
         world_size: number of processes.
         weights: one positive number per source, how often it is met; only with `repeat`.
+        at_least: large images without labels may be decoded smaller, their shorter side no less than this.
 
     Returns:
         The stream, for a loop or for a torch DataLoader with any number of workers.
@@ -225,16 +261,18 @@ def stream_samples(
         rank=rank,
         world_size=world_size,
         weights=weights,
+        at_least=None if labeled else at_least,
     )
 
 
-def decode_row(row: Row, source: Source, labeled: bool) -> Sample:
+def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = None) -> Sample:
     """Decode one row.
 
     Args:
         row: from `open_source`.
         source: where it comes from: its options say how depth is stored.
         labeled: whether to decode depth.
+        at_least: a large image may be decoded smaller, its shorter side no less than this.
 
     Returns:
         The sample; depth has the image's height and width.
@@ -264,8 +302,12 @@ def _present(value: Any, what: str, origin: str) -> Any:
         raise BrokenSampleError(f"{origin} has no {what}")
     if isinstance(value, str) and is_url(value):
         try:
-            with fsspec.open(value, "rb") as file:
-                return file.read()
-        except OSError as error:
+            return retry(lambda: _fetch(value), value)
+        except Exception as error:  # each file system has its own kinds
             raise BrokenSampleError(f"{origin} cannot be fetched from {value}: {error}") from error
     return value
+
+
+def _fetch(url: str) -> bytes:
+    with fsspec.open(url, "rb", **(http_options() if url.startswith("http") else {})) as file:
+        return file.read()

@@ -1,18 +1,31 @@
 """Parquet files, webdataset tars and Hub datasets, opened by `datasets`, and which columns hold what."""
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+import datasets.config
+import numpy as np
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Image, IterableDataset, load_dataset, load_dataset_builder
 
+from semidepth.training.data.retrying import http_options, retry
 from semidepth.training.data.source_spec import IMAGE_SUFFIXES, Source, is_url, local_files
 
 # Columns that carry these names are used when a source has them.
 SCALE_COLUMN = "depth_scale"
+SHIFT_COLUMN = "depth_shift"
+RELIABILITY_COLUMN = "reliability"
 DOMAIN_COLUMN = "domain"
 KEY_COLUMN = "__key__"  # a webdataset sample's name in its tar
+
+# Twenty tries at waits of 5 to 60 seconds each are the library's own; ours grow, and open the file again at the row.
+datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = 2
+datasets.config.STREAMING_READ_RETRY_INTERVAL = datasets.config.STREAMING_OPEN_RETRY_INTERVAL = 1
+datasets.config.STREAMING_READ_RATE_LIMIT_RETRY_INTERVAL = 1
+datasets.config.STREAMING_READ_SERVER_UNAVAILABLE_RETRY_INTERVAL = 1
 
 # Rows that a parquet file is read in, so that a file written as one group is not held whole.
 _PARQUET_BATCH = 64
@@ -54,7 +67,9 @@ def open_table(source: Source, labeled: bool) -> Table:
     rows = _load(source, files)
     names = _column_names(rows)
     image, depth = _image_column(source, rows, names), _depth_column(source, names) if labeled else None
-    wanted = (image, depth, SCALE_COLUMN, DOMAIN_COLUMN, KEY_COLUMN)
+    if source.min_reliability is not None or source.max_reliability is not None:
+        _named(source, "min_reliability or max_reliability", RELIABILITY_COLUMN, names)
+    wanted = (image, depth, SCALE_COLUMN, SHIFT_COLUMN, RELIABILITY_COLUMN, DOMAIN_COLUMN, KEY_COLUMN)
     used = [name for name in names if name in wanted]
     if source.format == "parquet":  # the reader then skips the other columns on disk, too
         rows = _load(source, files, columns=used, batch_size=_PARQUET_BATCH)
@@ -86,10 +101,19 @@ def count_rows(source: Source) -> int | None:
             info = splits.get(source.split or "train")
             return info.num_examples if info is not None and info.num_examples else None
         if source.format == "parquet" and not is_url(source.location):
-            return sum(pq.read_metadata(path).num_rows for path in local_files(source))
+            return sum(_rows_in(path, source) for path in local_files(source))
     except Exception as error:  # files, the network or the Hub: each has its own kinds of error
         raise ValueError(unopened(source, error)) from error
     return None
+
+
+def _rows_in(path: Path, source: Source) -> int:
+    low, high = source.min_reliability, source.max_reliability
+    if low is None and high is None:
+        return pq.read_metadata(path).num_rows
+    reliability = pq.read_table(path, columns=[RELIABILITY_COLUMN])[RELIABILITY_COLUMN].to_numpy()
+    chosen = (reliability >= (-np.inf if low is None else low)) & (reliability < (np.inf if high is None else high))
+    return int(chosen.sum())
 
 
 def unopened(source: Source, error: Exception, file: str | None = None) -> str:
@@ -110,19 +134,34 @@ def unopened(source: Source, error: Exception, file: str | None = None) -> str:
 
 
 def _load(source: Source, files: tuple[str, ...], **options: Any) -> IterableDataset:
+    """Opens a table; a remote one is asked again where the network fails."""
     try:
-        if source.format == "hub":
-            return load_dataset(
-                source.location,
-                source.name,
-                split=source.split or "train",
-                revision=source.revision,
-                streaming=True,
-            )
-        data_files = list(files) or [source.location]
-        return load_dataset(source.format, data_files=data_files, split="train", streaming=True, **options)
+        if source.remote:
+            return retry(lambda: _load_once(source, files, **options), source.spec)
+        return _load_once(source, files, **options)
     except Exception as error:  # files, the network or the Hub: each has its own kinds of error
         raise ValueError(unopened(source, error)) from error
+
+
+def _load_once(source: Source, files: tuple[str, ...], **options: Any) -> IterableDataset:
+    if source.format == "hub":
+        return load_dataset(
+            source.location, source.name, split=source.split or "train", revision=source.revision, streaming=True
+        )
+    data_files = list(files) or expand_numbers(source.location)
+    if source.location.startswith("http"):
+        options["storage_options"] = http_options()
+    return load_dataset(source.format, data_files=data_files, split="train", streaming=True, **options)
+
+
+def expand_numbers(location: str) -> list[str]:
+    """`shard-{000..119}.tar` as the 120 names it stands for, as webdataset writes them; other names as they are."""
+    found = re.search(r"\{(\d+)\.\.(\d+)\}", location)
+    if found is None:
+        return [location]
+    first, last = found.groups()
+    numbers = [f"{number:0{len(first)}}" for number in range(int(first), int(last) + 1)]
+    return [name for n in numbers for name in expand_numbers(location[: found.start()] + n + location[found.end() :])]
 
 
 def _column_names(rows: IterableDataset) -> list[str]:

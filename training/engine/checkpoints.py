@@ -1,7 +1,7 @@
-"""Checkpoints of a run: weights, optimizer, schedule, step and every random generator, in safetensors and JSON.
+"""Checkpoints of a run: weights, optimizer, step, every random generator and the place in the data.
 
-A checkpoint is written beside its final name and renamed when it is whole, so a folder called `checkpoint-…` can be
-trusted. Nothing is pickled.
+All is safetensors and JSON, nothing is pickled. A checkpoint is written beside its final name and renamed when it is
+whole; the file that is written last lists the others with their sizes, so that one damaged later is recognised, too.
 """
 
 import json
@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
+
+from semidepth.training.engine.step_data import StepData
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +26,25 @@ PREFIX = "checkpoint-"
 UNFINISHED = ".unfinished"
 
 
+class CheckpointError(RuntimeError):
+    """A checkpoint could not be written; earlier ones are as they were."""
+
+
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Whole checkpoints in a run's folder, oldest first."""
+    """Whole checkpoints in a run's folder, oldest first; damaged ones are left out and told."""
     found = [path for path in folder.glob(f"{PREFIX}*") if path.is_dir() and path.suffix != UNFINISHED]
-    return sorted((path for path in found if (path / "trainer.json").is_file()), key=lambda path: path.name)
+    return sorted((path for path in found if _is_whole(path)), key=lambda path: path.name)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        files = json.loads((checkpoint / "trainer.json").read_text())["files"]
+        missing = [name for name, size in files.items() if (checkpoint / name).stat().st_size != size]
+    except (OSError, ValueError, KeyError):
+        missing = ["trainer.json"]
+    if missing:
+        logger.warning("%s is not whole (%s); the one before it is used", checkpoint, ", ".join(missing))
+    return not missing
 
 
 def save_checkpoint(
@@ -36,6 +54,7 @@ def save_checkpoint(
     step: int,
     modules: dict[str, nn.Module],
     optimizer: torch.optim.Optimizer,
+    data: StepData,
     keep: int,
     setting: dict[str, Any],
 ) -> Path:
@@ -47,39 +66,63 @@ def save_checkpoint(
         step: updates done.
         modules: name to module; unwrapped here.
         optimizer: its state goes into safetensors.
+        data: of this process.
         keep: newest checkpoints that stay.
         setting: options in which a run that goes on from here must not differ.
 
     Returns:
         The checkpoint's folder.
+
+    Raises:
+        CheckpointError: it could not be written, for example since the disk is full. What was written of it is removed.
     """
     final = folder / f"{PREFIX}{step:08d}"
     partial = final.with_name(final.name + UNFINISHED)
-    if accelerator.is_main_process:
+    try:
+        if accelerator.is_main_process:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+        accelerator.wait_for_everyone()
+        trainer = {"step": step, "setting": setting, "processes": accelerator.num_processes}
+        if accelerator.is_main_process:
+            for name, module in modules.items():
+                save_file(_cloned(accelerator.unwrap_model(module).state_dict()), partial / f"{name}.safetensors")
+            tensors, trainer["param_groups"] = _split_optimizer(optimizer.state_dict())
+            save_file(tensors, partial / "optimizer.safetensors")
+        _save_own(partial, accelerator, data)
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            trainer["files"] = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
+            (partial / "trainer.json").write_text(json.dumps(trainer, indent=1))
+            shutil.rmtree(final, ignore_errors=True)
+            partial.rename(final)
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name, module in modules.items():
-            save_file(_cloned(accelerator.unwrap_model(module).state_dict()), partial / f"{name}.safetensors")
-        tensors, groups = _split_optimizer(optimizer.state_dict())
-        save_file(tensors, partial / "optimizer.safetensors")
-        trainer = {
-            "step": step,
-            "param_groups": groups,
-            "setting": setting,
-        }
-        (partial / "trainer.json").write_text(json.dumps(trainer, indent=1))
-    accelerator.wait_for_everyone()
-    tensors, values = _random_state()
-    save_file(tensors, partial / f"random-{accelerator.process_index:05d}.safetensors")
-    (partial / f"random-{accelerator.process_index:05d}.json").write_text(json.dumps(values))
-    accelerator.wait_for_everyone()
+        raise CheckpointError(
+            f"checkpoint {final} could not be written ({error}); make room there, or give another --output_dir: "
+            "earlier checkpoints are as they were, and the same command goes on from the newest."
+        ) from error
     if accelerator.is_main_process:
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
         for old in list_checkpoints(folder)[:-keep]:
             shutil.rmtree(old)
     accelerator.wait_for_everyone()
     return final
+
+
+def _save_own(folder: Path, accelerator: Accelerator, data: StepData) -> None:
+    """What is this process's own: random generators and the place in the data."""
+    tensors, values = _random_state()
+    tensors["batches"] = data.generator.get_state()
+    if accelerator.scaler is not None:
+        values["scaler"] = accelerator.scaler.state_dict()
+    number = f"{accelerator.process_index:05d}"
+    save_file(tensors, folder / f"random-{number}.safetensors")
+    (folder / f"random-{number}.json").write_text(json.dumps(values))
+    (folder / f"data-{number}.json").write_text(json.dumps(data.state(), default=_as_list))
+
+
+def _as_list(array: np.ndarray) -> list:
+    return array.tolist()
 
 
 def check_setting(checkpoint: Path, setting: dict[str, Any]) -> int:
@@ -108,6 +151,7 @@ def load_checkpoint(
     modules: dict[str, nn.Module],
     optimizer: torch.optim.Optimizer,
     scheduler: Any,
+    data: StepData,
 ) -> int:
     """Restores what [`save_checkpoint`] wrote; learning rates, their schedule and weight decay stay the run's own.
 
@@ -128,10 +172,20 @@ def load_checkpoint(
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{checkpoint} does not fit this run ({reason}); give another --output_dir.") from error
     _restore_schedule(optimizer, scheduler, own, trainer["step"])
+    states = [json.loads(path.read_text()) for path in sorted(checkpoint.glob("data-*.json"))]
+    told = data.restore(states)
+    if told:
+        logger.warning("%s was written by another number of processes or workers: %s", checkpoint, told)
     random_file = checkpoint / f"random-{accelerator.process_index:05d}.safetensors"
     if random_file.is_file():
-        _restore_random_state(load_file(random_file), json.loads(random_file.with_suffix(".json").read_text()))
+        tensors, values = load_file(random_file), json.loads(random_file.with_suffix(".json").read_text())
+        _restore_random_state(tensors, values)
+        data.generator.set_state(tensors["batches"])
+        if accelerator.scaler is not None and "scaler" in values:
+            accelerator.scaler.load_state_dict(values["scaler"])
     else:
+        # A generator of its own, and not the one of the first steps once more.
+        data.generator.manual_seed(data.generator.initial_seed() + trainer["step"] * 1_000_003)
         logger.warning("%s has no random state of process %d; it draws anew.", checkpoint, accelerator.process_index)
     return trainer["step"]
 

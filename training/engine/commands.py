@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,7 @@ from semidepth.training.data.loading import evaluation_samples
 from semidepth.training.data.source_spec import Source
 from semidepth.training.data.sources import count_samples, open_source
 from semidepth.training.engine.arguments import RunArguments, TrainingArguments, save_arguments
+from semidepth.training.engine.checkpoints import CheckpointError
 from semidepth.training.engine.depth_models import DepthModel, Preprocessing, check_size, first_line, preprocessing_of
 from semidepth.training.engine.loop import Hooks
 from semidepth.training.engine.losses import NonFiniteLossError
@@ -29,8 +30,6 @@ from semidepth.training.engine.tracking import Tracking
 logger = logging.getLogger(__name__)
 
 PREVIEW_IMAGES = 4
-# A run that goes on after so many steps draws its data from seed + RESUMED_SEED * steps: not what it has seen already.
-RESUMED_SEED = 1_000_003
 
 
 def make_accelerator(arguments: RunArguments, *handlers: KwargsHandler) -> Accelerator:
@@ -118,7 +117,7 @@ def run_command(command: Callable[[], Any]) -> None:
     """Runs a command; what its user can mend ends it with one sentence rather than a stack trace."""
     try:
         command()
-    except (ValueError, NonFiniteLossError) as error:
+    except (ValueError, NonFiniteLossError, CheckpointError) as error:
         # A loader's worker wraps its error in its whole trace; the sentence is the last line.
         lines = str(error).strip().splitlines()
         raise SystemExit(f"error: {lines[-1].removeprefix('ValueError: ')}") from error
@@ -188,9 +187,3 @@ def _autocast_predict(model: DepthModel, accelerator: Accelerator) -> Callable[[
             return model.predict_disparity(images)
 
     return predict
-
-
-def endless(loader: Any) -> Iterator[Any]:
-    """The batches of a repeating loader, with one sentence where it ends all the same."""
-    yield from loader
-    raise RuntimeError("the data stream ended before training did; its sources have no usable samples left.")

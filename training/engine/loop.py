@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +15,7 @@ from semidepth.training.engine.arguments import RunArguments
 from semidepth.training.engine.checkpoints import check_setting, list_checkpoints, load_checkpoint, save_checkpoint
 from semidepth.training.engine.losses import Losses, LossWindow
 from semidepth.training.engine.optimization import average_weights, learning_rates
+from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.tracking import Tracking
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,6 @@ logger = logging.getLogger(__name__)
 # Options in which a resumed run must not differ from its checkpoint. Rates and steps may.
 SETTING = ("encoder", "size", "labeled", "unlabeled", "teacher", "student", "train", "domains", "freeze_core")
 
-Batch = dict[str, Any]
 ComputeLosses = Callable[[nn.Module, Batch], Losses]
 MakeOptimizer = Callable[[nn.Module, int], tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]]
 
@@ -73,7 +73,7 @@ def train(
     accelerator: Accelerator,
     model: nn.Module,
     make_optimizer: MakeOptimizer,
-    make_batches: Callable[[int], Iterator[Batch]],
+    data: StepData,
     compute_losses: ComputeLosses,
     hooks: Hooks,
 ) -> dict[str, float]:
@@ -86,7 +86,7 @@ def train(
         accelerator: made with the options' precision, accumulation and tracker.
         model: on the CPU or the device, trainable parts with `requires_grad`.
         make_optimizer: (model, steps) -> optimizer and its schedule, stepped once per update.
-        make_batches: steps done already -> endless micro-batches of this process, on the CPU.
+        data: endless micro-batches of this process, on the CPU.
         compute_losses: (wrapped model, batch on the device) -> losses.
         hooks: validation, previews and saving.
 
@@ -110,8 +110,7 @@ def train(
     saved = {"model": bare} | ({"average": average} if average is not None else {})
     looked_at = bare if average is None else average.module
 
-    start = _resume(arguments, steps, accelerator, saved, optimizer, scheduler)
-    batches = make_batches(start)
+    start = _resume(arguments, steps, accelerator, saved, optimizer, scheduler, data)
     tracking = Tracking(accelerator, output_dir, name=name, steps=steps, start=start, options=asdict(arguments))
     window = LossWindow()
     results: dict[str, float] = {}
@@ -119,7 +118,7 @@ def train(
         for step in range(start + 1, steps + 1):
             bare.train()
             for _ in range(arguments.gradient_accumulation_steps):
-                batch, waited_s = _next_batch(batches, accelerator.device)
+                batch, waited_s = _next_batch(data, accelerator.device)
                 losses, norm = train_step(
                     accelerator, model, optimizer, scheduler, batch, compute_losses, arguments.max_grad_norm
                 )
@@ -142,7 +141,7 @@ def train(
             if checkpoint:
                 save_checkpoint(
                     output_dir, accelerator=accelerator, step=step, modules=saved, optimizer=optimizer,
-                    keep=arguments.keep_checkpoints, setting=_setting(arguments),
+                    data=data, keep=arguments.keep_checkpoints, setting=_setting(arguments),
                 )  # fmt: skip
             if last and accelerator.is_main_process:
                 hooks.save(looked_at.eval())
@@ -156,10 +155,10 @@ def train(
     return results
 
 
-def _next_batch(batches: Iterator[Batch], device: torch.device) -> tuple[Batch, float]:
+def _next_batch(data: StepData, device: torch.device) -> tuple[Batch, float]:
     """The next micro-batch on the device, and the seconds that were spent waiting for it."""
     asked = time.perf_counter()
-    batch = next(batches)
+    batch = next(data)
     return to_device(batch, device), time.perf_counter() - asked
 
 
@@ -203,13 +202,16 @@ def _resume(
     modules: dict[str, nn.Module],
     optimizer: torch.optim.Optimizer,
     scheduler: Any,
+    data: StepData,
 ) -> int:
     """Loads the newest checkpoint where there is one; returns the number of steps done."""
     newest = check_resume(arguments, steps)
     if newest is None:
         return 0
-    step = load_checkpoint(newest, accelerator=accelerator, modules=modules, optimizer=optimizer, scheduler=scheduler)
-    logger.info("going on from %s; the data streams start over, in another order", newest)
+    step = load_checkpoint(
+        newest, accelerator=accelerator, modules=modules, optimizer=optimizer, scheduler=scheduler, data=data
+    )
+    logger.info("going on from %s", newest)
     return step
 
 

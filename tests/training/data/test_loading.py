@@ -1,5 +1,6 @@
 """Loading: crop and flip against plain loops, exact labels, full batches, determinism."""
 
+import json
 from collections import Counter
 from itertools import islice
 
@@ -20,6 +21,7 @@ from sample_files import (
 )
 
 from semidepth.training.data.loading import (
+    _start_worker,
     collate,
     evaluation_samples,
     make_loader,
@@ -201,18 +203,64 @@ def test_ranks_share_a_pass(frames):
     assert len(seen) == len(set(seen)) == 23
 
 
-def test_workers_use_one_thread_and_unlabeled_batches_have_no_depth(tmp_path):
+def test_unlabeled_batches_have_no_depth_and_workers_one_thread(tmp_path):
     write_images(tmp_path, range(4))
     loader = make_loader([str(tmp_path)], labeled=False, batch_size=2, size=16, num_workers=1, repeat=False)
     assert [set(batch) for batch in loader] == [{"image", "domain", "origin"}] * 2
-    assert loader.worker_init_fn is not None
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        loader.worker_init_fn(0)
+        _start_worker(0)
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+def origins_and_crops(loader, count):
+    return [(batch["origin"], batch["image"].sum((1, 2, 3)).tolist()) for batch in islice(loader, count)]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 2])
+def test_a_loader_goes_on_exactly(frames, tmp_path, num_workers):
+    """Whatever the workers had made ahead: samples and crops are those of a loader that was never stopped."""
+    write_images(tmp_path, range(100, 109))
+
+    def make():
+        return make_loader(
+            [frames, str(tmp_path)], labeled=False, batch_size=3, size=16, num_workers=num_workers, shuffle_buffer=6
+        )
+
+    expected = origins_and_crops(make(), 20)
+    for stop in (0, 1, 2, 7, 12):
+        first = make()
+        assert origins_and_crops(first, stop) == expected[:stop]
+        state = json.loads(json.dumps(first.state(), default=lambda array: array.tolist()))
+        second = make()
+        assert second.restore([state]) == ""
+        assert origins_and_crops(second, 3) == expected[stop : stop + 3]
+        third = make()  # stopped again, before every worker has had a turn
+        third.restore([second.state()])
+        assert origins_and_crops(third, 20 - stop - 3) == expected[stop + 3 :]
+
+
+def test_another_number_of_workers_is_told_and_goes_on_with_the_pass(frames):
+    first = make_loader([frames], labeled=False, batch_size=2, size=16, num_workers=0, shuffle_buffer=4)
+    seen = [name for names, _ in origins_and_crops(first, 4) for name in names]
+    second = make_loader([frames], labeled=False, batch_size=1, size=16, num_workers=2, shuffle_buffer=4)
+    assert "1 readers have become 2" in second.restore([first.state()])
+    seen += [name for names, _ in origins_and_crops(second, 23 - 8) for name in names]
+    assert len(seen) == len(set(seen)) == 23
+
+
+def test_crops_do_not_depend_on_who_reads(frames):
+    def crops(rank, world_size):
+        loader = make_loader(
+            [frames], labeled=False, batch_size=1, size=16, rank=rank, world_size=world_size, repeat=False,
+            shuffle_buffer=0,
+        )  # fmt: skip
+        return {batch["origin"][0]: batch["image"].float().mean().item() for batch in loader}
+
+    assert crops(0, 1) == crops(0, 2) | crops(1, 2)
 
 
 def test_scenes_are_rendered_at_the_training_size():

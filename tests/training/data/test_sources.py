@@ -1,5 +1,6 @@
 """Opened sources: every kind comes out as the same undecoded rows, each once, named for logs."""
 
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from datasets import IterableDataset
 from sample_files import (
     HEIGHT,
     WIDTH,
@@ -27,21 +27,19 @@ from semidepth.training.data.sources import (
     SCENES_PER_CHUNK,
     count_samples,
     open_source,
-    rows_of,
 )
 
 
-def rows(spec, labeled=True, **options):
-    return list(rows_of(open_source(spec, labeled=labeled, **options)))
+def rows(spec, labeled=True, shards=None, size=None):
+    opened = open_source(spec, labeled=labeled, size=size)
+    return [row for shard in shards or range(opened.num_shards) for _, row in opened.rows(shard)]
 
 
 def test_parquet_rows(tmp_path):
     write_parquet(tmp_path / "a.parquet", range(3), "indoor")
     write_parquet(tmp_path / "b.parquet", range(3, 5), "outdoor")
-    stream = open_source(str(tmp_path), labeled=True)
-    assert isinstance(stream, IterableDataset)
-    assert stream.num_shards == 2
-    read = list(stream)  # a plain loop works, too
+    assert open_source(str(tmp_path), labeled=True).num_shards == 2
+    read = rows(str(tmp_path))
     assert [row["image"] for row in read] == [encoded(picture(n)) for n in range(5)]
     assert [row["depth"] for row in read] == [encoded(depth_mm(n)) for n in range(5)]
     assert [row["domain"] for row in read] == ["indoor"] * 3 + ["outdoor"] * 2
@@ -90,7 +88,7 @@ def test_file_urls(tmp_path):
     path = write_parquet(tmp_path / "a.parquet", range(2))
     read = rows(f"file://{path}?count=1")
     assert [row["image"] for row in read] == [encoded(picture(0))]
-    assert read[0]["origin"] == f"file://{path}#shard 0#row 0"
+    assert read[0]["origin"] == f"file://{path}#row 0"
 
 
 def test_webdataset_rows(tmp_path):
@@ -188,10 +186,55 @@ def test_held_out_scenes_have_numbers_of_their_own():
 
 
 def test_endless_scenes_never_repeat():
-    iterator = rows_of(open_source("scenes:indoor?size=8", labeled=False, shards=[3]))
-    origins = [next(iterator)["origin"] for _ in range(3 * SCENES_PER_CHUNK)]
+    iterator = open_source("scenes:indoor?size=8", labeled=False).rows(3)
+    origins = [next(iterator)[1]["origin"] for _ in range(3 * SCENES_PER_CHUNK)]
     chunks = [3, ENDLESS_SCENE_SHARDS + 3, 2 * ENDLESS_SCENE_SHARDS + 3]
     expected = [f"scenes:indoor#{c * SCENES_PER_CHUNK + i}" for c in chunks for i in range(SCENES_PER_CHUNK)]
     assert origins == expected
     assert count_samples("scenes:indoor") is None
     assert count_samples("scenes:indoor?count=7") == 7
+
+
+@pytest.fixture(scope="module")
+def every_kind(tmp_path_factory):
+    """A source of each kind, with a shard of 7 to 16 rows."""
+    root = tmp_path_factory.mktemp("kinds")
+    write_parquet(root / "one.parquet", range(11))
+    write_images(root / "folder", range(9))
+    write_tar(root / "one.tar", {f"{n:03}.png": encoded(picture(n)) for n in range(12)})
+    return {
+        "parquet": str(root / "one.parquet"),
+        "counted": f"{root / 'one.parquet'}?count=7",
+        "images": str(root / "folder"),
+        "webdataset": str(root / "one.tar"),
+        "scenes": "scenes:indoor?count=13&size=8",
+        "endless": "scenes:indoor?size=8",
+    }
+
+
+@pytest.mark.parametrize("kind", ["parquet", "counted", "images", "webdataset", "scenes", "endless"])
+def test_a_shard_can_be_read_from_any_row_in_any_step(every_kind, kind, monkeypatch):
+    monkeypatch.setattr("semidepth.training.data.sources.IMAGE_SHARDS", 1)
+    opened = open_source(every_kind[kind], labeled=False)
+    whole = list(islice(opened.rows(0), 40))
+    assert [number for number, _ in whole] == list(range(len(whole)))
+    origins = [row["origin"] for _, row in whole]
+    assert len(set(origins)) == len(origins)
+    for start, step in ((0, 1), (3, 1), (1, 2), (5, 4), (2, 7), (0, 50), (60, 1)):
+        part = list(islice(opened.rows(0, start, step), len(range(start, len(whole), step))))
+        assert [number for number, _ in part] == list(range(start, len(whole), step))
+        assert [row["origin"] for _, row in part] == origins[start::step]
+
+
+def test_pseudo_labels_are_chosen_by_reliability(tmp_path):
+    cells = {"image": [encoded(picture(n)) for n in range(5)], "reliability": [0.9, 0.1, 0.5, 0.7, 0.3]}
+    pq.write_table(pa.table(cells), tmp_path / "a.parquet")
+    chosen = open_source(f"{tmp_path}?min_reliability=0.5", labeled=False)
+    assert [number for number, _ in chosen.rows(0)] == [0, 2, 3]  # rows keep their numbers
+    assert [number for number, _ in chosen.rows(0, 1)] == [2, 3]
+    rest = open_source(f"{tmp_path}?max_reliability=0.5", labeled=False)
+    assert [number for number, _ in rest.rows(0)] == [1, 4]
+    assert count_samples(f"{tmp_path}?min_reliability=0.5") == 3
+    write_parquet(tmp_path / "b.parquet", range(1))
+    with pytest.raises(ValueError, match="no column 'reliability' for min_reliability or max_reliability"):
+        open_source(f"{tmp_path / 'b.parquet'}?min_reliability=0.5", labeled=False)

@@ -12,7 +12,7 @@ import torch
 from sample_files import depth_mm, encoded, npy, picture, write_images, write_parquet, write_tar
 from torch.utils.data import DataLoader
 
-from semidepth.training.data.mixing import mix, shuffled
+from semidepth.training.data.mixing import whose_turn
 from semidepth.training.data.streaming import stream_samples
 
 
@@ -137,20 +137,20 @@ def test_sources_are_interleaved_by_size(tmp_path):
         assert sum(number >= 100 for number in numbers[start : start + 8]) == 2
 
 
-def test_mix_takes_turns_and_drains():
-    assert list(mix([iter("abc"), iter("12345")], [1, 1])) == list("a1b2c345")
-    assert list(mix([iter("ab"), iter("123456")], [2.0, 6.0])) == list("1a234b56")
-    assert list(mix([], [])) == []
+def test_streams_take_turns_by_weight_and_drop_out():
+    def order(lengths, weights):
+        taken, ended, turns = [0] * len(lengths), [False] * len(lengths), []
+        while (turn := whose_turn(taken, weights, ended)) is not None:
+            taken[turn] += 1
+            if taken[turn] > lengths[turn]:
+                ended[turn] = True
+            else:
+                turns.append(turn)
+        return turns
 
-
-def test_shuffled_keeps_every_item():
-    rng = np.random.default_rng(0)
-    for size in (1, 3, 100):
-        assert sorted(shuffled(iter(range(50)), size, rng)) == list(range(50))
-    assert list(shuffled(iter(range(5)), 1, rng)) == list(range(5))
-    places = np.array([list(shuffled(iter(range(6)), 6, rng)).index(0) for _ in range(3000)])
-    counts = np.bincount(places, minlength=6)
-    assert (abs(counts - 500) < 100).all()  # 5 standard deviations
+    assert order([3, 5], [1, 1]) == [0, 1, 0, 1, 0, 1, 1, 1]
+    assert order([2, 6], [2.0, 6.0]) == [1, 0, 1, 1, 1, 0, 1, 1]
+    assert order([], []) == []
 
 
 def test_broken_samples_are_skipped_counted_and_named(tmp_path, caplog):
@@ -158,11 +158,11 @@ def test_broken_samples_are_skipped_counted_and_named(tmp_path, caplog):
     whole = (tmp_path / "0002.png").read_bytes()
     (tmp_path / "0002.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "0004.png").write_text("not an image")
-    stream = open_stream([tmp_path], repeat=True)
+    reader = open_stream([tmp_path], repeat=True).reader(0, 1)
     with caplog.at_level(logging.WARNING):
-        numbers = [number_of(sample) for sample in islice(stream, 8)]
+        numbers = [number_of(sample) for sample in islice(reader, 8)]
     assert numbers == [0, 1, 3, 5, 0, 1, 3, 5]
-    assert stream.skipped == {str(tmp_path): 4}
+    assert reader.skipped == {str(tmp_path): 4}
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 2  # each is named once, not in each pass
     assert re.search(r"0002\.png .*1 skipped so far.*truncated", messages[0])

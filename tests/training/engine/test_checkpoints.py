@@ -1,6 +1,10 @@
 """Checkpoints: everything comes back, nothing half-written counts, nothing is pickled."""
 
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +13,14 @@ from accelerate import Accelerator
 from torch import nn
 from transformers import get_linear_schedule_with_warmup
 
-from semidepth.training.engine.checkpoints import check_setting, list_checkpoints, load_checkpoint, save_checkpoint
+from semidepth.training.data.loading import make_loader
+from semidepth.training.engine.checkpoints import (
+    check_setting,
+    list_checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+)
+from semidepth.training.engine.step_data import StepData
 
 
 def make(seed=0, lr=0.1):
@@ -32,20 +43,25 @@ def step(model, optimizer, scheduler):
     optimizer.zero_grad()
 
 
-def save(folder, number, parts, keep=2):
+def make_data(seed=0):
+    loader = make_loader(["scenes:indoor?count=8"], labeled=False, batch_size=2, size=8, shuffle_buffer=3)
+    return StepData({"images": loader}, torch.Generator().manual_seed(seed))
+
+
+def save(folder, number, parts, keep=2, data=None):
     model, optimizer, _ = parts
     return save_checkpoint(
         folder, accelerator=Accelerator(cpu=True), step=number, modules={"model": model}, optimizer=optimizer,
-        keep=keep, setting={"encoder": "e"},
+        data=data or make_data(), keep=keep, setting={"encoder": "e"},
     )  # fmt: skip
 
 
-def load(checkpoint, parts, encoder="e"):
+def load(checkpoint, parts, encoder="e", data=None):
     model, optimizer, scheduler = parts
     check_setting(checkpoint, {"encoder": encoder})
     return load_checkpoint(
         checkpoint, accelerator=Accelerator(cpu=True), modules={"model": model}, optimizer=optimizer,
-        scheduler=scheduler,
+        scheduler=scheduler, data=data or make_data(),
     )  # fmt: skip
 
 
@@ -71,16 +87,65 @@ def test_a_resumed_run_goes_on_bit_for_bit(tmp_path):
     assert draws[1:] == expected_draws[1:]
 
 
-def test_only_the_newest_whole_checkpoints_are_kept_and_listed(tmp_path):
+def test_only_the_newest_whole_checkpoints_are_kept_and_listed(tmp_path, caplog):
     parts = make()
     for number in (1, 2, 3):
         save(tmp_path, number, parts, keep=2)
     (tmp_path / "checkpoint-00000009.unfinished").mkdir()
     (tmp_path / "checkpoint-00000008").mkdir()  # without trainer.json: not whole
+    damaged = tmp_path / "checkpoint-00000003" / "model.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint-00000002"]
+    assert "checkpoint-00000003 is not whole (model.safetensors); the one before it is used" in caplog.text
+    save(tmp_path, 3, parts, keep=2)
     assert [path.name for path in list_checkpoints(tmp_path)] == [
         "checkpoint-00000002",
         "checkpoint-00000003",
     ]
+
+
+def test_data_and_its_draws_go_on_where_they_were(tmp_path):
+    data = make_data()
+    seen = [next(data)["origin"] for _ in range(3)]
+    torch.rand(5, generator=data.generator)
+    checkpoint = save(tmp_path, 3, make(), data=data)
+    expected = [next(data)["origin"] for _ in range(5)], torch.rand(3, generator=data.generator)
+    other = make_data(seed=9)
+    load(checkpoint, make(), data=other)
+    assert [next(other)["origin"] for _ in range(5)] == expected[0] != seen
+    assert torch.equal(torch.rand(3, generator=other.generator), expected[1])
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+import test_checkpoints as t
+from semidepth.training.engine.checkpoints import CheckpointError
+
+folder = Path(sys.argv[1])
+parts = t.make()
+t.save(folder, 1, parts)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    t.save(folder, 2, parts, keep=1)
+except CheckpointError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 700, 3000])
+def test_a_file_that_cannot_be_written_leaves_the_last_checkpoint_as_it_was(tmp_path, limit):
+    """The system refuses to let files grow, as on a full disk: at the first, a middle and a late file."""
+    paths = os.pathsep.join(str(Path(__file__).parents[up]) for up in (0, 2))
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path), str(limit)],
+        capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": paths},
+    )  # fmt: skip
+    assert "checkpoint-00000002 could not be written" in done.stdout
+    assert "make room there" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000001"]
+    assert load(tmp_path / "checkpoint-00000001", make(seed=1)) == 1
 
 
 def test_nothing_but_safetensors_and_json(tmp_path):
