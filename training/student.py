@@ -5,6 +5,8 @@
         --teacher depth-anything/Depth-Anything-V2-Large-hf \\
         --labeled 'rooms/*.parquet?depth_scale=0.001' --unlabeled my_photos/ \\
         --mixed_precision bf16                                                # your own
+    … --pseudo_labels outputs/pseudo_labels       # with labels that training/pseudo_label.py made once, before
+    … --unlabeled my_photos/ --select_reliable 0.5      # reliable labels first, as ST++ does, in one command
 
 Depth Anything (arXiv 2401.10891), section 3. A batch is one part labeled to two parts unlabeled. In each step
 
@@ -45,15 +47,17 @@ from semidepth.training.engine.depth_models import DepthModel, Preprocessing, lo
 from semidepth.training.engine.loop import check_resume, train
 from semidepth.training.engine.losses import Losses
 from semidepth.training.engine.optimization import choose_attention, relative_optimizer
+from semidepth.training.engine.selection import train_with_selection
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.student_arguments import StudentArguments
-from semidepth.training.engine.student_teacher import check_teacher, given_kind, resolve_teacher
+from semidepth.training.engine.student_teacher import check_teacher, kind_given, resolve_teacher
 from semidepth.training.engine.tracking import set_up_logging
 from semidepth.training.objectives import (
     cutmix_affine_invariant_loss,
     feature_alignment_loss,
     gradient_matching_loss,
 )
+from semidepth.training.pseudo_label import pseudo_label
 from semidepth.training.teacher import labeled_terms, train_teacher
 
 logger = logging.getLogger(__name__)
@@ -90,7 +94,7 @@ def student_losses(
     model: nn.Module,
     batch: Batch,
     *,
-    teacher: DepthModel,
+    teacher: DepthModel | None,
     frozen_encoder: nn.Module,
     preprocessing: Preprocessing,
     generator: torch.Generator,
@@ -101,7 +105,7 @@ def student_losses(
     Args:
         model: the student, wrapped or not.
         batch: `labeled` (image uint8, disparity) and `unlabeled` (image uint8), unlabeled_per_labeled to 1.
-        teacher: labels clean images.
+        teacher: labels clean images; None where the unlabeled batch has pseudo labels, as `disparity`.
         frozen_encoder: the encoder that the student started from.
         preprocessing: the student's.
         generator: on the CPU, for the perturbation.
@@ -115,7 +119,8 @@ def student_losses(
     augmentation = arguments.augmentation()
 
     clean = unlabeled["image"].float() / 255
-    pseudo = teacher.predict_disparity(clean)  # (2B, H, W), from the clean images
+    # (2B, H, W), from the clean images: now, or by training/pseudo_label.py before
+    pseudo = unlabeled["disparity"] if teacher is None else teacher.predict_disparity(clean)
 
     distorted = distort_colors(clean, generator, augmentation)
     masks = cutmix_masks(len(clean), height, width, generator, augmentation, clean.device)
@@ -150,25 +155,30 @@ def train_student(arguments: StudentArguments) -> dict[str, float]:
     Raises:
         ValueError: in one sentence, for options that do not fit the data, the encoder or the teacher.
     """
+    if arguments.select_reliable:
+        return train_with_selection(arguments, train_student, train_teacher, pseudo_label)
     accelerator = make_accelerator(arguments)
     announce(arguments, accelerator, "student")
     check_sources(arguments.labeled + arguments.validation)
-    check_sources(arguments.unlabeled, labeled=False)
-    check_teacher(arguments)
+    unlabeled_sources, is_labeled = arguments.unlabeled_sources(), bool(arguments.pseudo_labels)
+    check_sources(unlabeled_sources, labeled=is_labeled)
+    if not is_labeled:
+        check_teacher(arguments)
     encoder = resolve_encoder(arguments, accelerator)
     preprocessing = resolve_preprocessing(arguments, encoder)
     unlabeled_batch = arguments.batch_size * arguments.unlabeled_per_labeled
     steps = resolve_steps(
         arguments,
-        arguments.unlabeled,
-        labeled=False,
+        unlabeled_sources,
+        labeled=is_labeled,
         batch_size=unlabeled_batch,
         world=accelerator.num_processes,
     )
     check_resume(arguments, steps)
-    teacher_name = resolve_teacher(arguments, train_teacher)
+    teacher_name = ", ".join(arguments.pseudo_labels) if is_labeled else resolve_teacher(arguments, train_teacher)
     accelerator.wait_for_everyone()
-    teacher = load_depth_model(teacher_name, device=accelerator.device, kind=given_kind(arguments))
+    kind = kind_given(arguments.teacher_kind)
+    teacher = None if is_labeled else load_depth_model(teacher_name, device=accelerator.device, kind=kind)
 
     make = partial(
         make_loader,
@@ -182,7 +192,7 @@ def train_student(arguments: StudentArguments) -> dict[str, float]:
     # A loader each, so that the ratio in a step is exact.
     generator = torch.Generator().manual_seed(arguments.seed * 100_003 + accelerator.process_index)
     labeled = make(arguments.labeled, labeled=True, batch_size=arguments.batch_size, seed=arguments.seed)
-    unlabeled = make(arguments.unlabeled, labeled=False, batch_size=unlabeled_batch, seed=arguments.seed + 1)
+    unlabeled = make(unlabeled_sources, labeled=is_labeled, batch_size=unlabeled_batch, seed=arguments.seed + 1)
 
     set_seed(arguments.seed)  # the same start whether or not a teacher was trained before
     model = DepthStudentForDepthEstimation.from_encoder(encoder)

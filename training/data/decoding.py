@@ -65,6 +65,7 @@ def decode_depth(
     min_depth_m: float | None = None,
     max_depth_m: float | None = None,
     name: str | None = None,
+    shift: float = 0.0,
 ) -> Tensor:
     """Decode one depth map to metres.
 
@@ -81,6 +82,7 @@ def decode_depth(
         min_depth_m: nearer than this becomes unknown, in metres.
         max_depth_m: farther than this becomes unknown, in metres; sky stays.
         name: what to call the map in errors; by default its path.
+        shift: added after the scale, in metres (disparity: inverse metres).
 
     Returns:
         (H, W) float32, metres, larger is farther; NaN unknown, inf sky.
@@ -101,7 +103,7 @@ def decode_depth(
         raise BrokenSampleError(f"{name} holds 8-bit depth, too coarse to use; store 16-bit integers or floats")
     if scale is None and not np.issubdtype(stored.dtype, np.floating):
         raise ValueError(f"{name} holds {stored.dtype} depth without a scale; give depth_scale in metres per unit")
-    values = torch.from_numpy(stored.astype(np.float32)) * (1.0 if scale is None else scale)
+    values = torch.from_numpy(stored.astype(np.float32)) * (1.0 if scale is None else scale) + shift
     if kind == "disparity":
         usable = values >= 0  # False for NaN
         metres = 1.0 / values  # 0 -> inf: sky

@@ -281,22 +281,23 @@ def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = N
         BrokenSampleError: image or depth is missing or cannot be used.
     """
     origin = row["origin"]
-    image = decode_image(_present(row["image"], "image", origin), name=origin)
+    image = decode_image(present(row["image"], "image", origin), name=origin)
     depth = None
     if labeled:
         depth = decode_depth(
-            _present(row["depth"], "depth", origin),
+            present(row["depth"], "depth", origin),
             scale=source.depth_scale if source.depth_scale is not None else row["depth_scale"],
             kind=source.kind,
             min_depth_m=source.min_depth_m,
             max_depth_m=source.max_depth_m,
+            shift=row["depth_shift"],
             name=f"{origin} (depth)",
         )
         depth = match_depth_to_image(depth, image, origin)
     return Sample(image=image, depth=depth, domain=row["domain"], origin=origin)
 
 
-def _present(value: Any, what: str, origin: str) -> Any:
+def present(value: Any, what: str, origin: str) -> Any:
     """A row's image or depth, read first if it is the URL of a file."""
     if value is None:
         raise BrokenSampleError(f"{origin} has no {what}")

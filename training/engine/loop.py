@@ -21,7 +21,18 @@ from semidepth.training.engine.tracking import Tracking
 logger = logging.getLogger(__name__)
 
 # Options in which a resumed run must not differ from its checkpoint. Rates and steps may.
-SETTING = ("encoder", "size", "labeled", "unlabeled", "teacher", "student", "train", "domains", "freeze_core")
+SETTING = (
+    "encoder",
+    "size",
+    "labeled",
+    "unlabeled",
+    "pseudo_labels",
+    "teacher",
+    "student",
+    "train",
+    "domains",
+    "freeze_core",
+)
 
 ComputeLosses = Callable[[nn.Module, Batch], Losses]
 MakeOptimizer = Callable[[nn.Module, int], tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]]

@@ -1,9 +1,10 @@
 """Options of training/student.py."""
 
+import dataclasses
 from dataclasses import dataclass, field
 
 from semidepth.training.data.augmentation import StrongAugmentation
-from semidepth.training.data.sources import parse_source
+from semidepth.training.data.sources import Source, parse_source
 from semidepth.training.engine.arguments import TrainingArguments
 
 TEACHER_KINDS = ("auto", "disparity", "depth")
@@ -21,6 +22,17 @@ class StudentArguments(TrainingArguments):
     )
     unlabeled_per_labeled: int = field(
         default=2, metadata={"help": "Unlabeled images for each labeled one in a batch."}
+    )
+    pseudo_labels: list[str] = field(
+        default_factory=list,
+        metadata={"help": "Sets that training/pseudo_label.py wrote: instead of --unlabeled and a teacher."},
+    )
+    select_reliable: float = field(
+        default=0.0,
+        metadata={
+            "help": "ST++: train first on this share of the unlabeled images, where the teacher's checkpoints agree "
+            "most; label the rest with that student; then train on all. 0: no."
+        },
     )
     teacher: str | None = field(
         default=None,
@@ -63,11 +75,24 @@ class StudentArguments(TrainingArguments):
             raise ValueError(f"--drop_fraction is {self.drop_fraction}; give a share of at least 0, below 1.")
         if self.teacher_steps is not None and self.teacher_steps < 1:
             raise ValueError(f"--teacher_steps is {self.teacher_steps}; give at least 1.")
+        if not 0 <= self.select_reliable < 1:
+            raise ValueError(f"--select_reliable is {self.select_reliable}; give a share below 1, such as 0.5, or 0.")
+        if self.select_reliable and self.pseudo_labels:
+            raise ValueError("--select_reliable makes its own pseudo labels; leave out --pseudo_labels.")
+        for spec in self.pseudo_labels:
+            parse_source(spec)
         if not self.unlabeled:
             raise ValueError("--unlabeled is empty; name at least one source of images, such as a folder of photos.")
         for spec in self.unlabeled:
-            parse_source(spec)
+            if parse_source(spec).endless and self.select_reliable:
+                raise ValueError(f"--select_reliable needs unlabeled sources with an end; give {spec!r} a ?count=N.")
         self.augmentation()
+
+    def unlabeled_sources(self) -> list[Source]:
+        """The images that the student learns from without ground truth, pseudo-labeled already or not."""
+        if not self.pseudo_labels:
+            return [parse_source(spec) for spec in self.unlabeled]
+        return [dataclasses.replace(parse_source(spec), kind="disparity") for spec in self.pseudo_labels]
 
     def augmentation(self) -> StrongAugmentation:
         """The perturbation of unlabeled images; raises ValueError for strengths out of range."""

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+from accelerate import PartialState
+
 from semidepth.training.data.sources import count_samples
 from semidepth.training.engine.arguments import TrainingArguments, read_yaml
+from semidepth.training.engine.commands import resolve_steps
 from semidepth.training.engine.depth_models import Kind, load_depth_model
 from semidepth.training.engine.student_arguments import StudentArguments
 from semidepth.training.engine.teacher_arguments import TeacherArguments
@@ -26,7 +29,7 @@ def check_teacher(arguments: StudentArguments) -> None:
             of a new one is not known.
     """
     if arguments.teacher is not None:
-        load_depth_model(arguments.teacher, kind=given_kind(arguments))
+        load_depth_model(arguments.teacher, kind=kind_given(arguments.teacher_kind))
         return
     kept = Path(arguments.teacher_dir) / "teacher.yaml"
     wanted = teacher_arguments(arguments)
@@ -53,12 +56,17 @@ def teacher_arguments(arguments: StudentArguments) -> TeacherArguments:
         "epochs": TrainingArguments.epochs,
         "resume": True,
     }
-    return TeacherArguments(**(shared | own))
+    wanted = TeacherArguments(**(shared | own))
+    if arguments.select_reliable:  # how stable its predictions are is measured over thirds of its training
+        world = PartialState(cpu=arguments.cpu).num_processes
+        steps = resolve_steps(wanted, wanted.labeled, labeled=True, batch_size=wanted.batch_size, world=world)
+        wanted.checkpoint_every, wanted.keep_checkpoints = -(-steps // 3), 3
+    return wanted
 
 
-def given_kind(arguments: StudentArguments) -> Kind | None:
-    """What the teacher predicts, where the options say so."""
-    return None if arguments.teacher_kind == "auto" else cast(Kind, arguments.teacher_kind)
+def kind_given(teacher_kind: str) -> Kind | None:
+    """What the teacher predicts, where the option says so."""
+    return None if teacher_kind == "auto" else cast(Kind, teacher_kind)
 
 
 def resolve_teacher(arguments: StudentArguments, train_teacher: Callable[[TeacherArguments], Any]) -> str:

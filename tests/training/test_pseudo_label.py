@@ -1,0 +1,244 @@
+"""The labeling command on a tiny teacher: labels are its predictions, the work is resumable, students train from it."""
+
+import copy
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tiny
+import torch
+from PIL import Image
+from test_two_processes import run_two
+
+from semidepth.modeling import DepthStudentForDepthEstimation
+from semidepth.training import pseudo_label, student, teacher
+from semidepth.training.data.loading import make_loader
+from semidepth.training.engine.depth_models import load_depth_model
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    """A teacher trained for six steps that kept three checkpoints, and photos of several sizes, one of them broken."""
+    root = tmp_path_factory.mktemp("labels")
+    encoder = tiny.save_encoder(root / "encoder")
+    teacher.main([
+        "--encoder", encoder, "--labeled", "scenes:indoor?count=8", "--steps", "6", "--batch_size", "2",
+        "--checkpoint_every", "2", "--keep_checkpoints", "3", "--learning_rate", "1e-3", "--num_workers", "0",
+        "--preview_every", "0", "--output_dir", str(root / "teacher"), "--cpu", "true", "--warmup_steps", "1",
+    ])  # fmt: skip
+    photos = root / "photos"
+    photos.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(14):
+        height, width = ((48, 48), (60, 96), (96, 60))[number % 3]
+        coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        coarse.resize((width, height), Image.Resampling.BICUBIC).save(photos / f"{number:02}.jpg", quality=95)
+    (photos / "05.jpg").write_bytes(b"\xff\xd8\xff")
+    return root
+
+
+def label(root, name, *more):
+    arguments = [
+        "--teacher", str(root / "teacher"), "--unlabeled", str(root / "photos"), "--output", str(root / name),
+        "--batch_size", "4", "--part_size", "5", "--cpu", "true", *more,
+    ]  # fmt: skip
+    pseudo_label.main(arguments)
+    return root / name
+
+
+def read(folder: Path) -> dict[str, dict]:
+    rows = {}
+    for path in sorted((folder / "data").glob("*.parquet")):
+        for row in pq.read_table(path).to_pylist():
+            assert row["origin"] not in rows
+            rows[row["origin"]] = row
+    return rows
+
+
+def test_labels_are_the_teachers_to_half_a_step(setting, caplog):
+    rows = read(label(setting, "labels"))
+    assert "05.jpg" in caplog.text
+    model = load_depth_model(str(setting / "teacher"))
+    assert len(rows) == 13
+    for origin, row in rows.items():
+        assert row["image"]["bytes"] == Path(origin).read_bytes()
+        pixels = torch.from_numpy(np.array(Image.open(origin))).permute(2, 0, 1)[None]
+        height, width = model.preprocessing.target_size(*pixels.shape[-2:])
+        stored = np.asarray(Image.open(io.BytesIO(row["disparity"]["bytes"])))
+        assert stored.shape == (height, width)
+        found = stored * row["depth_scale"] + row["depth_shift"]
+        expected = model.predict_disparity(pixels)
+        if expected.shape[-2:] == (height, width):  # the image had the teacher's size
+            assert np.abs(found - expected[0].numpy()).max() <= row["depth_scale"] * 0.51
+        else:
+            expected = torch.nn.functional.interpolate(expected[None], size=(height, width), mode="bilinear")[0]
+            assert np.corrcoef(found.ravel(), expected.flatten())[0, 1] > 0.99
+        assert 0 < row["reliability"] <= 1
+        assert row["teacher"] == str(setting / "teacher")
+        assert row["teacher_revision"].startswith("sha256:")
+    assert len({row["reliability"] for row in rows.values()}) == 13
+
+
+def test_goes_on_with_what_is_there_and_is_idempotent(setting):
+    folder = label(setting, "again")
+    before = read(folder)
+    assert len(list((folder / "data").iterdir())) == 3
+    times = {path: path.stat().st_mtime_ns for path in (folder / "data").iterdir()}
+    label(setting, "again")
+    assert {path: path.stat().st_mtime_ns for path in (folder / "data").iterdir()} == times
+    lost = sorted((folder / "data").iterdir())[1]
+    lost.unlink()
+    label(setting, "again")
+    after = read(folder)
+    assert after.keys() == before.keys()
+    for origin, row in before.items():  # batches were others, so that the last bits of the predictions may differ
+        assert after[origin]["image"] == row["image"]
+        assert after[origin]["depth_shift"] == pytest.approx(row["depth_shift"], rel=1e-4)
+        assert after[origin]["reliability"] == pytest.approx(row["reliability"], rel=1e-3)
+
+
+def test_two_processes_share_the_work(setting, tmp_path):
+    script = tmp_path / "label.py"
+    script.write_text("from semidepth.training import pseudo_label\n\npseudo_label.main()\n")
+    run_two(script, [
+        "--teacher", str(setting / "teacher"), "--unlabeled", str(setting / "photos"),
+        "--output", str(tmp_path / "two"),
+        "--batch_size", "4", "--part_size", "5", "--cpu", "true",
+    ])  # fmt: skip
+    one, two = read(label(setting, "one")), read(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for origin, row in one.items():
+        assert row["depth_scale"] == pytest.approx(two[origin]["depth_scale"], rel=1e-4)
+
+
+def test_another_teacher_or_source_is_refused(setting):
+    label(setting, "labels_of_one")
+    with pytest.raises(SystemExit, match="with part_size=5, not part_size=6; give another --output"):
+        label(setting, "labels_of_one", "--part_size", "6")
+    with pytest.raises(SystemExit) as caught:
+        pseudo_label.main(["--teacher", "t", "--unlabeled", "scenes:indoor"])
+    assert caught.value.code == 2
+
+
+def test_reading_a_set_gives_the_labels_back(setting):
+    """Through the loader of training: inverse depth equal to the stored, at the images of the teacher's own size."""
+    folder = label(setting, "for_reading")
+    rows = read(folder)
+    spec = f"{folder}?kind=disparity"
+    for batch in make_loader([spec], labeled=True, batch_size=1, size=48, repeat=False, shuffle_buffer=0):
+        row = next(row for row in rows.values() if matches(row, batch["image"][0]))
+        stored = np.asarray(Image.open(io.BytesIO(row["disparity"]["bytes"]))) * row["depth_scale"] + row["depth_shift"]
+        found = batch["disparity"][0].numpy()
+        assert min(np.abs(found - m).max() for m in (stored, stored[:, ::-1])) <= 1e-5 * stored.max()
+
+
+def matches(row, image) -> bool:
+    pixels = np.array(Image.open(io.BytesIO(row["image"]["bytes"]))).transpose(2, 0, 1)
+    if pixels.shape != tuple(image.shape):
+        return False
+    return any(np.array_equal(image.numpy(), each) for each in (pixels, pixels[:, :, ::-1]))
+
+
+def train(setting, name, *more, steps=3):
+    arguments = [
+        "--encoder", str(setting / "encoder"), "--labeled", "scenes:indoor?count=8", "--batch_size", "2",
+        "--steps", str(steps), "--learning_rate", "1e-3", "--num_workers", "0", "--shuffle_buffer", "0",
+        "--cpu", "true",
+        "--preview_every", "0", "--log_every", "1", "--checkpoint_every", "0", "--color_distortion", "false",
+        "--output_dir", str(setting / name), *more,
+    ]  # fmt: skip
+    seen = []
+    compute = student.student_losses
+
+    def spy(*arguments, **others):
+        losses = compute(*arguments, **others)
+        seen.append(losses.terms["unlabeled"].item())
+        return losses
+
+    student.student_losses = spy
+    try:
+        student.main(arguments)
+    finally:
+        student.student_losses = compute
+    return seen
+
+
+def test_a_students_loss_from_stored_labels_is_that_from_fresh_ones(setting):
+    """At the teacher's own size, where training does not flip: a flipped image's fresh label is another one."""
+    folder = label(setting, "for_losses")
+    rows = read(folder)
+    model = load_depth_model(str(setting / "teacher"))
+    preprocessing = model.preprocessing
+    trained = DepthStudentForDepthEstimation.from_encoder(str(setting / "encoder"), **tiny.DECODER)
+    frozen = copy.deepcopy(trained.backbone)
+    arguments = student.StudentArguments(cutmix_probability=0.0)
+    compared = 0
+    loader = make_loader([f"{folder}?kind=disparity"], labeled=True, batch_size=1, size=48, repeat=False)
+    for unlabeled in loader:
+        stored = [np.array(Image.open(io.BytesIO(row["image"]["bytes"]))).transpose(2, 0, 1) for row in rows.values()]
+        if not any(np.array_equal(unlabeled["image"][0].numpy(), pixels) for pixels in stored):
+            continue
+        losses = [
+            student.student_losses(
+                trained, {"labeled": unlabeled, "unlabeled": unlabeled}, teacher=teacher, frozen_encoder=frozen,
+                preprocessing=preprocessing, generator=torch.Generator().manual_seed(0), arguments=arguments,
+            ).terms["unlabeled"].item()
+            for teacher in (None, model)
+        ]  # fmt: skip
+        assert losses[0] == pytest.approx(losses[1], abs=2e-4)
+        assert losses[1] > 0.05
+        compared += 1
+    assert compared >= 1
+
+
+def test_a_student_trains_from_a_set(setting):
+    folder = label(setting, "for_training")
+    seen = train(setting, "from_labels", "--pseudo_labels", str(folder))
+    assert len(seen) == 3
+    assert np.isfinite(seen).all()
+    assert json.loads((setting / "from_labels/results.json").read_text())["teacher"] == str(folder)
+
+
+def test_selection_trains_on_the_stable_share_first(setting, caplog):
+    name = "selected"
+    train(
+        setting, name, "--unlabeled", str(setting / "photos"), "--teacher", str(setting / "teacher"),
+        "--select_reliable", "0.5", "--shuffle_buffer", "100", steps=4,
+    )  # fmt: skip
+    folder = setting / name
+    labels, rest = read(folder / "labels_of_teacher"), read(folder / "labels_of_first_student")
+    assert len(labels) == 13
+    order = sorted(labels.values(), key=lambda row: row["reliability"])
+    relabeled = {Path(origin.split("#")[0]).parent for origin in rest}
+    assert relabeled == {folder / "labels_of_teacher/data"}
+    assert len(rest) == 13 - round(13 * 0.5 + 0.01)
+    stable_images = {row["image"]["bytes"] for row in order[len(rest) :]}
+    assert not stable_images & {row["image"]["bytes"] for row in rest.values()}
+    assert {row["teacher"] for row in rest.values()} == {str(folder / "first_student")}
+    final = json.loads((folder / "results.json").read_text())
+    first = json.loads((folder / "first_student/results.json").read_text())
+    assert "labels_of_first_student" in final["teacher"]
+    assert "labels_of_first_student" not in first["teacher"]
+    assert (folder / "model.safetensors").is_file()
+
+
+def test_selection_needs_a_teacher_with_checkpoints(setting, tmp_path):
+    load_depth_model(str(setting / "teacher")).model.save_pretrained(tmp_path / "bare")
+    with pytest.raises(SystemExit, match=r"compares a teacher with its earlier checkpoints and .* has none"):
+        train(
+            setting, "no", "--unlabeled", str(setting / "photos"), "--teacher", str(tmp_path / "bare"),
+            "--select_reliable", "0.5",
+        )  # fmt: skip
+
+
+def test_selection_trains_its_own_teacher_with_checkpoints(setting, tmp_path):
+    train(
+        setting, "own", "--unlabeled", str(setting / "photos"), "--teacher_dir", str(tmp_path / "teacher"),
+        "--teacher_steps", "4", "--select_reliable", "0.5", steps=2,
+    )  # fmt: skip
+    assert [path.name for path in sorted((tmp_path / "teacher").glob("checkpoint-*"))] == [
+        "checkpoint-00000002", "checkpoint-00000004",
+    ]  # fmt: skip

@@ -1,0 +1,256 @@
+"""Label images with a teacher at nearly the speed of its bare forward pass: decoding, computing and writing overlap.
+
+Threads decode and resize ahead of the model, and encode and write behind it; both let go of Python's lock. The model
+sees batches of one size each: photos have many sizes, but once their shorter side is the model's only a few are left.
+"""
+
+import io
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
+
+from semidepth.training.data.decoding import BrokenSampleError, decode_image
+from semidepth.training.data.pseudo_labels import encode_label
+from semidepth.training.data.sources import Row
+from semidepth.training.data.streaming import present
+from semidepth.training.engine.depth_models import DepthModel
+from semidepth.training.objectives.stability import stability
+
+logger = logging.getLogger(__name__)
+
+# Images decoded ahead, in batches; also the most that wait for others of their size.
+AHEAD = 4
+
+Item = tuple["_Part", int, Row, Tensor]  # a part, the place in it, a row and its pixels
+
+
+@dataclass
+class _Part:
+    """A part under way: what its rows came to, by their place in it."""
+
+    name: str
+    read: bool = False  # to its end
+    total: int = 0
+    skipped: int = 0
+    rows: dict[int, Future[dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        return self.read and len(self.rows) + self.skipped == self.total
+
+
+@dataclass
+class _Batch:
+    """A batch that the device is at: what it came to is on the host once `finished` (None: it is)."""
+
+    group: list[Item]
+    disparity: Tensor
+    reliability: Tensor
+    finished: Any
+
+
+class Labeler:
+    """Labels rows part by part.
+
+    Args:
+        teacher: the model that labels.
+        earlier: its earlier checkpoints, for the reliability; may be empty.
+        device: where the models are.
+        batch_size: images of one size in a forward pass.
+        threads: that decode, and as many that encode.
+        precision: of autocast on the device; None: none.
+        identity: columns that are the same in every row.
+    """
+
+    def __init__(
+        self,
+        teacher: DepthModel,
+        earlier: list[DepthModel],
+        *,
+        device: torch.device,
+        batch_size: int,
+        threads: int,
+        precision: torch.dtype | None,
+        identity: dict[str, str],
+    ) -> None:
+        self.teacher = teacher
+        self.earlier = earlier
+        self.device = device
+        self.batch_size = batch_size
+        self.threads = threads
+        self.precision = precision
+        self.identity = identity
+        self.skipped = 0
+
+    def label(
+        self,
+        parts: Iterator[tuple[str, Iterator[Row]]],
+        write: Callable[[str, list[dict[str, Any]]], None],
+        tell: Callable[[int], Any],
+    ) -> int:
+        """Labels all rows of all parts.
+
+        Args:
+            parts: names and undecoded rows.
+            write: stores the finished rows of a part under its name.
+            tell: called with the number of images after each forward pass.
+
+        Returns:
+            Images labeled. Those that cannot be decoded are skipped, told and counted in `skipped`.
+        """
+        waiting: dict[tuple[int, int], list[Item]] = {}
+        under_way: list[_Part] = []
+        written: deque[Future[None]] = deque()
+        labeled = 0
+        with ThreadPoolExecutor(self.threads) as ahead, ThreadPoolExecutor(self.threads) as behind:
+            launched: deque[_Batch] = deque()
+            for group in self._groups(self._decoded(ahead, parts, under_way), waiting):
+                if group:
+                    launched.append(self._launch(group))
+                    labeled += len(group)
+                    tell(len(group))
+                # The one before it: while the device computes, the host encodes.
+                while len(launched) > (1 if group else 0):
+                    self._encode_batch(launched.popleft(), behind)
+                self._write_whole(under_way, behind, written, write)
+            for done in written:
+                done.result()
+        return labeled
+
+    def _decoded(
+        self, pool: ThreadPoolExecutor, parts: Iterator[tuple[str, Iterator[Row]]], under_way: list[_Part]
+    ) -> Iterator[Item | None]:
+        """Rows in order with their pixels, decoded ahead; None where one was skipped."""
+        queue: deque[tuple[_Part, int, Future[tuple[Row, Tensor]]]] = deque()
+        for name, rows in parts:
+            part = _Part(name)
+            under_way.append(part)
+            for row in rows:
+                queue.append((part, part.total, pool.submit(self._decode, row)))
+                part.total += 1
+                if len(queue) > AHEAD * self.batch_size:
+                    yield self._result(*queue.popleft())
+            part.read = True
+        while queue:
+            yield self._result(*queue.popleft())
+
+    def _decode(self, row: Row) -> tuple[Row, Tensor]:
+        """The row with its image's own bytes, and its pixels (3, h, w) uint8 at the size that the teacher wants."""
+        content = present(row["image"], "image", row["origin"])
+        pixels = decode_image(content, name=row["origin"])
+        height, width = self.teacher.preprocessing.target_size(*pixels.shape[-2:])
+        if (height, width) != tuple(pixels.shape[-2:]):
+            pixels = transforms.resize(pixels, [height, width], interpolation=InterpolationMode.BICUBIC, antialias=True)
+        return {**row, "image": image_bytes(content)}, pixels
+
+    def _result(self, part: _Part, place: int, decoded: Future[tuple[Row, Tensor]]) -> Item | None:
+        try:
+            row, pixels = decoded.result()
+        except BrokenSampleError as error:
+            part.skipped += 1
+            self.skipped += 1
+            logger.warning("skipped broken image (%d skipped so far): %s", self.skipped, error)
+            return None
+        return part, place, row, pixels
+
+    def _groups(self, items: Iterator[Item | None], waiting: dict[tuple[int, int], list[Item]]) -> Iterator[list[Item]]:
+        """Batches of one size: full ones, the longest-waiting where too many wait, all at the end, then nothing."""
+        for item in items:
+            if item is None:
+                continue
+            height, width = item[3].shape[-2:]
+            group = waiting.setdefault((height, width), [])
+            group.append(item)
+            if len(group) == self.batch_size:
+                yield waiting.pop((height, width))
+            elif sum(map(len, waiting.values())) > AHEAD * self.batch_size:
+                yield waiting.pop(next(iter(waiting)))
+        while waiting:
+            yield waiting.pop(next(iter(waiting)))
+        yield []
+
+    def _launch(self, group: list[Item]) -> "_Batch":
+        """Starts one batch on the device; nothing waits for it here."""
+        images = torch.stack([pixels for *_, pixels in group])
+        cuda = self.device.type == "cuda"
+        images = images.pin_memory() if cuda else images
+        results = self.predict(images.to(self.device, non_blocking=True))
+        if not cuda:
+            return _Batch(group, results[0], results[1], None)
+        hosts = [torch.empty(result.shape, dtype=result.dtype, pin_memory=True) for result in results]
+        for host, result in zip(hosts, results, strict=True):
+            host.copy_(result, non_blocking=True)
+        finished = torch.cuda.Event()
+        finished.record()
+        return _Batch(group, hosts[0], hosts[1], finished)
+
+    def _encode_batch(self, batch: "_Batch", pool: ThreadPoolExecutor) -> None:
+        if batch.finished is not None:
+            batch.finished.synchronize()
+        maps, scores = batch.disparity.float().numpy(), batch.reliability.tolist()
+        for (part, place, row, _), disparity, score in zip(batch.group, maps, scores, strict=True):
+            part.rows[place] = pool.submit(self._encode, row, disparity, score)
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Inverse depth (B, H, W), at least 0, and reliability (B,) of images (B, 3, H, W) uint8 on the device."""
+        with torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision is not None):
+            disparity = self.teacher.predict_disparity(images).clamp(min=0)
+            if not self.earlier:
+                return disparity, torch.full(disparity.shape[:1], torch.nan)
+            earlier = torch.stack([model.predict_disparity(images) for model in self.earlier])
+        return disparity, stability(earlier, disparity)
+
+    def _encode(self, row: Row, disparity: np.ndarray, reliability: float) -> dict[str, Any]:
+        if not np.isfinite(disparity).all():
+            raise ValueError(
+                f"the teacher's prediction for {row['origin']} is not finite; take a sound one, or full precision."
+            )
+        label, scale, shift = encode_label(disparity)
+        return {
+            "image": {"bytes": row["image"], "path": None},
+            "disparity": {"bytes": label, "path": None},
+            "depth_scale": scale,
+            "depth_shift": shift,
+            "reliability": reliability,
+            "domain": row["domain"],
+            "origin": row["origin"],
+            **self.identity,
+        }
+
+    def _write_whole(
+        self,
+        under_way: list[_Part],
+        pool: ThreadPoolExecutor,
+        written: deque[Future[None]],
+        write: Callable[[str, list[dict[str, Any]]], None],
+    ) -> None:
+        """Hands over the parts whose rows are all predicted; an error of an earlier one ends the work."""
+        for part in [part for part in under_way if part.whole]:
+            under_way.remove(part)
+            rows = [part.rows[place] for place in sorted(part.rows)]
+            written.append(pool.submit(lambda name, rows: write(name, [row.result() for row in rows]), part.name, rows))
+        while written and written[0].done():
+            written.popleft().result()
+
+
+def image_bytes(content: Any) -> bytes:
+    """The file of an image, as it is; a rendered scene (3, H, W) uint8 becomes a PNG."""
+    if isinstance(content, bytes):
+        return content
+    if isinstance(content, Tensor):
+        buffer = io.BytesIO()
+        Image.fromarray(content.permute(1, 2, 0).numpy()).save(buffer, "PNG", compress_level=1)
+        return buffer.getvalue()
+    return Path(content).read_bytes()

@@ -1,0 +1,131 @@
+"""Label unlabeled images once, so that students of several sizes can train from the labels.
+
+    accelerate launch training/pseudo_label.py --teacher outputs/teacher \\
+        --unlabeled 'scenes:indoor?count=500' --output outputs/pseudo_labels             # minutes on a CPU
+    accelerate launch training/pseudo_label.py --teacher depth-anything/Depth-Anything-V2-Large-hf \\
+        --unlabeled my_photos/ 'shards/*.tar' --output outputs/pseudo_labels --mixed_precision bf16
+    accelerate launch training/student.py --pseudo_labels outputs/pseudo_labels          # trains from them
+
+The set is parquet files of at most --part_size images with their bytes untouched, and beside each its inverse depth as
+a 16-bit PNG with scale and shift, the teacher's id and revision, and a reliability: how stable the prediction was over
+the checkpoints that the teacher kept while it was trained (ST++, arXiv 2106.05095). Any number of processes shares the
+work; the same command goes on with what an earlier run left, and does nothing where all is there.
+"""
+
+import logging
+
+import torch
+from accelerate import PartialState
+from tqdm.auto import tqdm
+
+from semidepth.training.data.pseudo_labels import LabelFolder, Record, parts_to_make
+from semidepth.training.data.source_spec import Source
+from semidepth.training.data.sources import count_samples, parse_source
+from semidepth.training.engine.arguments import parse_arguments
+from semidepth.training.engine.commands import check_sources, run_command
+from semidepth.training.engine.depth_models import load_depth_model
+from semidepth.training.engine.labeling import Labeler
+from semidepth.training.engine.pseudo_label_arguments import PseudoLabelArguments
+from semidepth.training.engine.student_teacher import kind_given
+from semidepth.training.engine.teacher_checkpoints import earlier_checkpoints, load_earlier, revision_of
+from semidepth.training.engine.tracking import bar_interval_s, set_up_logging
+
+logger = logging.getLogger(__name__)
+
+PRECISIONS = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def pseudo_label(arguments: PseudoLabelArguments) -> str:
+    """Labels all images of all sources; returns the folder.
+
+    Raises:
+        ValueError: in one sentence, for options that do not fit the teacher, the sources or what is there already.
+    """
+    state = PartialState(cpu=arguments.cpu)
+    sources = [parse_source(spec) for spec in arguments.unlabeled]
+    check_sources(sources, labeled=False)
+    kind = kind_given(arguments.teacher_kind)
+    teacher = load_depth_model(arguments.teacher, device=state.device, kind=kind)
+    checkpoints = earlier_checkpoints(arguments.teacher) if arguments.reliability else []
+    record = Record(
+        teacher=arguments.teacher,
+        teacher_revision=revision_of(arguments.teacher),
+        reliability_from=[checkpoint.name for checkpoint in checkpoints],
+        sources=arguments.unlabeled,
+        part_size=arguments.part_size,
+        label_size=teacher.preprocessing.size,
+    )
+    folder = open_folder(arguments, record, state)
+    finished = folder.finished()
+    if not checkpoints and arguments.reliability:
+        logger.info("%s has no earlier checkpoints: reliability is not known", arguments.teacher)
+    labeler = Labeler(
+        teacher,
+        load_earlier(arguments.teacher, checkpoints, device=state.device, kind=kind),
+        device=state.device,
+        batch_size=arguments.batch_size,
+        threads=arguments.num_threads,
+        precision=PRECISIONS[arguments.mixed_precision],
+        identity={"teacher": record.teacher, "teacher_revision": record.teacher_revision},
+    )
+    parts = parts_to_make(
+        sources,
+        arguments.part_size,
+        process=state.process_index,
+        processes=state.num_processes,
+        finished=finished,
+    )
+    with progress(sources, len(finished) * arguments.part_size, state) as bar:
+        labeled = labeler.label(parts, folder.write_part, bar.update)
+    state.wait_for_everyone()
+    logger.info(
+        "%d images labeled by this process, %d skipped; %d files in %s",
+        labeled, labeler.skipped, len(folder.finished()), arguments.output,
+    )  # fmt: skip
+    return arguments.output
+
+
+def open_folder(arguments: PseudoLabelArguments, record: Record, state: PartialState) -> LabelFolder:
+    """The set, begun by the main process where it is not there yet.
+
+    Raises:
+        ValueError: it was made by another teacher or of other sources, or cannot be written.
+    """
+    if arguments.output.startswith("hf://") and state.is_main_process:
+        from huggingface_hub import HfApi
+
+        repo = "/".join(arguments.output.removeprefix("hf://datasets/").split("/")[:2])
+        HfApi().create_repo(repo, repo_type="dataset", private=arguments.private, exist_ok=True)
+    folder = LabelFolder(arguments.output)
+    folder.check(record)
+    state.wait_for_everyone()
+    if state.is_main_process:
+        folder.begin(record)
+    state.wait_for_everyone()
+    return folder
+
+
+def progress(sources: list[Source], finished: int, state: PartialState) -> tqdm:
+    """A bar with images per second and time left, of this process's share, in the main process."""
+    counts = [count_samples(source) for source in sources]
+    total = None if None in counts else sum(count for count in counts if count)
+    share = None if total is None else -(-max(0, total - finished) // state.num_processes)
+    return tqdm(
+        total=share,
+        desc="pseudo labels",
+        unit="img",
+        dynamic_ncols=True,
+        disable=not state.is_main_process,
+        mininterval=bar_interval_s(),
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line; see the top of the file."""
+    arguments = parse_arguments(PseudoLabelArguments, argv, description=__doc__ or "")
+    set_up_logging()
+    run_command(lambda: pseudo_label(arguments))
+
+
+if __name__ == "__main__":
+    main()
