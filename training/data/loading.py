@@ -36,9 +36,8 @@ def prepare_sample(
 
     For training: a random square as large as the shorter side is resized to `size` x `size` and flipped left to
     right with probability 0.5; nothing else is done to it. That is the papers' resize of the shorter side and crop,
-    but no pixel is resized that the crop leaves out. For evaluation: the image alone is
-    resized, its shorter side to `size` and both sides to the nearest multiple; depth keeps its own size, to
-    be scored there.
+    but no pixel is resized that the crop leaves out. For evaluation: the image alone is resized, its shorter side to
+    `size` and both sides to the nearest multiple; depth keeps its own size, to be scored there.
 
     Images are resized bilinearly with antialiasing and stay uint8; depth by nearest neighbour, so that no
     value is made up between two others and NaN and inf stay what they are.
@@ -96,7 +95,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         samples: all of one size, all with depth or all without.
 
     Returns:
-        The batch; `depth` and `disparity` only with labels.
+        The batch; `depth` and `disparity` only with labels. `image` lies in memory as (B, S, S, 3).
     """
     # default_collate, because in a worker it stacks into shared memory, from where the main process takes the batch
     # as it is. Images keep the order (H, W, 3) of memory that decoding and resizing give them: to turn them would

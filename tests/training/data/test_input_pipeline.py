@@ -22,17 +22,14 @@ def benchmark(monkeypatch) -> ModuleType:
 def test_it_prints_a_table_and_results(benchmark, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark.torch, "set_num_threads", lambda threads: None)  # other tests keep theirs
     monkeypatch.setattr("datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)
-    benchmark.main(
-        ["--only", "frames", "--workers", "0", "--size", "28", "--images", "4", "--batch", "2", "--rounds", "1"]
-    )
+    options = "--only frames --workers 0 --size 28 --images 4 --batch 2 --rounds 1"
+    benchmark.main(options.split())
     lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"frames: 3 different rows, on average image 1\d\d kB, depth 1\d\d kB", lines[0])
     assert re.fullmatch(r"  images agree to [012] grey level\(s\), depth and disparity to rounding", lines[1])
     assert lines[3].split()[0] == "0"
-    number = r"\d+\.\d\d"
-    pattern = (
-        rf"RESULT input_pipeline_frames ratio={number} low={number} high={number} agrees=true share_of_raw={number}"
-    )
+    ratio = r"\d+\.\d\d"
+    pattern = rf"RESULT input_pipeline_frames ratio={ratio} low={ratio} high={ratio} agrees=true share_of_raw={ratio}"
     assert re.fullmatch(pattern, lines[-1])
 
 
@@ -47,5 +44,5 @@ def test_sides_that_differ_are_not_compared(benchmark, changed, tmp_path, monkey
             yield sample | {changed: sample[changed] + 3 if changed == "image" else sample[changed] * 1.01}
 
     monkeypatch.setattr(benchmark.Plain, "__iter__", other)
-    with pytest.raises(ValueError, match="differs? from the peer's.*must agree"):
+    with pytest.raises(ValueError, match=r"differs? from the peer's.*must agree"):
         benchmark.check_agreement(tmp_path, rows, True, 42)
