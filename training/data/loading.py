@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 from torchvision.transforms.v2 import functional as transforms
 
+from semidepth.training.data.shared_batches import SharedBatches
 from semidepth.training.data.source_spec import Source, parse_source
 from semidepth.training.data.streaming import Sample, SampleStream, stream_samples
 
@@ -191,7 +192,7 @@ def make_loader(
         PreparedStream(stream, size, seed, multiple),
         batch_size=batch_size,
         num_workers=num_workers,
-        collate_fn=collate,
+        collate_fn=SharedBatches(collate, num_workers) if num_workers else collate,
         drop_last=True,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_start_worker,
