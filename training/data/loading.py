@@ -7,10 +7,10 @@ from typing import Any, TypedDict
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 from torchvision.transforms.v2 import functional as transforms
 
+from semidepth.training.data.shared_batches import SharedBatches
 from semidepth.training.data.source_spec import Source, parse_source
 from semidepth.training.data.streaming import Sample, SampleStream, stream_samples
 
@@ -35,10 +35,10 @@ def prepare_sample(
 ) -> Sample:
     """Bring one sample to the model's input size.
 
-    For training: the shorter side is resized to `size`, then a random `size` x `size` crop is taken and
-    flipped left to right with probability 0.5; nothing else is done to it. For evaluation: the image alone is
-    resized, its shorter side to `size` and both sides to the nearest multiple; depth keeps its own size, to
-    be scored there.
+    For training: a random square as large as the shorter side is resized to `size` x `size` and flipped left to
+    right with probability 0.5; nothing else is done to it. That is the papers' resize of the shorter side and crop,
+    but no pixel is resized that the crop leaves out. For evaluation: the image alone is resized, its shorter side to
+    `size` and both sides to the nearest multiple; depth keeps its own size, to be scored there.
 
     Images are resized bilinearly with antialiasing and stay uint8; depth by nearest neighbour, so that no
     value is made up between two others and NaN and inf stay what they are.
@@ -60,21 +60,20 @@ def prepare_sample(
         raise ValueError(f"size {size} is not a positive multiple of {multiple}; choose one, the patch size divides it")
     image, depth = sample["image"], sample["depth"]
     height, width = image.shape[-2:]
-    scale = size / min(height, width)
+    side = min(height, width)
     if not train:
-        sides = [max(multiple, round(side * scale / multiple) * multiple) for side in (height, width)]
+        scale = size / side
+        sides = [max(multiple, round(length * scale / multiple) * multiple) for length in (height, width)]
         return {**sample, "image": _resize_image(image, sides)}
     if rng is None:
         raise ValueError("training draws a crop and a flip, but rng is None; give a numpy Generator")
-    sides = [max(size, round(side * scale)) for side in (height, width)]
-    top, left = (int(rng.integers(side - size + 1)) for side in sides)
+    top, left = (int(rng.integers(length - side + 1)) for length in (height, width))
     flip = bool(rng.random() < 0.5)
-    window = (slice(top, top + size), slice(left, left + size))
-    image = _resize_image(image, sides)[:, *window]  # (3, H, W) -> (3, S, S)
+    window = (slice(top, top + side), slice(left, left + side))
+    image = _resize_image(image[:, *window], (size, size))  # (3, H, W) -> (3, S, S)
     image = image.flip(-1) if flip else image
     if depth is not None:
-        depth = _resize_nearest(depth, sides)[window]  # (H, W) -> (S, S)
-        depth = depth.flip(-1) if flip else depth
+        depth = _resize_nearest(depth[window], (size, size), flip)  # (H, W) -> (S, S)
     return {**sample, "image": image, "depth": depth}
 
 
@@ -97,28 +96,33 @@ def collate(samples: Sequence[Sample]) -> Batch:
         samples: all of one size, all with depth or all without.
 
     Returns:
-        The batch; `depth` and `disparity` only with labels.
+        The batch; `depth` and `disparity` only with labels. `image` lies in memory as (B, S, S, 3).
     """
+    # default_collate, because in a worker it stacks into shared memory, from where the main process takes the batch
+    # as it is. Images keep the order (H, W, 3) of memory that decoding and resizing give them: to turn them would
+    # take longer than to stack them.
+    pixels = default_collate([sample["image"].permute(1, 2, 0) for sample in samples])
     batch = Batch(
-        image=torch.stack([sample["image"] for sample in samples]),
+        image=pixels.permute(0, 3, 1, 2),  # (B, S, S, 3) -> (B, 3, S, S)
         domain=[sample["domain"] for sample in samples],
         origin=[sample["origin"] for sample in samples],
     )
     depths = [sample["depth"] for sample in samples if sample["depth"] is not None]
     if depths:
-        batch["depth"] = torch.stack(depths)
-        batch["disparity"] = to_disparity(batch["depth"])
+        batch["depth"] = default_collate(depths)
+        batch["disparity"] = default_collate([to_disparity(depth) for depth in depths])
     return batch
 
 
 class BatchStream(IterableDataset):
     """Batches of one rank, each with the state of the reader that made it right after its last sample."""
 
-    def __init__(self, stream: SampleStream, *, batch_size: int, size: int, multiple: int) -> None:
+    def __init__(self, stream: SampleStream, *, batch_size: int, size: int, multiple: int, num_workers: int) -> None:
         self.stream = stream
         self.batch_size = batch_size
         self.size = size
         self.multiple = multiple
+        self.collate = SharedBatches(collate, num_workers) if num_workers else collate
         self.states: list[dict[str, Any]] = []  # of all readers of the run that this one goes on from
         self.turn = 0  # the worker whose batch comes first
 
@@ -133,7 +137,7 @@ class BatchStream(IterableDataset):
             reader.restore(self.states, self.stream.rank * workers + worker)
         prepared = (self._prepare(sample) for sample in reader)
         while len(samples := list(islice(prepared, self.batch_size))) == self.batch_size:
-            yield collate(samples), worker, reader.state()
+            yield self.collate(samples), worker, reader.state()
 
     def _prepare(self, sample: Sample) -> Sample:
         """Crop and flip are drawn for each meeting with a sample, whoever reads it."""
@@ -260,7 +264,7 @@ def make_loader(
         weights=weights,
         at_least=size,
     )
-    batches = BatchStream(stream, batch_size=batch_size, size=size, multiple=multiple)
+    batches = BatchStream(stream, batch_size=batch_size, size=size, multiple=multiple, num_workers=num_workers)
     return BatchLoader(batches, num_workers)
 
 
@@ -306,10 +310,14 @@ def _start_worker(worker: int) -> None:
 def _resize_image(image: Tensor, sides: Sequence[int]) -> Tensor:
     if tuple(image.shape[-2:]) == tuple(sides):
         return image
+    # Of three orders of memory, torchvision resizes whole (H, W, 3) pixels two to three times as fast as the others.
+    image = image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
     return transforms.resize(image, list(sides), antialias=True)
 
 
-def _resize_nearest(depth: Tensor, sides: Sequence[int]) -> Tensor:
-    if tuple(depth.shape) == tuple(sides):
-        return depth
-    return F.interpolate(depth[None, None], size=tuple(sides), mode="nearest-exact")[0, 0]
+def _resize_nearest(depth: Tensor, sides: Sequence[int], flip: bool = False) -> Tensor:
+    """Each new pixel takes the old pixel that covers its middle; also mirrored left to right."""
+    rows, columns = (
+        (2 * torch.arange(new) + 1) * old // (2 * new) for new, old in zip(sides, depth.shape, strict=True)
+    )
+    return depth.index_select(0, rows).index_select(1, columns.flip(0) if flip else columns)

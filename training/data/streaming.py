@@ -281,7 +281,7 @@ def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = N
         BrokenSampleError: image or depth is missing or cannot be used.
     """
     origin = row["origin"]
-    image = decode_image(present(row["image"], "image", origin), name=origin)
+    image = decode_image(present(row["image"], "image", origin), name=origin, at_least=at_least)
     depth = None
     if labeled:
         depth = decode_depth(

@@ -148,7 +148,7 @@ class Labeler:
     def _decode(self, row: Row) -> tuple[Row, Tensor]:
         """The row with its image's own bytes, and its pixels (3, h, w) uint8 at the size that the teacher wants."""
         content = present(row["image"], "image", row["origin"])
-        pixels = decode_image(content, name=row["origin"])
+        pixels = decode_image(content, name=row["origin"], at_least=self.teacher.preprocessing.size)
         height, width = self.teacher.preprocessing.target_size(*pixels.shape[-2:])
         if (height, width) != tuple(pixels.shape[-2:]):
             pixels = transforms.resize(pixels, [height, width], interpolation=InterpolationMode.BICUBIC, antialias=True)

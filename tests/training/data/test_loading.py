@@ -94,6 +94,42 @@ def test_resizing_is_pillows_bilinear_and_nearest_by_hand():
     assert torch.equal(prepared["depth"].nan_to_num(-1), nearest.nan_to_num(-1))
 
 
+@pytest.mark.parametrize(("height", "width", "size"), [(48, 64, 52), (64, 48, 31), (90, 37, 37), (30, 40, 7)])
+def test_crops_are_squares_of_the_source_resized(height, width, size):
+    """As Pillow resizes a box of the picture; depth by a plain loop."""
+    sample = sample_of(height, width)
+    picture = Image.fromarray(sample["image"].permute(1, 2, 0).numpy())
+    side = min(height, width)
+    for seed in range(8):
+        prepared = prepare_sample(sample, size, np.random.default_rng(seed), train=True)
+        rng = np.random.default_rng(seed)
+        top, left = (int(rng.integers(length - side + 1)) for length in (height, width))
+        flip = rng.random() < 0.5
+        image = picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BILINEAR)
+        image = np.asarray(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else image).astype(int)
+        assert np.abs(prepared["image"].permute(1, 2, 0).numpy() - image).max() <= 1
+        for row in range(size):
+            for column in range(size):
+                source = size - 1 - column if flip else column
+                value = sample["depth"][top + int((row + 0.5) * side / size), left + int((source + 0.5) * side / size)]
+                np.testing.assert_equal(prepared["depth"][row, column].item(), value.item())
+
+
+@pytest.mark.parametrize("memory", ["planes", "pixels", "transposed"])
+def test_order_of_memory_does_not_matter(memory):
+    sample = sample_of(30, 41)
+    image = sample["image"]
+    if memory == "pixels":
+        sample["image"] = image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    elif memory == "transposed":
+        sample["image"] = image.mT.contiguous().mT
+    for train, size in ((True, 22), (False, 44), (True, 30)):
+        found = prepare_sample(sample, size, np.random.default_rng(0), train=train)["image"]
+        plain = prepare_sample(sample | {"image": image}, size, np.random.default_rng(0), train=train)["image"]
+        assert torch.equal(found, plain)
+        assert torch.equal(collate([sample | {"image": found}] * 2)["image"], torch.stack([plain] * 2))
+
+
 def test_image_and_depth_stay_aligned_when_resized():
     rows, columns = torch.meshgrid(torch.arange(60), torch.arange(90), indexing="ij")
     depth = (rows + 2 * columns + 1).float()
