@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from datasets import Features, Image, Value
 from PIL import Image as Pillow
 
+from semidepth.training.data.retrying import retry
 from semidepth.training.data.source_spec import Source
 from semidepth.training.data.sources import OpenedSource, Row, count_samples, open_source
 
@@ -186,7 +187,7 @@ class LabelFolder:
     def _write(self, name: str, content: bytes) -> None:
         target = f"{self.path}/{name}"
         if not self._local:  # object stores and the Hub show a file only when it is whole
-            self.fs.pipe_file(target, content)
+            retry(lambda: self.fs.pipe_file(target, content), f"{self.location}/{name}")
             return
         self.fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
         self.fs.pipe_file(f"{target}.unfinished", content)

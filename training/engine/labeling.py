@@ -137,7 +137,7 @@ class Labeler:
             part = _Part(name)
             under_way.append(part)
             for row in rows:
-                queue.append((part, part.total, pool.submit(self._decode, row)))
+                queue.append((part, part.total, pool.submit(self.decode, row)))
                 part.total += 1
                 if len(queue) > AHEAD * self.batch_size:
                     yield self._result(*queue.popleft())
@@ -145,7 +145,7 @@ class Labeler:
         while queue:
             yield self._result(*queue.popleft())
 
-    def _decode(self, row: Row) -> tuple[Row, Tensor]:
+    def decode(self, row: Row) -> tuple[Row, Tensor]:
         """The row with its image's own bytes, and its pixels (3, h, w) uint8 at the size that the teacher wants."""
         content = present(row["image"], "image", row["origin"])
         pixels = decode_image(content, name=row["origin"], at_least=self.teacher.preprocessing.size)

@@ -1,0 +1,150 @@
+"""Labeling beside the teacher's bare forward pass: which share of the model's own speed the whole command reaches.
+
+    python benchmarks/pseudo_label.py                                   # ViT-S shape at 518 pixels
+    python benchmarks/pseudo_label.py --precision bf16 --images 32
+    python benchmarks/pseudo_label.py --teacher depth-anything/Depth-Anything-V2-Large-hf --precision bf16   # a GPU
+
+The peer is the model alone: batches of pixels that lie on the device already, predictions that stay there. Ours begins
+with JPEG photos of several sizes in a folder and ends with parquet files: decoding, resizing, the same forward passes,
+16-bit encoding and writing. Speed does not depend on the weights, so a random teacher of the shape will do.
+"""
+
+import argparse
+import io
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from PIL import Image
+from transformers import Dinov2Config, set_seed
+from transformers.utils import logging as transformers_logging
+
+from semidepth.modeling import DepthStudentForDepthEstimation
+from semidepth.training.data.decoding import decode_image
+from semidepth.training.data.pseudo_labels import LabelFolder, parts_to_make
+from semidepth.training.data.source_spec import parse_source
+from semidepth.training.engine.depth_models import DepthModel, Preprocessing, load_depth_model
+from semidepth.training.engine.labeling import Labeler
+
+# Width and height of the photos; the first two come to one size for the model.
+SIZES = ((640, 480), (800, 600), (480, 640), (700, 500))
+
+
+def make_photos(folder: Path, count: int) -> None:
+    """JPEG photos: smooth shapes and fine texture, so that they compress as photos do."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        width, height = SIZES[number % len(SIZES)]
+        coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+        smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(np.int16)
+        pixels = (smooth + rng.normal(0, 6, smooth.shape)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:04}.jpg", quality=90)
+
+
+def make_teacher(arguments: argparse.Namespace, device: torch.device) -> DepthModel:
+    """The teacher that was named, else a random one of ViT-S shape."""
+    if arguments.teacher:
+        return load_depth_model(arguments.teacher, device=device)
+    set_seed(0)
+    encoder = Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=518, patch_size=14)
+    config = DepthStudentForDepthEstimation.config_for_encoder(encoder)
+    model = DepthStudentForDepthEstimation(config).to(device).eval().requires_grad_(False)
+    return DepthModel(model, Preprocessing(size=arguments.size, multiple=14), "disparity")
+
+
+def bare_batches(labeler: Labeler, folder: Path) -> list[torch.Tensor]:
+    """The photos as the labeler's batches: decoded, resized, grouped by size, on the device."""
+    groups: dict[tuple[int, int], list[torch.Tensor]] = {}
+    for path in sorted(folder.glob("*.jpg")):
+        _, pixels = labeler.decode({"image": str(path), "origin": str(path)})  # type: ignore[typeddict-item]
+        groups.setdefault((pixels.shape[1], pixels.shape[2]), []).append(pixels)
+    size = labeler.batch_size
+    parts = [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]
+    return [torch.stack(part).to(labeler.device) for part in parts]
+
+
+def run_bare(labeler: Labeler, batches: list[torch.Tensor]) -> float:
+    """Seconds of the forward passes alone."""
+    began = time.perf_counter()
+    for batch in batches:
+        labeler.predict(batch)
+    if labeler.device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def run_whole(labeler: Labeler, photos: Path, output: Path) -> float:
+    """Seconds from photos to parquet files."""
+    folder = LabelFolder(str(output))
+    parts = parts_to_make([parse_source(str(photos))], 1000, process=0, processes=1, finished=set())
+    began = time.perf_counter()
+    labeler.label(parts, folder.write_part, lambda images: None)
+    return time.perf_counter() - began
+
+
+def agrees(labeler: Labeler, output: Path) -> bool:
+    """Whether stored labels are the model's predictions, to half a quantisation step and the rounding of batches."""
+    rows: list[dict[str, Any]] = []
+    for path in sorted((output / "data").glob("*.parquet")):
+        rows += pq.read_table(path).to_pylist()
+    for row in rows[:: max(1, len(rows) // 4)]:
+        assert np.array_equal(decode_image(row["image"]["bytes"]), decode_image(row["origin"]))
+        _, pixels = labeler.decode({"image": row["origin"], "origin": row["origin"]})  # type: ignore[typeddict-item]
+        expected = labeler.predict(pixels[None].to(labeler.device))[0][0].float().cpu().numpy()
+        stored = np.asarray(Image.open(io.BytesIO(row["disparity"]["bytes"]))) * row["depth_scale"] + row["depth_shift"]
+        tolerance = 1e-3 if labeler.precision is None else 3e-2  # of the range: batches of another size round otherwise
+        if np.abs(stored - expected).max() > row["depth_scale"] + tolerance * np.ptp(expected):
+            return False
+    return len(rows) > 0
+
+
+def main() -> None:
+    """Command line; see the top of the file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--teacher", default=None, help="model to label with; default: random weights, ViT-S shape")
+    parser.add_argument("--size", type=int, default=518, help="shorter side in pixels, for the random teacher")
+    parser.add_argument("--precision", choices=("no", "bf16"), default="no")
+    parser.add_argument("--images", type=int, default=24)
+    parser.add_argument("--batch_size", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    transformers_logging.set_verbosity_error()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    labeler = Labeler(
+        make_teacher(arguments, device),
+        [],
+        device=device,
+        batch_size=arguments.batch_size,
+        threads=arguments.threads,
+        precision=torch.bfloat16 if arguments.precision == "bf16" else None,
+        identity={"teacher": "benchmark", "teacher_revision": "none"},
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        photos = Path(temporary) / "photos"
+        photos.mkdir()
+        make_photos(photos, arguments.images)
+        batches = bare_batches(labeler, photos)
+        run_bare(labeler, batches[:1])
+        agreed, shares = True, []
+        print("| round | bare forward, images/s | photos to parquet, images/s | share |\n|---|---|---|---|")
+        for number in range(arguments.rounds):
+            output = Path(temporary) / f"labels_{number}"
+            bare, whole = run_bare(labeler, batches), run_whole(labeler, photos, output)
+            agreed = agreed and agrees(labeler, output)
+            shares.append(bare / whole)
+            speeds = (f"{arguments.images / seconds:.2f}" for seconds in (bare, whole))
+            print(f"| {number + 1} | {' | '.join(speeds)} | {shares[-1]:.3f} |", flush=True)
+    print(
+        f"RESULT pseudo_label_{arguments.precision} ratio={statistics.median(shares):.3f} low={min(shares):.3f} "
+        f"high={max(shares):.3f} agrees={str(agreed).lower()}"
+    )
+
+
+if __name__ == "__main__":
+    main()
