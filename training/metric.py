@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import DistributedDataParallelKwargs, PartialState
+from accelerate import PartialState
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -185,7 +185,7 @@ def train_metric(arguments: MetricArguments) -> dict[str, float]:
     # A student that has to be trained first has an accelerator of its own, and both share accelerate's state.
     name = resolve_student(arguments, train_student)
     # A batch without images of some domain leaves that domain's head without gradients.
-    accelerator = make_accelerator(arguments, DistributedDataParallelKwargs(find_unused_parameters=True))
+    accelerator = make_accelerator(arguments, find_unused_parameters=True)
     accelerator.wait_for_everyone()
     config = check_student(name, arguments)
     preprocessing = resolve_metric_preprocessing(name, config, arguments)

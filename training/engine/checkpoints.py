@@ -1,7 +1,8 @@
 """Checkpoints of a run: weights, optimizer, step, every random generator and the place in the data.
 
-All is safetensors and JSON, nothing is pickled. A checkpoint is written beside its final name and renamed when it is
-whole; the file that is written last lists the others with their sizes, so that one damaged later is recognised, too.
+All is safetensors and JSON, nothing is pickled; tensors are whole, however many processes hold a piece of them. A
+checkpoint is written beside its final name and renamed when it is whole; the file that is written last lists the others
+with their sizes, so that one damaged later is recognised, too.
 """
 
 import json
@@ -18,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from semidepth.training.engine.sharding import deal_like, gather
 from semidepth.training.engine.step_data import StepData
 
 logger = logging.getLogger(__name__)
@@ -84,10 +86,13 @@ def save_checkpoint(
             partial.mkdir(parents=True)
         accelerator.wait_for_everyone()
         trainer = {"step": step, "setting": setting, "processes": accelerator.num_processes}
+        for name, module in modules.items():
+            tensors = _whole_tensors(accelerator.unwrap_model(module).state_dict(), accelerator.is_main_process)
+            if accelerator.is_main_process:
+                save_file(tensors, partial / f"{name}.safetensors")
+        tensors, trainer["param_groups"] = _split_optimizer(optimizer.state_dict())
+        tensors = _whole_tensors(tensors, accelerator.is_main_process)
         if accelerator.is_main_process:
-            for name, module in modules.items():
-                save_file(_cloned(accelerator.unwrap_model(module).state_dict()), partial / f"{name}.safetensors")
-            tensors, trainer["param_groups"] = _split_optimizer(optimizer.state_dict())
             save_file(tensors, partial / "optimizer.safetensors")
         _save_own(partial, accelerator, data)
         accelerator.wait_for_everyone()
@@ -165,9 +170,12 @@ def load_checkpoint(
     own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
     try:
         for name, module in modules.items():
-            accelerator.unwrap_model(module).load_state_dict(load_file(checkpoint / f"{name}.safetensors"))
-        state = _join_optimizer(load_file(checkpoint / "optimizer.safetensors"), trainer["param_groups"])
-        optimizer.load_state_dict(state)
+            bare = accelerator.unwrap_model(module)
+            tensors, current = load_file(checkpoint / f"{name}.safetensors"), bare.state_dict()
+            bare.load_state_dict({key: deal_like(tensor, current.get(key)) for key, tensor in tensors.items()})
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        tensors = load_file(checkpoint / "optimizer.safetensors")
+        optimizer.load_state_dict(_join_optimizer(tensors, trainer["param_groups"], parameters))
     except (RuntimeError, ValueError, FileNotFoundError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{checkpoint} does not fit this run ({reason}); give another --output_dir.") from error
@@ -201,9 +209,17 @@ def _restore_schedule(
     scheduler.step()
 
 
-def _cloned(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Contiguous copies: safetensors refuses shared and non-contiguous tensors."""
-    return {name: tensor.detach().contiguous().clone() for name, tensor in state.items()}
+def _whole_tensors(state: dict[str, torch.Tensor], keep: bool) -> dict[str, torch.Tensor]:
+    """Tensors made whole one by one, by all processes; the one that keeps them gets copies in its memory.
+
+    safetensors refuses shared and non-contiguous tensors.
+    """
+    kept = {}
+    for name, tensor in state.items():
+        whole = gather(tensor.detach())
+        if keep:
+            kept[name] = whole.to("cpu", copy=True, memory_format=torch.contiguous_format)
+    return kept
 
 
 def _split_optimizer(state: dict[str, Any]) -> tuple[dict[str, torch.Tensor], list[dict]]:
@@ -211,15 +227,18 @@ def _split_optimizer(state: dict[str, Any]) -> tuple[dict[str, torch.Tensor], li
     tensors = {}
     for index, values in state["state"].items():
         for name, value in values.items():
-            tensors[f"{index}.{name}"] = torch.as_tensor(value).detach().contiguous().clone()
+            tensors[f"{index}.{name}"] = torch.as_tensor(value)
     return tensors, state["param_groups"]
 
 
-def _join_optimizer(tensors: dict[str, torch.Tensor], groups: list[dict]) -> dict[str, Any]:
+def _join_optimizer(
+    tensors: dict[str, torch.Tensor], groups: list[dict], parameters: list[torch.Tensor]
+) -> dict[str, Any]:
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
+        like = parameters[int(index)] if int(index) < len(parameters) else None
+        state.setdefault(int(index), {})[name] = deal_like(tensor, like)
     return {"state": state, "param_groups": groups}
 
 

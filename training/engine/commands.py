@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import KwargsHandler, set_seed
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedModel
 
@@ -25,6 +25,7 @@ from semidepth.training.engine.loop import Hooks
 from semidepth.training.engine.losses import NonFiniteLossError
 from semidepth.training.engine.pictures import grid, prediction_row, write_whole
 from semidepth.training.engine.scoring import gather_mean, score_relative
+from semidepth.training.engine.sharding import prepare_sharding
 from semidepth.training.engine.tracking import Tracking
 
 logger = logging.getLogger(__name__)
@@ -32,15 +33,15 @@ logger = logging.getLogger(__name__)
 PREVIEW_IMAGES = 4
 
 
-def make_accelerator(arguments: RunArguments, *handlers: KwargsHandler) -> Accelerator:
+def make_accelerator(arguments: RunArguments, *, find_unused_parameters: bool = False) -> Accelerator:
     """The run's accelerator, with the random generators seeded alike in every process (they draw the same weights).
 
     Args:
         arguments: of the command.
-        handlers: accelerate's, for settings of its parts.
+        find_unused_parameters: whether some trainable weights may get no gradient on some processes in some steps.
 
     Raises:
-        ValueError: if the machine cannot do the precision that is asked for.
+        ValueError: if the machine cannot do the precision that is asked for, or FSDP with these options.
     """
     if arguments.mixed_precision == "fp16" and (arguments.cpu or not torch.cuda.is_available()):
         raise ValueError("--mixed_precision fp16 needs a CUDA device and there is none in use; take bf16 or no.")
@@ -50,8 +51,12 @@ def make_accelerator(arguments: RunArguments, *handlers: KwargsHandler) -> Accel
         cpu=arguments.cpu,
         log_with=None if arguments.tracker == "none" else arguments.tracker,
         project_dir=arguments.output_dir,
-        kwargs_handlers=list(handlers),
+        # No buffer changes while a model of ours trains, so there is none to send round at every step.
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=find_unused_parameters)
+        ],
     )
+    prepare_sharding(accelerator, arguments, find_unused_parameters=find_unused_parameters)
     set_seed(arguments.seed)
     return accelerator
 

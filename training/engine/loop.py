@@ -15,6 +15,7 @@ from semidepth.training.engine.arguments import RunArguments
 from semidepth.training.engine.checkpoints import check_setting, list_checkpoints, load_checkpoint, save_checkpoint
 from semidepth.training.engine.losses import Losses, LossWindow
 from semidepth.training.engine.optimization import average_weights, learning_rates
+from semidepth.training.engine.sharding import gather, look_at, prepare
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.tracking import Tracking
 
@@ -59,7 +60,7 @@ def train_step(
             losses = compute_losses(model, batch)
         accelerator.backward(losses.total)
         if accelerator.sync_gradients:
-            norm = accelerator.clip_grad_norm_(model.parameters(), max_grad_norm)
+            norm = gather(accelerator.clip_grad_norm_(model.parameters(), max_grad_norm))
         optimizer.step()
         if accelerator.sync_gradients:
             scheduler.step()
@@ -117,9 +118,8 @@ def train(
     if arguments.compile:
         _compile(model)
     bare = model
-    model, optimizer = accelerator.prepare(model, optimizer)
+    model, optimizer, whole = prepare(accelerator, model, optimizer)
     saved = {"model": bare} | ({"average": average} if average is not None else {})
-    looked_at = bare if average is None else average.module
 
     start = _resume(arguments, steps, accelerator, saved, optimizer, scheduler, data)
     tracking = Tracking(accelerator, output_dir, name=name, steps=steps, start=start, options=asdict(arguments))
@@ -147,19 +147,21 @@ def train(
             validate = last or (arguments.validate_every > 0 and step % arguments.validate_every == 0)
             if validate or preview or checkpoint or step % arguments.log_every == 0:
                 # First of all: what is not finite is neither saved nor looked at.
-                means = window.close()
+                means = mean_over_processes(accelerator, window.close())
                 results |= means | tracking.log_step(step, means | learning_rates(optimizer))
             if checkpoint:
                 save_checkpoint(
                     output_dir, accelerator=accelerator, step=step, modules=saved, optimizer=optimizer,
                     data=data, keep=arguments.keep_checkpoints, setting=_setting(arguments),
                 )  # fmt: skip
-            if last and accelerator.is_main_process:
-                hooks.save(looked_at.eval())
-            if preview:
-                hooks.preview(looked_at.eval(), tracking, step)
-            if validate:
-                results |= _validate(hooks, looked_at, tracking, step)
+            if validate or preview:
+                shown = average.module.eval() if average is not None else look_at(whole, bare)
+                if last and accelerator.is_main_process:
+                    hooks.save(shown)
+                if preview:
+                    hooks.preview(shown, tracking, step)
+                if validate:
+                    results |= _validate(hooks, shown, tracking, step)
     finally:
         tracking.close()
     accelerator.wait_for_everyone()
@@ -173,8 +175,17 @@ def _next_batch(data: StepData, device: torch.device) -> tuple[Batch, float]:
     return to_device(batch, device), time.perf_counter() - asked
 
 
+def mean_over_processes(accelerator: Accelerator, values: dict[str, float]) -> dict[str, float]:
+    """Means over all processes, whose samples differ; every process calls it with the same names."""
+    if accelerator.num_processes == 1:
+        return values
+    local = torch.tensor(list(values.values()), dtype=torch.float64, device=accelerator.device)
+    means = cast(Tensor, accelerator.reduce(local, "mean")).tolist()
+    return dict(zip(values, means, strict=True))
+
+
 def _validate(hooks: Hooks, model: nn.Module, tracking: Tracking, step: int) -> dict[str, float]:
-    scores = hooks.validate(model.eval())
+    scores = hooks.validate(model)
     if scores:
         tracking.log(step, scores)
         shown = ("abs_rel", "delta1", "router_accuracy")

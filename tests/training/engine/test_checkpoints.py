@@ -137,7 +137,8 @@ except CheckpointError as error:
 @pytest.mark.parametrize("limit", [0, 700, 3000])
 def test_a_file_that_cannot_be_written_leaves_the_last_checkpoint_as_it_was(tmp_path, limit):
     """The system refuses to let files grow, as on a full disk: at the first, a middle and a late file."""
-    paths = os.pathsep.join(str(Path(__file__).parents[up]) for up in (0, 2))
+    own = (str(Path(__file__).parents[up]) for up in (0, 2))
+    paths = os.pathsep.join([*own, os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(tmp_path), str(limit)],
         capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": paths},
