@@ -1,14 +1,10 @@
 """Two real processes on the CPU train together: same weights on both, different samples, one set of files."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import tiny
 import torch
+from processes import run_processes
 from safetensors.torch import load_file
 from transformers import set_seed
 
@@ -59,23 +55,6 @@ with open(f"{sys.argv[1]}/rank{rank}.json", "w") as file:
 """
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
-def run_two(script: Path, arguments: list[str]) -> None:
-    """Runs a script in two processes, and shows its errors where it fails."""
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port()),
-        str(script), *arguments,
-    ]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-
-
 def test_heads_without_images_on_a_process_stay_the_same_on_both(tmp_path):
     """One image per process: each process trains one of the two heads in a step, and both end with the same weights."""
     set_seed(0)
@@ -90,7 +69,7 @@ def test_heads_without_images_on_a_process_stay_the_same_on_both(tmp_path):
         "--validation", "indoor=scenes:indoor?split=validation&count=1",  # nothing for the second process
         "--batch_size", "1", "--steps", "3", "--num_workers", "0", "--cpu", "true", "--bin_embedding_dim", "16",
     ]  # fmt: skip
-    run_two(script, arguments)
+    run_processes(script, arguments)
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
     assert first["wrapped"] == "DistributedDataParallel"
     assert len(first["domains"]) == 1
@@ -115,7 +94,7 @@ def test_both_processes_train_the_student_that_is_not_there_yet(tmp_path):
         "--train", "indoor=scenes:indoor?count=4", "outdoor=scenes:outdoor?count=4", "--batch_size", "2",
         "--steps", "2", "--num_workers", "0", "--cpu", "true", "--bin_embedding_dim", "16",
     ]  # fmt: skip
-    run_two(script, arguments)
+    run_processes(script, arguments)
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
     assert first["total"] == second["total"]
     assert (tmp_path / "student/model.safetensors").is_file()
@@ -132,7 +111,7 @@ def test_two_processes_train_and_agree(tmp_path):
         "--learning_rate", "1e-3", "--num_workers", "0", "--checkpoint_every", "2", "--cpu", "true",
         "--validation", "scenes:indoor?split=validation&count=3", "--ema_decay", "0.5",
     ]  # fmt: skip
-    run_two(script, arguments)
+    run_processes(script, arguments)
 
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
     assert first["wrapped"] == "DistributedDataParallel"

@@ -1,0 +1,70 @@
+"""What goes with FSDP2 and what is refused; training with it is in test_scale, where there are two processes."""
+
+import os
+
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from torch import nn
+
+from semidepth.training.engine.arguments import RunArguments
+from semidepth.training.engine.sharding import look_at, prepare, prepare_sharding
+
+
+@pytest.fixture
+def sharding(monkeypatch):
+    """An accelerator as it is on GPUs under our FSDP config (on a CPU accelerate would take no FSDP)."""
+    for name, value in {"ACCELERATE_USE_FSDP": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "false"}.items():
+        monkeypatch.setenv(name, value)
+    accelerator = Accelerator(cpu=True)
+    accelerator.state.distributed_type = DistributedType.FSDP
+    accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(fsdp_version=2)
+    return accelerator
+
+
+def check(accelerator, *, find_unused_parameters=False, **options):
+    prepare_sharding(accelerator, RunArguments(**options), find_unused_parameters=find_unused_parameters)
+
+
+def test_precision_is_left_to_autocast(sharding):
+    sharding.state.fsdp_plugin.set_mixed_precision("bf16")
+    assert sharding.state.fsdp_plugin.mixed_precision_policy.reduce_dtype == torch.bfloat16
+    check(sharding, mixed_precision="bf16")
+    policy = sharding.state.fsdp_plugin.mixed_precision_policy
+    assert (policy.param_dtype, policy.reduce_dtype, policy.output_dtype) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"ema_decay": 0.9}, "--ema_decay averages whole weights and FSDP deals them out"),
+        ({"compile": True}, "--compile takes the model whole and FSDP deals it out"),
+        ({"find_unused_parameters": True}, "heads without images on a process have no gradient there"),
+    ],
+)
+def test_what_does_not_go_with_it_is_refused(sharding, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        check(sharding, **options)
+
+
+def test_loading_into_one_process_alone_is_refused(sharding):
+    sharding.state.fsdp_plugin.cpu_ram_efficient_loading = True
+    with pytest.raises(ValueError, match=r"fsdp_cpu_ram_efficient_loading is on.*set it to false"):
+        check(sharding)
+
+
+def test_no_silent_fall_back(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(ValueError, match=r"FSDP is asked for but cannot be had here .*take fsdp_version 2 and GPUs"):
+        check(Accelerator(cpu=True))
+
+
+def test_without_fsdp_any_option_goes_and_the_model_itself_is_looked_at():
+    assert os.environ.get("ACCELERATE_USE_FSDP", "false") == "false"
+    accelerator = Accelerator(cpu=True)
+    check(accelerator, ema_decay=0.9, compile=True, find_unused_parameters=True)
+    model = nn.Linear(2, 2)
+    _, _, whole = prepare(accelerator, model, torch.optim.AdamW(model.parameters()))
+    assert look_at(whole, model) is model
+    assert not model.training
