@@ -28,6 +28,7 @@ def on_cpu(self, *args, fsdp_plugin=None, **others):
     begin(self, *args, fsdp_plugin=fsdp_plugin, **others)
     if fsdp_plugin is not None:
         self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin
+        state.PartialState._shared_state["distributed_type"] = DistributedType.FSDP
 
 state.AcceleratorState.__init__ = on_cpu
 compute = student.student_losses
