@@ -2,6 +2,7 @@
 
     python benchmarks/student_step.py                                   # FLOP of S, B, L and the projection alone
     python benchmarks/student_step.py --measure --mixed_precision bf16  # and steps of --encoder on this device
+    python benchmarks/student_step.py --teacher none                    # with pseudo labels that were made before
     python benchmarks/student_step.py --images_per_s 400                # a sweep at a speed that a log shows
 
 Random weights at the published sizes (DINOv2 S, B, L with Depth Anything's decoders), so nothing is downloaded. FLOP
@@ -74,8 +75,10 @@ def measure(options: argparse.Namespace) -> list[float]:
     model: nn.Module = make_model(options.encoder).to(accelerator.device)
     frozen = copy.deepcopy(model.backbone).eval().requires_grad_(False)
     preprocessing = Preprocessing(size=options.size, multiple=PATCH)
-    teacher_model = make_model(options.teacher).to(accelerator.device).eval().requires_grad_(False)
-    teacher = DepthModel(teacher_model, preprocessing, "disparity")
+    teacher = None
+    if options.teacher != "none":
+        labels = make_model(options.teacher).to(accelerator.device).eval().requires_grad_(False)
+        teacher = DepthModel(labels, preprocessing, "disparity")
     arguments = StudentArguments(batch_size=options.batch)
     optimizer, scheduler = relative_optimizer(model, 1000, arguments=arguments)
     model, prepared = accelerator.prepare(model.train(), optimizer)
@@ -108,16 +111,19 @@ def random_batch(labeled: int, size_px: int) -> dict[str, Any]:
         return torch.randint(0, 256, (count, 3, size_px, size_px), dtype=torch.uint8, generator=generator)
 
     unlabeled = labeled * UNLABELED_PER_LABELED
-    disparity = torch.rand(labeled, size_px, size_px, generator=generator)
     return {
-        "labeled": {"image": images(labeled), "disparity": disparity, "origin": ["labeled"] * labeled},
-        "unlabeled": {"image": images(unlabeled), "origin": ["unlabeled"] * unlabeled},
+        name: {
+            "image": images(count),
+            "disparity": torch.rand(count, size_px, size_px, generator=generator),
+            "origin": [name] * count,
+        }
+        for name, count in (("labeled", labeled), ("unlabeled", unlabeled))
     }
 
 
-def flop_of_group(student: dict[str, float], teacher: dict[str, float]) -> float:
+def flop_of_group(student: dict[str, float], teacher_flop: float) -> float:
     """FLOP of one labeled image with its unlabeled ones; the frozen encoder is as large as the student's."""
-    unlabeled = teacher["forward"] + student["encoder"] + student["training"]
+    unlabeled = teacher_flop + student["encoder"] + student["training"]
     return student["training"] + UNLABELED_PER_LABELED * unlabeled
 
 
@@ -128,7 +134,7 @@ def print_projection(images_per_s: float, what: str, options: argparse.Namespace
         scaling = 1.0 if gpus == 1 else options.scaling
         hours = shown / (images_per_s * gpus * scaling) / 3600
         print(
-            f"| {what} | {images_per_s:.1f} | {gpus} | {hours:,.1f} "
+            f"| {what} | {images_per_s:.4g} | {gpus} | {hours:,.1f} "
             f"| {hours * gpus:,.0f} | {hours * gpus * options.price:,.0f} |"
         )
 
@@ -150,7 +156,7 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line; see the top of the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", choices=SHAPES, default="small", help="the student that is timed")
-    parser.add_argument("--teacher", choices=SHAPES, default="large")
+    parser.add_argument("--teacher", choices=(*SHAPES, "none"), default="large", help="none: with pseudo labels")
     parser.add_argument("--size", type=int, default=518, help="side of the crop, pixels")
     parser.add_argument("--measure", action="store_true", help="time steps on this device")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
@@ -171,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line; see the top of the file."""
     options = read_options(argv)
     flop = {shape: count_flop(shape, options.size) for shape in SHAPES}
-    teacher = flop[options.teacher]
+    teacher = 0.0 if options.teacher == "none" else flop[options.teacher]["forward"]
     print(f"GFLOP per image at {options.size} px; a group is 1 labeled and {UNLABELED_PER_LABELED} unlabeled images")
     print("| size | encoder forward | forward | forward + backward | group as student |\n|---|---|---|---|---|")
     for shape, values in flop.items():

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+import yaml
 from processes import run_processes
 from safetensors.torch import load_file
 
 from semidepth.modeling import DepthStudentForDepthEstimation
+from semidepth.training.engine.arguments import PRESETS
 from semidepth.training.engine.depth_models import Preprocessing
 
 # Writes the loss of every step. On CPUs accelerate takes DDP where FSDP is asked for; torch's sharding, which it calls,
@@ -56,11 +58,10 @@ with open(f"{sys.argv[1]}/rank{os.environ.get('RANK', 0)}.json", "w") as file:
     json.dump(spy.seen | {"losses": losses, "elements": elements}, file)
 """
 
-FSDP = {
-    "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
-    "FSDP_CPU_RAM_EFFICIENT_LOADING": "false", "FSDP_RESHARD_AFTER_FORWARD": "true",
-}  # fmt: skip
-
+# What accelerate launch makes of the config.
+CONFIG = yaml.safe_load((PRESETS / "accelerate/fsdp2.yaml").read_text())["fsdp_config"]
+FSDP = {"ACCELERATE_USE_FSDP": "true"} | {name.upper(): str(value).lower() for name, value in CONFIG.items()}
+FSDP["FSDP_AUTO_WRAP_POLICY"] = CONFIG["fsdp_auto_wrap_policy"]
 STEPS = 4
 # Batches of one half each; what is drawn or counted batch by batch is left out, as in test_accumulation.
 OPTIONS = [

@@ -51,10 +51,7 @@ def make_accelerator(arguments: RunArguments, *, find_unused_parameters: bool = 
         cpu=arguments.cpu,
         log_with=None if arguments.tracker == "none" else arguments.tracker,
         project_dir=arguments.output_dir,
-        # No buffer changes while a model of ours trains, so there is none to send round at every step.
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=find_unused_parameters)
-        ],
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=find_unused_parameters)],
     )
     prepare_sharding(accelerator, arguments, find_unused_parameters=find_unused_parameters)
     set_seed(arguments.seed)

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from semidepth.training.engine.arguments import RunArguments
 
@@ -71,7 +72,11 @@ def prepare(
         whole copy, which [`look_at`] brings up to date. Processes may run it as often as each likes.
     """
     if not accelerator.is_fsdp2:
-        return *accelerator.prepare(model, optimizer), model
+        wrapped, optimizer = accelerator.prepare(model, optimizer)
+        if isinstance(wrapped, DistributedDataParallel):
+            # No buffer of ours changes while a model trains: sent round once, by the wrapping, and not at every step.
+            wrapped.broadcast_buffers = False
+        return wrapped, optimizer, model
     whole = copy.deepcopy(model).requires_grad_(False)
     # accelerate gives a language model's embedding a group of its own; an image model has none and raises.
     cast(Any, model).get_input_embeddings = lambda: None
