@@ -4,7 +4,7 @@ scenes:indoor?style=studio&count=64          built-in scenes
 frames/  photos/*.jpg  a.png                 images, with depth beside them or without
 frames/*.parquet?depth_scale=0.001           parquet files (a file, a folder, a glob)
 shards/*.tar                                 webdataset tars
-https://host/a.parquet  hf://datasets/o/n/a.tar
+https://host/a.parquet  hf://datasets/o/n/a.tar  s3://bucket/*.tar
 org/name?split=validation&kind=disparity     a dataset on the Hub
 """
 
@@ -17,6 +17,8 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
+
+from semidepth.training.data.redaction import redact
 
 Kind = Literal["scenes", "images", "parquet", "webdataset", "hub"]
 
@@ -93,8 +95,13 @@ def parse_source(spec: str) -> Source:
         The checked source.
 
     Raises:
-        ValueError: nothing at that location, an unknown option, or a value out of range.
+        ValueError: nothing at that location, an unknown option, a value out of range, or a secret.
     """
+    if is_url(spec) and redact(spec) != spec:
+        raise ValueError(
+            f"source {redact(spec)!r} carries a password or token, which would be saved with the run; put it into "
+            "~/.netrc, HF_TOKEN or the settings of the store, and leave it out here"
+        )
     location, options = _split_options(spec)
     if not location:
         raise ValueError(f"source {spec!r} names no location; write e.g. 'scenes:indoor', a path or a Hub id")

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
-from tarfile import TarError
 from typing import Any, TypedDict
 
 from torch import Tensor
@@ -41,6 +40,7 @@ from semidepth.training.data.tables import (
     open_table,
     unopened,
 )
+from semidepth.training.data.tars import require_whole
 
 __all__ = ["HELD_OUT_START", "OpenedSource", "Row", "Source", "count_samples", "open_source", "parse_source"]
 
@@ -49,7 +49,7 @@ SCENES_PER_CHUNK = 16
 ENDLESS_SCENE_SHARDS = 4096  # each is endless in itself: as many readers as this can share them
 IMAGE_SHARDS = 1024
 ROWS_PER_READ = 16
-REMOTE = ("https://", "http://", "hf://")
+REMOTE = ("https://", "http://", "hf://", "s3://")
 CACHED_SCENE_BYTES = 64 * 2**20
 
 
@@ -245,7 +245,9 @@ class TableRows(OpenedSource):
             for number, row in self._numbered(table, shard, start):
                 if (number - start) % step == 0 and _reliable_enough(source, row):
                     yield number, _table_row(source, table, row, file, number)
-        except (OSError, ValueError, EOFError, TarError) as error:
+            if source.format == "webdataset" and source.remote and source.count is None:
+                require_whole(file)
+        except Exception as error:  # files, the network, the Hub, parsers: each has its own kinds
             raise ValueError(unopened(source, error, file)) from error
 
     def _numbered(self, table: Table, shard: int, start: int) -> Iterator[tuple[int, dict[str, Any]]]:

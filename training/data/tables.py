@@ -2,7 +2,8 @@
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import datasets.config
 import numpy as np
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Image, IterableDataset, load_dataset, load_dataset_builder
+from fsspec.core import url_to_fs
 
-from semidepth.training.data.retrying import http_options, retry
+import semidepth.training.data.http_files  # noqa: F401  (registers itself)
+from semidepth.training.data.retrying import describe, retry
 from semidepth.training.data.source_spec import IMAGE_SUFFIXES, Source, is_url, local_files
+from semidepth.training.data.tars import require_whole
 
 # Columns that carry these names are used when a source has them.
 SCALE_COLUMN = "depth_scale"
@@ -21,11 +25,11 @@ RELIABILITY_COLUMN = "reliability"
 DOMAIN_COLUMN = "domain"
 KEY_COLUMN = "__key__"  # a webdataset sample's name in its tar
 
-# Twenty tries at waits of 5 to 60 seconds each are the library's own; ours grow, and open the file again at the row.
-datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = 2
-datasets.config.STREAMING_READ_RETRY_INTERVAL = datasets.config.STREAMING_OPEN_RETRY_INTERVAL = 1
-datasets.config.STREAMING_READ_RATE_LIMIT_RETRY_INTERVAL = 1
-datasets.config.STREAMING_READ_SERVER_UNAVAILABLE_RETRY_INTERVAL = 1
+# Twenty tries at fixed waits of 5 to 60 seconds are the library's own; ours grow, and are told by what failed.
+datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = 1
+datasets.config.STREAMING_READ_RETRY_INTERVAL = datasets.config.STREAMING_OPEN_RETRY_INTERVAL = 0
+datasets.config.STREAMING_READ_RATE_LIMIT_RETRY_INTERVAL = 0
+datasets.config.STREAMING_READ_SERVER_UNAVAILABLE_RETRY_INTERVAL = 0
 
 # Rows that a parquet file is read in, so that a file written as one group is not held whole.
 _PARQUET_BATCH = 64
@@ -36,8 +40,7 @@ class Table:
     """An opened table.
 
     `rows` are undecoded; `image` and `depth` name their columns (None: no depth asked for); `domain_names`
-    are the names behind a ClassLabel column; `files` has one local file to a shard, and is empty for URLs and
-    the Hub.
+    are the names behind a ClassLabel column; `files` has one path or URL to a shard, and is empty for the Hub.
     """
 
     rows: IterableDataset
@@ -61,9 +64,10 @@ def open_table(source: Source, labeled: bool) -> Table:
     Raises:
         ValueError: it cannot be opened, or has no column for image or depth.
     """
-    files: tuple[str, ...] = ()
-    if source.format != "hub" and not is_url(source.location):
-        files = tuple(str(path) for path in local_files(source))
+    files = _files(source)
+    if source.format == "webdataset" and not source.remote:  # of a remote one when it has been read
+        for file in files:
+            require_whole(file)
     rows = _load(source, files)
     names = _column_names(rows)
     image, depth = _image_column(source, rows, names), _depth_column(source, names) if labeled else None
@@ -97,7 +101,8 @@ def count_rows(source: Source) -> int | None:
     """
     try:
         if source.format == "hub":
-            splits = load_dataset_builder(source.location, source.name, revision=source.revision).info.splits or {}
+            open_builder = partial(load_dataset_builder, source.location, source.name, revision=source.revision)
+            splits = retry(open_builder, source.spec).info.splits or {}
             info = splits.get(source.split or "train")
             return info.num_examples if info is not None and info.num_examples else None
         if source.format == "parquet" and not is_url(source.location):
@@ -127,10 +132,32 @@ def unopened(source: Source, error: Exception, file: str | None = None) -> str:
     Returns:
         The sentence.
     """
-    cause = " ".join(str(error).split()) or "no further word"
     where = "is no local path and cannot be read from the Hub" if source.format == "hub" else "cannot be read"
     at = f" at {file}" if file else ""
-    return f"source {source.spec!r} {where}{at} ({type(error).__name__}: {cause}); check it and its name"
+    todo = "install the package that it names" if isinstance(error, ImportError) else "check it and its name"
+    return f"source {source.spec!r} {where}{at} ({describe(error)}); {todo}"
+
+
+def _files(source: Source) -> tuple[str, ...]:
+    """The paths or URLs of a source that is not on the Hub, in a fixed order."""
+    if source.format == "hub":
+        return ()
+    if not is_url(source.location):
+        return tuple(str(path) for path in local_files(source))
+    try:
+        found = [file for name in expand_numbers(source.location) for file in _glob(name)]
+    except Exception as error:  # each file system has its own kinds of error
+        raise ValueError(unopened(source, error)) from error
+    if not found:
+        raise ValueError(f"source {source.spec!r} matches no file; check the pattern")
+    return tuple(found)
+
+
+def _glob(url: str) -> list[str]:
+    if not has_magic(url):
+        return [url]
+    files, path = url_to_fs(url)
+    return sorted(files.unstrip_protocol(name) for name in retry(partial(files.glob, path), url))
 
 
 def _load(source: Source, files: tuple[str, ...], **options: Any) -> IterableDataset:
@@ -148,10 +175,7 @@ def _load_once(source: Source, files: tuple[str, ...], **options: Any) -> Iterab
         return load_dataset(
             source.location, source.name, split=source.split or "train", revision=source.revision, streaming=True
         )
-    data_files = list(files) or expand_numbers(source.location)
-    if source.location.startswith("http"):
-        options["storage_options"] = http_options()
-    return load_dataset(source.format, data_files=data_files, split="train", streaming=True, **options)
+    return load_dataset(source.format, data_files=list(files), split="train", streaming=True, **options)
 
 
 def expand_numbers(location: str) -> list[str]:
