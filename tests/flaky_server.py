@@ -7,7 +7,6 @@ with FlakyServer(folder) as server:
     server.requests  # what was asked for, and what was answered
 """
 
-import os
 import re
 import threading
 from collections.abc import Callable
@@ -206,11 +205,3 @@ def free_port() -> int:
     """A port that nobody listens on."""
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         return server.server_port
-
-
-def home_with_netrc(folder: Path, host: str, user: str, password: str) -> dict[str, str]:
-    """Writes a `.netrc` and returns the environment that points at it."""
-    path = folder / "netrc"
-    path.write_text(f"machine {host} login {user} password {password}\n")
-    path.chmod(0o600)
-    return {**os.environ, "NETRC": str(path)}
