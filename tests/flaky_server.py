@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 CHUNK = 4096
@@ -30,6 +31,36 @@ class Fault:
     retry_after: float | None = None
     drop_after: int | None = None  # bytes of the body
     stall_after: int | None = None  # bytes of the body; the headers, too, are held back with 0
+
+
+class FaultPlan:
+    """Faults that wait for their requests."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+
+    def fail(self, path: str = "", **what: Any) -> None:
+        """Plans a fault, whose words are [`Fault`]'s; of several for one request the one planned first comes."""
+        with self._lock:
+            self._faults.append(Fault(path, **what))
+
+    def mend(self) -> None:
+        """Forgets all that have not come yet."""
+        with self._lock:
+            self._faults.clear()
+
+    def next(self, method: str, path: str) -> Fault | None:
+        """The fault of one request, which is then used up."""
+        with self._lock:
+            for fault in self._faults:
+                if fault.path not in path or fault.method not in (None, method) or not fault.times:
+                    continue
+                if not fault.skip:
+                    fault.times -= 1
+                    return fault
+                fault.skip -= 1
+        return None
 
 
 @dataclass
@@ -62,8 +93,7 @@ class FlakyServer:
         self.password = password
         self.requests: list[Request] = []
         self.released = threading.Event()
-        self._faults: list[Fault] = []
-        self._lock = threading.Lock()
+        self.faults = FaultPlan()
         handler: Callable[..., BaseHTTPRequestHandler] = lambda *given: _Handler(self, *given)  # noqa: E731
         self._server = _QuietServer(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -77,35 +107,19 @@ class FlakyServer:
         self._server.shutdown()
         self._server.server_close()
 
-    def fail(self, path: str = "", **what: object) -> None:
-        """Plans a fault, whose words are [`Fault`]'s; faults of one request come in the order they were planned."""
-        with self._lock:
-            self._faults.append(Fault(path, **what))  # type: ignore[arg-type]
+    def fail(self, path: str = "", **what: Any) -> None:
+        """Plans a fault, whose words are [`Fault`]'s."""
+        self.faults.fail(path, **what)
 
     def mend(self) -> None:
         """Forgets all faults that have not come yet, and the requests so far."""
-        with self._lock:
-            self._faults.clear()
-            self.requests.clear()
+        self.faults.mend()
+        self.requests.clear()
 
     def gets(self, path: str = "", fault: bool | None = None) -> list[Request]:
         """GET requests whose path holds `path`, with a fault or without one if that is said."""
         found = [request for request in self.requests if request.method == "GET" and path in request.path]
         return [request for request in found if fault is None or (request.fault is not None) == fault]
-
-    def next_fault(self, method: str, path: str) -> Fault | None:
-        """The fault of one request, which is then used up."""
-        with self._lock:
-            for fault in self._faults:
-                if fault.path not in path or fault.method not in (None, method):
-                    continue
-                if fault.skip:
-                    fault.skip -= 1
-                    continue
-                if fault.times:
-                    fault.times -= 1
-                    return fault
-        return None
 
 
 class _QuietServer(ThreadingHTTPServer):
@@ -133,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         path = unquote(self.path).lstrip("/")
-        fault = self._flaky.next_fault(self.command, path)
+        fault = self._flaky.faults.next(self.command, path)
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         span = (int(asked[1]), int(asked[2]) if asked[2] else None) if asked and self._flaky.ranges else None
         request = Request(self.command, path, span, 0, fault, self.headers.get("Authorization"))
