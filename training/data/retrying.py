@@ -149,6 +149,8 @@ def describe(error: BaseException) -> str:
     while str(error) in ("", "Server Disconnected") and error.__cause__ is not None:
         error = error.__cause__
     words = " ".join(redact(str(error)).split())
+    if words and type(error) in (ValueError, GivenUpError):  # sentences of their own
+        return words[:400]
     return f"{type(error).__name__}: {words[:300]}" if words else type(error).__name__
 
 

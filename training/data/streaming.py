@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NotRequired, TypedDict
 
+import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -293,6 +294,8 @@ def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = N
             max_depth_m=source.max_depth_m,
             name=f"{origin} (depth)",
         )
+        if torch.isnan(depth).all():
+            raise BrokenSampleError(f"{origin} has no pixel of known depth")
         depth = match_depth_to_image(depth, image, origin)
     return Sample(image=image, depth=depth, domain=row["domain"], origin=origin)
 

@@ -16,7 +16,7 @@ from fsspec.core import url_to_fs
 import semidepth.training.data.http_files  # noqa: F401  (registers itself)
 from semidepth.training.data.retrying import describe, retry
 from semidepth.training.data.source_spec import IMAGE_SUFFIXES, Source, is_url, local_files
-from semidepth.training.data.tars import require_whole
+from semidepth.training.data.whole_files import require_whole_end
 
 # Columns that carry these names are used when a source has them.
 SCALE_COLUMN = "depth_scale"
@@ -65,9 +65,8 @@ def open_table(source: Source, labeled: bool) -> Table:
         ValueError: it cannot be opened, or has no column for image or depth.
     """
     files = _files(source)
-    if source.format == "webdataset" and not source.remote:  # of a remote one when it has been read
-        for file in files:
-            require_whole(file)
+    if not source.remote:  # of a remote tar when it has been read
+        _check_local(source, files)
     rows = _load(source, files)
     names = _column_names(rows)
     image, depth = _image_column(source, rows, names), _depth_column(source, names) if labeled else None
@@ -113,6 +112,7 @@ def count_rows(source: Source) -> int | None:
 
 
 def _rows_in(path: Path, source: Source) -> int:
+    require_whole_end(str(path))
     low, high = source.min_reliability, source.max_reliability
     if low is None and high is None:
         return pq.read_metadata(path).num_rows
@@ -153,6 +153,18 @@ def _files(source: Source) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _check_local(source: Source, files: tuple[str, ...]) -> None:
+    """Tells of files that cannot be read to their end now rather than hours into the run."""
+    for file in files:
+        try:
+            file.encode()
+            require_whole_end(file)
+        except UnicodeEncodeError as error:
+            raise ValueError(f"source {source.spec!r}: the name of {file!r} is not UTF-8; rename it") from error
+        except (OSError, ValueError) as error:
+            raise ValueError(unopened(source, error)) from error
+
+
 def _glob(url: str) -> list[str]:
     if not has_magic(url):
         return [url]
@@ -167,6 +179,8 @@ def _load(source: Source, files: tuple[str, ...], **options: Any) -> IterableDat
             return retry(lambda: _load_once(source, files, **options), source.spec)
         return _load_once(source, files, **options)
     except Exception as error:  # files, the network or the Hub: each has its own kinds of error
+        if source.format == "webdataset" and "Must pass at least one table" in str(error):  # as `datasets` puts it
+            raise ValueError(f"source {source.spec!r}: {files[0]} has no member that is named KEY.EXT") from error
         raise ValueError(unopened(source, error)) from error
 
 
