@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from tarfile import TarError
 from typing import TypeVar
 
+from huggingface_hub.errors import OfflineModeIsEnabled
+
 from semidepth.training.data.redaction import redact
 
 logger = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ class GivenUpError(Exception):
 # Asking again does not help: nothing there, not allowed, a package that is missing, a file that is itself broken (a
 # body that ended early is an error of the network's own, never one of these), or a mistake in the code.
 _FINAL = (
-    FileNotFoundError, PermissionError, ImportError, NotImplementedError, GivenUpError,
+    FileNotFoundError, PermissionError, OfflineModeIsEnabled, ImportError, NotImplementedError, GivenUpError,
     ValueError, TarError, TypeError, AttributeError, NameError,
 )  # fmt: skip
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -156,11 +158,15 @@ def describe(error: BaseException) -> str:
 
 def is_final(error: BaseException) -> bool:
     """Whether an error, or what caused it, will be the same next time."""
+    if "(OfflineModeIsEnabled)" in str(error):  # `datasets` makes a ConnectionError of it
+        return True
     response = getattr(error, "response", None)
     status = getattr(error, "status", None) or getattr(response, "status_code", None)
     if isinstance(status, int):
         return not passing(status)
     if isinstance(error, _FINAL):
-        # A file system may say "not found" of a server that is only down: the cause knows.
-        return not (isinstance(error, FileNotFoundError) and error.__cause__ and not is_final(error.__cause__))
+        if isinstance(error, FileNotFoundError):  # also said of a server that is only down
+            lost = error.__cause__ is not None and not is_final(error.__cause__)
+            return not lost and "LocalEntryNotFoundError" not in str(error)  # the Hub's word for no connection
+        return True
     return error.__cause__ is not None and is_final(error.__cause__)

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Image, IterableDataset, load_dataset, load_dataset_builder
 from fsspec.core import url_to_fs
+from huggingface_hub import HfApi
 
 import semidepth.training.data.http_files  # noqa: F401  (registers itself)
 from semidepth.training.data.retrying import describe, retry
@@ -100,8 +101,7 @@ def count_rows(source: Source) -> int | None:
     """
     try:
         if source.format == "hub":
-            open_builder = partial(load_dataset_builder, source.location, source.name, revision=source.revision)
-            splits = retry(open_builder, source.spec).info.splits or {}
+            splits = retry(partial(_hub_splits, source), source.spec)
             info = splits.get(source.split or "train")
             return info.num_examples if info is not None and info.num_examples else None
         if source.format == "parquet" and not is_url(source.location):
@@ -109,6 +109,16 @@ def count_rows(source: Source) -> int | None:
     except Exception as error:  # files, the network or the Hub: each has its own kinds of error
         raise ValueError(unopened(source, error)) from error
     return None
+
+
+def _require_hub(source: Source) -> None:
+    """Asks for the dataset alone: of a Hub that is down or says no, `load_dataset` tells that a file is missing."""
+    HfApi().dataset_info(source.location, revision=source.revision)
+
+
+def _hub_splits(source: Source) -> dict[str, Any]:
+    _require_hub(source)
+    return load_dataset_builder(source.location, source.name, revision=source.revision).info.splits or {}
 
 
 def _rows_in(path: Path, source: Source) -> int:
@@ -186,6 +196,7 @@ def _load(source: Source, files: tuple[str, ...], **options: Any) -> IterableDat
 
 def _load_once(source: Source, files: tuple[str, ...], **options: Any) -> IterableDataset:
     if source.format == "hub":
+        _require_hub(source)
         return load_dataset(
             source.location, source.name, split=source.split or "train", revision=source.revision, streaming=True
         )

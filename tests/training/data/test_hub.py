@@ -54,6 +54,7 @@ SPECS = {
     "forbidden": "org/forbidden",
     "missing": "org/nothing",
     "missing file": "hf://datasets/org/frames/none.parquet",
+    "down": "org/down",
     "dead": "hf://datasets/org/dead/data/train-1.parquet",
 }
 
@@ -65,6 +66,7 @@ def plan_faults(hub: LoopbackHub) -> None:
     hub.faults.fail("org/opening", status=503, method=None, times=2)
     hub.faults.fail("tars/resolve/main/a.tar", drop_after=100_000, times=3)
     hub.faults.fail("org/forbidden", status=403, method=None, times=1000)
+    hub.faults.fail("org/down", status=503, method=None, times=1000)
     hub.faults.fail("org/dead/resolve", status=503, method=None, times=1000)
 
 
@@ -80,7 +82,7 @@ def hub(tmp_path_factory):
         pictures.append(encoded(noise))
     tar = write_tar(root / "a.tar", {f"{number:02}.png": pictures[number] for number in range(20)}).read_bytes()
     with LoopbackHub() as hub:
-        for name in ("frames", "busy", "opening", "forbidden", "dead"):
+        for name in ("frames", "busy", "opening", "forbidden", "dead", "down"):
             hub.add("dataset", f"org/{name}", files)
         hub.add("dataset", "org/tars", {"a.tar": tar, "cut.tar": tar[: tar.index(b"13.png")]})
         yield hub
@@ -117,10 +119,14 @@ def test_a_file_and_a_tar_of_a_dataset(client):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("forbidden", "'org/forbidden' is no local path and cannot be read from the Hub"),
-        ("missing", "'org/nothing' is no local path and cannot be read from the Hub"),
+        (
+            "forbidden",
+            "'org/forbidden' is no local path and cannot be read from the Hub (HfHubHTTPError: ",
+        ),
+        ("missing", "'org/nothing' is no local path and cannot be read from the Hub (RepositoryNotFoundError: 404"),
         ("missing file", "none.parquet"),
-        ("dead", "times in a row"),
+        ("dead", "was tried 3 times in a row, at last with HfHubHTTPError: Server error '503"),
+        ("down", "was tried 3 times in a row, at last with HfHubHTTPError"),
         ("tar cut off", "hf://datasets/org/tars/cut.tar was cut off"),
     ],
 )

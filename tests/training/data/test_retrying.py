@@ -74,7 +74,12 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (FileNotFoundError("a"), True),
         (caused(FileNotFoundError("a"), WithStatus(503)), False),  # fsspec calls a busy server's file missing
         (caused(FileNotFoundError("a"), WithStatus(404)), True),
+        (
+            FileNotFoundError("Couldn't find 'o/n' on the Hub: LocalEntryNotFoundError: An error"),
+            False,
+        ),
         (caused(ConnectionError("Server Disconnected"), WithStatus(403)), True),  # `datasets` on anything
+        (ConnectionError("Couldn't reach 'o/n' on the Hub (OfflineModeIsEnabled)"), True),
         (ImportError("s3fs"), True),
         (ReadError("unexpected end of data"), True),  # the file itself: its bytes came whole
         (ValueError("not a parquet file"), True),
