@@ -23,7 +23,10 @@ def require_whole_end(file: str) -> None:
         ValueError: the file was cut off; it is named.
     """
     files, path = url_to_fs(file) if is_url(file) else (LocalFileSystem(), file)
-    size = files.size(path) or 0
+    size = files.size(path)
+    if size is None:  # a server that does not say
+        return
+    missing = ""
     try:
         with files.open(path, "rb") as opened:
             opened.seek(max(0, size - BLOCK_BYTES))
@@ -32,10 +35,9 @@ def require_whole_end(file: str) -> None:
                 missing = "" if end.endswith(_PARQUET_ENDS) else "the mark that ends a parquet file"
             elif size == 0:
                 missing = "any content"
-            else:
+            elif any(end):
                 opened.seek(257)
-                plain = opened.read(5) == b"ustar"
-                missing = "the empty block that ends a tar" if plain and any(end) else ""
+                missing = "the empty block that ends a tar" if opened.read(5) == b"ustar" else ""
     except ValueError:  # no seeking: a server that only gives whole files
         return
     if missing:
