@@ -4,19 +4,22 @@ scenes:indoor?style=studio&count=64          built-in scenes
 frames/  photos/*.jpg  a.png                 images, with depth beside them or without
 frames/*.parquet?depth_scale=0.001           parquet files (a file, a folder, a glob)
 shards/*.tar                                 webdataset tars
-https://host/a.parquet  hf://datasets/o/n/a.tar
+https://host/a.parquet  hf://datasets/o/n/a.tar  s3://bucket/*.tar
 org/name?split=validation&kind=disparity     a dataset on the Hub
 """
 
 import math
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
+
+from semidepth.training.data.redaction import redact
+from semidepth.training.data.source_options import FILE_OPTIONS, SCENE_OPTIONS
 
 Kind = Literal["scenes", "images", "parquet", "webdataset", "hub"]
 
@@ -93,13 +96,18 @@ def parse_source(spec: str) -> Source:
         The checked source.
 
     Raises:
-        ValueError: nothing at that location, an unknown option, or a value out of range.
+        ValueError: nothing at that location, an unknown option, a value out of range, or a secret.
     """
+    if is_url(spec) and redact(spec) != spec:
+        raise ValueError(
+            f"source {redact(spec)!r} carries a password or token, which would be saved with the run; put it into "
+            "~/.netrc, HF_TOKEN or the settings of the store, and leave it out here"
+        )
     location, options = _split_options(spec)
     if not location:
         raise ValueError(f"source {spec!r} names no location; write e.g. 'scenes:indoor', a path or a Hub id")
     form, location = _recognise(spec, location)
-    allowed = _SCENE_OPTIONS if form == "scenes" else _FILE_OPTIONS
+    allowed = SCENE_OPTIONS if form == "scenes" else FILE_OPTIONS
     values: dict[str, Any] = {}
     for key, text in options.items():
         if key not in allowed:
@@ -244,58 +252,3 @@ def _check_together(source: Source) -> None:
     elif source.format != "hub" and not local_files(source):
         of = f" of split {source.split!r}" if source.split else ""
         raise ValueError(f"source {spec!r} holds no usable file{of}; check the path")
-
-
-def _text(text: str) -> str:
-    if not text:
-        raise ValueError("must not be empty")
-    return text
-
-
-def _one_of(*allowed: str) -> Callable[[str], str]:
-    def convert(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"must be one of {', '.join(allowed)}")
-        return text
-
-    return convert
-
-
-def _whole(least: int) -> Callable[[str], int]:
-    def convert(text: str) -> int:
-        if not re.fullmatch(r"\d+", text) or int(text) < least:
-            raise ValueError(f"must be a whole number of at least {least}")
-        return int(text)
-
-    return convert
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (0 < value < math.inf):
-        raise ValueError("must be a positive number")
-    return value
-
-
-_COMMON_OPTIONS: dict[str, Callable[[str], Any]] = {
-    "split": _text,
-    "domain": _text,
-    "min_depth_m": _positive,
-    "max_depth_m": _positive,
-    "count": _whole(1),
-}
-_SCENE_OPTIONS = _COMMON_OPTIONS | {"style": _text, "seed": _whole(0), "size": _whole(8), "start": _whole(0)}
-_FILE_OPTIONS = _COMMON_OPTIONS | {
-    "config": _text,
-    "name": _text,
-    "revision": _text,
-    "image": _text,
-    "depth": _text,
-    "depth_scale": _positive,
-    "min_reliability": _positive,
-    "max_reliability": _positive,
-    "kind": _one_of("depth", "disparity"),
-}

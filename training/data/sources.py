@@ -2,34 +2,21 @@
 
 Every kind has shards that can be read from any row on. Nothing is decoded here, so that rows are cheap to shuffle, and
 nothing is split among readers: `readers` does that.
-
-Depth is paired with the images of a folder by name. For `a/name.jpg` the first of these that exists is taken:
-`a/name_depth.EXT`, `a/name.depth.EXT`, and, where a folder in the path is called images, image or rgb, the
-same path with that folder called depth (`images/x/name.jpg` -> `depth/x/name.EXT`); EXT is png, npy, tiff or
-tif.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
-from pathlib import Path
-from tarfile import TarError
 from typing import Any, TypedDict
 
 from torch import Tensor
 
+from semidepth.training.data.image_folders import image_files
 from semidepth.training.data.retrying import read_on
-from semidepth.training.data.source_spec import (
-    DEPTH_FOLDER,
-    DEPTH_SUFFIXES,
-    HELD_OUT_START,
-    IMAGE_FOLDERS,
-    Source,
-    local_files,
-    parse_source,
-)
+from semidepth.training.data.source_spec import HELD_OUT_START, Source, is_url, parse_source
 from semidepth.training.data.tables import (
     DOMAIN_COLUMN,
     KEY_COLUMN,
@@ -41,6 +28,7 @@ from semidepth.training.data.tables import (
     open_table,
     unopened,
 )
+from semidepth.training.data.whole_files import require_readable_tar, require_whole_end
 
 __all__ = ["HELD_OUT_START", "OpenedSource", "Row", "Source", "count_samples", "open_source", "parse_source"]
 
@@ -49,7 +37,7 @@ SCENES_PER_CHUNK = 16
 ENDLESS_SCENE_SHARDS = 4096  # each is endless in itself: as many readers as this can share them
 IMAGE_SHARDS = 1024
 ROWS_PER_READ = 16
-REMOTE = ("https://", "http://", "hf://")
+REMOTE = ("https://", "http://", "hf://", "s3://")
 CACHED_SCENE_BYTES = 64 * 2**20
 
 
@@ -129,7 +117,7 @@ def count_samples(source: Source | str, *, labeled: bool = False) -> int | None:
     if source.format == "scenes":
         return source.count
     if source.format == "images":
-        return len(_image_files(source, labeled))
+        return len(image_files(source, labeled))
     total = count_rows(source)
     return total if total is None or source.count is None else min(total, source.count)
 
@@ -189,45 +177,22 @@ class ImageRows(OpenedSource):
 
     @property
     def num_shards(self) -> int:
-        return min(len(_image_files(self.source, self.labeled)), IMAGE_SHARDS)
+        return min(len(image_files(self.source, self.labeled)), IMAGE_SHARDS)
 
     def rows(self, shard: int, start: int = 0, step: int = 1) -> Iterator[tuple[int, Row]]:
-        files, total = _image_files(self.source, self.labeled), self.num_shards
+        files, total = image_files(self.source, self.labeled), self.num_shards
         part = files[shard * len(files) // total : (shard + 1) * len(files) // total]
         for number in range(start, len(part), step):
             image, depth = part[number]
             yield number, Row(
                 image=image, depth=depth, depth_scale=None, depth_shift=0.0, domain=self.source.domain or "",
-                origin=image,
+                origin=printable(image),
             )  # fmt: skip
 
 
-@lru_cache(maxsize=16)
-def _image_files(source: Source, labeled: bool) -> list[tuple[str, str | None]]:
-    """Paths of image and depth, in order; without depth when it is not asked for."""
-    images, root = local_files(source), Path(source.location)
-    if not labeled:
-        return [(str(path), None) for path in images[: source.count]]
-    pairs = [(str(path), str(depth)) for path in images if (depth := _depth_beside(path, root)) is not None]
-    if not pairs:
-        raise ValueError(
-            f"source {source.spec!r} has no depth beside its {len(images)} images; name it NAME_depth.png "
-            "(or npy, tiff), or put it into a folder 'depth' that mirrors 'images'"
-        )
-    return pairs[: source.count]  # type: ignore[return-value]
-
-
-def _depth_beside(image: Path, root: Path) -> Path | None:
-    stems = [image.with_name(f"{image.stem}{mark}") for mark in ("_depth", ".depth")]
-    folders = image.relative_to(root).parts[:-1] if image.is_relative_to(root) else image.parent.parts[-2:]
-    start = len(image.parts) - 1 - len(folders)
-    for place, folder in enumerate(folders):
-        if folder in IMAGE_FOLDERS:
-            parts = list(image.parts)
-            parts[start + place] = DEPTH_FOLDER
-            stems.append(Path(*parts).with_suffix(""))
-    candidates = (Path(f"{stem}{suffix}") for stem in stems for suffix in DEPTH_SUFFIXES)
-    return next((path for path in candidates if path.is_file()), None)
+def printable(path: str) -> str:
+    """A path that logs and files take: bytes that are not UTF-8 are written as `\\xe9`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 class TableRows(OpenedSource):
@@ -245,7 +210,9 @@ class TableRows(OpenedSource):
             for number, row in self._numbered(table, shard, start):
                 if (number - start) % step == 0 and _reliable_enough(source, row):
                     yield number, _table_row(source, table, row, file, number)
-        except (OSError, ValueError, EOFError, TarError) as error:
+            if source.format == "webdataset" and source.count is None:
+                (require_whole_end if is_url(file) else require_readable_tar)(file)
+        except Exception as error:  # files, the network, the Hub, parsers: each has its own kinds
             raise ValueError(unopened(source, error, file)) from error
 
     def _numbered(self, table: Table, shard: int, start: int) -> Iterator[tuple[int, dict[str, Any]]]:

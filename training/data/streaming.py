@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NotRequired, TypedDict
 
-import fsspec
+import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -19,9 +19,11 @@ from semidepth.training.data.decoding import (
     decode_image,
     match_depth_to_image,
 )
+from semidepth.training.data.http_files import fetch
 from semidepth.training.data.mixing import natural_weights, whose_turn
 from semidepth.training.data.readers import SourceReader
-from semidepth.training.data.retrying import http_options, retry
+from semidepth.training.data.redaction import redact
+from semidepth.training.data.retrying import describe
 from semidepth.training.data.source_spec import Source, is_url, parse_source
 from semidepth.training.data.sources import Row, open_source
 
@@ -293,6 +295,8 @@ def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = N
             shift=row["depth_shift"],
             name=f"{origin} (depth)",
         )
+        if torch.isnan(depth).all():
+            raise BrokenSampleError(f"{origin} has no pixel of known depth")
         depth = match_depth_to_image(depth, image, origin)
     return Sample(image=image, depth=depth, domain=row["domain"], origin=origin)
 
@@ -303,12 +307,7 @@ def present(value: Any, what: str, origin: str) -> Any:
         raise BrokenSampleError(f"{origin} has no {what}")
     if isinstance(value, str) and is_url(value):
         try:
-            return retry(lambda: _fetch(value), value)
+            return fetch(value)
         except Exception as error:  # each file system has its own kinds
-            raise BrokenSampleError(f"{origin} cannot be fetched from {value}: {error}") from error
+            raise BrokenSampleError(f"{origin} cannot be fetched from {redact(value)} ({describe(error)})") from error
     return value
-
-
-def _fetch(url: str) -> bytes:
-    with fsspec.open(url, "rb", **(http_options() if url.startswith("http") else {})) as file:
-        return file.read()

@@ -2,7 +2,8 @@
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import datasets.config
 import numpy as np
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Image, IterableDataset, load_dataset, load_dataset_builder
+from fsspec.core import url_to_fs
+from huggingface_hub import HfApi
 
-from semidepth.training.data.retrying import http_options, retry
+import semidepth.training.data.http_files  # noqa: F401  (registers itself)
+from semidepth.training.data.retrying import describe, retry
 from semidepth.training.data.source_spec import IMAGE_SUFFIXES, Source, is_url, local_files
+from semidepth.training.data.whole_files import require_whole_end
 
 # Columns that carry these names are used when a source has them.
 SCALE_COLUMN = "depth_scale"
@@ -21,11 +26,11 @@ RELIABILITY_COLUMN = "reliability"
 DOMAIN_COLUMN = "domain"
 KEY_COLUMN = "__key__"  # a webdataset sample's name in its tar
 
-# Twenty tries at waits of 5 to 60 seconds each are the library's own; ours grow, and open the file again at the row.
-datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = 2
-datasets.config.STREAMING_READ_RETRY_INTERVAL = datasets.config.STREAMING_OPEN_RETRY_INTERVAL = 1
-datasets.config.STREAMING_READ_RATE_LIMIT_RETRY_INTERVAL = 1
-datasets.config.STREAMING_READ_SERVER_UNAVAILABLE_RETRY_INTERVAL = 1
+# Twenty tries at fixed waits of 5 to 60 seconds are the library's own; ours grow, and are told by what failed.
+datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = 1
+datasets.config.STREAMING_READ_RETRY_INTERVAL = datasets.config.STREAMING_OPEN_RETRY_INTERVAL = 0
+datasets.config.STREAMING_READ_RATE_LIMIT_RETRY_INTERVAL = 0
+datasets.config.STREAMING_READ_SERVER_UNAVAILABLE_RETRY_INTERVAL = 0
 
 # Rows that a parquet file is read in, so that a file written as one group is not held whole.
 _PARQUET_BATCH = 64
@@ -36,8 +41,7 @@ class Table:
     """An opened table.
 
     `rows` are undecoded; `image` and `depth` name their columns (None: no depth asked for); `domain_names`
-    are the names behind a ClassLabel column; `files` has one local file to a shard, and is empty for URLs and
-    the Hub.
+    are the names behind a ClassLabel column; `files` has one path or URL to a shard, and is empty for the Hub.
     """
 
     rows: IterableDataset
@@ -61,9 +65,9 @@ def open_table(source: Source, labeled: bool) -> Table:
     Raises:
         ValueError: it cannot be opened, or has no column for image or depth.
     """
-    files: tuple[str, ...] = ()
-    if source.format != "hub" and not is_url(source.location):
-        files = tuple(str(path) for path in local_files(source))
+    files = _files(source)
+    if not source.remote:  # of a remote tar when it has been read
+        _check_local(source, files)
     rows = _load(source, files)
     names = _column_names(rows)
     image, depth = _image_column(source, rows, names), _depth_column(source, names) if labeled else None
@@ -97,7 +101,7 @@ def count_rows(source: Source) -> int | None:
     """
     try:
         if source.format == "hub":
-            splits = load_dataset_builder(source.location, source.name, revision=source.revision).info.splits or {}
+            splits = retry(partial(_hub_splits, source), source.spec)
             info = splits.get(source.split or "train")
             return info.num_examples if info is not None and info.num_examples else None
         if source.format == "parquet" and not is_url(source.location):
@@ -107,7 +111,18 @@ def count_rows(source: Source) -> int | None:
     return None
 
 
+def _require_hub(source: Source) -> None:
+    """Asks for the dataset alone: of a Hub that is down or says no, `load_dataset` tells that a file is missing."""
+    HfApi().dataset_info(source.location, revision=source.revision)
+
+
+def _hub_splits(source: Source) -> dict[str, Any]:
+    _require_hub(source)
+    return load_dataset_builder(source.location, source.name, revision=source.revision).info.splits or {}
+
+
 def _rows_in(path: Path, source: Source) -> int:
+    require_whole_end(str(path))
     low, high = source.min_reliability, source.max_reliability
     if low is None and high is None:
         return pq.read_metadata(path).num_rows
@@ -127,10 +142,44 @@ def unopened(source: Source, error: Exception, file: str | None = None) -> str:
     Returns:
         The sentence.
     """
-    cause = " ".join(str(error).split()) or "no further word"
     where = "is no local path and cannot be read from the Hub" if source.format == "hub" else "cannot be read"
     at = f" at {file}" if file else ""
-    return f"source {source.spec!r} {where}{at} ({type(error).__name__}: {cause}); check it and its name"
+    todo = "install the package that it names" if isinstance(error, ImportError) else "check it and its name"
+    return f"source {source.spec!r} {where}{at} ({describe(error)}); {todo}"
+
+
+def _files(source: Source) -> tuple[str, ...]:
+    """The paths or URLs of a source that is not on the Hub, in a fixed order."""
+    if source.format == "hub":
+        return ()
+    if not is_url(source.location):
+        return tuple(str(path) for path in local_files(source))
+    try:
+        found = [file for name in expand_numbers(source.location) for file in _glob(name)]
+    except Exception as error:  # each file system has its own kinds of error
+        raise ValueError(unopened(source, error)) from error
+    if not found:
+        raise ValueError(f"source {source.spec!r} matches no file; check the pattern")
+    return tuple(found)
+
+
+def _check_local(source: Source, files: tuple[str, ...]) -> None:
+    """Tells of files that cannot be read to their end now rather than hours into the run."""
+    for file in files:
+        try:
+            file.encode()
+            require_whole_end(file)
+        except UnicodeEncodeError as error:
+            raise ValueError(f"source {source.spec!r}: the name of {file!r} is not UTF-8; rename it") from error
+        except (OSError, ValueError) as error:
+            raise ValueError(unopened(source, error)) from error
+
+
+def _glob(url: str) -> list[str]:
+    if not has_magic(url):
+        return [url]
+    files, path = url_to_fs(url)
+    return sorted(files.unstrip_protocol(name) for name in retry(partial(files.glob, path), url))
 
 
 def _load(source: Source, files: tuple[str, ...], **options: Any) -> IterableDataset:
@@ -140,18 +189,18 @@ def _load(source: Source, files: tuple[str, ...], **options: Any) -> IterableDat
             return retry(lambda: _load_once(source, files, **options), source.spec)
         return _load_once(source, files, **options)
     except Exception as error:  # files, the network or the Hub: each has its own kinds of error
+        if source.format == "webdataset" and "Must pass at least one table" in str(error):  # as `datasets` puts it
+            raise ValueError(f"source {source.spec!r}: {files[0]} has no member that is named KEY.EXT") from error
         raise ValueError(unopened(source, error)) from error
 
 
 def _load_once(source: Source, files: tuple[str, ...], **options: Any) -> IterableDataset:
     if source.format == "hub":
+        _require_hub(source)
         return load_dataset(
             source.location, source.name, split=source.split or "train", revision=source.revision, streaming=True
         )
-    data_files = list(files) or expand_numbers(source.location)
-    if source.location.startswith("http"):
-        options["storage_options"] = http_options()
-    return load_dataset(source.format, data_files=data_files, split="train", streaming=True, **options)
+    return load_dataset(source.format, data_files=list(files), split="train", streaming=True, **options)
 
 
 def expand_numbers(location: str) -> list[str]:

@@ -53,8 +53,8 @@ def test_samples_are_decoded(tmp_path):
 
 def test_given_scale_goes_before_the_column(tmp_path):
     write_parquet(tmp_path / "a.parquet", range(1))
-    sample = next(iter(open_stream([f"{tmp_path}?depth_scale=0.5&max_depth_m=400"], labeled=True)))
-    assert sample["depth"][1:].isnan().all()  # 1000 * 0.5 m is beyond 400 m
+    with pytest.raises(ValueError, match="no pixel of known depth"):  # 1000 * 0.5 m is beyond 400 m
+        next(iter(open_stream([f"{tmp_path}?depth_scale=0.5&max_depth_m=400"], labeled=True)))
     sample = next(iter(open_stream([f"{tmp_path}?depth_scale=0.25&max_depth_m=400"], labeled=True)))
     assert sample["depth"][5, 5] == 250.0
 

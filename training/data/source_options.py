@@ -1,0 +1,61 @@
+"""The options of a source by name, and what makes each value out of its text."""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    return text
+
+
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def convert(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+        return text
+
+    return convert
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def convert(text: str) -> int:
+        if not re.fullmatch(r"\d+", text) or int(text) < least:
+            raise ValueError(f"must be a whole number of at least {least}")
+        return int(text)
+
+    return convert
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (0 < value < math.inf):
+        raise ValueError("must be a positive number")
+    return value
+
+
+_COMMON_OPTIONS: dict[str, Callable[[str], Any]] = {
+    "split": _text,
+    "domain": _text,
+    "min_depth_m": _positive,
+    "max_depth_m": _positive,
+    "count": _whole(1),
+}
+SCENE_OPTIONS = _COMMON_OPTIONS | {"style": _text, "seed": _whole(0), "size": _whole(8), "start": _whole(0)}
+FILE_OPTIONS = _COMMON_OPTIONS | {
+    "config": _text,
+    "name": _text,
+    "revision": _text,
+    "image": _text,
+    "depth": _text,
+    "depth_scale": _positive,
+    "min_reliability": _positive,
+    "max_reliability": _positive,
+    "kind": _one_of("depth", "disparity"),
+}
