@@ -227,13 +227,14 @@ def with_error(values: Sequence[float], sign: str = "") -> str:
     return f"{mean} ± {statistics.stdev(values) / len(values) ** 0.5:.4f}" if len(values) > 1 else mean
 
 
-def to_table(runs: dict[str, list[Scores]], metric: str, *, differences: bool) -> str:
-    """One metric of each row on each test set, as Markdown: the values, or what they add to the row above.
+def to_table(runs: dict[str, list[Scores]], metric: str, less: str = "") -> str:
+    """One metric of each row on each test set, as Markdown: the values, or how far they are from another row's.
 
     Args:
         runs: row -> scores of each seed, the seeds in one order.
         metric: of METRICS.
-        differences: each seed's value less the same seed's value of the row above, from the second row on.
+        less: "above" or "first": each seed's value less the same seed's value of the row above, or of the first row,
+            from the second row on, the teacher left out.
 
     Returns:
         The table; AbsRel has the mean of the paper's six sets beside it.
@@ -242,15 +243,16 @@ def to_table(runs: dict[str, list[Scores]], metric: str, *, differences: bool) -
     columns = {name: {row: [seed[name][metric] for seed in seeds] for row, seeds in runs.items()} for name in sets}
     if metric == "abs_rel":
         columns["paper, 6 sets"] = {row: [statistics.fmean(values)] for row, values in PAPER.items()}
-    rows = [row for row in runs if row != TEACHER] if differences else list(runs)
+    rows = [row for row in runs if row != TEACHER]
+    pairs = {"": [(row, row) for row in runs], "above": pairwise(rows), "first": ((rows[0], row) for row in rows[1:])}
     lines = [f"| {METRICS[metric]} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for above, row in pairwise(rows) if differences else zip(rows, rows, strict=True):
+    for other, row in pairs[less]:
         cells = []
         for column in columns.values():
             values = column.get(row, [])
-            if differences:
-                values = [mine - other for mine, other in zip(values, column.get(above, []), strict=False)]
-            cells.append(with_error(values, "+" if differences else "") if values else "")
+            if less:
+                values = [mine - theirs for mine, theirs in zip(values, column.get(other, []), strict=False)]
+            cells.append(with_error(values, "+" if less else "") if values else "")
         lines.append(f"| {TITLES[row]} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -272,10 +274,14 @@ def run_ablation(arguments: AblationArguments) -> str:
     for seed in arguments.seeds:
         for row in rows:
             runs[row].append(finish_row(arguments, encoder, seed, row, device))
-    parts = [f"Mean ± standard error over seeds {', '.join(map(str, arguments.seeds))}."]
-    parts += [to_table(runs, metric, differences=False) for metric in METRICS]
-    parts += ["What each row adds to the one above it, seed by seed: mean ± standard error of the differences."]
-    parts += [to_table(runs, metric, differences=True) for metric in METRICS]
+    captions = {
+        "": f"Mean ± standard error over seeds {', '.join(map(str, arguments.seeds))}.",
+        "above": "What each row adds to the one above it: mean ± standard error of the differences, seed by seed.",
+        "first": f"What all rows down to this one add to '{TITLES[rows[1]]}', likewise.",
+    }
+    parts = []
+    for less, caption in captions.items():
+        parts += [caption, *(to_table(runs, metric, less) for metric in METRICS)]
     text = "\n\n".join(parts)
     write_whole(output / "table.md", f"{text}\n".encode())
     return text

@@ -65,7 +65,7 @@ def test_rows_differ_in_what_they_are_named_for_alone(ablation, tmp_path):
     assert set(scores) == {*scenes, "indoor", "mean of scenes"}
     assert scores["mean of scenes"]["abs_rel"] == pytest.approx(sum(scores[name]["abs_rel"] for name in scenes) / 4)
     assert (tmp_path / "out/table.md").read_text() == f"{text}\n"
-    assert text.count("| + feature alignment |") == 4  # two metrics, values and differences
+    assert text.count("| + feature alignment |") == 6  # two metrics: values, differences to the row above and the first
 
 
 def test_what_is_finished_is_kept_and_more_rows_and_seeds_are_added(ablation, tmp_path):
@@ -97,19 +97,22 @@ def test_tables_are_worked_out_from_the_scores(ablation):
         "unlabeled": [made_up(0.3, 0.625), made_up(0.14, 0.875)],
         "gradient_matching": [made_up(0.3, 0.625), made_up(0.14, 0.875)],
     }
-    values = ablation.to_table(runs, "abs_rel", differences=False).splitlines()
+    values = ablation.to_table(runs, "abs_rel").splitlines()
     assert values[0] == "| AbsRel ↓ | mean of scenes | real | paper, 6 sets |"
     assert values[2] == "| (teacher) | 0.5000 ± 0.0000 | 0.9000 ± 0.0000 |  |"
     # Two values 0.1 off their mean: standard deviation 0.1 * sqrt(2), standard error 0.1.
     assert values[3] == "| labeled only | 0.3000 ± 0.1000 | 0.7500 ± 0.0000 | 0.1798 |"
     assert values[5] == "| + gradient matching (V2) | 0.2200 ± 0.0800 | 0.7500 ± 0.1250 |  |"
-    added = ablation.to_table(runs, "abs_rel", differences=True).splitlines()
+    added = ablation.to_table(runs, "abs_rel", "above").splitlines()
     assert added[2:] == [  # differences -0.1 and -0.06; -0.125 and +0.125
         "| + unlabeled | -0.0800 ± 0.0200 | +0.0000 ± 0.1250 | -0.0010 |",
         "| + gradient matching (V2) | +0.0000 ± 0.0000 | +0.0000 ± 0.0000 |  |",
     ]
-    single = ablation.to_table({row: seeds[:1] for row, seeds in runs.items()}, "delta1", differences=True)
-    assert single.splitlines()[2] == "| + unlabeled | +0.1000 | +0.1250 |"
+    single = ablation.to_table({row: seeds[:1] for row, seeds in runs.items()}, "delta1", "first")
+    assert single.splitlines()[2:] == [
+        "| + unlabeled | +0.1000 | +0.1250 |",
+        "| + gradient matching (V2) | +0.1000 | +0.1250 |",
+    ]
 
 
 def test_each_source_to_test_on_has_a_column(ablation):
