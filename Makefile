@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-slow test-gpu check format clean
+.PHONY: setup demo ablation test test-slow test-gpu check format clean
 
 setup: $(STAMP)
 
@@ -17,6 +17,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/python training/demo.py $(ARGS)
+
+ablation: setup
+	$(BIN)/python benchmarks/ablation.py $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest -m 'not slow and not gpu' $(ARGS)

@@ -1,0 +1,298 @@
+"""The ablation that is Depth Anything's point, at small scale: what each part of the recipe adds.
+
+    make ablation                                             # an hour on one core, no network
+    python benchmarks/ablation.py --seeds 0 1 2 --photos my_photos/ --real 'rooms/*.parquet?depth_scale=0.001'
+    python benchmarks/ablation.py --encoder facebook/dinov2-small --size 518 --num_workers 8   # on a GPU
+
+Rows are trained one upon the other, as in the ablation of arXiv 2401.10891, all students of a seed with one teacher
+and from one encoder: labeled images only; + unlabeled images, as they are; + strong perturbation of these; + feature
+alignment; and of later work + gradient matching loss (Depth Anything V2) and + selective re-training (ST++). Labels are
+those of a few scenes of one style; unlabeled are many of all styles, and --photos. Tested on held-out scenes and
+--real.
+
+What is finished is kept in --output_dir, one JSON for each row and seed, and not trained again: the same command with
+more seeds or rows goes on from there.
+"""
+
+import json
+import logging
+import shutil
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from semidepth.training.data.source_spec import parse_source
+from semidepth.training.demo import DOMAINS, LABELED_STYLE, test_sources
+from semidepth.training.encoder import EncoderArguments, pretrain_encoder
+from semidepth.training.engine.arguments import (
+    BUILT_IN_ENCODER,
+    PRESETS,
+    check_at_least,
+    check_folder,
+    parse_arguments,
+    read_yaml,
+)
+from semidepth.training.engine.commands import check_sources, run_command
+from semidepth.training.engine.pictures import write_whole
+from semidepth.training.engine.student_arguments import StudentArguments
+from semidepth.training.engine.teacher_arguments import TeacherArguments
+from semidepth.training.engine.tracking import set_up_logging
+from semidepth.training.score import score_model
+from semidepth.training.student import train_student
+from semidepth.training.teacher import train_teacher
+
+logger = logging.getLogger("semidepth.benchmarks.ablation")  # as a script it is __main__, whose lines are not shown
+
+TEACHER, LABELED_ONLY = "teacher", "labeled_only"
+# What each student row changes in the options of the one above it.
+CHANGES: dict[str, dict[str, Any]] = {
+    "unlabeled": {"color_distortion": False, "cutmix_probability": 0.0, "feature_alignment": False},
+    "perturbation": {"color_distortion": True, "cutmix_probability": 0.5},
+    "feature_alignment": {"feature_alignment": True},
+    "gradient_matching": {"gradient_matching_weight": 2.0},
+    "select_reliable": {"select_reliable": 0.5},
+}
+TITLES = {
+    TEACHER: "(teacher)",
+    LABELED_ONLY: "labeled only",
+    "unlabeled": "+ unlabeled",
+    "perturbation": "+ perturbation",
+    "feature_alignment": "+ feature alignment",
+    "gradient_matching": "+ gradient matching (V2)",
+    "select_reliable": "+ selection (ST++)",
+}
+ROWS = [LABELED_ONLY, *CHANGES]
+# AbsRel of ViT-L on KITTI, NYU, Sintel, DDAD, ETH3D and DIODE in the paper's ablation.
+PAPER = {
+    LABELED_ONLY: (0.085, 0.053, 0.492, 0.245, 0.134, 0.070),
+    "unlabeled": (0.085, 0.054, 0.481, 0.242, 0.138, 0.073),
+    "perturbation": (0.081, 0.048, 0.469, 0.235, 0.134, 0.068),
+    "feature_alignment": (0.076, 0.043, 0.458, 0.230, 0.127, 0.066),
+}
+METRICS = {"abs_rel": "AbsRel ↓", "delta1": "δ1 ↑"}
+SCENES_MEAN = "mean of scenes"
+UNLABELED_START = 100_000  # number of the first unlabeled scene, far behind the labeled ones
+
+# Test set -> metric -> value, of one model.
+Scores = dict[str, dict[str, float]]
+
+
+@dataclass
+class AblationArguments:
+    """Options of the ablation."""
+
+    output_dir: str = field(default="outputs/ablation", metadata={"help": "Folder for models, scores and the table."})
+    seeds: list[int] = field(
+        default_factory=lambda: [0, 1, 2],
+        metadata={"help": "One run for each: weights, order, augmentation; encoder and scenes stay."},
+    )
+    rows: list[str] = field(default_factory=lambda: list(ROWS), metadata={"help": f"Some of: {', '.join(ROWS)}."})
+    photos: list[str] = field(default_factory=list, metadata={"help": "Further unlabeled sources, such as photos."})
+    real: list[str] = field(default_factory=list, metadata={"help": "Labeled sources to test on, never trained on."})
+    encoder: str = field(
+        default=BUILT_IN_ENCODER,
+        metadata={"help": "Pretrained encoder; 'scenes' pre-trains the built-in stand-in into --output_dir."},
+    )
+    size: int | None = field(
+        default=None, metadata={"help": "Side of the training images in pixels. Default: the encoder's image_size."}
+    )
+    labeled_scenes: int = field(default=64, metadata={"help": "Labeled rooms, and as many labeled streets."})
+    unlabeled_scenes: int = field(default=1024, metadata={"help": "Unlabeled rooms, and as many unlabeled streets."})
+    test_scenes: int = field(default=192, metadata={"help": "Held-out scenes for each domain and style."})
+    encoder_steps: int = field(default=700, metadata={"help": "Updates of the built-in encoder."})
+    teacher_steps: int = field(default=300, metadata={"help": "Updates of the teacher."})
+    steps: int = field(default=500, metadata={"help": "Updates of each row's model."})
+    batch_size: int = field(default=8, metadata={"help": "Labeled images per step; students see twice as many more."})
+    num_workers: int = field(
+        default=0, metadata={"help": "Loader processes. With 0, scenes that fit in memory are drawn once for all rows."}
+    )
+    cpu: bool = field(default=False, metadata={"help": "Use the CPU even where there is a GPU."})
+
+    def validate(self) -> None:
+        """Raises ValueError, in one sentence, for a value that cannot work."""
+        least = dict.fromkeys(("labeled_scenes", "unlabeled_scenes", "test_scenes", "encoder_steps"), 1)
+        least |= dict.fromkeys(("teacher_steps", "steps", "batch_size"), 1) | {"num_workers": 0}
+        for name, value in least.items():
+            check_at_least(self, name, value)
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError(f"--seeds is {self.seeds}; give one or more different numbers, at least 0.")
+        if not self.rows or len(set(self.rows)) != len(self.rows) or not set(self.rows) <= set(ROWS):
+            raise ValueError(f"--rows is {self.rows}; give some of {', '.join(ROWS)}, each once.")
+        endless = [spec for spec in [*self.photos, *self.real] if parse_source(spec).endless]
+        if endless:
+            raise ValueError(f"source {endless[0]!r} never ends; give it ?count=N.")
+        check_folder("output_dir", self.output_dir)
+
+
+def check_setting(arguments: AblationArguments) -> None:
+    """Keeps what all rows of a folder share in setting.json; raises ValueError where it holds rows of other options."""
+    free = ("output_dir", "seeds", "rows", "num_workers", "cpu")
+    wanted = {name: value for name, value in asdict(arguments).items() if name not in free}
+    path = Path(arguments.output_dir) / "setting.json"
+    kept = json.loads(path.read_text()) if path.is_file() else wanted
+    differing = [name for name in wanted if kept.get(name) != wanted[name]]
+    if differing:
+        raise ValueError(
+            f"{path.parent} holds rows trained with other {', '.join(differing)}; give another --output_dir."
+        )
+    write_whole(path, (json.dumps(wanted, indent=2) + "\n").encode())
+
+
+def shared_options(arguments: AblationArguments, encoder: str, seed: int) -> dict[str, Any]:
+    """What teacher, labeled-only model and students of one seed have in common; no gradient matching."""
+    options: dict[str, Any] = {
+        "encoder": encoder,
+        "size": arguments.size,
+        "labeled": [f"scenes:{domain}?style={LABELED_STYLE}&count={arguments.labeled_scenes}" for domain in DOMAINS],
+        "validation": [],
+        "batch_size": arguments.batch_size,
+        "gradient_matching_weight": 0.0,
+        "num_workers": arguments.num_workers,
+        "seed": seed,
+        "resume": False,
+        "cpu": arguments.cpu,
+    }
+    if arguments.encoder != BUILT_IN_ENCODER:  # the preset's rates are for a small encoder trained for minutes
+        options |= {name: getattr(TeacherArguments, name) for name in ("learning_rate", "decoder_lr_factor")}
+    return options
+
+
+def train_row(arguments: AblationArguments, encoder: str, seed: int, row: str) -> Path:
+    """Trains one model of one seed; returns its folder. Students need the seed's teacher."""
+    folder = Path(arguments.output_dir) / f"seed_{seed}"
+    shutil.rmtree(folder / row, ignore_errors=True)  # what an interrupted run left
+    shared = shared_options(arguments, encoder, seed) | {"output_dir": str(folder / row)}
+    if row in (TEACHER, LABELED_ONLY):
+        own: dict[str, Any] = {"steps": arguments.steps}
+        if row == TEACHER:  # its checkpoints are what ST++ tells the stability of its labels from
+            every = max(1, arguments.teacher_steps // 3)
+            own = {"steps": arguments.teacher_steps, "checkpoint_every": every, "keep_checkpoints": 4}
+        train_teacher(TeacherArguments(**(read_yaml(PRESETS / "teacher_scenes.yaml", TeacherArguments) | shared | own)))
+        return folder / row
+    scenes = f"style=any&start={UNLABELED_START}&count={arguments.unlabeled_scenes}"
+    own = {
+        "teacher": str(folder / TEACHER),
+        "unlabeled": [*(f"scenes:{domain}?{scenes}" for domain in DOMAINS), *arguments.photos],
+        "steps": arguments.steps,
+    }
+    for name, changes in CHANGES.items():
+        own |= changes
+        if name == row:
+            break
+    train_student(StudentArguments(**(read_yaml(PRESETS / "student_scenes.yaml", StudentArguments) | shared | own)))
+    return folder / row
+
+
+def test_sets(arguments: AblationArguments) -> dict[str, str]:
+    """Name -> source of everything that rows are tested on."""
+    real = {parse_source(spec).location.rstrip("/").rpartition("/")[2]: spec for spec in arguments.real}
+    if len(real) < len(arguments.real):
+        real = {spec: spec for spec in arguments.real}
+    return test_sources(arguments.test_scenes) | real
+
+
+def score_row(arguments: AblationArguments, folder: Path, device: str) -> Scores:
+    """Means over the images of each test set, in depth space after least squares in disparity space."""
+    sets = test_sets(arguments)
+    scores = score_model(str(folder), list(sets.values()), device=device, batch_size=32)
+    found: Scores = {name: scores[source]["depth"].mean() for name, source in sets.items()}
+    scenes = [found[name] for name in test_sources(1)]
+    found[SCENES_MEAN] = {metric: statistics.fmean(each[metric] for each in scenes) for metric in METRICS}
+    return found
+
+
+def finish_row(arguments: AblationArguments, encoder: str, seed: int, row: str, device: str) -> Scores:
+    """The scores of one row and seed: those kept from before, else of a model trained now."""
+    kept = Path(arguments.output_dir) / f"seed_{seed}" / f"{row}.json"
+    if not kept.is_file():
+        logger.info("seed %d, row %s", seed, TITLES[row])
+        began = time.perf_counter()
+        scores = score_row(arguments, train_row(arguments, encoder, seed, row), device)
+        result = {"row": row, "seed": seed, "minutes": (time.perf_counter() - began) / 60, "scores": scores}
+        write_whole(kept, (json.dumps(result, indent=2) + "\n").encode())
+        logger.info("seed %d, row %s: %s", seed, TITLES[row], scores[SCENES_MEAN])
+    found: Scores = json.loads(kept.read_text())["scores"]
+    return found
+
+
+def with_error(values: Sequence[float], sign: str = "") -> str:
+    """Mean and, of several values, ± standard error of the mean."""
+    mean = f"{statistics.fmean(values):{sign}.4f}"
+    return f"{mean} ± {statistics.stdev(values) / len(values) ** 0.5:.4f}" if len(values) > 1 else mean
+
+
+def to_table(runs: dict[str, list[Scores]], metric: str, less: str = "") -> str:
+    """One metric of each row on each test set, as Markdown: the values, or how far they are from another row's.
+
+    Args:
+        runs: row -> scores of each seed, the seeds in one order.
+        metric: of METRICS.
+        less: "above" or "first": each seed's value less the same seed's value of the row above, or of the first row,
+            from the second row on, the teacher left out.
+
+    Returns:
+        The table; AbsRel has the mean of the paper's six sets beside it.
+    """
+    sets = sorted(next(iter(runs.values()))[0], key=lambda name: name != SCENES_MEAN)
+    columns = {name: {row: [seed[name][metric] for seed in seeds] for row, seeds in runs.items()} for name in sets}
+    if metric == "abs_rel":
+        columns["paper, 6 sets"] = {row: [statistics.fmean(values)] for row, values in PAPER.items()}
+    rows = [row for row in runs if row != TEACHER]
+    pairs = {"": [(row, row) for row in runs], "above": pairwise(rows), "first": ((rows[0], row) for row in rows[1:])}
+    lines = [f"| {METRICS[metric]} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for other, row in pairs[less]:
+        cells = []
+        for column in columns.values():
+            values = column.get(row, [])
+            if less:
+                values = [mine - theirs for mine, theirs in zip(values, column.get(other, []), strict=False)]
+            cells.append(with_error(values, "+" if less else "") if values else "")
+        lines.append(f"| {TITLES[row]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def run_ablation(arguments: AblationArguments) -> str:
+    """Trains and scores what is not finished yet; returns the tables, which also go to table.md."""
+    check_sources(arguments.photos, labeled=False)
+    check_sources(arguments.real)
+    check_setting(arguments)
+    output = Path(arguments.output_dir)
+    device = "cuda" if torch.cuda.is_available() and not arguments.cpu else "cpu"
+    encoder = arguments.encoder
+    if encoder == BUILT_IN_ENCODER:
+        encoder = str(output / "encoder")
+        if not (output / "encoder" / "preprocessor_config.json").is_file():
+            pretrain_encoder(EncoderArguments(output_dir=encoder, steps=arguments.encoder_steps, cpu=arguments.cpu))
+    rows = [TEACHER, *(row for row in ROWS if row in arguments.rows)]
+    runs: dict[str, list[Scores]] = {row: [] for row in rows}
+    for seed in arguments.seeds:
+        for row in rows:
+            runs[row].append(finish_row(arguments, encoder, seed, row, device))
+    captions = {
+        "": f"Mean ± standard error over seeds {', '.join(map(str, arguments.seeds))}.",
+        "above": "What each row adds to the one above it: mean ± standard error of the differences, seed by seed.",
+        "first": f"What all rows down to this one add to '{TITLES[rows[1]]}', likewise.",
+    }
+    parts = []
+    for less, caption in captions.items():
+        parts += [caption, *(to_table(runs, metric, less) for metric in METRICS)]
+    text = "\n\n".join(parts)
+    write_whole(output / "table.md", f"{text}\n".encode())
+    return text
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line; see the top of the file."""
+    arguments = parse_arguments(AblationArguments, argv, description=__doc__ or "")
+    set_up_logging()
+    run_command(lambda: print(run_ablation(arguments)))
+
+
+if __name__ == "__main__":
+    main()
