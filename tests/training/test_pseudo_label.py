@@ -3,6 +3,9 @@
 import copy
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import tiny
 import torch
+from loopback_hub import TOKEN, LoopbackHub
 from PIL import Image
-from test_two_processes import run_two
+from processes import run_processes
 
 from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.training import pseudo_label, student, teacher
@@ -103,7 +107,7 @@ def test_goes_on_with_what_is_there_and_is_idempotent(setting):
 def test_two_processes_share_the_work(setting, tmp_path):
     script = tmp_path / "label.py"
     script.write_text("from semidepth.training import pseudo_label\n\npseudo_label.main()\n")
-    run_two(script, [
+    run_processes(script, [
         "--teacher", str(setting / "teacher"), "--unlabeled", str(setting / "photos"),
         "--output", str(tmp_path / "two"),
         "--batch_size", "4", "--part_size", "5", "--cpu", "true",
@@ -242,3 +246,41 @@ def test_selection_trains_its_own_teacher_with_checkpoints(setting, tmp_path):
     assert [path.name for path in sorted((tmp_path / "teacher").glob("checkpoint-*"))] == [
         "checkpoint-00000002", "checkpoint-00000004",
     ]  # fmt: skip
+
+
+HUB_RUN = """
+import os, sys
+from semidepth.training import pseudo_label, student
+
+root, output = sys.argv[1], "hf://datasets/org/labels"
+arguments = ["--teacher", f"{root}/teacher", "--unlabeled", f"{root}/photos", "--output", output, "--part_size", "5",
+             "--batch_size", "4", "--cpu", "true"]
+pseudo_label.main(arguments)
+pseudo_label.main(arguments)
+student.main([
+    "--encoder", f"{root}/encoder", "--labeled", "scenes:indoor?count=8", "--pseudo_labels", "org/labels",
+    "--steps", "2", "--batch_size", "2", "--num_workers", "0", "--cpu", "true", "--preview_every", "0",
+    "--output_dir", sys.argv[2],
+])
+"""  # fmt: skip
+
+
+def test_a_set_on_the_hub_is_written_once_and_trained_from(setting, tmp_path):
+    """Pushed file by file through a busy Hub, streamed back by its name; a second run adds nothing."""
+    with LoopbackHub() as hub:
+        hub.faults.fail("datasets/org/labels/commit", status=503, method="POST", times=2)
+        command = [sys.executable, "-c", HUB_RUN, str(setting), str(tmp_path / "student")]
+        environment = os.environ | hub.environment(tmp_path / "home") | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        files = hub.files("dataset", "org/labels")
+        assert hub.repositories["dataset", "org/labels"].private
+    parts = sorted(name for name in files if name.startswith("data/"))
+    assert len(parts) == 3
+    rows = [row for name in parts for row in pq.read_table(io.BytesIO(files[name])).to_pylist()]
+    assert {row["origin"] for row in rows} == {str(path) for path in (setting / "photos").iterdir()} - {
+        str(setting / "photos/05.jpg")
+    }
+    assert json.loads(files["pseudo_labels.json"])["part_size"] == 5
+    assert (tmp_path / "student/model.safetensors").is_file()
+    assert TOKEN not in done.stderr + done.stdout
