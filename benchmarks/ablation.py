@@ -1,6 +1,6 @@
 """The ablation that is Depth Anything's point, at small scale: what each part of the recipe adds.
 
-    make ablation                                             # an hour on one core, no network
+    make ablation                                             # two hours on one CPU core, no network
     python benchmarks/ablation.py --seeds 0 1 2 --photos my_photos/ --real 'rooms/*.parquet?depth_scale=0.001'
     python benchmarks/ablation.py --encoder facebook/dinov2-small --size 518 --num_workers 8   # on a GPU
 
