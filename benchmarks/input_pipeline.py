@@ -34,7 +34,8 @@ from PIL import ImageOps
 from torch.utils.data import DataLoader, IterableDataset
 
 from semidepth.training.data.decoding import decode_depth, decode_image
-from semidepth.training.data.loading import make_loader, prepare_sample
+from semidepth.training.data.loading import make_loader
+from semidepth.training.data.preparing import prepare_sample
 from semidepth.training.data.streaming import Sample
 
 SHARDS = 4

@@ -28,8 +28,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedConfig
 
-from semidepth.training.data.loading import evaluation_samples, make_loader, prepare_sample
+from semidepth.training.data.loading import evaluation_samples, make_loader
 from semidepth.training.data.metric_augmentation import augment_metric
+from semidepth.training.data.preparing import prepare_sample
 from semidepth.training.data.source_spec import Source
 from semidepth.training.engine.arguments import parse_arguments
 from semidepth.training.engine.commands import (

