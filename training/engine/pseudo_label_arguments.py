@@ -24,7 +24,7 @@ class PseudoLabelArguments:
         default=True, metadata={"help": "Score stability over the teacher's earlier checkpoints, if it has any."}
     )
     batch_size: int = field(default=16, metadata={"help": "Images of one size in a forward pass."})
-    part_size: int = field(default=1000, metadata={"help": "Images in a file, at most."})
+    part_size: int = field(default=500, metadata={"help": "Images in a file, at most; held in memory till then."})
     mixed_precision: str = field(default="no", metadata={"help": "no, bf16 or fp16 (CUDA only)."})
     num_threads: int = field(default=4, metadata={"help": "Threads that decode, and as many that encode."})
     private: bool = field(default=True, metadata={"help": "Whether a new dataset on the Hub is private."})

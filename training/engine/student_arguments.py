@@ -79,6 +79,8 @@ class StudentArguments(TrainingArguments):
             raise ValueError(f"--select_reliable is {self.select_reliable}; give a share below 1, such as 0.5, or 0.")
         if self.select_reliable and self.pseudo_labels:
             raise ValueError("--select_reliable makes its own pseudo labels; leave out --pseudo_labels.")
+        if self.pseudo_labels and self.teacher is not None:
+            raise ValueError("--pseudo_labels are a teacher's labels already; leave out --teacher, or the labels.")
         for spec in self.pseudo_labels:
             parse_source(spec)
         if not self.unlabeled:

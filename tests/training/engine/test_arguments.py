@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import yaml
+from sample_files import write_images
 
 from semidepth.training.demo import DemoArguments
 from semidepth.training.engine.arguments import parse_arguments, save_arguments
@@ -111,3 +112,20 @@ def test_wrong_yaml_gets_one_sentence(capsys, tmp_path, text, words):
     path = tmp_path / "wrong.yaml"
     path.write_text(text)
     assert words in refused(capsys, "--config", str(path))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--pseudo_labels", "photos", "--teacher", "t"], "are a teacher's labels already; leave out --teacher"),
+        (["--pseudo_labels", "photos", "--select_reliable", "0.5"], "makes its own pseudo labels"),
+        (["--select_reliable", "1"], "give a share below 1"),
+        (["--select_reliable", "0.5", "--unlabeled", "scenes:indoor"], "needs unlabeled sources with an end"),
+    ],
+)
+def test_pseudo_labels_and_selection_exclude_what_they_replace(options, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / "photos", range(1))
+    with pytest.raises(SystemExit):
+        parse_arguments(StudentArguments, options)
+    assert words in capsys.readouterr().err
