@@ -13,6 +13,7 @@ work; the same command goes on with what an earlier run left, and does nothing w
 """
 
 import logging
+from datetime import timedelta
 
 import torch
 from accelerate import PartialState
@@ -20,7 +21,7 @@ from tqdm.auto import tqdm
 
 from semidepth.training.data.pseudo_labels import LabelFolder, Record, parts_to_make
 from semidepth.training.data.source_spec import Source
-from semidepth.training.data.sources import count_samples, parse_source
+from semidepth.training.data.sources import count_samples, open_source, parse_source
 from semidepth.training.engine.arguments import parse_arguments
 from semidepth.training.engine.commands import check_sources, run_command
 from semidepth.training.engine.depth_models import load_depth_model
@@ -41,7 +42,10 @@ def pseudo_label(arguments: PseudoLabelArguments) -> str:
     Raises:
         ValueError: in one sentence, for options that do not fit the teacher, the sources or what is there already.
     """
-    state = PartialState(cpu=arguments.cpu)
+    # Whole files go to processes: one may wait long for another at the end.
+    state = PartialState(cpu=arguments.cpu, timeout=timedelta(days=1))
+    if arguments.mixed_precision == "fp16" and state.device.type != "cuda":
+        raise ValueError("--mixed_precision fp16 needs a CUDA device and there is none in use; take bf16 or no.")
     sources = [parse_source(spec) for spec in arguments.unlabeled]
     check_sources(sources, labeled=False)
     kind = kind_given(arguments.teacher_kind)
@@ -52,6 +56,8 @@ def pseudo_label(arguments: PseudoLabelArguments) -> str:
         teacher_revision=revision_of(arguments.teacher),
         reliability_from=[checkpoint.name for checkpoint in checkpoints],
         sources=arguments.unlabeled,
+        shards=[open_source(source, labeled=False).num_shards for source in sources],
+        images=[count_samples(source) for source in sources],
         part_size=arguments.part_size,
         label_size=teacher.preprocessing.size,
     )

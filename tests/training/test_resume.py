@@ -125,3 +125,27 @@ def test_another_number_of_workers_goes_on_and_is_told(setting):
         assert len(counts) == size
         assert max(counts.values()) - min(counts.values()) <= 1, counts
     assert all(re.search(r"photos/0\d+\.png$", name) for name in unlabeled)
+
+
+def test_killed_after_the_last_checkpoint_is_finished_by_the_same_command(setting):
+    root, common = setting
+    name = "almost"
+    run(root, name, common)
+    for file in ("model.safetensors", "results.json"):  # what a kill during the last validation leaves out
+        (root / name / file).unlink()
+    run(root, name, common)
+    expected, found = (load_file(root / each / "model.safetensors") for each in ("whole", name))
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+    assert (root / name / "results.json").is_file()
+
+
+def test_torchs_own_generator_is_where_it_was(setting):
+    """An encoder with drop path draws from it: the loaders must not, or a resumed run would draw otherwise."""
+    from semidepth.training.data.loading import make_loader
+
+    root, _ = setting
+    for num_workers in (0, 1):
+        loader = make_loader([str(root / "photos")], labeled=False, batch_size=2, size=16, num_workers=num_workers)
+        before = torch.get_rng_state()
+        next(iter(loader))
+        assert torch.equal(torch.get_rng_state(), before)

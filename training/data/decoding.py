@@ -135,13 +135,14 @@ def decode_depth(
     return _metres(stored, scale, kind, min_depth_m, max_depth_m, shift)
 
 
-def match_depth_to_image(depth: Tensor, image: Tensor, name: str) -> Tensor:
+def match_depth_to_image(depth: Tensor, image: Tensor, name: str, *, stretch: bool = False) -> Tensor:
     """Bring a depth map to its image's size by nearest neighbour, so that NaN and inf stay what they are.
 
     Args:
         depth: (h, w) float32, metres.
         image: (3, H, W), the image it belongs to.
         name: what to call the sample in the error.
+        stretch: whatever its aspect ratio, the map covers the whole image.
 
     Returns:
         (H, W) float32, metres.
@@ -153,7 +154,7 @@ def match_depth_to_image(depth: Tensor, image: Tensor, name: str) -> Tensor:
     (rows, columns), (height, width) = depth.shape, image.shape[-2:]
     if (rows, columns) == (height, width):
         return depth
-    if abs(rows * width - columns * height) > max(rows, columns, height, width):
+    if not stretch and abs(rows * width - columns * height) > max(rows, columns, height, width):
         raise BrokenSampleError(
             f"{name} has an image of {width}x{height} and depth of {columns}x{rows}, of another aspect ratio"
         )

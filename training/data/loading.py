@@ -62,6 +62,7 @@ class BatchLoader:
             collate_fn=_as_it_is,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_start_worker,
+            generator=torch.Generator(),  # else it draws from the global one, which a resumed run must find as it was
         )
         workers = max(1, self.num_workers)
         for batch, worker, state in loader:
@@ -93,6 +94,8 @@ class BatchLoader:
         self.batches.states = readers
         if len(states) == stream.world_size and all(rank["workers"] == workers for rank in states):
             self._turn = self.batches.turn = states[stream.rank]["turn"]
+            return ""
+        if len(readers) == stream.world_size * workers:  # the same readers, on other processes
             return ""
         return (
             f"{len(readers)} readers have become {stream.world_size * workers}: what was left of their passes is dealt "

@@ -14,7 +14,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import chain, count
+from itertools import count, groupby
 from typing import Any
 
 import fsspec
@@ -47,6 +47,7 @@ FEATURES = Features({
 class Record:
     """What made a pseudo-label set; two sets with the same record hold the same labels.
 
+    `shards` and `images` (None: not known beforehand) of the sources tell whether they are what they were.
     `reliability_from` names the earlier checkpoints of the teacher that the reliability was measured with.
     """
 
@@ -54,6 +55,8 @@ class Record:
     teacher_revision: str
     reliability_from: list[str]
     sources: list[str]
+    shards: list[int]
+    images: list[int | None]
     part_size: int
     label_size: int
 
@@ -104,20 +107,20 @@ def parts_to_make(
     units = [unit for index, source in enumerate(sources) for unit in _units(index, source, part_size)]
     by_units = len(units) >= processes
     for number, (prefix, opened, shards) in enumerate(units):
+        if opened.source.format in ("images", "scenes"):
+            name = f"{prefix}-00000.parquet"
+            if number % processes == process and name not in finished:
+                yield name, (row for shard in shards for _, row in opened.rows(shard))
+            continue
         if by_units and number % processes != process:
             continue
-        single = opened.source.format in ("images", "scenes")
-        for part in count() if by_units else count((process - number) % processes, processes):
-            if single and part > 0:
-                break
+        names = (f"{prefix}-{part:05d}.parquet" for part in count())
+        start = next(part for part, name in enumerate(names) if name not in finished) * part_size
+        for part, rows in groupby(opened.rows(shards[0], start), lambda row: row[0] // part_size):
             name = f"{prefix}-{part:05d}.parquet"
-            if name in finished:
-                continue
-            rows = _rows(opened, shards, part * part_size, None if single else (part + 1) * part_size)
-            first = next(rows, None)
-            if first is None:
-                break
-            yield name, chain([first], rows)
+            own = by_units or (number + part) % processes == process
+            if own and name not in finished:
+                yield name, (row for _, row in rows)
 
 
 def _units(index: int, source: Source, part_size: int) -> Iterator[tuple[str, OpenedSource, range]]:
@@ -127,14 +130,6 @@ def _units(index: int, source: Source, part_size: int) -> Iterator[tuple[str, Op
         together = max(1, part_size * opened.num_shards // max(1, count_samples(source) or 1))
     for unit, first in enumerate(range(0, opened.num_shards, together)):
         yield f"labels-{index:02d}-{unit:05d}", opened, range(first, min(first + together, opened.num_shards))
-
-
-def _rows(opened: OpenedSource, shards: range, start: int, stop: int | None) -> Iterator[Row]:
-    for shard in shards:
-        for number, row in opened.rows(shard, start):
-            if stop is not None and number >= stop:
-                return
-            yield row
 
 
 class LabelFolder:
@@ -162,9 +157,10 @@ class LabelFolder:
             raise ValueError(f"{self.location} holds pseudo labels with {was}, not {new}; give another --output.")
 
     def begin(self, record: Record) -> None:
-        """Writes down what makes the set; the main process does it."""
-        self._write(RECORD, (json.dumps(asdict(record), indent=2) + "\n").encode())
-        self._write("README.md", _readme(record).encode())
+        """Writes down what makes the set, where that is not there yet; the main process does it."""
+        if not self.fs.exists(f"{self.path}/{RECORD}"):
+            self._write("README.md", _readme(record).encode())
+            self._write(RECORD, (json.dumps(asdict(record), indent=2) + "\n").encode())
 
     def finished(self) -> set[str]:
         """Names of the parts that are there, whole."""

@@ -42,12 +42,13 @@ CACHED_SCENE_BYTES = 64 * 2**20
 
 
 class Row(TypedDict):
-    """One undecoded sample. `depth` is None when not asked for, `depth_scale` when the set does not say."""
+    """One undecoded sample. `depth` is None when not asked for, `depth_scale` when the set does not say, and
+    `depth_shift` unless it is a pseudo label's."""
 
     image: bytes | str | Tensor | None
     depth: bytes | str | Tensor | list[Any] | None
     depth_scale: float | None
-    depth_shift: float
+    depth_shift: float | None
     domain: str
     origin: str
 
@@ -155,7 +156,7 @@ class SceneRows(OpenedSource):
             image=image,
             depth=depth if self.labeled else None,
             depth_scale=None,
-            depth_shift=0.0,
+            depth_shift=None,
             domain=source.domain or source.location,
             origin=f"scenes:{source.location}{split}#{source.start + scene}",
         )
@@ -185,7 +186,7 @@ class ImageRows(OpenedSource):
         for number in range(start, len(part), step):
             image, depth = part[number]
             yield number, Row(
-                image=image, depth=depth, depth_scale=None, depth_shift=0.0, domain=self.source.domain or "",
+                image=image, depth=depth, depth_scale=None, depth_shift=None, domain=self.source.domain or "",
                 origin=printable(image),
             )  # fmt: skip
 
@@ -255,7 +256,7 @@ def _table_row(source: Source, table: Table, row: dict[str, Any], file: str, num
         image=_content(row.get(table.image)),
         depth=None if table.depth is None else _content(row.get(table.depth)),
         depth_scale=row.get(SCALE_COLUMN),
-        depth_shift=row.get(SHIFT_COLUMN) or 0.0,
+        depth_shift=row.get(SHIFT_COLUMN),
         domain=source.domain or str(domain or ""),
         origin=f"{file}#{row[KEY_COLUMN]}" if KEY_COLUMN in row else f"{file}#row {number}",
     )

@@ -292,12 +292,13 @@ def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = N
             kind=source.kind,
             min_depth_m=source.min_depth_m,
             max_depth_m=source.max_depth_m,
-            shift=row["depth_shift"],
+            shift=row["depth_shift"] or 0.0,
             name=f"{origin} (depth)",
         )
         if torch.isnan(depth).all():
             raise BrokenSampleError(f"{origin} has no pixel of known depth")
-        depth = match_depth_to_image(depth, image, origin)
+        # A pseudo label covers its image by construction, at the teacher's size: multiples of its patch.
+        depth = match_depth_to_image(depth, image, origin, stretch=row["depth_shift"] is not None)
     return Sample(image=image, depth=depth, domain=row["domain"], origin=origin)
 
 

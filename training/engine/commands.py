@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
@@ -162,9 +163,17 @@ def make_hooks(arguments: TrainingArguments, accelerator: Accelerator, preproces
 
 
 def save_model(model: PreTrainedModel, preprocessing: Preprocessing, folder: Path) -> None:
-    """Saves weights, configuration, the code that runs them, and the stock image processor that fits."""
-    model.save_pretrained(folder)
-    preprocessing.to_image_processor().save_pretrained(folder)
+    """Saves weights, configuration, the code that runs them, and the stock image processor that fits.
+
+    All is written beside and moved into place, weights last: a folder with weights is a whole one.
+    """
+    partial = folder / "model.unfinished"
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial)
+    preprocessing.to_image_processor().save_pretrained(partial)
+    for path in sorted(partial.iterdir(), key=lambda path: path.suffix == ".safetensors"):
+        path.replace(folder / path.name)
+    partial.rmdir()
 
 
 def save_results(output_dir: Path, results: dict[str, Any]) -> None:

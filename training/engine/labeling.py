@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 # Images decoded ahead, in batches; also the most that wait for others of their size.
 AHEAD = 4
+WRITES_AHEAD = 2  # parts
 
 Item = tuple["_Part", int, Row, Tensor]  # a part, the place in it, a row and its pixels
 
@@ -92,6 +93,7 @@ class Labeler:
         self.precision = precision
         self.identity = identity
         self.skipped = 0
+        self._encoding: deque[Future[dict[str, Any]]] = deque()
 
     def label(
         self,
@@ -169,6 +171,9 @@ class Labeler:
         for item in items:
             if item is None:
                 continue
+            if item[1] == 0:  # what waits is of parts that are read: they need not stay in memory for a rare size
+                while waiting:
+                    yield waiting.pop(next(iter(waiting)))
             height, width = item[3].shape[-2:]
             group = waiting.setdefault((height, width), [])
             group.append(item)
@@ -201,6 +206,9 @@ class Labeler:
         maps, scores = batch.disparity.float().numpy(), batch.reliability.tolist()
         for (part, place, row, _), disparity, score in zip(batch.group, maps, scores, strict=True):
             part.rows[place] = pool.submit(self._encode, row, disparity, score)
+            self._encoding.append(part.rows[place])
+        while len(self._encoding) > AHEAD * self.batch_size:  # the model waits for whoever is slower
+            self._encoding.popleft().result()
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -241,7 +249,7 @@ class Labeler:
             under_way.remove(part)
             rows = [part.rows[place] for place in sorted(part.rows)]
             written.append(pool.submit(lambda name, rows: write(name, [row.result() for row in rows]), part.name, rows))
-        while written and written[0].done():
+        while written and (written[0].done() or len(written) > WRITES_AHEAD):
             written.popleft().result()
 
 

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 SETTING = (
     "encoder",
     "size",
+    "seed",
     "labeled",
     "unlabeled",
     "pseudo_labels",
@@ -126,6 +127,11 @@ def train(
     window = LossWindow()
     results: dict[str, float] = {}
     try:
+        if start == steps:  # stopped between its last checkpoint and its end
+            shown = average.module.eval() if average is not None else look_at(whole, bare)
+            if accelerator.is_main_process:
+                hooks.save(shown)
+            results |= _validate(hooks, shown, tracking, steps)
         for step in range(start + 1, steps + 1):
             bare.train()
             for _ in range(arguments.gradient_accumulation_steps):
@@ -212,7 +218,8 @@ def check_resume(arguments: RunArguments, steps: int) -> Path | None:
     newest = checkpoints[-1]
     if not arguments.resume:
         raise ValueError(f"{newest} is of an earlier run; remove it, or give another --output_dir, to start afresh.")
-    if check_setting(newest, _setting(arguments)) >= steps:
+    done = check_setting(newest, _setting(arguments))
+    if done > steps or (done == steps and (Path(arguments.output_dir) / "results.json").is_file()):
         raise ValueError(f"{newest} has all of {steps} steps done; give more --steps, or another --output_dir.")
     return newest
 

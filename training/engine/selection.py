@@ -56,7 +56,8 @@ def train_with_selection(
     if not earlier_checkpoints(teacher):
         raise ValueError(
             f"--select_reliable compares a teacher with its earlier checkpoints and {teacher} has none; train one with "
-            "--checkpoint_every a third of its steps and --keep_checkpoints 3, or leave --teacher out."
+            "--checkpoint_every a third of its steps and --keep_checkpoints 3, or leave --teacher out and give a new "
+            "--teacher_dir."
         )
     folder = Path(arguments.output_dir)
     label = partial(_label, arguments, pseudo_label)
@@ -65,7 +66,7 @@ def train_with_selection(
     stable, rest = f"{by_teacher}?min_reliability={threshold!r}", f"{by_teacher}?max_reliability={threshold!r}"
 
     first = dataclasses.replace(
-        arguments, output_dir=str(folder / "first_student"), pseudo_labels=[stable], select_reliable=0.0
+        arguments, output_dir=str(folder / "first_student"), pseudo_labels=[stable], select_reliable=0.0, teacher=None
     )
     if (Path(first.output_dir) / "results.json").is_file():
         logger.info("the first student is in %s", first.output_dir)
@@ -73,7 +74,7 @@ def train_with_selection(
         train_student(first)
     PartialState().wait_for_everyone()
     by_student = label(first.output_dir, [rest], folder / "labels_of_first_student")
-    final = dataclasses.replace(arguments, pseudo_labels=[stable, by_student], select_reliable=0.0)
+    final = dataclasses.replace(arguments, pseudo_labels=[stable, by_student], select_reliable=0.0, teacher=None)
     return train_student(final)
 
 

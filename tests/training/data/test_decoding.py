@@ -261,3 +261,14 @@ def test_depth_of_another_aspect_is_refused():
     )  # rounded
     with pytest.raises(BrokenSampleError, match="another aspect ratio"):
         match_depth_to_image(torch.ones(64, 40), torch.zeros(3, 40, 64), "s")
+
+
+def test_a_pseudo_label_is_stretched_over_its_image():
+    """A teacher of patches of 14 sees 640 x 480 as 686 x 518."""
+    label = torch.arange(518 * 686, dtype=torch.float32).view(518, 686)
+    image = torch.zeros(3, 480, 640, dtype=torch.uint8)
+    with pytest.raises(BrokenSampleError, match="another aspect ratio"):
+        match_depth_to_image(label, image, "a.jpg")
+    fitted = match_depth_to_image(label, image, "a.jpg", stretch=True)
+    assert fitted.shape == (480, 640)
+    assert fitted[-1, -1] == label[-1, -1]

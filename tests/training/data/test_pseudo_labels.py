@@ -19,7 +19,7 @@ from semidepth.training.data.pseudo_labels import (
 )
 from semidepth.training.data.source_spec import parse_source
 
-RECORD = Record("teacher", "sha256:1", [], ["photos"], 100, 48)
+RECORD = Record("teacher", "sha256:1", [], ["photos"], [1], [5], 100, 48)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-6, 300.0])
@@ -118,3 +118,25 @@ def test_the_set_loads_with_datasets(tmp_path):
     assert sample["image"].size == (32, 24)
     assert np.asarray(sample["disparity"])[2, 3] == 65535
     assert sample["reliability"] == pytest.approx(0.3)
+
+
+def test_a_table_is_read_once_whatever_the_size_of_parts(tmp_path, monkeypatch):
+    """Each part opening its file again would read a file of many parts over and over."""
+    from semidepth.training.data.sources import TableRows
+
+    write_parquet(tmp_path / "one.parquet", range(17), labeled=False)
+    opened = []
+    rows = TableRows.rows
+
+    def counted(self, shard, start=0, step=1):
+        opened.append(start)
+        return rows(self, shard, start, step)
+
+    monkeypatch.setattr(TableRows, "rows", counted)
+    whole = make([parse_source(str(tmp_path / "one.parquet"))], part_size=3)
+    assert opened == [0]
+    again = make(
+        [parse_source(str(tmp_path / "one.parquet"))], part_size=3, finished=list(whole)[:2] + list(whole)[4:5]
+    )
+    assert opened == [0, 6]
+    assert list(again) == [list(whole)[place] for place in (2, 3, 5)]
