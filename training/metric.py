@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedConfig
 
-from semidepth.training.data.loading import evaluation_samples, make_loader
+from semidepth.training.data.loading import evaluation_samples
 from semidepth.training.data.metric_augmentation import augment_metric
 from semidepth.training.data.preparing import prepare_sample
 from semidepth.training.data.source_spec import Source
@@ -37,6 +37,7 @@ from semidepth.training.engine.commands import (
     announce,
     check_sources,
     make_accelerator,
+    make_run_loader,
     resolve_steps,
     run_command,
     save_results,
@@ -196,19 +197,7 @@ def train_metric(arguments: MetricArguments) -> dict[str, float]:
     announce(arguments, accelerator, "metric")
 
     generator = torch.Generator().manual_seed(arguments.seed * 100_003 + accelerator.process_index)
-    loader = make_loader(
-        sources,
-        labeled=True,
-        batch_size=arguments.batch_size,
-        size=preprocessing.size,
-        multiple=preprocessing.multiple,
-        seed=arguments.seed,
-        num_workers=arguments.num_workers,
-        rank=accelerator.process_index,
-        world_size=accelerator.num_processes,
-        shuffle_buffer=arguments.shuffle_buffer,
-        weights=source_weights(sources, domains),
-    )
+    loader = make_run_loader(arguments, accelerator, preprocessing, sources, weights=source_weights(sources, domains))
     prepare_core(model, config, arguments, preprocessing, accelerator.device)
     if fresh:
         measure_scales(model, sources, preprocessing, accelerator.device)

@@ -17,10 +17,11 @@ from datetime import timedelta
 
 import torch
 from accelerate import PartialState
+from huggingface_hub import HfApi
 from tqdm.auto import tqdm
 
 from semidepth.training.data.pseudo_labels import LabelFolder, Record, parts_to_make
-from semidepth.training.data.source_spec import Source
+from semidepth.training.data.retrying import describe
 from semidepth.training.data.sources import count_samples, open_source, parse_source
 from semidepth.training.engine.arguments import parse_arguments
 from semidepth.training.engine.commands import check_sources, run_command
@@ -81,7 +82,7 @@ def pseudo_label(arguments: PseudoLabelArguments) -> str:
         processes=state.num_processes,
         finished=finished,
     )
-    with progress(sources, len(finished) * arguments.part_size, state) as bar:
+    with progress(record.images, len(finished) * arguments.part_size, state) as bar:
         labeled = labeler.label(parts, folder.write_part, bar.update)
     state.wait_for_everyone()
     logger.info(
@@ -97,13 +98,16 @@ def open_folder(arguments: PseudoLabelArguments, record: Record, state: PartialS
     Raises:
         ValueError: it was made by another teacher or of other sources, or cannot be written.
     """
-    if arguments.output.startswith("hf://") and state.is_main_process:
-        from huggingface_hub import HfApi
-
-        repo = "/".join(arguments.output.removeprefix("hf://datasets/").split("/")[:2])
-        HfApi().create_repo(repo, repo_type="dataset", private=arguments.private, exist_ok=True)
-    folder = LabelFolder(arguments.output)
-    folder.check(record)
+    try:
+        if arguments.output.startswith("hf://") and state.is_main_process:
+            repo = "/".join(arguments.output.removeprefix("hf://datasets/").split("/")[:2])
+            HfApi().create_repo(repo, repo_type="dataset", private=arguments.private, exist_ok=True)
+        folder = LabelFolder(arguments.output)
+        folder.check(record)
+    except ValueError:
+        raise
+    except Exception as error:  # the Hub, a store, a missing package: each has its own kinds
+        raise ValueError(f"--output cannot be written ({describe(error)}); check its name and your rights.") from error
     state.wait_for_everyone()
     if state.is_main_process:
         folder.begin(record)
@@ -111,9 +115,14 @@ def open_folder(arguments: PseudoLabelArguments, record: Record, state: PartialS
     return folder
 
 
-def progress(sources: list[Source], finished: int, state: PartialState) -> tqdm:
-    """A bar with images per second and time left, of this process's share, in the main process."""
-    counts = [count_samples(source) for source in sources]
+def progress(counts: list[int | None], finished: int, state: PartialState) -> tqdm:
+    """A bar with images per second and time left, of this process's share, in the main process.
+
+    Args:
+        counts: images in each source, where known.
+        finished: about how many of them are labeled already.
+        state: of the processes.
+    """
     total = None if None in counts else sum(count for count in counts if count)
     share = None if total is None else -(-max(0, total - finished) // state.num_processes)
     return tqdm(

@@ -30,7 +30,6 @@ from torch import Tensor, nn
 
 from semidepth.modeling import DepthStudentForDepthEstimation, encoder_features
 from semidepth.training.data.augmentation import apply_cutmix, cutmix_masks, distort_colors
-from semidepth.training.data.loading import make_loader
 from semidepth.training.encoder import resolve_encoder
 from semidepth.training.engine.arguments import parse_arguments
 from semidepth.training.engine.commands import (
@@ -38,6 +37,7 @@ from semidepth.training.engine.commands import (
     check_sources,
     make_accelerator,
     make_hooks,
+    make_run_loader,
     resolve_preprocessing,
     resolve_steps,
     run_command,
@@ -180,19 +180,11 @@ def train_student(arguments: StudentArguments) -> dict[str, float]:
     kind = kind_given(arguments.teacher_kind)
     teacher = None if is_labeled else load_depth_model(teacher_name, device=accelerator.device, kind=kind)
 
-    make = partial(
-        make_loader,
-        size=preprocessing.size,
-        multiple=preprocessing.multiple,
-        num_workers=arguments.num_workers,
-        rank=accelerator.process_index,
-        world_size=accelerator.num_processes,
-        shuffle_buffer=arguments.shuffle_buffer,
-    )
+    make = partial(make_run_loader, arguments, accelerator, preprocessing)
     # A loader each, so that the ratio in a step is exact.
-    generator = torch.Generator().manual_seed(arguments.seed * 100_003 + accelerator.process_index)
-    labeled = make(arguments.labeled, labeled=True, batch_size=arguments.batch_size, seed=arguments.seed)
+    labeled = make(arguments.labeled)
     unlabeled = make(unlabeled_sources, labeled=is_labeled, batch_size=unlabeled_batch, seed=arguments.seed + 1)
+    generator = torch.Generator().manual_seed(arguments.seed * 100_003 + accelerator.process_index)
 
     set_seed(arguments.seed)  # the same start whether or not a teacher was trained before
     model = DepthStudentForDepthEstimation.from_encoder(encoder)

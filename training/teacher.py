@@ -17,7 +17,6 @@ import torch
 from torch import nn
 
 from semidepth.modeling import DepthStudentForDepthEstimation
-from semidepth.training.data.loading import make_loader
 from semidepth.training.encoder import resolve_encoder
 from semidepth.training.engine.arguments import parse_arguments
 from semidepth.training.engine.commands import (
@@ -25,6 +24,7 @@ from semidepth.training.engine.commands import (
     check_sources,
     make_accelerator,
     make_hooks,
+    make_run_loader,
     resolve_preprocessing,
     resolve_steps,
     run_command,
@@ -97,18 +97,7 @@ def train_teacher(arguments: TeacherArguments) -> dict[str, float]:
     )
     check_resume(arguments, steps)
 
-    loader = make_loader(
-        arguments.labeled,
-        labeled=True,
-        batch_size=arguments.batch_size,
-        size=preprocessing.size,
-        multiple=preprocessing.multiple,
-        seed=arguments.seed,
-        num_workers=arguments.num_workers,
-        rank=accelerator.process_index,
-        world_size=accelerator.num_processes,
-        shuffle_buffer=arguments.shuffle_buffer,
-    )
+    loader = make_run_loader(arguments, accelerator, preprocessing, arguments.labeled)
     model = DepthStudentForDepthEstimation.from_encoder(encoder)
     choose_attention(model.backbone, (preprocessing.size // preprocessing.multiple) ** 2, accelerator.device)
     results = train(

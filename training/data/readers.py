@@ -78,7 +78,7 @@ class SourceReader:
         self.source = source
         self._opened: OpenedSource = open_source(source, labeled=labeled, size=size)
         self._seed = seed
-        self._shuffled = shuffle_buffer > 0
+        self._order_seed = seed if shuffle_buffer else None  # the same for all readers; a resumed run keeps its own
         # Endless scenes are all new and drawn at random already.
         self._buffer_size = 0 if source.endless else shuffle_buffer
         self._repeat = repeat
@@ -90,7 +90,7 @@ class SourceReader:
         """Goes to the start of a pass, whose plan is the usual one unless another is given."""
         self.epoch = epoch
         self._given_plan = plan
-        self._plan = self._usual_plan(epoch) if plan is None else plan
+        self._plan = self._usual_plan(epoch, self._reader, self.readers) if plan is None else plan
         self._segment, self._row = 0, 0
         self._held: list[Row] = []
         self._references = np.zeros((max(self._buffer_size, 1), 2), dtype=np.int64)
@@ -131,8 +131,8 @@ class SourceReader:
     def state(self) -> State:
         """Where this reader is, for [`restore`]; small, and never changed afterwards."""
         return {
-            "shards": self._opened.num_shards,
-            "seed": list(self._seed) if self._shuffled else None,
+            "files": self._opened.files,
+            "order_seed": self._order_seed,
             "reader": self._reader,
             "readers": self.readers,
             "epoch": self.epoch,
@@ -151,11 +151,13 @@ class SourceReader:
             states: of all readers of this source in that run, in order. If there were as many as now, this reader goes
                 on as its predecessor; else all that was left of their passes is dealt out anew.
         """
-        if any(state["shards"] != self._opened.num_shards for state in states):
+        # Readers may be in different passes, so the order of those to come cannot change with the options either.
+        self._order_seed = None if states[0]["order_seed"] is None else tuple(states[0]["order_seed"])
+        if any(state["files"] != self._opened.files for state in states):
             last = max(state["epoch"] for state in states)
             logger.warning(
-                "source %s has %d shards and had %d: what was left of the pass cannot be told, a new one starts",
-                self.source.spec, self._opened.num_shards, states[0]["shards"],
+                "source %s has %d files and had %d: what was left of the pass cannot be told, a new one starts",
+                self.source.spec, self._opened.files, states[0]["files"],
             )  # fmt: skip
             self.start_pass(last + 1)
         elif len(states) == self.readers:
@@ -166,8 +168,7 @@ class SourceReader:
             self._take_share(states)
 
     def _continue(self, state: State) -> None:
-        usual = state["plan"] is None and state["seed"] == (list(self._seed) if self._shuffled else None)
-        self.start_pass(state["epoch"], None if usual else self._plan_of(state, state["epoch"]))
+        self.start_pass(state["epoch"], None if state["plan"] is None else [tuple(part) for part in state["plan"]])
         self._segment, self._row = state["segment"], state["row"]
         self._hold([(shard, row) for shard, row in state["held"]])
         self._draining = state["draining"]
@@ -200,29 +201,22 @@ class SourceReader:
         return left
 
     def _plan_of(self, state: State, epoch: int) -> list[Segment]:
-        """What a reader of an earlier run had before it in a pass; its seed may have been another."""
+        """What a reader of an earlier run had before it in a pass."""
         if epoch == state["epoch"] and state["plan"] is not None:
             return [(shard, first, step) for shard, first, step in state["plan"]]
-        return plan_pass(
-            self._opened.num_shards, epoch=epoch, reader=state["reader"], readers=state["readers"],
-            seed=state["seed"], rotate=self._repeat,
-        )  # fmt: skip
+        return self._usual_plan(epoch, state["reader"], state["readers"])
 
     def _skip_used(self, states: Sequence[State]) -> None:
         """Of endless shards each reader takes one; rows beyond the farthest that anyone has read are new in all."""
         farthest = max(state["row"] for state in states)
-        shard, _, step = self._usual_plan(0)[0]
+        shard, _, step = self._usual_plan(0, self._reader, self.readers)[0]
         self.start_pass(0, [(shard, farthest, step)])
 
-    def _usual_plan(self, epoch: int) -> list[Segment]:
+    def _usual_plan(self, epoch: int, reader: int, readers: int) -> list[Segment]:
         plan = plan_pass(
-            self._opened.num_shards,
-            epoch=epoch,
-            reader=self._reader,
-            readers=self.readers,
-            seed=self._seed if self._shuffled else None,  # the same for all readers
+            self._opened.num_shards, epoch=epoch, reader=reader, readers=readers, seed=self._order_seed,
             rotate=self._repeat,
-        )
+        )  # fmt: skip
         return plan[:1] if self.source.endless else plan
 
     def _read(self) -> Iterator[tuple[Reference, Row]]:
@@ -252,4 +246,5 @@ class SourceReader:
             )
         self._held = [found[place] for place in range(len(references))]
         self._references = np.zeros((max(self._buffer_size, len(references), 1), 2), dtype=np.int64)
-        self._references[: len(references)] = references if references else np.zeros((0, 2))
+        if references:
+            self._references[: len(references)] = references

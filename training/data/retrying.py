@@ -124,7 +124,7 @@ def wait_or_raise(
     wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (failures - 1)) * random.Random().uniform(0.5, 1.0)
     wait_s = max(wait_s, min(wish_s, LONGEST_WISH_S))
     logger.warning(
-        "reading %s failed (%s); attempt %d of %d in %.1f s", redact(name), cause, failures + 1, attempts, wait_s
+        "access to %s failed (%s); attempt %d of %d in %.1f s", redact(name), cause, failures + 1, attempts, wait_s
     )
     return wait_s
 

@@ -72,6 +72,11 @@ class OpenedSource(ABC):
     def num_shards(self) -> int:
         """Parts that can be read apart from each other, numbered from 0."""
 
+    @property
+    def files(self) -> int:
+        """By how many files one can tell that the source is still what it was."""
+        return self.num_shards
+
     @abstractmethod
     def rows(self, shard: int, start: int = 0, step: int = 1) -> Iterator[tuple[int, Row]]:
         """Rows of one shard with their numbers in it: `start`, `start + step` and so on, to the shard's end.
@@ -179,6 +184,10 @@ class ImageRows(OpenedSource):
     @property
     def num_shards(self) -> int:
         return min(len(image_files(self.source, self.labeled)), IMAGE_SHARDS)
+
+    @property
+    def files(self) -> int:
+        return len(image_files(self.source, self.labeled))
 
     def rows(self, shard: int, start: int = 0, step: int = 1) -> Iterator[tuple[int, Row]]:
         files, total = image_files(self.source, self.labeled), self.num_shards

@@ -235,7 +235,7 @@ def _depth_column(source: Source, names: list[str]) -> str:
         return _named(source, "depth", source.depth, names)
     for start in (source.kind, "depth", "disparity"):
         for name in names:
-            if name == start or (name.startswith(start) and name != SCALE_COLUMN):
+            if name == start or (name.startswith(start) and name not in (SCALE_COLUMN, SHIFT_COLUMN)):
                 return name
     raise ValueError(f"source {source.spec!r} has no depth column among {', '.join(names)}; name it with depth=NAME")
 

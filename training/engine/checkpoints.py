@@ -82,10 +82,11 @@ def save_checkpoint(
     partial = final.with_name(final.name + UNFINISHED)
     try:
         if accelerator.is_main_process:
-            shutil.rmtree(partial, ignore_errors=True)
+            for stray in folder.glob(f"{PREFIX}*{UNFINISHED}"):  # of a run that was killed amid writing
+                shutil.rmtree(stray, ignore_errors=True)
             partial.mkdir(parents=True)
         accelerator.wait_for_everyone()
-        trainer = {"step": step, "setting": setting, "processes": accelerator.num_processes}
+        trainer: dict[str, Any] = {"step": step, "setting": setting}
         for name, module in modules.items():
             tensors = _whole_tensors(accelerator.unwrap_model(module).state_dict(), accelerator.is_main_process)
             if accelerator.is_main_process:

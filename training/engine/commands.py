@@ -16,7 +16,7 @@ from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedModel
 
-from semidepth.training.data.loading import evaluation_samples
+from semidepth.training.data.loading import BatchLoader, evaluation_samples, make_loader
 from semidepth.training.data.source_spec import Source
 from semidepth.training.data.sources import count_samples, open_source
 from semidepth.training.engine.arguments import RunArguments, TrainingArguments, save_arguments
@@ -102,6 +102,44 @@ def resolve_steps(
     steps = math.ceil(total * arguments.epochs / per_step)
     logger.info("%d samples x %g epochs / %d per step = %d steps", total, arguments.epochs, per_step, steps)
     return max(1, steps)
+
+
+def make_run_loader(
+    arguments: RunArguments,
+    accelerator: Accelerator,
+    preprocessing: Preprocessing,
+    sources: Sequence[str | Source],
+    *,
+    labeled: bool = True,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    weights: Sequence[float] | None = None,
+) -> BatchLoader:
+    """This process's loader of a run.
+
+    Args:
+        arguments: of the command.
+        accelerator: of the run.
+        preprocessing: the model's.
+        sources: where samples come from.
+        labeled: whether batches carry labels.
+        batch_size: where it is not the option's own.
+        seed: of the order, where it is not the option's own.
+        weights: how often each source is met, instead of in proportion to its size.
+    """
+    return make_loader(
+        sources,
+        labeled=labeled,
+        batch_size=arguments.batch_size if batch_size is None else batch_size,
+        size=preprocessing.size,
+        multiple=preprocessing.multiple,
+        seed=arguments.seed if seed is None else seed,
+        num_workers=arguments.num_workers,
+        rank=accelerator.process_index,
+        world_size=accelerator.num_processes,
+        shuffle_buffer=arguments.shuffle_buffer,
+        weights=weights,
+    )
 
 
 def check_sources(sources: Sequence[str | Source], *, labeled: bool = True) -> None:

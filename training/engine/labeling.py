@@ -111,13 +111,12 @@ class Labeler:
         Returns:
             Images labeled. Those that cannot be decoded are skipped, told and counted in `skipped`.
         """
-        waiting: dict[tuple[int, int], list[Item]] = {}
         under_way: list[_Part] = []
         written: deque[Future[None]] = deque()
         labeled = 0
         with ThreadPoolExecutor(self.threads) as ahead, ThreadPoolExecutor(self.threads) as behind:
             launched: deque[_Batch] = deque()
-            for group in self._groups(self._decoded(ahead, parts, under_way), waiting):
+            for group in self._groups(self._decoded(ahead, parts, under_way)):
                 if group:
                     launched.append(self._launch(group))
                     labeled += len(group)
@@ -166,12 +165,15 @@ class Labeler:
             return None
         return part, place, row, pixels
 
-    def _groups(self, items: Iterator[Item | None], waiting: dict[tuple[int, int], list[Item]]) -> Iterator[list[Item]]:
-        """Batches of one size: full ones, the longest-waiting where too many wait, all at the end, then nothing."""
+    def _groups(self, items: Iterator[Item | None]) -> Iterator[list[Item]]:
+        """Batches of one size: full ones, the longest-waiting where too many wait, all at the end of a part."""
+        waiting: dict[tuple[int, int], list[Item]] = {}
+        part = None
         for item in items:
             if item is None:
                 continue
-            if item[1] == 0:  # what waits is of parts that are read: they need not stay in memory for a rare size
+            if item[0] is not part:  # what waits is of a part that is read, which need not stay for a rare size
+                part = item[0]
                 while waiting:
                     yield waiting.pop(next(iter(waiting)))
             height, width = item[3].shape[-2:]

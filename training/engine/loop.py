@@ -126,12 +126,20 @@ def train(
     tracking = Tracking(accelerator, output_dir, name=name, steps=steps, start=start, options=asdict(arguments))
     window = LossWindow()
     results: dict[str, float] = {}
+
+    def show(step: int, *, preview: bool, validate: bool) -> None:
+        """Saves at the end, and looks at the model."""
+        shown = average.module.eval() if average is not None else look_at(whole, bare)
+        if step == steps and accelerator.is_main_process:
+            hooks.save(shown)
+        if preview:
+            hooks.preview(shown, tracking, step)
+        if validate:
+            results.update(_validate(hooks, shown, tracking, step))
+
     try:
         if start == steps:  # stopped between its last checkpoint and its end
-            shown = average.module.eval() if average is not None else look_at(whole, bare)
-            if accelerator.is_main_process:
-                hooks.save(shown)
-            results |= _validate(hooks, shown, tracking, steps)
+            show(steps, preview=False, validate=True)
         for step in range(start + 1, steps + 1):
             bare.train()
             for _ in range(arguments.gradient_accumulation_steps):
@@ -161,13 +169,7 @@ def train(
                     data=data, keep=arguments.keep_checkpoints, setting=_setting(arguments),
                 )  # fmt: skip
             if validate or preview:
-                shown = average.module.eval() if average is not None else look_at(whole, bare)
-                if last and accelerator.is_main_process:
-                    hooks.save(shown)
-                if preview:
-                    hooks.preview(shown, tracking, step)
-                if validate:
-                    results |= _validate(hooks, shown, tracking, step)
+                show(step, preview=preview, validate=validate)
     finally:
         tracking.close()
     accelerator.wait_for_everyone()

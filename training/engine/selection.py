@@ -22,11 +22,14 @@ from semidepth.training.data.pseudo_labels import read_reliability
 from semidepth.training.engine.commands import check_sources
 from semidepth.training.engine.pseudo_label_arguments import PseudoLabelArguments
 from semidepth.training.engine.student_arguments import StudentArguments
-from semidepth.training.engine.student_teacher import check_teacher, resolve_teacher
+from semidepth.training.engine.student_teacher import TEACHER_SETTING, check_teacher, differing_options, resolve_teacher
 from semidepth.training.engine.teacher_arguments import TeacherArguments
 from semidepth.training.engine.teacher_checkpoints import earlier_checkpoints
 
 logger = logging.getLogger(__name__)
+
+# A kept first student that differs in one of these is another one.
+FIRST_SETTING = (*TEACHER_SETTING, "pseudo_labels", "learning_rate", "batch_size")
 
 
 def train_with_selection(
@@ -69,6 +72,12 @@ def train_with_selection(
         arguments, output_dir=str(folder / "first_student"), pseudo_labels=[stable], select_reliable=0.0, teacher=None
     )
     if (Path(first.output_dir) / "results.json").is_file():
+        differing = differing_options(Path(first.output_dir) / "student.yaml", first, FIRST_SETTING)
+        if differing:
+            raise ValueError(
+                f"{first.output_dir} holds a first student trained with other {', '.join(differing)}; give another "
+                "--output_dir."
+            )
         logger.info("the first student is in %s", first.output_dir)
     else:
         train_student(first)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,8 +34,7 @@ def check_teacher(arguments: StudentArguments) -> None:
     kept = Path(arguments.teacher_dir) / "teacher.yaml"
     wanted = teacher_arguments(arguments)
     if (kept.parent / "model.safetensors").is_file():
-        before = read_yaml(kept, TeacherArguments) if kept.is_file() else {}
-        differing = [name for name in TEACHER_SETTING if before.get(name) != getattr(wanted, name)]
+        differing = differing_options(kept, wanted, TEACHER_SETTING)
         if differing:
             raise ValueError(
                 f"{kept.parent} holds a teacher trained with other {', '.join(differing)}; name it with --teacher to "
@@ -45,6 +44,12 @@ def check_teacher(arguments: StudentArguments) -> None:
         raise ValueError(
             "a teacher has to be trained first and its labeled sources have no known end; give --teacher_steps."
         )
+
+
+def differing_options(saved: Path, wanted: Any, names: Sequence[str]) -> list[str]:
+    """Those of the named options in which a kept run's saved ones are not the wanted ones."""
+    before = read_yaml(saved, type(wanted)) if saved.is_file() else {}
+    return [name for name in names if before.get(name) != getattr(wanted, name)]
 
 
 def teacher_arguments(arguments: StudentArguments) -> TeacherArguments:

@@ -138,7 +138,7 @@ def test_a_large_part_is_asked_for_in_pieces_of_which_one_is_lost(server):
 def test_a_stall_ends_after_its_time_and_the_log_says_so(server, caplog):
     server.fail(stall_after=1000)
     assert len(fetch(f"{server.url}/0.png")) > 1000
-    assert re.search(r"reading http://127\S+/0.png failed \(\w*TimeoutError.*attempt 2 of 5", caplog.text)
+    assert re.search(r"access to http://127\S+/0.png failed \(\w*TimeoutError.*attempt 2 of 5", caplog.text)
 
 
 def test_a_servers_wish_is_waited_for(server, caplog):
