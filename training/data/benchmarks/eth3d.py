@@ -82,8 +82,8 @@ def read_raw_depth(file: Path, height: int, width: int) -> Tensor:
     found, needed = file.stat().st_size, 4 * height * width
     if found != needed:
         raise BrokenSampleError(
-            f"{file} has {found} bytes where {width}x{height} pixels of float32 depth, its image's size, need {needed}; "
-            "unpack it again, with the original images and not the undistorted ones."
+            f"{file} has {found} bytes where {width}x{height} pixels of float32 depth, its image's size, need "
+            f"{needed}; unpack it again, with the original images and not the undistorted ones."
         )
     depth = torch.from_numpy(np.fromfile(file, "<f4").astype(np.float32, copy=False)).reshape(height, width)
     return depth.masked_fill_(~((depth > 0) & depth.isfinite()), torch.nan)

@@ -1,4 +1,4 @@
-"""What several benchmark readers need: a checked sample, images as they are stored, masks, and libraries of an extra."""
+"""What several benchmark readers need: samples of one size, images as they are stored, masks, optional libraries."""
 
 import importlib
 import io

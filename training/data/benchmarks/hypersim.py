@@ -68,14 +68,12 @@ def read_test_split(file: Path) -> list[str]:
         if lacking:
             raise ValueError(f"{file} has no column {lacking[0]!r}; the split file of ml-hypersim was expected.")
         frames = [
-            f"{row['scene_name']}/{row['camera_name']}/{int(row['frame_id']):04}"
+            f"{row['scene_name']}/{row['camera_name']}/{row['frame_id'].zfill(4)}"
             for row in rows
             if row["split_partition_name"] == "test" and row["included_in_public_release"] == "True"
         ]
     if not frames:
-        raise ValueError(
-            f"{file} has no public row of the partition 'test'; the split file of ml-hypersim was expected."
-        )
+        raise ValueError(f"{file} has no public row of the test partition; the split file of ml-hypersim was expected.")
     return frames
 
 

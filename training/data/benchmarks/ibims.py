@@ -79,8 +79,8 @@ def _read_list(root: Path, folder: Path, name: str) -> list[str]:
     frames = file.read_text().split()
     if len(frames) != COUNT or len(set(frames)) != COUNT:
         raise ValueError(
-            f"{file} names {len(set(frames))} different photos in {len(frames)} lines; the set's own, with {COUNT}, was "
-            "expected."
+            f"{file} names {len(set(frames))} different photos in {len(frames)} lines; the set's own, with {COUNT}, "
+            "was expected."
         )
     return frames
 

@@ -6,8 +6,8 @@ into one folder (http://sintel.is.tue.mpg.de/depth; Butler et al., ECCV 2012):
     training/final/alley_1/frame_0001.png
     training/depth/alley_1/frame_0001.dpt    float 202021.25, int width, int height, then rows of float32 metres
 
-The format of .dpt is that of `sintel_io.py`, which comes with the depth; all numbers are little-endian. Depth runs along
-the optical axis. The sky has no mark of its own: it is merely far.
+The format of .dpt is that of `sintel_io.py`, which comes with the depth; all numbers are little-endian. Depth runs
+along the optical axis. The sky has no mark of its own: it is merely far.
 
 All frames that have depth are used, with labels up to 72 m, as MiDaS does (arXiv 1907.01341, "Test datasets and
 metrics"), whose sets Depth Anything (2401.10891) takes over. Neither says which of the two passes it shows to the

@@ -10,10 +10,10 @@ own, called vkitti_2.0.3_rgb and vkitti_2.0.3_depth, or rgb and depth:
 Five scenes, each in ten variants of weather, light and direction.
 
 ZoeDepth (arXiv 2302.12288), and Depth Anything (2401.10891) with its code, score 1701 of these 21,260 images, all
-variants, up to 80 m: 8 in 100, drawn at random without a seed; the list was not published. Here it is 1701 images spread
-evenly over the 21,260 in order, always the same, unless the folder has a `test.txt` as ZoeDepth's code writes it: paths of
-images, one a line, of which the part from the scene on is used. Neither MiDaS nor Depth Anything scores relative depth
-on it, so that there is no cap to take over.
+variants, up to 80 m: 8 in 100, drawn at random without a seed; the list was not published. Here it is 1701 images
+spread evenly over the 21,260 in order, always the same, unless the folder has a `test.txt` as ZoeDepth's code writes
+it: paths of images, one a line, of which the part from the scene on is used. Neither MiDaS nor Depth Anything scores
+relative depth on it, so that there is no cap to take over.
 """
 
 import re
