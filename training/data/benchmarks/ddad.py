@@ -73,8 +73,10 @@ def open_set(root: Path, name: str) -> BenchmarkSet:
     check_complete(name, root, [listed], LAYOUT)
     try:
         scenes = [root / file for file in read_json(listed)["scene_splits"][VALIDATION]["filenames"]]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{listed} names no validation scenes in scene_splits; take the official file.") from error
+    except (KeyError, TypeError):
+        scenes = []
+    if not scenes:
+        raise ValueError(f"{listed} names no validation scenes in scene_splits; take the official file.")
     check_complete(name, root, scenes, LAYOUT)
     frames = [frame for scene in scenes for frame in _frames_of(scene)]
     needed = [file for frame in frames for file in (frame.image, frame.cloud, frame.calibration)]
@@ -116,7 +118,7 @@ def _frames_of(file: Path) -> list[_Frame]:
         for sample in scene["samples"]:
             found = {data[key]["id"]["name"].lower(): data[key]["datum"] for key in sample["datum_keys"] if key in data}
             if CAMERA not in found or SCANNER not in found:
-                continue
+                continue  # as dgp's SynchronizedSceneDataset does
             image, cloud = found[CAMERA]["image"], found[SCANNER]["point_cloud"]
             frames.append(
                 _Frame(
@@ -128,9 +130,7 @@ def _frames_of(file: Path) -> list[_Frame]:
                 )
             )
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{file} is not a scene of DGP ({first_words(error)} is not there); take the official file."
-        ) from error
+        raise ValueError(f"{file} is not a scene of DGP ({first_words(error)}); take the official file.") from error
     if not frames:
         raise ValueError(f"{file} has no sample with both {CAMERA} and {SCANNER}; take the official file.")
     return frames
@@ -179,7 +179,7 @@ def _points_of(file: Path) -> np.ndarray:
         stored = np.stack([stored[axis].reshape(-1) for axis in "XYZ"], axis=1)
     if stored.ndim != 2 or stored.shape[1] < 3 or not np.issubdtype(stored.dtype, np.number):
         raise BrokenSampleError(
-            f"{file} has {stored.dtype} of shape {stored.shape}; points must be (N, 3 or more) numbers"
+            f"{file} has {stored.dtype} of shape {stored.shape}; expected are numbers, (N, 3 or more)"
         )
     return stored[:, :3].astype(np.float64)
 

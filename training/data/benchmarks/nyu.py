@@ -6,9 +6,9 @@ https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html. Two layouts are read:
 - `nyu_depth_v2_labeled.mat` with `splits.mat` beside it, as they are downloaded. The former is HDF5, where MATLAB's
   order of dimensions comes out backwards: images (1449, 3, 640, 480), rawDepths (1449, 640, 480). `testNdxs` of the
   latter counts from 1.
-- the folder that BTS's script exports (https://github.com/cleinc/bts, utils/extract_official_train_test_set_from_mat.py)
-  and that AdaBins, ZoeDepth and Depth Anything's metric code evaluate on: `SCENE/rgb_00045.jpg` and
-  `SCENE/sync_depth_00045.png`, 16-bit millimetres, numbers from 0. It has the black frame that the script paints.
+- the folder that BTS exports (https://github.com/cleinc/bts, utils/extract_official_train_test_set_from_mat.py) and
+  that AdaBins, ZoeDepth and Depth Anything's metric code evaluate on: `SCENE/rgb_00045.jpg` and
+  `SCENE/sync_depth_00045.png`, 16-bit millimetres, numbers from 0. The script paints a black frame on the JPEGs.
 
 Both hold the depth that was measured (`rawDepths`), which those papers score, not the filled-in one (`depths`).
 """
@@ -78,15 +78,19 @@ def _check_labeled(labeled: Path, name: str) -> tuple[int, ...]:
     h5py = import_extra("h5py", name)
     try:
         with h5py.File(labeled, "r") as file:
-            shapes = {key: file[key].shape if key in file else () for key in ("images", "rawDepths")}
+            images, depths = _shape(file, "images"), _shape(file, "rawDepths")
     except OSError as error:
         raise ValueError(f"{labeled} cannot be read as HDF5: {first_words(error)}") from error
-    images, depths = shapes["images"], shapes["rawDepths"]
-    if len(images) != 4 or images[1] != 3 or depths != (images[0], *images[2:]):
+    if len(images) != 4 or images[1] != 3 or depths != images[:1] + images[2:]:
         raise ValueError(
-            f"{labeled} has images {images} and rawDepths {depths}; expected are (1449, 3, 640, 480) and (1449, 640, 480)."
+            f"{labeled} has images of shape {images} and rawDepths of {depths}; expected are (1449, 3, 640, 480) and "
+            "(1449, 640, 480)."
         )
     return images
+
+
+def _shape(file: Any, variable: str) -> tuple[int, ...]:
+    return file[variable].shape if variable in file else ()
 
 
 def _read_labeled(labeled: Path, name: str, numbers: np.ndarray, index: int) -> Sample:

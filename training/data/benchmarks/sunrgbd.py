@@ -64,9 +64,7 @@ def _below(folder: str, split: Path) -> PurePosixPath:
     """What comes after SUNRGBD/ in a folder's name, which ends in a slash, or in two."""
     _, found, below = folder.partition("SUNRGBD/")
     if not found or not below.strip("/"):
-        raise ValueError(
-            f"{split} has {folder!r} in alltest, which is no folder below SUNRGBD/; take the official file."
-        )
+        raise ValueError(f"{split} has {folder!r} in alltest, no folder below SUNRGBD/; take the official file.")
     return PurePosixPath(below.strip("/"))
 
 
