@@ -26,20 +26,21 @@ HEIGHT, WIDTH = 8, 10
 FX, FY, CX, CY = 5.0, 4.0, 4.5, 3.5
 INTRINSICS = np.array([[FX, 0, CX], [0, FY, CY], [0, 0, 1]])
 HALF = math.sqrt(0.5)
-# The camera looks along the world's x, its right is the world's -y, its down the world's -z: turned by the quaternion
-# that dgp's own test scene has for a front camera. It stands at (100, 20, 1.5); the scanner at (98, 20, 2), unturned.
+# The camera looks along the world's x; its right is the world's -y, its down the world's -z. It is at (100, 20, 1.5).
 CAMERA = {"rotation": {"qw": 0.5, "qx": -0.5, "qy": 0.5, "qz": -0.5}, "translation": {"x": 100.0, "y": 20.0, "z": 1.5}}
-SCANNER = {"rotation": {"qw": 1.0, "qx": 0.0, "qy": 0.0, "qz": 0.0}, "translation": {"x": 98.0, "y": 20.0, "z": 2.0}}
-POINTS = [
-    # in the scanner's frame; in the camera's frame: right = -y, down = -(z + 0.5), forward = x - 2
-    [12.0, 0.0, -0.5, 7.0],  # 10 m ahead on the axis: column floor(4.5), row floor(3.5)
-    [6.0, -2.0, -1.5, 7.0],  # 2 m right, 1 m down, 4 m ahead: column 4.5 + 5 * 2 / 4 = 7.0, row 3.5 + 4 * 1 / 4 = 4.5
-    [26.0, 0.0, -0.5, 7.0],  # 24 m ahead behind the first, later in the file: the first stays
-    [1.0, 0.0, -0.5, 7.0],  # 1 m behind the camera, would fall on the axis too
-    [2.0, 0.0, -0.5, 7.0],  # in the camera's plane
-    [6.0, 8.0, -0.5, 7.0],  # 8 m left at 4 m: column 4.5 - 10, outside
-    [6.0, 3.8, -0.5, 7.0],  # column 4.5 - 4.75 = -0.25, outside by a quarter of a pixel
+# The scanner stands at (98, 20, 2) and is turned left by a quarter: its x is the world's y, its y the world's -x.
+SCANNER = {"rotation": {"qw": HALF, "qz": HALF}, "translation": {"x": 98.0, "y": 20.0, "z": 2.0}}
+# From the scanner, along the world's axes; in the camera's frame: right = -y, down = -(z + 0.5), forward = x - 2.
+OFFSETS = [
+    (12.0, 0.0, -0.5),  # 10 m ahead on the axis: column floor(4.5), row floor(3.5)
+    (6.0, -2.0, -1.5),  # 2 m right, 1 m down, 4 m ahead: column 4.5 + 5 * 2 / 4 = 7.0, row 3.5 + 4 * 1 / 4 = 4.5
+    (26.0, 0.0, -0.5),  # 24 m ahead behind the first, later in the file: the first stays
+    (1.0, 0.0, -0.5),  # 1 m behind the camera, would fall on the axis too
+    (2.0, 0.0, -0.5),  # in the camera's plane
+    (6.0, 8.0, -0.5),  # 8 m left at 4 m: column 4.5 - 10, outside
+    (6.0, 3.8, -0.5),  # column 4.5 - 4.75 = -0.25, outside by a quarter of a pixel
 ]
+POINTS = [(y, -x, z, 0.7) for x, y, z in OFFSETS]  # in the scanner's frame, and how strong the echo was
 
 
 def datum(key: str, name: str, kind: str, file: str, pose: dict) -> dict:
@@ -136,7 +137,7 @@ def test_rotations_are_those_of_their_quaternions():
 
 def test_clouds_with_named_fields_are_read(root):
     named = np.zeros(2, dtype=[("INTENSITY", "f4"), ("X", "f4"), ("Y", "f4"), ("Z", "f4")])
-    named["X"], named["Z"] = [12.0, 7.0], [-0.5, -0.5]
+    named["Y"], named["Z"] = [-12.0, -7.0], [-0.5, -0.5]
     np.savez(root / "000150/point_cloud/LIDAR/2.npz", data=named)
     assert open_benchmark("ddad", root).read(2)["depth"][3, 4].item() == pytest.approx(5.0)
 

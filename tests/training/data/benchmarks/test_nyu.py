@@ -68,7 +68,8 @@ def test_images_and_depth_stand_upright(labeled):
     sample = opened.read(1)
     assert sample["image"].shape == (3, HEIGHT, WIDTH)
     assert sample["image"].dtype == torch.uint8
-    assert sample["image"][:, 3, 5].tolist() == [3, 5, 2]  # row, column, number of the image
+    assert sample["image"][:, 3, 1].tolist() == [3, 1, 2]  # row, column, number of the image
+    assert sample["image"][:, 0, 5].tolist() == [0, 5, 2]
     assert sample["depth"].shape == (HEIGHT, WIDTH)
     assert sample["depth"].dtype == torch.float32
     assert sample["depth"][0, 5].item() == pytest.approx(3 + 2.5)
