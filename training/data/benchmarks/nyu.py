@@ -14,6 +14,7 @@ Both hold the depth that was measured (`rawDepths`), which those papers score, n
 """
 
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def open_set(root: Path, name: str) -> BenchmarkSet:
     return _as_set(name, [f"{number:05}" for number in numbers], partial(_read_labeled, labeled, name, numbers))
 
 
-def _as_set(name: str, frames: list[str], read: Any) -> BenchmarkSet:
+def _as_set(name: str, frames: list[str], read: Callable[[int], Sample]) -> BenchmarkSet:
     warn_if_partial(name, len(frames), OFFICIAL_IMAGES)
     return BenchmarkSet(name, frames, read, "nyu", RELATIVE_MAX_DEPTH_M, "indoor", SOURCE)
 
