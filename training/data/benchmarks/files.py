@@ -1,39 +1,48 @@
-"""What several benchmark readers need: samples of one size, images as they are stored, masks, optional libraries."""
+"""What several benchmark readers need: samples of one size, images as stored, masks, MATLAB and JSON files, libraries.
 
-import importlib
+Whatever is wrong with a file ends in one sentence that names it.
+"""
+
 import io
+import json
+import logging
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from semidepth.training.data.decoding import BrokenSampleError
+from semidepth.training.data.decoding import BrokenSampleError, decode_image
 from semidepth.training.data.streaming import Sample
 
+logger = logging.getLogger(__name__)
 
-def labeled_sample(image: Tensor, depth: Tensor, *, origin: str, depth_file: Path, domain: str) -> Sample:
+
+def labeled_sample(image: Path | Tensor, depth: Tensor, *, origin: str, depth_file: Path, domain: str) -> Sample:
     """An image with its label, of one size.
 
     Args:
-        image: (3, H, W) uint8 RGB.
+        image: its file, or (3, H, W) uint8 RGB.
         depth: (H, W) float32 metres, larger is farther; NaN unknown, inf sky.
         origin: names the sample in logs.
         depth_file: where the label comes from.
         domain: "indoor", "outdoor" or "".
 
     Raises:
-        BrokenSampleError: if the two sizes differ.
+        BrokenSampleError: if the image cannot be decoded, or the two sizes differ: labels are not resized for scores.
     """
-    (rows, columns), (height, width) = depth.shape, image.shape[1:]
+    pixels = decode_image(image, name=origin)
+    (rows, columns), (height, width) = depth.shape, pixels.shape[1:]
     if (rows, columns) != (height, width):
         raise BrokenSampleError(
             f"{depth_file} has depth of {columns}x{rows} and its image has {width}x{height}; the set stores both at "
-            "one size, so one of the two files is not the set's own."
+            "one size, so one of the two is not the set's own."
         )
-    return Sample(image=image, depth=depth, domain=domain, origin=origin)
+    return Sample(image=pixels.contiguous(), depth=depth, domain=domain, origin=origin)
 
 
 def stored_pixels(file: Path) -> np.ndarray:
@@ -48,7 +57,7 @@ def stored_pixels(file: Path) -> np.ndarray:
     try:
         return np.array(Image.open(io.BytesIO(file.read_bytes())))
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise BrokenSampleError(f"{file} cannot be decoded as an image: {_one_line(error)}.") from error
+        raise BrokenSampleError(f"{file} cannot be decoded as an image: {first_words(error)}.") from error
 
 
 def stored_rgb(file: Path) -> Tensor:
@@ -77,7 +86,7 @@ def load_npy(file: Path) -> np.ndarray:
     try:
         return np.load(io.BytesIO(file.read_bytes()), allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise BrokenSampleError(f"{file} cannot be read as a NumPy array: {_one_line(error)}.") from error
+        raise BrokenSampleError(f"{file} cannot be read as a NumPy array: {first_words(error)}.") from error
 
 
 def usable(mask: np.ndarray, depth: Tensor, mask_file: Path) -> Tensor:
@@ -101,24 +110,68 @@ def usable(mask: np.ndarray, depth: Tensor, mask_file: Path) -> Tensor:
     return torch.where(torch.from_numpy(mask != 0), depth, torch.nan)
 
 
-def library(module: str, name: str) -> ModuleType:
-    """A library that only some sets need.
+def import_extra(module: str, name: str) -> ModuleType:
+    """A package that only some benchmarks need.
 
     Args:
-        module: to import, such as "h5py" or "scipy.io".
-        name: of the set.
+        module: such as "h5py" or "scipy.io".
+        name: of the benchmark that asks.
 
     Raises:
-        ImportError: if it is not installed: how to install it.
+        ValueError: if it is not installed: how to install it.
     """
     try:
-        return importlib.import_module(module)
+        return import_module(module)
     except ImportError as error:
-        raise ImportError(
-            f"{name} is read with {module.split('.')[0]}, which is not installed; run "
-            "pip install 'semidepth[benchmarks]'."
-        ) from error
+        package = module.partition(".")[0]
+        raise ValueError(f"{name} needs {package} ({error}); run: pip install 'semidepth[benchmarks]'.") from error
 
 
-def _one_line(error: BaseException) -> str:
+def read_mat(file: Path, variable: str, name: str) -> np.ndarray:
+    """One variable of a MATLAB file, of a version before 7.3, without its dimensions of length 1.
+
+    Args:
+        file: the `.mat` file.
+        variable: its name there.
+        name: of the benchmark that asks.
+
+    Returns:
+        (N,), at least one-dimensional, of MATLAB's type.
+
+    Raises:
+        ValueError: if the file cannot be read, or the variable is not in it.
+    """
+    io = import_extra("scipy.io", name)
+    try:
+        variables = io.loadmat(file, variable_names=[variable], squeeze_me=True)
+    except Exception as error:  # scipy raises ValueError, TypeError, NotImplementedError, zlib.error and others
+        raise ValueError(f"{file} cannot be read as a MATLAB file: {first_words(error)}") from error
+    if variable not in variables:
+        raise ValueError(f"{file} has no variable {variable!r}; take the official file for {name}.")
+    return np.atleast_1d(variables[variable])
+
+
+def read_json(file: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        ValueError: if it is not JSON.
+    """
+    try:
+        return json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file} cannot be read as JSON: {first_words(error)}") from error
+
+
+def warn_if_partial(name: str, found: int, official: int) -> None:
+    """Say so where a list holds another number of images than the official one: scores then compare with none."""
+    if found != official:
+        logger.warning(
+            "%s lists %d images here and %d officially; scores on it compare with no published ones",
+            name, found, official,
+        )  # fmt: skip
+
+
+def first_words(error: BaseException) -> str:
+    """An error's message on one line."""
     return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")

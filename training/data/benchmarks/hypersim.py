@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from semidepth.training.data.benchmarks.base import BenchmarkSet, check_complete
-from semidepth.training.data.benchmarks.files import labeled_sample, library
+from semidepth.training.data.benchmarks.files import import_extra, labeled_sample
 from semidepth.training.data.decoding import BrokenSampleError, decode_depth, decode_image
 from semidepth.training.data.streaming import Sample
 
@@ -44,7 +44,7 @@ def open_set(root: Path, name: str) -> BenchmarkSet:
     check_complete(name, root, [root / SPLIT], LAYOUT)
     frames = read_test_split(root / SPLIT)
     check_complete(name, root, [file for frame in frames for file in _files(root, frame)], LAYOUT)
-    library("h5py", name)
+    import_extra("h5py", name)
     return BenchmarkSet(
         name=name,
         frames=frames,
@@ -121,7 +121,7 @@ def _read(root: Path, name: str, frames: list[str], number: int) -> Sample:
 
 def _read_depth(file: Path, name: str) -> Tensor:
     try:
-        with library("h5py", name).File(file) as content:
+        with import_extra("h5py", name).File(file) as content:
             distance = np.asarray(content["dataset"], dtype=np.float64)
     except (OSError, KeyError, ValueError, TypeError) as error:
         cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__

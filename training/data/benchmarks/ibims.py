@@ -26,7 +26,14 @@ import numpy as np
 import torch
 
 from semidepth.training.data.benchmarks.base import BenchmarkSet, check_complete
-from semidepth.training.data.benchmarks.files import labeled_sample, library, stored_pixels, stored_rgb, usable
+from semidepth.training.data.benchmarks.files import (
+    first_words,
+    import_extra,
+    labeled_sample,
+    stored_pixels,
+    stored_rgb,
+    usable,
+)
 from semidepth.training.data.decoding import BrokenSampleError, decode_depth
 from semidepth.training.data.streaming import Sample
 
@@ -49,7 +56,7 @@ def open_set(root: Path, name: str) -> BenchmarkSet:
         check_complete(name, root, [folder / part / f"{frame}.png" for frame in frames for part in _RAW_PARTS], LAYOUT)
     else:
         check_complete(name, root, [folder / f"{frame}.mat" for frame in frames], LAYOUT)
-        library("scipy.io", name)
+        import_extra("scipy.io", name)
     return BenchmarkSet(
         name=name,
         frames=frames,
@@ -110,13 +117,12 @@ def _read_mat(folder: Path, name: str, frames: list[str], number: int) -> Sample
 
 def _load_struct(file: Path, name: str) -> dict[str, np.ndarray]:
     """The struct `data` of a .mat file: field -> array."""
+    io = import_extra("scipy.io", name)
     try:
-        data = library("scipy.io", name).loadmat(file, variable_names=["data"])["data"][0, 0]
+        data = io.loadmat(file, variable_names=["data"])["data"][0, 0]
         return {field: data[field] for field in ("rgb", "depth", "mask_invalid", "mask_transp")}
-    except ImportError:
-        raise
     except Exception as error:  # scipy has no class of its own for what it refuses
-        cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise BrokenSampleError(
-            f"{file} has no struct `data` with rgb, depth, mask_invalid and mask_transp that can be read: {cause}."
+            f"{file} has no struct `data` with rgb, depth, mask_invalid and mask_transp that can be read: "
+            f"{first_words(error)}."
         ) from error

@@ -135,5 +135,5 @@ def test_an_image_of_another_size_is_named(root):
 
 def test_without_h5py_it_says_what_to_install_when_opened(root, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)  # what Python itself takes for "cannot be imported"
-    with pytest.raises(ImportError, match=r"^hypersim is read with h5py, which is not installed; run pip install 'se"):
+    with pytest.raises(ValueError, match=r"^hypersim needs h5py .*; run: pip install 'semidepth\[benchmarks\]'\.$"):
         open_benchmark("hypersim", root)

@@ -147,5 +147,5 @@ def test_a_broken_mat_file_is_named(mat):
 
 def test_without_scipy_it_says_what_to_install_when_opened(mat, monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.io", None)  # what Python itself takes for "cannot be imported"
-    with pytest.raises(ImportError, match=r"^ibims is read with scipy, which is not installed; run pip install 'sem"):
+    with pytest.raises(ValueError, match=r"^ibims needs scipy .*; run: pip install 'semidepth\[benchmarks\]'\.$"):
         open_benchmark("ibims", mat)
