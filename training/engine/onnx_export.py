@@ -1,11 +1,13 @@
 """A trained model as one ONNX file for any batch, height and width, compared with torch before it gets its name."""
 
+import contextlib
 import json
 import logging
 import math
 import shutil
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,18 +141,19 @@ def _describe(loaded: DepthModel, graph: StudentGraph | MetricGraph, opset: int,
     }
 
 
-def _write(graph: nn.Module, file: Path, record: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+def _write(
+    graph: StudentGraph | MetricGraph, file: Path, record: dict[str, Any], size: tuple[int, int]
+) -> dict[str, Any]:
     """Exports, with the record as metadata; returns the inputs, outputs and dynamic sizes as the file has them."""
-    patch = _patch_size(graph.model)  # type: ignore[arg-type]
+    import onnx_ir
+
+    patch = _patch_size(graph.model)
     rows, columns = torch.export.Dim("rows"), torch.export.Dim("columns")
     # Two images: the exporter takes a size of 1 for a constant.
     example = torch.zeros(2, 3, *size)
     dynamic = ({0: torch.export.Dim("batch"), 2: patch[0] * rows, 3: patch[1] * columns},)
     try:
-        # What exporter and optimiser tell of their own doings is for their makers.
-        logging.getLogger("onnx_ir").setLevel(logging.WARNING)
-        with followable(graph), torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with followable(graph), torch.no_grad(), _quiet():
             program = torch.onnx.export(
                 graph, (example,), dynamo=True, opset_version=record["opset"], input_names=[INPUT],
                 output_names=list(graph.outputs), dynamic_shapes=dynamic, verbose=False,
@@ -161,15 +164,37 @@ def _write(graph: nn.Module, file: Path, record: dict[str, Any], size: tuple[int
             "with another encoder."
         ) from error
     assert program is not None  # with dynamo=True it always is one
+    # The exporter notes each node's line of code, with the paths of this machine.
+    onnx_ir.passes.common.ClearMetadataAndDocStringPass()(program.model)
     program.model.metadata_props.update({PREFIX + key: json.dumps(value) for key, value in record.items()})
     weights = sum(tensor.numel() * tensor.element_size() for tensor in graph.state_dict().values())
     program.save(str(file), external_data=weights > INLINE_BYTES)
     found = {
-        side: {value.name: [dim if isinstance(dim, int) else str(dim.value) for dim in value.shape] for value in values}
+        side: {str(value.name): [_size(dim) for dim in value.shape or ()] for value in values}
         for side, values in (("inputs", program.model.graph.inputs), ("outputs", program.model.graph.outputs))
     }
     names = [dim for dim in found["inputs"][INPUT] if isinstance(dim, str)]
     return {**found, "dynamic": names}
+
+
+def _size(dim: Any) -> int | str:
+    """A size as a number, or the name of a dynamic one."""
+    return dim if isinstance(dim, int) else str(dim.value)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps to itself what exporter and optimiser tell of their own doings, hundreds of lines at level INFO."""
+    levels = {name: logging.getLogger(name).level for name in ("onnxscript", "onnx_ir", "torch.onnx", "torch.__trace")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in levels:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
 
 
 def _check(
@@ -191,9 +216,9 @@ def _check(
         difference = _difference(loaded.model, graph, session, pixels)
         if not difference <= TOLERANCE:  # NaN is not right either
             raise ValueError(
-                f"the ONNX graph of {name!r} differs from torch {torch.__version__} by {difference:.1e} of the output's "
-                f"range for {tuple(pixels.shape)} pixels, more than {TOLERANCE:.0e}, so nothing was written; export "
-                "a model with another encoder."
+                f"the ONNX graph of {name!r} differs from torch {torch.__version__} by {difference:.1e} of the "
+                f"output's range for {tuple(pixels.shape)} pixels, more than {TOLERANCE:.0e}, so nothing was written; "
+                "export a model with another encoder."
             )
         entries.append({"batch": batch, "height": pixels.shape[2], "width": pixels.shape[3], "difference": difference})
     return entries
@@ -216,7 +241,7 @@ def _test_images(batch: int, height: int, width: int, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def _difference(model: nn.Module, graph: StudentGraph | MetricGraph, session: Any, pixels: Tensor) -> float:
+def _difference(model: Any, graph: StudentGraph | MetricGraph, session: Any, pixels: Tensor) -> float:
     """Largest difference over the range (largest minus smallest) of torch's output; of several outputs the largest."""
     try:
         values = session.run(list(graph.outputs), {INPUT: pixels.numpy()})
@@ -233,8 +258,9 @@ def _difference(model: nn.Module, graph: StudentGraph | MetricGraph, session: An
     core = core_features(model.core, pixels)
     heads = range(len(graph.heads))
     depths, logits = zip(*((model.metres(core, [head] * len(pixels))[:2]) for head in heads), strict=True)
-    picked = found["depth_by_domain"][torch.arange(len(pixels)), found["domain_logits"].argmax(1)]
-    if not (torch.equal(found["domain_logits"].argmax(1), found["domain"]) and torch.equal(picked, found["predicted_depth"])):
+    domain = found["domain_logits"].argmax(1)
+    picked = found["depth_by_domain"][torch.arange(len(pixels)), domain]
+    if not (torch.equal(domain, found["domain"]) and torch.equal(picked, found["predicted_depth"])):
         return math.inf
     each = [_relative(found["depth_by_domain"][:, head], depths[head]) for head in heads]
     return max(*each, _relative(found["domain_logits"], logits[0]))

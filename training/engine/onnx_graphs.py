@@ -128,15 +128,15 @@ def _attracted(attractors: Attractors, embedding: Tensor, centres: Tensor) -> Te
     points = F.relu(raw[..., ::2]) + NORMED_OFFSET if attractors.bounded else F.softplus(raw)
     coarse = centres.permute(0, 3, 1, 2)
     centres = _resized(coarse, embedding).permute(0, 2, 3, 1)
-    pull = torch.zeros_like(centres)
-    for index in range(points.shape[-1]):
-        distance = points[..., index : index + 1] - centres
-        pull = pull + distance / (1 + attractors.alpha * distance * distance)
-    return centres + pull * (1.0 / points.shape[-1] if attractors.kind == "mean" else 1.0)
+    # All attractors at once, of which a finer level has fewer: a loop would be unrolled, and the export takes as long as
+    # its graph is.
+    distance = points[..., None, :] - centres[..., None]  # (B, h, w, K, A)
+    pull = distance / (1 + attractors.alpha * distance * distance)
+    return centres + (pull.mean(-1) if attractors.kind == "mean" else pull.sum(-1))
 
 
 def _resized(maps: Tensor, like: Tensor) -> Tensor:
-    """(B, C, h, w) at the height and width of another map; always, since equal sizes at the example need not stay so."""
+    """(B, C, h, w) at another map's height and width; always, since equal ones at the example need not stay so."""
     return F.interpolate(maps, like.shape[2:], mode="bilinear", align_corners=True)
 
 

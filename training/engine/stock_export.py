@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoModelForDepthEstimation, PreTrainedModel
+from transformers import AutoConfig, AutoImageProcessor, AutoModelForDepthEstimation, PreTrainedModel
 
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.training.engine.depth_models import first_line, load_depth_model
@@ -38,7 +38,7 @@ def to_stock(folder: Path, target: Path) -> None:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"{target} is there already and not an empty folder; give a new one for the stock model.")
     model: Any = load_depth_model(str(folder)).model
-    stock = _stock_of(model.to(model.config.dtype or torch.float32), str(folder))  # as it was saved
+    stock = _stock_of(model.to(_saved_dtype(folder)), str(folder))
     try:
         processor = AutoImageProcessor.from_pretrained(str(folder))
     except (OSError, ValueError) as error:
@@ -58,6 +58,12 @@ def to_stock(folder: Path, target: Path) -> None:
     logger.info("wrote %s: a %s for plain transformers", target, type(stock).__name__)
 
 
+def _saved_dtype(folder: Path) -> torch.dtype:
+    """The dtype of a folder's weights, as its configuration has it; float32 where it does not say."""
+    named = AutoConfig.from_pretrained(str(folder)).dtype
+    return getattr(torch, str(named or torch.float32).removeprefix("torch."))
+
+
 def _stock_of(model: Any, name: str) -> PreTrainedModel:
     """The stock class with the model's weights."""
     if isinstance(model, DepthStudentForDepthEstimation):
@@ -66,9 +72,10 @@ def _stock_of(model: Any, name: str) -> PreTrainedModel:
         try:
             stock = model.to_zoedepth()
         except ValueError as error:
+            why = str(error).partition(";")[0].rstrip(".")
             raise ValueError(
-                f"{name!r} is a metric model with bin heads of its own, which no stock class can hold ({error}) Publish "
-                "it with its code, export it to ONNX, or train one with metric.py --stock_head."
+                f"{name!r} is a metric model with bin heads of its own, which no stock class can hold: {why}; "
+                "publish it with its code, export it to ONNX, or train one with metric.py --metric_head stock."
             ) from error
     else:
         raise ValueError(f"{name!r} is a {type(model).__name__}; give a student or a metric model of this project.")
@@ -105,14 +112,14 @@ def _check(model: Any, folder: Path, name: str) -> None:
         largest = (ours - theirs).abs().max().item()
         if not largest <= TOLERANCE * ours.abs().max().item():
             raise ValueError(
-                f"the stock class predicts something else than {name!r}, by up to {largest:.1e} where the largest value "
-                f"is {ours.abs().max().item():.1e}, for test image {number}; nothing was written."
+                f"the stock class predicts something else than {name!r}, by up to {largest:.1e} where the largest "
+                f"value is {ours.abs().max().item():.1e}, for test image {number}; nothing was written."
             )
 
 
 def _test_images(model: Any) -> list[Tensor]:
     """One square image of the training size and one wide one, (1, 3, H, W) normalised noise."""
-    core = model.core if isinstance(model, RoutedDepthForDepthEstimation) else model
+    core: Any = model.core if isinstance(model, RoutedDepthForDepthEstimation) else model
     backbone = core.config.backbone_config
     patch, size = (
         int(value if isinstance(value, int) else value[0]) for value in (backbone.patch_size, backbone.image_size)
