@@ -128,8 +128,8 @@ def _attracted(attractors: Attractors, embedding: Tensor, centres: Tensor) -> Te
     points = F.relu(raw[..., ::2]) + NORMED_OFFSET if attractors.bounded else F.softplus(raw)
     coarse = centres.permute(0, 3, 1, 2)
     centres = _resized(coarse, embedding).permute(0, 2, 3, 1)
-    # All attractors at once, of which a finer level has fewer: a loop would be unrolled, and the export takes as long as
-    # its graph is.
+    # All attractors at once (a finer level has fewer of them): a loop would be unrolled, and the export would take
+    # several times as long.
     distance = points[..., None, :] - centres[..., None]  # (B, h, w, K, A)
     pull = distance / (1 + attractors.alpha * distance * distance)
     return centres + (pull.mean(-1) if attractors.kind == "mean" else pull.sum(-1))

@@ -27,12 +27,13 @@ class NoSemidepth:
 sys.meta_path.insert(0, NoSemidepth())
 import numpy as np, torch
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation
-folder, pixels, found = sys.argv[1:]
-AutoImageProcessor.from_pretrained(folder)
-model = AutoModelForDepthEstimation.from_pretrained(folder, trust_remote_code=False, dtype=torch.float32).eval()
-with torch.no_grad():
-    np.save(found, model(torch.from_numpy(np.load(pixels))).predicted_depth.numpy())
-print(type(model).__module__, type(model).__name__)
+for folder in sys.argv[1:]:
+    AutoImageProcessor.from_pretrained(folder)
+    model = AutoModelForDepthEstimation.from_pretrained(folder, trust_remote_code=False, dtype=torch.float32).eval()
+    with torch.no_grad():
+        found = model(torch.from_numpy(np.load(folder + ".pixels.npy"))).predicted_depth
+    np.save(folder + ".found.npy", found.numpy())
+    print(type(model).__module__, type(model).__name__)
 """
 
 
@@ -48,41 +49,19 @@ def student(kind: str = "dinov2", **fields) -> DepthStudentForDepthEstimation:
     return DepthStudentForDepthEstimation(DepthStudentConfig(**(config.to_dict() | fields))).eval()
 
 
-def run_elsewhere(folder: Path, pixels: torch.Tensor, scratch: Path) -> tuple[str, torch.Tensor]:
-    """The class that a fresh process without semidepth loads, and its prediction."""
-    np.save(scratch / "pixels.npy", pixels.numpy())
-    command = [sys.executable, "-c", SCRIPT, str(folder), str(scratch / "pixels.npy"), str(scratch / "found.npy")]
+def run_elsewhere(folders: list[Path], pixels: torch.Tensor, scratch: Path) -> tuple[list[str], list[torch.Tensor]]:
+    """The classes that a fresh process without semidepth loads, and their predictions."""
+    for folder in folders:
+        np.save(f"{folder}.pixels.npy", pixels.numpy())
     environment = os.environ | {"HF_MODULES_CACHE": str(scratch / "modules"), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", SCRIPT, *map(str, folders)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=scratch, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout.strip(), torch.from_numpy(np.load(scratch / "found.npy"))
+    return done.stdout.split("\n")[:-1], [torch.from_numpy(np.load(f"{folder}.found.npy")) for folder in folders]
 
 
 def files_of(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("fields", [{}, {"depth_estimation_type": "metric", "max_depth": 20.0}])
-def test_a_student_becomes_a_stock_depth_anything(fields, tmp_path):
-    model = student(**fields)
-    folder = save(model, tmp_path / "student")
-    (folder / "student.yaml").write_text("seed: 0\n")
-    to_stock(folder, tmp_path / "deep" / "stock")
-    assert files_of(tmp_path / "deep") == ["stock"]
-    stock = tmp_path / "deep" / "stock"
-    assert files_of(stock) == ["config.json", "model.safetensors", "preprocessor_config.json"]
-    config = json.loads((stock / "config.json").read_text())
-    assert config["model_type"] == "depth_anything"
-    assert "auto_map" not in (stock / "config.json").read_text()
-    assert (folder / "modeling_depth_student.py").is_file()  # what was not to come along
-    pixels = tiny.pixels(2, 40, 72)
-    loaded, found = run_elsewhere(stock, pixels, tmp_path)
-    assert loaded.endswith("modeling_depth_anything DepthAnythingForDepthEstimation")
-    expected = model(pixels).predicted_depth
-    assert (found - expected).abs().max() <= 1e-5 * expected.max()
-    sizes = [AutoImageProcessor.from_pretrained(place).to_dict() for place in (folder, stock)]
-    assert sizes[0] == sizes[1]
 
 
 def test_half_precision_stays(tmp_path):
@@ -117,15 +96,35 @@ def zoedepth(domains: int) -> ZoeDepthForDepthEstimation:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("domains", [1, 2])
-def test_a_metric_model_on_the_midas_core_becomes_a_stock_zoedepth(domains, tmp_path):
-    model = RoutedDepthForDepthEstimation.from_zoedepth(zoedepth(domains))
-    to_stock(save(model, tmp_path / "metric"), tmp_path / "stock")
-    pixels = tiny.pixels(1, 64, 96)
-    loaded, found = run_elsewhere(tmp_path / "stock", pixels, tmp_path)
-    assert loaded.endswith("modeling_zoedepth ZoeDepthForDepthEstimation")
-    expected = model(pixels).predicted_depth
-    assert (found - expected).abs().max() <= 1e-5 * expected.max()
+def test_plain_transformers_predicts_the_same_in_a_fresh_process(tmp_path):
+    models = {
+        "relative": student(),
+        "metric": student(depth_estimation_type="metric", max_depth=20.0),
+        "zoe": RoutedDepthForDepthEstimation.from_zoedepth(zoedepth(1)),
+        "zoe_of_two": RoutedDepthForDepthEstimation.from_zoedepth(zoedepth(2)),
+    }
+    folders = {name: save(model, tmp_path / name) for name, model in models.items()}
+    (folders["relative"] / "student.yaml").write_text("seed: 0\n")
+    assert (folders["relative"] / "modeling_depth_student.py").is_file()  # neither is to come along
+    targets = {name: tmp_path / "stock" / name for name in models}
+    for name, folder in folders.items():
+        to_stock(folder, targets[name])
+    assert files_of(tmp_path / "stock") == sorted(models)
+    for name, target in targets.items():
+        assert files_of(target) == ["config.json", "model.safetensors", "preprocessor_config.json"]
+        assert "auto_map" not in (target / "config.json").read_text()
+        processors = [AutoImageProcessor.from_pretrained(place).to_dict() for place in (folders[name], target)]
+        assert processors[0] == processors[1]
+    assert json.loads((targets["relative"] / "config.json").read_text())["model_type"] == "depth_anything"
+
+    pixels = tiny.pixels(1, 64, 96)  # stock ZoeDepth votes over a batch, so one image
+    classes, found = run_elsewhere(list(targets.values()), pixels, tmp_path)
+    names = [line.split()[1] for line in classes]
+    assert names == ["DepthAnythingForDepthEstimation"] * 2 + ["ZoeDepthForDepthEstimation"] * 2
+    assert all(line.startswith("transformers.models.") for line in classes)
+    for model, depth in zip(models.values(), found, strict=True):
+        expected = model(pixels).predicted_depth
+        assert (depth - expected).abs().max() <= 1e-5 * expected.max()
 
 
 def test_what_no_stock_class_holds_is_refused_and_leaves_nothing(tmp_path):
