@@ -74,8 +74,8 @@ def _stock_of(model: Any, name: str) -> PreTrainedModel:
         except ValueError as error:
             why = str(error).partition(";")[0].rstrip(".")
             raise ValueError(
-                f"{name!r} cannot become a stock model: {why}; publish it with its code, export it to ONNX, or train one "
-                "with metric.py --metric_head stock."
+                f"{name!r} cannot become a stock model: {why}; publish it with its code, export it to ONNX, or train "
+                "one with metric.py --metric_head stock."
             ) from error
     else:
         raise ValueError(f"{name!r} is a {type(model).__name__}; give a student or a metric model of this project.")
