@@ -63,13 +63,13 @@ def boundary_mask_recall(prediction: Tensor, mask: Tensor, valid: Tensor | None 
     threshold counts.
 
     Args:
-        prediction: (B, H, W) positive inverse depth, larger is nearer; the scale does not matter.
+        prediction: (B, H, W) inverse depth, larger is nearer, 0 infinitely far; the scale does not matter.
         mask: (B, H, W) bool, True on the object (of a matte: alpha > 0.1).
         valid: (B, H, W) bool; None: everywhere.
 
     Returns:
         MASK_NAMES to (B,) float64, in [0, 1], larger is better; NaN for an image whose mask has no outline, or whose
-        prediction is not finite and positive at a valid pixel.
+        prediction is negative or not finite at a valid pixel.
 
     Raises:
         ValueError: for shapes that differ or a mask that is not bool.
@@ -77,6 +77,9 @@ def boundary_mask_recall(prediction: Tensor, mask: Tensor, valid: Tensor | None 
     valid = torch.ones_like(mask, dtype=torch.bool) if valid is None else valid
     if mask.dtype != torch.bool:
         raise ValueError(f"Expected a bool mask, got {mask.dtype}: pass mask > 0.1 for a matte.")
+    # Against infinitely far every finite distance is a contour; two infinitely far neighbours have none.
+    largest = torch.where(valid, prediction, 0.0).amax((1, 2), keepdim=True)
+    prediction = torch.where(prediction == 0, 1e-6 * largest, prediction.double())
     prediction, _, broken = _checked(prediction, mask.double(), valid)
     recall, outline = 0.0, 0.0
     # Where the object begins, its inverse depth is the larger one of the pair.
@@ -119,7 +122,7 @@ def _thinned(ratios: Tensor, counts: Tensor, threshold: float) -> Tensor:
     begins = over & ~padded[..., :-1]
     run = begins.flatten().cumsum(0)  # numbers the runs; row ends divide them, since a row's first pair begins one
     values = torch.where(over, ratios, 0.0).flatten()
-    largest = values.new_zeros(int(run[-1]) + 1).scatter_reduce(0, run, values, "amax")
+    largest = values.new_zeros(len(run) + 1).scatter_reduce(0, run, values, "amax")
     place = torch.arange(len(run), device=run.device)
     at = torch.where(over.flatten() & (values == largest[run]), place, len(run))
     first = at.new_full((len(largest),), len(run)).scatter_reduce(0, run, at, "amin")
