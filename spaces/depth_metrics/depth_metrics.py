@@ -12,16 +12,10 @@ import evaluate
 
 from .boundary_metrics import BOUNDARY_NAMES
 from .formulas import METRIC_NAMES
-from .image_scores import NAMES
-from .image_scores import score_image
-from .image_scores import split_batch
+from .image_scores import NAMES, score_image, split_batch
 from .ordinal_metrics import ORDINAL_NAMES
 from .protocols import PROTOCOLS
-from .scoring_options import OPTIONS
-from .scoring_options import Options
-from .scoring_options import check_agreement
-from .scoring_options import check_names
-from .scoring_options import settle
+from .scoring_options import OPTIONS, Options, check_agreement, check_names, settle
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +29,7 @@ _CITATION = """\
 """
 
 _DESCRIPTION = f"""\
-Scores of monocular depth: {', '.join(METRIC_NAMES)}, in metres or after alignment, with the crops and caps of the papers'
+Scores of monocular depth: {", ".join(METRIC_NAMES)}, in metres or after alignment, with the crops and caps of papers'
 protocols. The configuration "boundary" scores how sharp boundaries are (Depth Pro), "boundary_mask" the same against
 masks, "ordinal" which of two points is nearer (DA-2K).
 """
@@ -51,7 +45,7 @@ Args:
     align: "none" (the default for metres), "least_squares" (scale and shift, in disparity for mode="relative", its
         default; in depth for mode="metric") or "median" (scale, by the medians of depth).
     space: compare in "depth" (the default, metres) or in "disparity" (1/m). It changes abs_rel and rmse alone.
-    protocol: {', '.join(PROTOCOLS)} ("none" is the default): crop and range.
+    protocol: {", ".join(PROTOCOLS)} ("none" is the default): crop and range.
     min_depth_m, max_depth_m: range of labels that count, in metres, to which predictions are clamped; by default the
         protocol's. Without a cap relative depth is capped at each image's own largest label.
 
@@ -59,9 +53,9 @@ Options belong to evaluate.load, or to the first add, add_batch or compute; a la
 
 Returns:
     Name to float, means of per-image values; an image without a scored pixel counts in none of them, and if all are so
-    they are NaN. {', '.join(METRIC_NAMES)}; for "boundary" {', '.join(BOUNDARY_NAMES)};
-    for "ordinal" {', '.join(ORDINAL_NAMES)}, the share of all pairs. abs_rel and delta are shares, rmse is in metres (or
-    1/m), silog is 100 * the standard deviation of the log error.
+    they are NaN. {", ".join(METRIC_NAMES)}; for "boundary" {", ".join(BOUNDARY_NAMES)};
+    for "ordinal" {", ".join(ORDINAL_NAMES)}, the share of all pairs. abs_rel and delta are shares, rmse is in metres
+    (or 1/m), silog is 100 * the standard deviation of the log error.
 
 Examples:
     >>> depth_metrics = evaluate.load("spaces/depth_metrics")

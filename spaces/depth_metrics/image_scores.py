@@ -7,20 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .boundary_metrics import BOUNDARY_NAMES
-from .boundary_metrics import MASK_NAMES
-from .boundary_metrics import boundary_mask_recall
-from .boundary_metrics import boundary_scores
-from .formulas import METRIC_NAMES
-from .formulas import aligned_depth
-from .formulas import aligned_disparity
-from .formulas import metric_scores
-from .formulas import relative_metrics
-from .formulas import scored_pixels
-from .ordinal_metrics import ORDINAL_NAMES
-from .ordinal_metrics import ordinal_hits
-from .scoring_options import Options
-from .scoring_options import named_protocol
+from .boundary_metrics import BOUNDARY_NAMES, MASK_NAMES, boundary_mask_recall, boundary_scores
+from .formulas import METRIC_NAMES, aligned_depth, aligned_disparity, metric_scores, relative_metrics, scored_pixels
+from .ordinal_metrics import ORDINAL_NAMES, ordinal_hits
+from .scoring_options import Options, named_protocol
 
 # By configuration: what compute returns.
 NAMES = {
@@ -129,7 +119,8 @@ def fit(predicted: Tensor, reference: Tensor, protocol: str | None, number: int)
         return predicted, cut
     if predicted.shape == cut.shape[::-1]:
         raise ValueError(
-            f"prediction {number} has the size {_size(predicted)} and its reference {_size(cut)}; transpose one of them."
+            f"prediction {number} has the size {_size(predicted)} and its reference {_size(cut)}; "
+            "transpose one of them."
         )
     if not predicted.isfinite().all():
         raise ValueError(f"prediction {number} is not finite everywhere, so it cannot be resized to its reference.")

@@ -1,15 +1,12 @@
 """What can be chosen about scoring, checked before any image is scored."""
 
 import json
-from dataclasses import asdict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import inf
 from typing import Any
 
-from .formulas import ALIGNMENTS
-from .formulas import SPACES
-from .protocols import Protocol
-from .protocols import find_protocol
+from .formulas import ALIGNMENTS, SPACES
+from .protocols import Protocol, find_protocol
 
 MODES = ("metric", "relative")
 # By configuration: the options that mean something there.
@@ -74,7 +71,8 @@ def check_names(given: dict[str, Any], config: str) -> None:
     for name in given:
         if name not in OPTIONS[config]:
             raise ValueError(
-                f"the option {name!r} means nothing to the configuration {config!r}; it has {', '.join(OPTIONS[config])}."
+                f"the option {name!r} means nothing to the configuration {config!r}; "
+                f"it has {', '.join(OPTIONS[config])}."
             )
 
 
