@@ -81,8 +81,8 @@ def build() -> gr.Blocks:
     with gr.Blocks(title="Depth metrics") as page:
         gr.Markdown(
             "# Depth metrics\nScores of a depth map against its ground truth. Maps are `.npy`, or 16-bit PNG whose "
-            "values are divided by the units per metre (1000 for millimetres, 256 for KITTI). Ground truth is in metres, 0 "
-            "NaN where unknown."
+            "values are divided by the units per metre (1000 for millimetres, 256 for KITTI). Ground truth is in "
+            "metres, 0 or NaN where unknown."
         )
         with gr.Row():
             prediction = gr.File(label="Prediction", file_types=[".npy", ".png", ".tif", ".tiff"])

@@ -256,13 +256,12 @@ def _scored_pixels(
 ) -> tuple[Tensor, Tensor]:
     """The label (B, H, W) in float64 with 1 where not scored, and the mask of what is scored."""
     _check_shapes(prediction, depth)
-    if not 0.0 < min_depth_m < (math.inf if max_depth_m is None else max_depth_m):
+    most = math.inf if max_depth_m is None else max_depth_m
+    if not 0.0 < min_depth_m < most:
         message = f"min_depth_m, max_depth_m are {min_depth_m}, {max_depth_m}: expected 0 < min < max, in metres."
         raise ValueError(message)
     depth = depth.double()
-    valid = depth.isfinite() & (depth >= min_depth_m)
-    if max_depth_m is not None:
-        valid = valid & (depth <= max_depth_m)
+    valid = depth.isfinite() & (depth >= min_depth_m) & (depth <= most)
     return torch.where(valid, depth, 1.0), valid
 
 
