@@ -267,9 +267,8 @@ def _scored_pixels(
 
 def _cap(depth: Tensor, valid: Tensor, max_depth_m: float | None) -> Tensor:
     """The farthest depth of each image, (B, 1, 1) metres."""
-    if max_depth_m is not None:
-        return depth.new_full((depth.shape[0], 1, 1), max_depth_m)
-    return torch.where(valid, depth, 0.0).amax((1, 2), keepdim=True)
+    own = torch.where(valid, depth, 0.0).amax((1, 2), keepdim=True)
+    return own if max_depth_m is None else torch.full_like(own, max_depth_m)
 
 
 def _masked_mean(values: Tensor, valid: Tensor) -> Tensor:
