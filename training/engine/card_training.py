@@ -9,7 +9,7 @@ from semidepth.training.data.redaction import redact
 from semidepth.training.engine.arguments import BUILT_IN_ENCODER
 from semidepth.training.engine.card_facts import Facts
 from semidepth.training.engine.card_scores import cell, code
-from semidepth.training.engine.public_names import public_source, split_source
+from semidepth.training.engine.public_names import is_hub_id, public_source, split_source
 
 NOT_STATED = "not stated"
 RENDERED = "rendered by semidepth, no third party's data"
@@ -28,7 +28,15 @@ def model_name(text: str, facts: Facts) -> str:
     """A model that the run names, as the card shows it: a link to the Hub, or a folder's last part."""
     if facts.is_hub(text):
         return f"[{text}](https://huggingface.co/{text})"
-    return code(public_source(text, facts.is_hub))
+    return f"the local model {code(public_source(text, facts.is_hub))}"
+
+
+def encoder_shape(facts: Facts) -> str:
+    """The kind and size of the encoder, such as `DINOv2, 12 layers, 384 wide`; empty where it is not known."""
+    shape = facts.backbone
+    kind = shape.get("model_type", "")
+    sizes = [(shape.get("num_hidden_layers"), "layers"), (shape.get("hidden_size"), "wide")]
+    return ", ".join([BACKBONES.get(kind, kind), *(f"{size} {what}" for size, what in sizes if size)]) if kind else ""
 
 
 def encoder_name(facts: Facts) -> str:
@@ -36,18 +44,20 @@ def encoder_name(facts: Facts) -> str:
     name = facts.options.get("encoder")
     if name == BUILT_IN_ENCODER:
         return "semidepth's built-in encoder (a small DINOv2 pre-trained on rendered scenes)"
-    shape = facts.backbone
-    kind = BACKBONES.get(shape.get("model_type", ""), shape.get("model_type"))
-    sizes = [(shape.get("num_hidden_layers"), "layers"), (shape.get("hidden_size"), "wide")]
-    of = ", ".join([f"a {kind}", *(f"{size} {what}" for size, what in sizes if size)]) if kind else ""
+    of = encoder_shape(facts)
     return (model_name(name, facts) if name else "a pretrained encoder") + (f" ({of})" if of else "")
 
 
 def base_models(facts: Facts) -> list[str]:
-    """Ids on the Hub of what the weights started from."""
-    named = facts.options.get("student" if facts.command == "metric" else "encoder")
-    named = facts.results.get("student", named) if facts.command == "metric" else named
-    return [named] if named and facts.is_hub(named) else []
+    """Ids on the Hub of what the weights started from: of a metric model on a local student, that student's encoder."""
+    if facts.command == "metric":
+        named = facts.results.get("student") or facts.options.get("student")
+    else:
+        named = facts.options.get("encoder")
+    if named and facts.is_hub(named):
+        return [named]
+    origin = facts.backbone.get("_name_or_path")
+    return [origin] if facts.metric and origin and is_hub_id(origin) else []
 
 
 def teacher_of(facts: Facts) -> str:
@@ -149,7 +159,7 @@ def hyperparameters(facts: Facts) -> list[dict[str, str]]:
 
 def _text(value: Any) -> str:
     if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "the encoder's own"}[value]
+        return {True: "yes", False: "no", None: "the model's own"}[value]
     return cell(f"{value:g}" if isinstance(value, float) else str(value))
 
 

@@ -33,6 +33,7 @@ from semidepth.training.engine.card_training import (
     data_ids,
     data_rows,
     encoder_name,
+    encoder_shape,
     hyperparameters,
     model_name,
     only_scenes,
@@ -114,6 +115,7 @@ def _model_values(facts: Facts, repo: str | None) -> dict[str, Any]:
             "name": domain["name"],
             "quoted": json.dumps(domain["name"], ensure_ascii=False),
             "range": f"{domain['min_depth_m']:g} to {domain['max_depth_m']:g} m",
+            "bounded": not facts.routed or domain.get("bin_centers_type") == "normed",
         }
         for domain in facts.domains
     ]
@@ -178,9 +180,8 @@ def _about(facts: Facts) -> str:
         kind = "ZoeDepth's metric bins on a relative core" if facts.routed else "Depth Anything V2's metric model"
     else:
         kind = kinds.get(facts.command, "A relative depth model")
-    encoder = facts.backbone.get("model_type")
-    of = f", on a {encoder_name(facts).partition(' (a ')[2].rstrip(')')}" if encoder and not facts.metric else ""
-    return f"{kind}{of if '(a ' in encoder_name(facts) else ''}: {size}. Trained with semidepth."
+    of = f" on {encoder_shape(facts)}" if encoder_shape(facts) else ""
+    return f"{kind}{of}: {size}. Trained with semidepth."
 
 
 def _papers(facts: Facts) -> list[str]:
