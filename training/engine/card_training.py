@@ -150,7 +150,7 @@ def hyperparameters(facts: Facts) -> list[dict[str, str]]:
         hidden.update(BINS_ALONE)
     for name, value in facts.options.items():
         plain = isinstance(value, (bool, int, float)) or (value is None and name == "size") or name in WORDS
-        if name in hidden or not plain:
+        if name in hidden or not plain or name.startswith(("hub_", "push_")):
             continue
         default = defaults.get(name, value)
         rows.append({"name": name, "value": _text(value), "default": "" if default == value else _text(default)})
