@@ -1,6 +1,5 @@
-"""What a trained model's folder says of itself, read for its card: configuration, options, results, scores, pictures."""
+"""What a trained model's folder says of itself, read for its card: configuration, options, results, scores."""
 
-import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,20 +81,21 @@ class Facts:
         """Whether the run started from the encoder that training/encoder.py makes."""
         return self.options.get("encoder") == BUILT_IN_ENCODER
 
+    @property
+    def names(self) -> set[str]:
+        """What the model's folder was called, by its own options too: it may have been moved or laid out anew."""
+        return {str(self.folder), *filter(None, [self.options.get("output_dir")])}
+
     def is_hub(self, location: str) -> bool:
         """Whether a name is one of the Hub: as the run recorded it, or as far as one can see."""
         recorded = self.run.get("hub")
         return is_hub_id(location) if recorded is None else location in recorded
 
     def defaults(self) -> dict[str, Any]:
-        """The defaults of the command's options."""
+        """The defaults of the options that have a plain one."""
         if not self.command:
             return {}
-        values = {}
-        for item in dataclasses.fields(COMMANDS[self.command]):
-            made = item.default_factory is not dataclasses.MISSING
-            values[item.name] = item.default_factory() if made else item.default  # type: ignore[misc]
-        return values
+        return {name: getattr(COMMANDS[self.command], name, None) for name in self.options}
 
     def pictures(self) -> list[Path]:
         """Pictures for the card: examples of the scored images, else the newest preview of the training."""
@@ -105,7 +105,7 @@ class Facts:
 
     def parameters(self) -> int | None:
         """Number of weights in the folder's safetensors; None where there are none."""
-        files = sorted(self.folder.glob("*.safetensors"))
+        files = sorted(self.folder.glob("model*.safetensors"))
         total = 0
         for path in files:
             try:

@@ -17,13 +17,16 @@ METRICS = {
     "delta1": "δ1",
     "delta2": "δ2",
     "delta3": "δ3",
-    "rmse": "RMSE (m)",
+    "rmse": "RMSE",
     "rmse_log": "RMSE log",
     "log10": "log10",
     "silog": "SILog",
 }
 HIDDEN = ("delta2", "delta3", "rmse_log")  # in the table; the model-index has them
 HIGHER_IS_BETTER = re.compile(r"delta|f1|accuracy|recall|precision")
+
+
+FIELDS = ("mode", "align", "space", "protocol", "max_depth_m", "head", "images")
 
 
 @dataclass(frozen=True)
@@ -37,38 +40,39 @@ class Score:
     fields: dict[str, Any]
 
 
-def read_scores(facts: Facts) -> list[Score]:
-    """The rows of the model's scores that are its own, figures that are none left out."""
-    rows = [row for row in facts.scores.get("scores", []) if isinstance(row, dict)]
-    own = [row for row in rows if _is_own(row.get("model"), facts)]
-    if not own and len({str(row.get("model")) for row in rows}) == 1:
-        own = rows  # scored under another name, such as before the folder was moved
+def read_scores(facts: Facts, repo: str | None = None) -> list[Score]:
+    """The rows of the model's scores that are its own, figures that are none left out.
+
+    Args:
+        facts: of the model.
+        repo: its id on the Hub, under which it may have been scored.
+    """
     found = []
-    for row in own:
+    for row in own_rows(facts, "scores", repo):
         metrics = {
             name: float(value)
             for name, value in (row.get("metrics") or {}).items()
             if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         }
-        if not metrics:
-            continue
-        keys = ("mode", "align", "space", "protocol", "max_depth_m", "head", "images")
-        fields = {key: row[key] for key in keys if row.get(key) not in (None, "")}
-        found.append(
-            Score(
-                data=public_source(str(row.get("data", "not recorded")), facts.is_hub),
-                config=_config_of(row),
-                images=row.get("images"),
-                metrics=metrics,
-                fields=fields,
-            )
-        )
+        fields = {key: row[key] for key in FIELDS if row.get(key) not in (None, "")}
+        if "pairs" in metrics:  # a count, not a score
+            fields["pairs"] = int(metrics.pop("pairs"))
+        if metrics:
+            data = public_source(str(row.get("data", "not recorded")))
+            found.append(Score(data, _config_of(row), row.get("images"), metrics, fields))
     return found
 
 
-def _is_own(model: Any, facts: Facts) -> bool:
-    path = Path(str(model))
-    return path.resolve() == facts.folder.resolve() or path.name == facts.folder.resolve().name
+def own_rows(facts: Facts, key: str, repo: str | None = None) -> list[dict[str, Any]]:
+    """The rows of one part of the scores that are the model's own; all, where they are of one model alone."""
+    rows = [row for row in facts.scores.get(key) or [] if isinstance(row, dict)]
+    own = [row for row in rows if _is_own(str(row.get("model")), facts, repo)]
+    # Of one model under another name: scored before the folder was moved.
+    return own or (rows if len({str(row.get("model")) for row in rows}) == 1 else [])
+
+
+def _is_own(model: str, facts: Facts, repo: str | None) -> bool:
+    return model == repo or Path(model).resolve() in {Path(name).resolve() for name in facts.names}
 
 
 def _config_of(row: dict[str, Any]) -> str:
@@ -92,7 +96,7 @@ def score_table(scores: Sequence[Score]) -> str:
     present = [name for score in scores for name in score.metrics]
     names = [name for name in METRICS if name in present and name not in HIDDEN]
     names += [name for name in dict.fromkeys(present) if name not in METRICS]
-    heads = [f"{METRICS.get(name, name)} {'↑' if HIGHER_IS_BETTER.search(name) else '↓'}" for name in names]
+    heads = [f"{label(name)} {'↑' if HIGHER_IS_BETTER.search(name) else '↓'}" for name in names]
     lines = ["| data | how | images | " + " | ".join(heads) + " |", "|---|---|" + "--:|" * (1 + len(names))]
     for score in scores:
         values = " | ".join(f"{score.metrics[name]:.3f}" if name in score.metrics else "" for name in names)
@@ -107,11 +111,13 @@ def command_of(facts: Facts, repo: str | None) -> str | None:
     if not command:
         return None
     folder = facts.folder.resolve()
+    scored = {str(row.get("model")) for row in own_rows(facts, "scores", repo)}
+    folders = {Path(name).resolve() for name in facts.names | scored}
 
     def own(word: str) -> str | None:
-        return (repo or folder.name) if Path(word).resolve() == folder else None
+        return (repo or folder.name) if Path(word).resolve() in folders else None
 
-    return public_command(str(command), own, facts.is_hub)
+    return public_command(str(command), own)
 
 
 def eval_results(scores: Sequence[Score], command: str | None, repo: str | None) -> list[EvalResult]:
@@ -130,14 +136,14 @@ def eval_results(scores: Sequence[Score], command: str | None, repo: str | None)
             results.append(
                 EvalResult(
                     task_type="depth-estimation",
-                    task_name=f"{'Metric' if score.fields.get('mode') == 'metric' else 'Relative'} depth estimation",
+                    task_name=f"{str(score.fields.get('mode', 'monocular')).capitalize()} depth estimation",
                     dataset_type=dataset_type(score.data),
                     dataset_name=score.data,
                     # The Hub keeps apart what differs in type and config, not what differs in name.
                     dataset_config="; ".join(filter(None, [score.data, score.config])),
                     dataset_args=args,
                     metric_type=name,
-                    metric_name=METRICS.get(name, name),
+                    metric_name=label(name),
                     metric_value=value,
                     source_name=command if source else None,
                     source_url=source,
@@ -164,12 +170,32 @@ def validation_table(results: dict[str, Any], is_hub: Any) -> str:
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
     if not rows:
         return ""
-    lines = ["| validation | " + " | ".join(METRICS.get(name, name.replace("_", " ")) for name in names) + " |"]
+    lines = ["| validation | " + " | ".join(label(name) for name in names) + " |"]
     lines.append("|---|" + "--:|" * len(names))
     for source, row in rows.items():
         values = " | ".join(f"{row[name]:.3f}" if name in row else "" for name in names)
         lines.append(f"| {cell(code(public_source(source, is_hub)))} | {values} |")
     return "\n".join(lines)
+
+
+def label(metric: str) -> str:
+    """What a metric is called on a card."""
+    return METRICS.get(metric, metric.replace("_", " "))
+
+
+def router_table(facts: Facts, repo: str | None) -> str:
+    """How often the router was right, and what it took for what; empty where that was not scored."""
+    parts = []
+    for router in own_rows(facts, "routers", repo):
+        counts = {(each["domain"], each["chosen"]): each["images"] for each in router.get("confusion") or []}
+        names = sorted({name for pair in counts for name in pair})
+        lines = [f"The router was right for {router['accuracy']:.1%} of {router['images']} images.", ""]
+        lines += ["| images of | " + " | ".join(f"taken for {cell(name)}" for name in names) + " |"]
+        lines += ["|---|" + "--:|" * len(names)]
+        for own in names:
+            lines.append(f"| {cell(own)} | " + " | ".join(str(counts.get((own, name), 0)) for name in names) + " |")
+        parts.append("\n".join(lines if counts else lines[:1]))
+    return "\n\n".join(parts)
 
 
 def code(text: str) -> str:

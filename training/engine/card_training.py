@@ -120,7 +120,9 @@ def data_rows(facts: Facts, licences: Mapping[str, str]) -> tuple[list[dict[str,
     unknown = [name for name in licences if name not in used]
     if unknown:
         have = ", ".join(public_source(text, facts.is_hub) for _, text in sources_of(facts)) or "none"
-        raise ValueError(f"a licence was given for {', '.join(unknown)}, which the run has not; its sources are {have}.")
+        raise ValueError(
+            f"a licence was given for {', '.join(unknown)}, which the run has not; its sources are {have}."
+        )
     return rows, local
 
 
@@ -148,6 +150,8 @@ def hyperparameters(facts: Facts) -> list[dict[str, str]]:
         hidden.add("feature_tolerance")
     if not facts.routed:
         hidden.update(BINS_ALONE)
+    if len(facts.domains) < 2:
+        hidden |= {name for name in facts.options if name.startswith("router_")}
     for name, value in facts.options.items():
         plain = isinstance(value, (bool, int, float)) or (value is None and name == "size") or name in WORDS
         if name in hidden or not plain or name.startswith(("hub_", "push_")):

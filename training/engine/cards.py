@@ -23,6 +23,7 @@ from semidepth.training.engine.card_scores import (
     command_of,
     eval_results,
     read_scores,
+    router_table,
     score_table,
     validation_table,
 )
@@ -69,7 +70,7 @@ def make_card(
     """
     facts = read_facts(Path(folder))
     name = repo.rpartition("/")[2] if repo else facts.folder.resolve().name
-    scores = read_scores(facts)
+    scores = read_scores(facts, repo)
     command = command_of(facts, repo)
     data = ModelCardData(
         license=license,
@@ -88,7 +89,8 @@ def make_card(
         "about": _about(facts),
         "score_table": score_table(scores) if scores else "",
         "score_command": command,
-        "routers": _routers(facts),
+        "aligned": any(score.fields.get("mode") == "relative" for score in scores),
+        "routers": router_table(facts, repo),
         "pictures": [path.relative_to(facts.folder).as_posix() for path in facts.pictures()],
     }
     template = "routed.md" if facts.metric else "student.md"
@@ -201,12 +203,3 @@ def _papers(facts: Facts) -> list[str]:
     if str(facts.backbone.get("model_type", "")).startswith("dinov2"):
         papers.append("dinov2")
     return papers
-
-
-def _routers(facts: Facts) -> str:
-    """How often the router was right, where the scores say so."""
-    lines = []
-    for router in facts.scores.get("routers") or []:
-        if isinstance(router, dict) and isinstance(router.get("accuracy"), float):
-            lines.append(f"The router took {router['accuracy']:.1%} of the images for what they are.")
-    return "\n".join(lines)

@@ -60,5 +60,6 @@ def test_commands_are_shown_without_where_things_lie():
     )
     shown = public_command(command, lambda word: "org/mine" if word == "/home/me/outputs/mine" else None)
     assert shown == (
-        "python training/score.py --model org/mine org/peer --data 'faces/*.png' nyu --root=sets --token 'hf_***' --limit 96"
+        "python training/score.py --model org/mine org/peer --data 'faces/*.png' nyu --root=sets "
+        "--token 'hf_***' --limit 96"
     )
