@@ -131,7 +131,8 @@ def eval_results(scores: Sequence[Score], command: str | None, repo: str | None)
     source = f"https://huggingface.co/{repo}/blob/main/{SCORES}" if repo else None
     results = []
     for score in scores:
-        args = score.fields | ({"command": command} if command else {})
+        # Said once: a source's name needs its page.
+        args = score.fields | ({"command": command} if command and not source else {})
         for name, value in score.metrics.items():
             results.append(
                 EvalResult(
@@ -187,6 +188,8 @@ def router_table(facts: Facts, repo: str | None) -> str:
     """How often the router was right, and what it took for what; empty where that was not scored."""
     parts = []
     for router in own_rows(facts, "routers", repo):
+        if not {"accuracy", "images"} <= set(router):
+            continue
         counts = {(each["domain"], each["chosen"]): each["images"] for each in router.get("confusion") or []}
         names = sorted({name for pair in counts for name in pair})
         lines = [f"The router was right for {router['accuracy']:.1%} of {router['images']} images.", ""]

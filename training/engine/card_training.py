@@ -80,6 +80,11 @@ def pseudo_label_sets(facts: Facts) -> list[tuple[str, dict[str, Any]]]:
     return sets
 
 
+def is_selected(facts: Facts) -> bool:
+    """Whether the run was the last step of ST++'s (student.py --select_reliable), which keeps the labels in its folder."""
+    return any("labels_of_first_student" in str(text) for text in facts.options.get("pseudo_labels") or [])
+
+
 def sources_of(facts: Facts) -> list[tuple[str, str]]:
     """What the run learned from: role and source as written."""
     options = facts.options
@@ -96,6 +101,8 @@ def sources_of(facts: Facts) -> list[tuple[str, str]]:
         found.append((ROLES["pseudo_labels"], text))
         images = [text for text in record.get("sources") or [] if Path(split_source(text)[1]).name not in own]
         found += [("images of the pseudo labels", text) for text in images]
+    if is_selected(facts):
+        found += [("images of the pseudo labels", text) for text in options.get("unlabeled") or []]
     return list(dict.fromkeys(found))
 
 

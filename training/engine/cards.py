@@ -36,14 +36,17 @@ from semidepth.training.engine.card_training import (
     encoder_name,
     encoder_shape,
     hyperparameters,
+    is_selected,
     model_name,
     only_scenes,
+    sources_of,
     teacher_of,
     updates_text,
 )
 
 LIBRARY = "transformers"
 TASK = "depth-estimation"
+SEMIDEPTH = "which trains Depth Anything's students and ZoeDepth's metric models with transformers and accelerate"
 
 
 def make_card(
@@ -145,32 +148,39 @@ def _training_values(facts: Facts, licences: Mapping[str, str]) -> dict[str, Any
     """What the templates say of the training."""
     rows, local = data_rows(facts, licences)
     options = facts.options
-    pseudo = [str(text) for text in options.get("pseudo_labels") or []]
     student = facts.results.get("student") or options.get("student")
     validation = {
         (key.replace("/domain_given/", ", domain given/") if facts.metric else key): value
         for key, value in facts.results.items()
     }
     is_hub = (lambda location: True) if facts.metric else facts.is_hub  # a metric model's rows are domains, no sources
+    router_right = validation.pop("validation/router_accuracy", None)
     versions = facts.run.get("versions") or {}
     return {
         "command": facts.command,
-        "o": options,
+        "o": {name: int(value) if _is_whole(value) else value for name, value in options.items()},
         "data": rows,
         "local_data": local,
         "encoder": encoder_name(facts),
         "teacher": teacher_of(facts) if facts.command == "student" else "",
         "student": model_name(str(student), facts) if student else "a student that is not recorded",
-        "selected": any("labels_of_first_student" in text for text in pseudo),
+        "selected": is_selected(facts),
         "hyperparameters": hyperparameters(facts),
         "updates": updates_text(facts),
         "batch": batch_text(facts),
         "cost": cost_text(facts),
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "validation_table": validation_table(validation, is_hub),
+        "validation_images": options.get("validation_images"),
+        "validation_router": f"{router_right:.1%}" if router_right is not None else "",
+        "has_scenes": any(text.startswith("scenes:") for _, text in sources_of(facts)),
         "only_scenes": only_scenes(facts),
         "papers": _papers(facts),
     }
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer()
 
 
 def _about(facts: Facts) -> str:
@@ -182,8 +192,8 @@ def _about(facts: Facts) -> str:
         kind = "ZoeDepth's metric bins on a relative core" if facts.routed else "Depth Anything V2's metric model"
     else:
         kind = kinds.get(facts.command, "A relative depth model")
-    of = f" on {encoder_shape(facts)}" if encoder_shape(facts) else ""
-    return f"{kind}{of}: {size}. Trained with semidepth."
+    encoder = f"; the encoder is {encoder_shape(facts)}" if encoder_shape(facts) else ""
+    return f"{kind}. {size}{encoder}. Trained with semidepth, {SEMIDEPTH}."
 
 
 def _papers(facts: Facts) -> list[str]:
@@ -198,7 +208,7 @@ def _papers(facts: Facts) -> list[str]:
         papers += ["depth_anything", "midas"]
         if options.get("gradient_matching_weight") or options.get("drop_fraction"):
             papers.append("depth_anything_v2")
-        if any("labels_of_first_student" in str(text) for text in options.get("pseudo_labels") or []):
+        if is_selected(facts):
             papers.append("stpp")
     if str(facts.backbone.get("model_type", "")).startswith("dinov2"):
         papers.append("dinov2")

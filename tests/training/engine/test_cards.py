@@ -127,7 +127,7 @@ def test_metadata_and_text_come_from_the_run(tmp_path):
     assert options["`drop_fraction`"] == ("0", "")
     assert not {"`output_dir`", "`encoder`", "`epochs`", "`hub_wait_s`"} & set(options)
     for text in (
-        "plus 2.0 x the multi-scale gradient matching loss",
+        "plus 2 x the multi-scale gradient matching loss",
         "exponential average over the training, with decay 0.999",
         "[org/big](https://huggingface.co/org/big)",
         "1,234 updates. An update saw 32 labeled and 64 other images.",  # 4 x 8 processes, two to one
@@ -166,7 +166,7 @@ def test_scores_become_the_model_index(tmp_path):
     shown = "python training/score.py --model org/mine org/peer --data nyu 'frames/*.parquet'"
     for each in results:
         assert each.task_type == "depth-estimation"
-        assert each.dataset_args["command"] == shown
+        assert each.dataset_args["images"] == 96
         assert (each.source_name, each.source_url) == (
             shown,
             "https://huggingface.co/org/mine/blob/main/scores/results.json",
@@ -206,7 +206,7 @@ def test_a_routed_model_says_its_domains_ranges_and_both_ways_of_routing(tmp_pat
     routers = [
         {"model": model, "images": 96, "accuracy": 0.9375, "confusion": confusion} for model in (str(folder), "peer")
     ]
-    score(folder, rows, "training/score.py --model x --data diode", routers)
+    score(folder, rows, "/opt/score.py --model x --data diode", routers)
     card = make_card(folder)
     assert card.text.count("The router was right for 93.8% of 96 images.") == 1
     assert "| images of | taken for faces | taken for indoor |" in card.text
@@ -218,14 +218,17 @@ def test_a_routed_model_says_its_domains_ranges_and_both_ways_of_routing(tmp_pat
     ]
     index = card.data.to_dict()["model-index"][0]["results"]
     assert [result["metrics"][0]["value"] for result in index] == [0.5, 0.25]  # two entries, not one with two values
-    assert "| `indoor` |" in card.text
-    assert "0.125" in card.text
+    assert table(card, "The training's own validation") == [
+        ["validation", "AbsRel"], ["`indoor`", "0.250"], ["`indoor, domain given`", "0.125"],
+    ]  # fmt: skip
+    assert "The router was right for 90.0% of them." in card.text
     assert [row[:2] for row in table(card, "### Data")[1:]] == [
         ["domain indoor", "`indoor_frames`"],
         ["domain faces", "`faces_frames`"],
     ]
     assert "the local model `student`" in card.text
     assert "source" not in index[0]  # nowhere to point to yet
+    assert index[0]["dataset"]["args"]["command"] == "opt/score.py --model x --data diode"
     assert 'names.index("indoor")' in card.text
 
 
@@ -316,6 +319,32 @@ def test_pseudo_labels_say_where_their_images_and_labels_are_from(tmp_path):
     ]
     assert "[org/big](https://huggingface.co/org/big)" in card.text
     assert "`photos`" not in card.text  # of --unlabeled, which such a run does not read
+
+
+def test_a_run_with_selection_names_its_steps_and_its_images(tmp_path):
+    folder = relative_folder(tmp_path, teacher=None)
+    options = yaml.safe_load((folder / "student.yaml").read_text())
+    stable = f"{folder}/labels_of_teacher"
+    options |= {
+        "pseudo_labels": [f"{stable}?min_reliability=0.75", f"{folder}/labels_of_first_student"],
+        "unlabeled": ["/home/me/acme/photos"],
+    }
+    (folder / "student.yaml").write_text(yaml.safe_dump(options))
+    for name, teacher, sources in (
+        ("labels_of_teacher", "org/big", ["/home/me/acme/photos"]),
+        ("labels_of_first_student", f"{folder}/first_student", [f"{stable}?max_reliability=0.75"]),
+    ):
+        (folder / name).mkdir()
+        (folder / name / "pseudo_labels.json").write_text(json.dumps({"teacher": teacher, "sources": sources}))
+    card = make_card(folder)
+    assert [row[:2] for row in table(card, "### Data")[3:]] == [
+        ["pseudo labels", "`labels_of_teacher?min_reliability=0.75`"],
+        ["images of the pseudo labels", "`photos`"],
+        ["pseudo labels", "`labels_of_first_student`"],
+    ]
+    assert "[org/big](https://huggingface.co/org/big) and the local model `first_student`" in card.text
+    assert "ST++ (arXiv 2106.05095): a first student" in card.text
+    assert "yang2022stpp" in card.text
 
 
 def test_pictures_are_shown_where_there_are_some(tmp_path):
