@@ -81,7 +81,7 @@ def pseudo_label_sets(facts: Facts) -> list[tuple[str, dict[str, Any]]]:
 
 
 def is_selected(facts: Facts) -> bool:
-    """Whether the run was the last step of ST++'s (student.py --select_reliable), which keeps the labels in its folder."""
+    """Whether the run was the last step of ST++ (student.py --select_reliable), whose labels are in its folder."""
     return any("labels_of_first_student" in str(text) for text in facts.options.get("pseudo_labels") or [])
 
 
