@@ -33,7 +33,8 @@ test-gpu: setup
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@mkdir -p .typings/semidepth && ln -sfn ../../modeling .typings/semidepth/modeling && ln -sfn ../../training .typings/semidepth/training
+	@mkdir -p .typings/semidepth
+	@for folder in model_cards modeling training; do ln -sfn ../../$$folder .typings/semidepth/$$folder; done
 	$(BIN)/mypy
 
 format: setup

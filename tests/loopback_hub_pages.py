@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from card_rules import card_errors
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -133,7 +134,10 @@ class Pages:
         return JSONResponse({})
 
     async def validate_card(self, request: Request) -> Response:
-        return JSONResponse({"errors": [], "warnings": []})
+        body = await request.json()
+        errors = card_errors(body["content"]) if body.get("repoType", "model") == "model" else []
+        told = {"errors": [{"message": error} for error in errors], "warnings": []}
+        return JSONResponse(told, 400 if errors else 200)
 
     async def before_upload(self, request: Request) -> Response:
         """Which files go up as large ones."""

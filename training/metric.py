@@ -168,7 +168,7 @@ def measure_scales(model: Any, sources: Sequence[Source], preprocessing: Preproc
     logger.info("the core's maps are divided by %s", ", ".join(f"{scale:.3g}" for scale in scales))
 
 
-def train_metric(arguments: MetricArguments) -> dict[str, float]:
+def train_metric(arguments: MetricArguments) -> dict[str, Any]:
     """Trains and saves a metric model; returns the final losses and validation scores.
 
     Raises:

@@ -23,6 +23,7 @@ import copy
 import logging
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate.utils import set_seed
@@ -149,7 +150,7 @@ def student_losses(
     )
 
 
-def train_student(arguments: StudentArguments) -> dict[str, float]:
+def train_student(arguments: StudentArguments) -> dict[str, Any]:
     """Trains and saves a student; returns the final losses and validation scores.
 
     Raises:

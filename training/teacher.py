@@ -12,6 +12,7 @@ as fast as the encoder. The teacher then labels the images that training/student
 import logging
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -77,7 +78,7 @@ def teacher_losses(
     )
 
 
-def train_teacher(arguments: TeacherArguments) -> dict[str, float]:
+def train_teacher(arguments: TeacherArguments) -> dict[str, Any]:
     """Trains and saves a teacher; returns the final losses and validation scores.
 
     Raises:

@@ -103,7 +103,7 @@ def parse_source(spec: str) -> Source:
             f"source {redact(spec)!r} carries a password or token, which would be saved with the run; put it into "
             "~/.netrc, HF_TOKEN or the settings of the store, and leave it out here"
         )
-    location, options = _split_options(spec)
+    location, options = split_options(spec)
     if not location:
         raise ValueError(f"source {spec!r} names no location; write e.g. 'scenes:indoor', a path or a Hub id")
     form, location = _recognise(spec, location)
@@ -156,7 +156,8 @@ def looks_like_depth(path: Path, root: Path) -> bool:
     return path.stem.endswith(("_depth", ".depth")) or DEPTH_FOLDER in inside
 
 
-def _split_options(spec: str) -> tuple[str, dict[str, str]]:
+def split_options(spec: str) -> tuple[str, dict[str, str]]:
+    """The location of a source as written, and its options as text; raises ValueError for one given twice."""
     location, mark, tail = spec.strip().rpartition("?")
     if not mark or not _OPTIONS.fullmatch(tail):
         return spec.strip(), {}

@@ -59,6 +59,7 @@ def save_checkpoint(
     data: StepData,
     keep: int,
     setting: dict[str, Any],
+    run: dict[str, Any] | None = None,
 ) -> Path:
     """Writes a checkpoint; every process calls it, the main one writes the shared part.
 
@@ -71,6 +72,7 @@ def save_checkpoint(
         data: of this process.
         keep: newest checkpoints that stay.
         setting: options in which a run that goes on from here must not differ.
+        run: what the run took until now, on what; of no effect on how it goes on.
 
     Returns:
         The checkpoint's folder.
@@ -86,7 +88,7 @@ def save_checkpoint(
                 shutil.rmtree(stray, ignore_errors=True)
             partial.mkdir(parents=True)
         accelerator.wait_for_everyone()
-        trainer: dict[str, Any] = {"step": step, "setting": setting}
+        trainer: dict[str, Any] = {"step": step, "setting": setting, "run": run or {}}
         for name, module in modules.items():
             tensors = _whole_tensors(accelerator.unwrap_model(module).state_dict(), accelerator.is_main_process)
             if accelerator.is_main_process:

@@ -15,6 +15,7 @@ from semidepth.training.engine.arguments import RunArguments
 from semidepth.training.engine.checkpoints import check_setting, list_checkpoints, load_checkpoint, save_checkpoint
 from semidepth.training.engine.losses import Losses, LossWindow
 from semidepth.training.engine.optimization import average_weights, learning_rates
+from semidepth.training.engine.run_record import RunRecord
 from semidepth.training.engine.sharding import gather, look_at, prepare
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.tracking import Tracking
@@ -89,7 +90,7 @@ def train(
     data: StepData,
     compute_losses: ComputeLosses,
     hooks: Hooks,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Trains a model for a number of updates and saves it.
 
     Args:
@@ -104,13 +105,14 @@ def train(
         hooks: validation, previews and saving.
 
     Returns:
-        Final scores and means over the last logged steps.
+        Final scores and means over the last logged steps; and `run`, how long it took on what, see [`RunRecord`].
 
     Raises:
         NonFiniteLossError: if a loss term or the gradient is not finite; nothing is saved after it happened.
         ValueError: if there is a checkpoint that this run cannot go on from.
     """
     output_dir = Path(arguments.output_dir)
+    record = RunRecord(accelerator, arguments.mixed_precision, asdict(arguments))
     if arguments.activation_checkpointing:
         _activation_checkpointing(model)
     model.to(accelerator.device)
@@ -122,10 +124,10 @@ def train(
     model, optimizer, whole = prepare(accelerator, model, optimizer)
     saved = {"model": bare} | ({"average": average} if average is not None else {})
 
-    start = _resume(arguments, steps, accelerator, saved, optimizer, scheduler, data)
+    start = _resume(arguments, steps, accelerator, saved, optimizer, scheduler, data, record)
     tracking = Tracking(accelerator, output_dir, name=name, steps=steps, start=start, options=asdict(arguments))
     window = LossWindow()
-    results: dict[str, float] = {}
+    results: dict[str, Any] = {}
 
     def show(step: int, *, preview: bool, validate: bool) -> None:
         """Saves at the end, and looks at the model."""
@@ -166,14 +168,14 @@ def train(
             if checkpoint:
                 save_checkpoint(
                     output_dir, accelerator=accelerator, step=step, modules=saved, optimizer=optimizer,
-                    data=data, keep=arguments.keep_checkpoints, setting=_setting(arguments),
+                    data=data, keep=arguments.keep_checkpoints, setting=_setting(arguments), run=record.values(),
                 )  # fmt: skip
             if validate or preview:
                 show(step, preview=preview, validate=validate)
     finally:
         tracking.close()
     accelerator.wait_for_everyone()
-    return results
+    return results | {"run": record.values()}
 
 
 def _next_batch(data: StepData, device: torch.device) -> tuple[Batch, float]:
@@ -234,6 +236,7 @@ def _resume(
     optimizer: torch.optim.Optimizer,
     scheduler: Any,
     data: StepData,
+    record: RunRecord,
 ) -> int:
     """Loads the newest checkpoint where there is one; returns the number of steps done."""
     newest = check_resume(arguments, steps)
@@ -242,6 +245,7 @@ def _resume(
     step = load_checkpoint(
         newest, accelerator=accelerator, modules=modules, optimizer=optimizer, scheduler=scheduler, data=data
     )
+    record.go_on_from(newest)
     logger.info("going on from %s", newest)
     return step
 

@@ -34,10 +34,10 @@ FIRST_SETTING = (*TEACHER_SETTING, "pseudo_labels", "learning_rate", "batch_size
 
 def train_with_selection(
     arguments: StudentArguments,
-    train_student: Callable[[StudentArguments], dict[str, float]],
+    train_student: Callable[[StudentArguments], dict[str, Any]],
     train_teacher: Callable[[TeacherArguments], Any],
     pseudo_label: Callable[[PseudoLabelArguments], str],
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Trains a student in the four steps above.
 
     Args:
