@@ -245,20 +245,14 @@ def load_depth_model(
         loader: Any = DepthStudentForDepthEstimation if ours else AutoModelForDepthEstimation
         loaded = loader.from_pretrained(name, dtype=dtype, use_safetensors=True, output_loading_info=True)
     except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
-        raise ValueError(
-            f"{name!r} could not be loaded as a depth-estimation model ({first_line(error)}); give a Hub id or a "
-            "folder with config.json and model.safetensors."
-        ) from error
+        raise unloadable(name, first_line(error)) from error
     if config.model_type in NEEDS_MORE_THAN_PIXELS:
         raise ValueError(f"{name!r} is a {config.model_type} model, which needs more than an image; take another one.")
     model: PreTrainedModel = loaded[0]
     check_nothing_missing(name, loaded[1])
     found = kind or kind_of(config)
     if found is None:
-        raise ValueError(
-            f"{name!r} is a {config.model_type} model and it is not known whether that predicts disparity or depth; "
-            "say which: --kind, or --teacher_kind of a student, disparity or depth."
-        )
+        raise unknown_kind(name, config)
     try:
         model = model.to(device).eval().requires_grad_(False)  # type: ignore[arg-type]
     except (RuntimeError, AssertionError) as error:
@@ -266,6 +260,22 @@ def load_depth_model(
             f"the device {str(device)!r} cannot be used ({first_line(error)}); take cpu or cuda."
         ) from error
     return DepthModel(model, preprocessing_of(name, config), found, stock_processor(name, config))
+
+
+def unloadable(name: str, reason: str) -> ValueError:
+    """What to raise for a model that cannot be loaded."""
+    return ValueError(
+        f"{name!r} could not be loaded as a depth-estimation model ({reason}); give a Hub id or a folder with "
+        "config.json and model.safetensors."
+    )
+
+
+def unknown_kind(name: str, config: Any) -> ValueError:
+    """What to raise for a model of which it is not known what it predicts."""
+    return ValueError(
+        f"{name!r} is a {config.model_type} model and it is not known whether that predicts disparity or depth; "
+        "say which: --kind, or --teacher_kind of a student, disparity or depth."
+    )
 
 
 def check_nothing_missing(name: str, info: dict[str, Any]) -> None:
