@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from semidepth.training.data.benchmarks import BenchmarkSet, PointPairs, PointPairSet
@@ -78,7 +79,7 @@ class SourceData(ScoredData):
                 start += step
             for number, row in opened.rows(shard, start, step):
                 if (shard, number) not in done:
-                    yield (shard, number), lambda row=row: decode_row(row, self.source, True)
+                    yield (shard, number), partial(decode_row, row, self.source, True)
 
     def read(self, place: Place, size: int | None) -> Sample:
         opened: OpenedSource = open_source(self.source, labeled=True, size=size)
@@ -109,7 +110,7 @@ class BenchmarkData(ScoredData):
     ) -> Iterator[tuple[Place, Read]]:
         for number in range(process, self.total, processes):
             if (0, number) not in done:
-                yield (0, number), lambda number=number: self.benchmark.read(number)
+                yield (0, number), partial(self.benchmark.read, number)
 
     def read(self, place: Place, size: int | None) -> Item:
         return self.benchmark.read(place[1])

@@ -24,14 +24,11 @@ from semidepth.training.engine.depth_models import (
     unloadable,
 )
 from semidepth.training.engine.score_data import BenchmarkData, ScoredData, benchmark_data, source_data
-from semidepth.training.engine.scoring import Space
 from semidepth.training.engine.teacher_checkpoints import revision_of
 from semidepth.training.objectives import PROTOCOLS, Protocol, find_protocol
+from semidepth.training.objectives.depth_metrics import ALIGNMENTS, SPACES, Align, Space
 
 Mode = Literal["relative", "metric", "ordinal"]
-Align = Literal["least_squares", "median", "none"]
-ALIGNMENTS: tuple[Align, ...] = ("least_squares", "median", "none")
-SPACES: tuple[Space, ...] = ("depth", "disparity")
 MODES = ("auto", "relative", "metric", "both")
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
@@ -59,7 +56,7 @@ class Task:
     mode: Mode
     kind: Kind | None = None
     align: Align = "least_squares"
-    spaces: tuple[Space, ...] = SPACES
+    spaces: tuple[Space, ...] = ("depth", "disparity")
     protocol: Protocol | None = None
     max_depth_m: float | None = None
     flip: bool = True
@@ -124,8 +121,8 @@ def check_options(options: argparse.Namespace) -> None:
         raise ValueError(f"--max_depth_m is {options.max_depth_m}; give metres, more than 0.001.")
     if options.protocol is not None and len(options.protocol) > 1:
         raise ValueError(
-            f"--protocol names {' and '.join(options.protocol)}; give one for all data, or leave it out: each benchmark "
-            "brings its own."
+            f"--protocol names {' and '.join(options.protocol)}; give one for all data, or leave it out: each "
+            "benchmark brings its own."
         )
     if options.protocol is not None and options.mode == "relative":
         raise ValueError("--protocol says how metres are scored and --mode is relative; give one of the two.")

@@ -3,17 +3,18 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from semidepth.training.data.benchmarks import PointPairs
 from semidepth.training.data.streaming import Sample
-from semidepth.training.objectives.depth_metrics import METRIC_NAMES, relative_metrics
+from semidepth.training.objectives.depth_metrics import METRIC_NAMES, Align, Space, relative_metrics
+from semidepth.training.objectives.ordinal_metrics import ordinal_hits
 
 Predict = Callable[[Tensor], Tensor]
-Space = Literal["disparity", "depth"]
 
 
 @dataclass
@@ -108,7 +109,7 @@ def score_relative_batch(
     *,
     device: torch.device,
     spaces: Sequence[Space],
-    align: str = "least_squares",
+    align: Align = "least_squares",
     max_depth_m: float | None = None,
     min_depth_m: float = 1e-3,
 ) -> dict[Space, dict[str, list[float]]]:
@@ -124,11 +125,25 @@ def score_relative_batch(
     depth = torch.stack([labels_of(sample) for sample in batch]).to(device)
     disparity = predict_disparity(images)
     require_finite(disparity, batch)
-    bounds: dict[str, Any] = {"max_depth_m": max_depth_m, "min_depth_m": min_depth_m}
-    if align != "least_squares":
-        bounds["align"] = align
-    scores = {space: relative_metrics(disparity, depth, space=space, **bounds) for space in spaces}
-    return {space: {name: value.tolist() for name, value in values.items()} for space, values in scores.items()}
+    scores = {}
+    for space in spaces:
+        values = relative_metrics(
+            disparity, depth, space=space, align=align, max_depth_m=max_depth_m, min_depth_m=min_depth_m
+        )
+        scores[space] = {name: per_image.tolist() for name, per_image in values.items()}
+    return scores
+
+
+def score_ordinal(predict_disparity: Predict, pairs: PointPairs, *, device: torch.device) -> dict[str, float]:
+    """Scores one image's inverse depth against pairs of points.
+
+    Returns:
+        `ordinal_accuracy`, a share, and `pairs`, their number, by which images weigh in a set's accuracy.
+    """
+    disparity = predict_disparity(pairs.image[None].to(device))[0]
+    nearer, farther = (torch.as_tensor(points, device=device) for points in (pairs.nearer, pairs.farther))
+    hits = ordinal_hits(disparity, nearer, farther)
+    return {"ordinal_accuracy": hits.double().mean().item(), "pairs": float(len(hits))}
 
 
 def gather_mean(accelerator: Accelerator, scores: Scores) -> dict[str, float]:
