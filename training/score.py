@@ -170,6 +170,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.exit(2)
     if results:
         print(results["table"])
+    if torch.distributed.is_initialized():  # left to the end of the process, its threads may abort it
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
     return 0
 
 
