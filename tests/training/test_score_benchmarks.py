@@ -103,7 +103,8 @@ def test_options_overrule_a_benchmark(tmp_path, models):
 
 def test_pairs_of_points_are_counted_over_the_set(tmp_path, models, capsys):
     found = run(
-        tmp_path, "--model", *models, "--benchmark", "pairs", "rooms", "--root", f"pairs={tmp_path}", f"rooms={tmp_path}"
+        tmp_path, "--model", *models, "--benchmark", "pairs", "rooms",
+        "--root", f"pairs={tmp_path}", f"rooms={tmp_path}",
     )  # fmt: skip
     for name in models:
         [entry] = [each for each in found if each["mode"] == "ordinal" and each["model"] == name]

@@ -244,7 +244,7 @@ def load_depth_model(
         ours = config.model_type == "depth_anything"
         loader: Any = DepthStudentForDepthEstimation if ours else AutoModelForDepthEstimation
         loaded = loader.from_pretrained(name, dtype=dtype, use_safetensors=True, output_loading_info=True)
-    except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
         raise unloadable(name, first_line(error)) from error
     if config.model_type in NEEDS_MORE_THAN_PIXELS:
         raise ValueError(f"{name!r} is a {config.model_type} model, which needs more than an image; take another one.")
