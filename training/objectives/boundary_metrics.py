@@ -39,7 +39,8 @@ def boundary_scores(prediction: Tensor, target: Tensor, valid: Tensor) -> dict[s
     """
     prediction, target, broken = _checked(prediction, target, valid)
     thresholds = torch.tensor(THRESHOLDS, dtype=torch.float64, device=prediction.device)
-    precision, recall, known = 0.0, 0.0, 0.0
+    precision = recall = torch.zeros(len(prediction), len(THRESHOLDS), dtype=torch.float64, device=prediction.device)
+    contours = precision[:, 0]
     pairs = zip(_ratios(prediction), _ratios(target), _both(valid), strict=True)
     for predicted, labeled, counts in pairs:
         in_prediction = _exceeding(predicted, counts, thresholds)  # (B, T)
@@ -47,10 +48,10 @@ def boundary_scores(prediction: Tensor, target: Tensor, valid: Tensor) -> dict[s
         in_both = _exceeding(torch.minimum(predicted, labeled), counts, thresholds)
         precision = precision + in_both / in_prediction.clamp(min=1) / 4
         recall = recall + in_both / in_target.clamp(min=1) / 4
-        known = known + in_target[:, 0]
+        contours = contours + in_target[:, 0]
     f1 = 2 * precision * recall / (precision + recall).clamp(min=torch.finfo(torch.float64).tiny)
     weights = torch.tensor(WEIGHTS, dtype=torch.float64, device=prediction.device)
-    nothing = (known == 0) | broken
+    nothing = (contours == 0) | broken
     found = dict(zip(BOUNDARY_NAMES, (f1, precision, recall), strict=True))
     return {name: torch.where(nothing, torch.nan, values @ weights) for name, values in found.items()}
 
@@ -63,13 +64,13 @@ def boundary_mask_recall(prediction: Tensor, mask: Tensor, valid: Tensor | None 
     threshold counts.
 
     Args:
-        prediction: (B, H, W) positive inverse depth, larger is nearer; the scale does not matter.
+        prediction: (B, H, W) inverse depth, larger is nearer, 0 infinitely far; the scale does not matter.
         mask: (B, H, W) bool, True on the object (of a matte: alpha > 0.1).
         valid: (B, H, W) bool; None: everywhere.
 
     Returns:
         MASK_NAMES to (B,) float64, in [0, 1], larger is better; NaN for an image whose mask has no outline, or whose
-        prediction is not finite and positive at a valid pixel.
+        prediction is negative or not finite at a valid pixel.
 
     Raises:
         ValueError: for shapes that differ or a mask that is not bool.
@@ -77,17 +78,20 @@ def boundary_mask_recall(prediction: Tensor, mask: Tensor, valid: Tensor | None 
     valid = torch.ones_like(mask, dtype=torch.bool) if valid is None else valid
     if mask.dtype != torch.bool:
         raise ValueError(f"Expected a bool mask, got {mask.dtype}: pass mask > 0.1 for a matte.")
+    # Against infinitely far every finite distance is a contour; two infinitely far neighbours have none.
+    largest = torch.where(valid, prediction, 0.0).amax((1, 2), keepdim=True)
+    prediction = torch.where(prediction == 0, 1e-6 * largest, prediction.double())
     prediction, _, broken = _checked(prediction, mask.double(), valid)
-    recall, outline = 0.0, 0.0
+    recall = outline = torch.zeros(len(prediction), dtype=torch.float64, device=prediction.device)
     # Where the object begins, its inverse depth is the larger one of the pair.
     edges = [mask[..., 1:] & ~mask[..., :-1], mask[..., :-1] & ~mask[..., 1:]]
     edges += [(mask[:, 1:] & ~mask[:, :-1]).mT, (mask[:, :-1] & ~mask[:, 1:]).mT]
     for ratios, edge, counts in zip(_ratios(prediction), edges, _both(valid), strict=True):
         edge = edge & counts  # (B, H, W - 1), transposed for vertical pairs
         number = edge.sum((1, 2)).double()
-        hits = [(_thinned(ratios, counts, threshold) & edge).sum((1, 2)) for threshold in THRESHOLDS]
-        weighted = sum(weight * hit for weight, hit in zip(WEIGHTS, hits, strict=True))
-        recall = recall + weighted / number.clamp(min=1) / 4
+        for threshold, weight in zip(THRESHOLDS, WEIGHTS, strict=True):
+            hits = (_thinned(ratios, counts, threshold) & edge).sum((1, 2)).double()
+            recall = recall + weight * hits / number.clamp(min=1) / 4
         outline = outline + number
     return {MASK_NAMES[0]: torch.where((outline == 0) | broken, torch.nan, recall)}
 
@@ -119,7 +123,7 @@ def _thinned(ratios: Tensor, counts: Tensor, threshold: float) -> Tensor:
     begins = over & ~padded[..., :-1]
     run = begins.flatten().cumsum(0)  # numbers the runs; row ends divide them, since a row's first pair begins one
     values = torch.where(over, ratios, 0.0).flatten()
-    largest = values.new_zeros(int(run[-1]) + 1).scatter_reduce(0, run, values, "amax")
+    largest = values.new_zeros(len(run) + 1).scatter_reduce(0, run, values, "amax")
     place = torch.arange(len(run), device=run.device)
     at = torch.where(over.flatten() & (values == largest[run]), place, len(run))
     first = at.new_full((len(largest),), len(run)).scatter_reduce(0, run, at, "amin")

@@ -30,8 +30,8 @@ def align_scale_shift(prediction: Tensor, target: Tensor, valid: Tensor) -> tupl
     pixel both are NaN. The scale may come out negative: a prediction the wrong way round is not refused.
 
     Args:
-        prediction: (B, H, W) inverse depth, any affine scale.
-        target: (B, H, W) inverse depth in 1/m; anything where not valid.
+        prediction: (B, H, W) inverse depth (or depth), any affine scale.
+        target: (B, H, W) inverse depth in 1/m (or depth in metres); anything where not valid.
         valid: (B, H, W) bool.
 
     Returns:
@@ -165,20 +165,18 @@ def relative_metrics(
 ) -> dict[str, Tensor]:
     """Scores of an affine-invariant inverse depth against metres, after alignment.
 
-    Scored pixels: finite label with min_depth_m <= depth <= max_depth_m. The prediction is aligned over them
-    ([`aligned_disparity`]), then clamped to [1 / max_depth_m, 1 / min_depth_m], which also catches aligned values at
-    or below 0. `space="depth"` scores the inverse of that against the label in metres; `space="disparity"`
-    scores it as it is against 1 / depth, with rmse in 1/m. Ratios and logarithms do not care which: delta,
-    log10, rmse_log and silog come out the same in both, abs_rel and rmse differ.
+    Scored pixels: finite label with min_depth_m <= depth <= max_depth_m. The prediction is aligned over them, then
+    clamped ([`aligned_disparity`]), which also catches aligned values at or below 0. `space="depth"` scores the
+    inverse of that against the label in metres; `space="disparity"` scores it as it is against 1 / depth, with rmse
+    in 1/m. Ratios and logarithms do not care which: delta, log10, rmse_log and silog come out the same in both.
 
     Args:
         prediction: (B, H, W) inverse depth, larger is nearer, any affine scale.
         depth: (B, H, W) metres, larger is farther; NaN unknown, inf sky, neither scored.
         space: where to compare, "depth" or "disparity".
         align: "least_squares" (scale and shift), "median" (scale alone) or "none" (the prediction is in 1/m).
-        max_depth_m: the cap of the data set (10 for NYU, 80 for KITTI). None takes the largest finite depth
-            of each image's own label, which tells the prediction a little about the answer: name the cap to
-            compare with papers.
+        max_depth_m: the cap of the data set (10 for NYU, 80 for KITTI). None takes each image's own largest label,
+            which tells the prediction a little about the answer: name the cap to compare with papers.
         min_depth_m: the nearest depth that counts, metres.
 
     Returns:
@@ -186,8 +184,7 @@ def relative_metrics(
         are shares (not per cent), silog is 100 * the standard deviation of the log error (KITTI's).
 
     Raises:
-        ValueError: for shapes that differ, another space or alignment, or bounds that are not 0 < min_depth_m <
-            max_depth_m.
+        ValueError: for shapes that differ, another space or alignment, or bounds that are not 0 < min < max.
     """
     _check_choice("space", space, SPACES)
     aligned = aligned_disparity(prediction, depth, align=align, max_depth_m=max_depth_m, min_depth_m=min_depth_m)
@@ -218,8 +215,7 @@ def metric_scores(
         METRIC_NAMES to (B,) float64; NaN for an image without a scored pixel.
 
     Raises:
-        ValueError: for shapes that differ, another space or alignment, or bounds that are not 0 < min_depth_m <
-            max_depth_m.
+        ValueError: for shapes that differ, another space or alignment, or bounds that are not 0 < min < max.
     """
     _check_choice("space", space, SPACES)
     aligned = aligned_depth(prediction_m, depth, align=align, max_depth_m=max_depth_m, min_depth_m=min_depth_m)
@@ -260,22 +256,19 @@ def _scored_pixels(
 ) -> tuple[Tensor, Tensor]:
     """The label (B, H, W) in float64 with 1 where not scored, and the mask of what is scored."""
     _check_shapes(prediction, depth)
-    if not 0.0 < min_depth_m < (math.inf if max_depth_m is None else max_depth_m):
-        raise ValueError(
-            f"min_depth_m, max_depth_m are {min_depth_m}, {max_depth_m}: expected 0 < min < max, in metres."
-        )
+    most = math.inf if max_depth_m is None else max_depth_m
+    if not 0.0 < min_depth_m < most:
+        message = f"min_depth_m, max_depth_m are {min_depth_m}, {max_depth_m}: expected 0 < min < max, in metres."
+        raise ValueError(message)
     depth = depth.double()
-    valid = depth.isfinite() & (depth >= min_depth_m)
-    if max_depth_m is not None:
-        valid = valid & (depth <= max_depth_m)
+    valid = depth.isfinite() & (depth >= min_depth_m) & (depth <= most)
     return torch.where(valid, depth, 1.0), valid
 
 
 def _cap(depth: Tensor, valid: Tensor, max_depth_m: float | None) -> Tensor:
     """The farthest depth of each image, (B, 1, 1) metres."""
-    if max_depth_m is not None:
-        return depth.new_full((depth.shape[0], 1, 1), max_depth_m)
-    return torch.where(valid, depth, 0.0).amax((1, 2), keepdim=True)
+    own = torch.where(valid, depth, 0.0).amax((1, 2), keepdim=True)
+    return own if max_depth_m is None else torch.full_like(own, max_depth_m)
 
 
 def _masked_mean(values: Tensor, valid: Tensor) -> Tensor:

@@ -29,8 +29,8 @@ def ordinal_hits(prediction: Tensor, nearer: Tensor, farther: Tensor, *, larger_
     """
     if prediction.ndim != 2 or nearer.ndim != 2 or nearer.shape[1:] != (2,) or nearer.shape != farther.shape:
         raise ValueError(
-            f"Expected a map (H, W) and points (N, 2), (N, 2), got {tuple(prediction.shape)}, {tuple(nearer.shape)} and "
-            f"{tuple(farther.shape)}: give each pair's nearer and farther point as row, column."
+            f"Expected a map (H, W) and points (N, 2), (N, 2), got {tuple(prediction.shape)}, {tuple(nearer.shape)} "
+            f"and {tuple(farther.shape)}: give each pair's nearer and farther point as row, column."
         )
     if nearer.is_floating_point() or farther.is_floating_point():
         raise ValueError(f"Expected whole rows and columns, got {nearer.dtype} and {farther.dtype}: round them first.")
