@@ -31,18 +31,19 @@ from semidepth.training.engine.demo_metric import (
     draw_metric_gallery,
     metric_table,
     router_line,
+    score_into,
     score_metric_models,
     train_metric_models,
     with_spread,
 )
 from semidepth.training.engine.depth_models import load_depth_model
 from semidepth.training.engine.pictures import grid, prediction_row, save_picture, write_whole
-from semidepth.training.engine.scoring import score_relative
 from semidepth.training.engine.student_arguments import StudentArguments
 from semidepth.training.engine.teacher_arguments import TeacherArguments
 from semidepth.training.engine.tracking import set_up_logging
 from semidepth.training.metric import train_metric
 from semidepth.training.predict import find_images, predict_files
+from semidepth.training.score import score
 from semidepth.training.student import train_student
 from semidepth.training.teacher import train_teacher
 
@@ -90,13 +91,8 @@ class DemoArguments:
     def validate(self) -> None:
         """Raises ValueError, in one sentence, for a value that cannot work."""
         for name in (
-            "labeled_scenes",
-            "encoder_steps",
-            "teacher_steps",
-            "student_steps",
-            "batch_size",
-            "test_scenes",
-        ):
+            "labeled_scenes", "encoder_steps", "teacher_steps", "student_steps", "batch_size", "test_scenes"
+        ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} is {getattr(self, name)}; give at least 1.")
         if self.metric_steps < 0:
@@ -143,15 +139,16 @@ def train_models(arguments: DemoArguments, encoder: str, folder: Path, seed: int
 
 
 def score_models(folder: Path, count: int, device: str) -> dict[str, dict[str, dict[str, float]]]:
-    """Model -> held-out set -> means of all metrics, in depth space."""
+    """Model -> held-out set -> means of all metrics, in depth space; each model's folder keeps them in `scores/`."""
     results: dict[str, dict[str, dict[str, float]]] = {}
+    sets = test_sources(count)
     for name in MODELS:
-        model = load_depth_model(str(folder / name), device=device)
-        results[name] = {}
-        for set_name, source in test_sources(count).items():
-            samples = evaluation_samples([source], size=model.preprocessing.size)
-            scores = score_relative(model.predict_disparity, samples, device=torch.device(device), batch_size=32)
-            results[name][set_name] = scores["depth"].mean()
+        found = {
+            entry["data"]: entry["metrics"]
+            for entry in score_into(score, folder / name, list(sets.values()), device)["scores"]
+            if entry["space"] == "depth"
+        }
+        results[name] = {set_name: found[source] for set_name, source in sets.items()}
     return results
 
 
@@ -238,7 +235,7 @@ def run_demo(arguments: DemoArguments) -> str:
         runs.append(score_models(folder, arguments.test_scenes, device))
         if arguments.metric_steps:
             train_metric_models(folder, train_metric, steps=arguments.metric_steps, seed=seed, cpu=arguments.cpu)
-            metres, seen = score_metric_models(folder, test_sources(arguments.test_scenes), device)
+            metres, seen = score_metric_models(folder, score, test_sources(arguments.test_scenes), device)
             metric_runs.append(metres)
             confusion += seen
     summary = summarize(runs)

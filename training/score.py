@@ -1,56 +1,125 @@
-"""Score a model on labeled data: relative depth after least-squares alignment, or metres as they are.
+"""Score models on labeled data and benchmark sets: aligned inverse depth, metres as they are, pairs of points.
 
     python training/score.py --model outputs/demo/student --data 'scenes:indoor?split=test&count=96'
     python training/score.py --model outputs/demo/student depth-anything/Depth-Anything-V2-Small-hf \\
-        --data 'frames/*.parquet' --max_depth_m 10 --output scores.json
+        --data 'frames/*.parquet' --max_depth_m 10 --output scores/
     python training/score.py --model outputs/demo/metric --protocol none \\
         --data 'scenes:indoor?split=test&count=96' 'scenes:outdoor?split=test&count=96'
+    torchrun --nproc_per_node 2 training/score.py --model Intel/zoedepth-nyu-kitti apple/DepthPro-hf outputs/metric \\
+        --benchmark nyu kitti --root nyu=/data/nyu kitti=/data/kitti --output scores/
 
-Without `--protocol` each image's prediction gets the scale and shift that fit its ground truth best in 1/m, then is
-compared, in depth and in disparity (papers differ in that and seldom say which).
+Any depth-estimation model will do: ours, stock Depth Anything, ZoeDepth, Depth Pro, DPT, GLPN.
 
-With `--protocol` (nyu, kitti, …, none) the model must predict metres, which are scored as they are: cropped, averaged
-with the mirrored image's, resized to the label, clamped to the protocol's range. A routed model is told each image's
-domain, too, and its choices are counted; an image's domain is its source's `domain=NAME`, its column `domain`, or
-indoor / outdoor for scenes.
+relative   Each image's prediction is aligned to its label (--align: least_squares gives it the scale and shift that fit
+           best in 1/m, median a scale alone, none leaves it) and compared in depth and in disparity: papers differ in
+           that and seldom say which. --max_depth_m is the cap; metric models can be scored in this way, too.
+metric     Metres as they are: cropped, averaged with the mirrored image's, resized to the label, clamped to the range
+           of --protocol. A routed model is told each image's domain, too, and its choices are counted; an image's
+           domain is its source's `domain=NAME`, its column `domain`, its benchmark's, or indoor / outdoor for scenes.
+ordinal    Sets of pairs of points (da2k): how often the nearer one is predicted nearer.
 
-Values are means over images.
+--mode auto is metric with --protocol, and for metric models on benchmarks; relative elsewhere. A benchmark brings its
+protocol and its cap; --protocol and --max_depth_m overrule them.
+
+Values are means over images. With --output FOLDER each image's scores are kept as they are made: the same command goes
+on where it was stopped, and leaves results.json, table.md, per_image.parquet and examples.png. Several processes share
+the images.
 """
 
 import argparse
 import json
 import logging
+import shlex
 import sys
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Any
 
 import torch
-from tqdm.auto import tqdm
+from accelerate import PartialState
+from accelerate.utils import gather_object
 
 from semidepth.training.data.loading import evaluation_samples
-from semidepth.training.data.sources import count_samples, parse_source
-from semidepth.training.engine.arguments import check_folder
-from semidepth.training.engine.depth_models import load_depth_model
-from semidepth.training.engine.metric_scoring import MetricScores, router_accuracy, score_metric
-from semidepth.training.engine.pictures import write_whole
-from semidepth.training.engine.scoring import Scores, Space, score_relative
-from semidepth.training.engine.tracking import bar_interval_s, set_up_logging
-from semidepth.training.objectives import METRIC_NAMES, PROTOCOLS, Protocol
+from semidepth.training.engine.depth_models import Kind, load_depth_model
+from semidepth.training.engine.pictures import save_picture, write_whole
+from semidepth.training.engine.score_files import RESULTS, ScoreFolder
+from semidepth.training.engine.score_options import Task, make_parser, plan_tasks
+from semidepth.training.engine.score_pictures import Example, make_picture
+from semidepth.training.engine.score_run import run_tasks
+from semidepth.training.engine.score_tables import Scored, router_entries, task_entries, to_markdown, to_parquet
+from semidepth.training.engine.scoring import Scores, score_relative
+from semidepth.training.engine.tracking import set_up_logging
+from semidepth.training.objectives.depth_metrics import Space
 
 logger = logging.getLogger(__name__)
 
-SPACES: tuple[Space, ...] = ("depth", "disparity")
-SHOWN = ("abs_rel", "delta1", "delta2", "delta3", "rmse", "log10")
+TABLE, PER_IMAGE, EXAMPLES = "table.md", "per_image.parquet", "examples.png"
 
 
-def progress(source: str, limit: int | None) -> tqdm:
-    """A bar over the images of a source, as many as are known and asked for."""
-    total = count_samples(source, labeled=True)
-    total = limit if total is None else min(total, limit or total)
-    return tqdm(total=total, desc=source, unit="img", dynamic_ncols=True, mininterval=bar_interval_s())
+def score(argv: Sequence[str]) -> dict[str, Any]:
+    """What the command does.
+
+    Args:
+        argv: its options.
+
+    Returns:
+        In the main process `table` (Markdown), and what results.json holds: `command`, `scores` and `routers`; in the
+        others nothing.
+
+    Raises:
+        ValueError: in one sentence, for anything that a user can mend.
+    """
+    options = make_parser(__doc__ or "").parse_args(argv)
+    tasks = plan_tasks(options)
+    # A process may wait long for another: images differ in size, and their numbers by one.
+    state = PartialState(cpu=options.device == "cpu", timeout=timedelta(days=1))
+    folder = ScoreFolder(options.output, tasks, state.process_index, state.num_processes)
+    if not options.overwrite:
+        folder.check()
+    state.wait_for_everyone()
+    if state.is_main_process:
+        folder.begin(overwrite=options.overwrite)
+    state.wait_for_everyone()
+    if folder.path is not None and folder.finished:
+        logger.info("%s has the results of this run already", folder.path)
+        return json.loads((folder.path / RESULTS).read_text()) | {"table": (folder.path / TABLE).read_text().strip()}
+    scored, examples = _score_tasks(tasks, folder, state, options)
+    if not state.is_main_process:
+        return {}
+    return _write_results(scored, folder, examples, shlex.join(["python", "training/score.py", *argv]))
+
+
+def _score_tasks(
+    tasks: list[Task], folder: ScoreFolder, state: PartialState, options: argparse.Namespace
+) -> tuple[list[Scored], list[Example]]:
+    """All images of all tasks, and the rows of the picture; in the main process."""
+    several = state.num_processes > 1 and state.device.type == "cuda"
+    device = state.device if several else torch.device(options.device)
+    examples = run_tasks(tasks, folder, state, device=device, batch_size=options.batch_size)
+    lines = folder.lines
+    if folder.path is None and state.num_processes > 1:
+        lines = gather_object(lines)
+    progress = folder.progress(lines)
+    for task in tasks:
+        if state.is_main_process and not progress[task.key].images:
+            raise ValueError(f"{task.data.name!r} has no usable sample: none of its images could be read.")
+    return [(task, progress[task.key].in_order()) for task in tasks], examples
+
+
+def _write_results(
+    scored: list[Scored], folder: ScoreFolder, examples: list[Example], command: str
+) -> dict[str, Any]:  # fmt: skip
+    """Writes what a run leaves, results.json last."""
+    routers = router_entries(scored)
+    entries = [entry for task, images in scored for entry in task_entries(task, images)]
+    results = {"command": command, "scores": entries, "routers": routers}
+    table = to_markdown(entries, routers)
+    if folder.path is not None:
+        write_whole(folder.path / PER_IMAGE, to_parquet(scored))
+        save_picture(make_picture(examples), folder.path / EXAMPLES)
+        write_whole(folder.path / TABLE, f"{table}\n".encode())
+        write_whole(folder.path / RESULTS, (json.dumps(results, indent=2, allow_nan=False) + "\n").encode())
+    return results | {"table": table}
 
 
 def score_model(
@@ -60,10 +129,10 @@ def score_model(
     device: str,
     limit: int | None = None,
     max_depth_m: float | None = None,
-    kind: Literal["disparity", "depth"] | None = None,
+    kind: Kind | None = None,
     batch_size: int = 8,
 ) -> dict[str, dict[Space, Scores]]:
-    """Scores one model on several sources.
+    """Relative scores of one model on several sources, by this process, in memory.
 
     Args:
         name: Hub id or folder.
@@ -78,181 +147,32 @@ def score_model(
         Source -> space -> per-image scores.
     """
     model = load_depth_model(name, device=device, kind=kind)
-    results: dict[str, dict[Space, Scores]] = {}
-    for source in data:
-        with progress(source, limit) as bar:
-            results[source] = score_relative(
-                model.predict_disparity,
-                evaluation_samples([source], limit, size=model.preprocessing.size),
-                device=torch.device(device),
-                spaces=SPACES,
-                max_depth_m=max_depth_m,
-                batch_size=batch_size,
-                on_batch=bar.update,
-            )
-    return results
-
-
-def to_table(results: dict[str, dict[str, dict[Space, Scores]]]) -> str:
-    """Model -> source -> space -> scores as a Markdown table."""
-    lines = ["| model | data | images | space | " + " | ".join(SHOWN) + " |", "|---" * (4 + len(SHOWN)) + "|"]
-    for model, by_source in results.items():
-        for source, by_space in by_source.items():
-            for space, scores in by_space.items():
-                values = " | ".join(f"{scores.mean()[name]:.3f}" for name in SHOWN)
-                lines.append(f"| {model} | {source} | {scores.images} | {space} | {values} |")
-    return "\n".join(lines)
-
-
-def score_model_metric(
-    name: str,
-    data: Sequence[str],
-    *,
-    device: str,
-    protocol: Protocol,
-    limit: int | None = None,
-    flip: bool = True,
-    kind: Literal["disparity", "depth"] | None = None,
-    batch_size: int = 8,
-) -> dict[str, MetricScores]:
-    """Scores one model's metres on several sources.
-
-    Args:
-        name: Hub id or folder.
-        data: labeled sources.
-        device: to run on.
-        protocol: crops and range.
-        limit: images per source.
-        flip: average with the mirrored image's prediction.
-        kind: what the model predicts, if it is not known.
-        batch_size: images at a time, where consecutive ones have one size.
-
-    Returns:
-        Source -> scores.
-    """
-    model = load_depth_model(name, device=device, kind=kind)
-    results = {}
-    for source in data:
-        with progress(source, limit) as bar:
-            results[source] = score_metric(
-                model,
-                evaluation_samples([source], limit, size=model.preprocessing.size),
-                device=torch.device(device),
-                protocol=protocol,
-                flip=flip,
-                batch_size=batch_size,
-                on_batch=bar.update,
-            )
-    return results
-
-
-def to_metric_table(results: dict[str, dict[str, MetricScores]]) -> str:
-    """Model -> source -> metric scores as a Markdown table, and a router's choices below it."""
-    lines = ["| model | data | head | images | " + " | ".join(METRIC_NAMES) + " |"]
-    lines.append("|---" * (4 + len(METRIC_NAMES)) + "|")
-    routers = []
-    for model, by_source in results.items():
-        confusion: Counter[tuple[str, str]] = Counter()
-        for source, scores in by_source.items():
-            heads = {"router": scores.routed, "domain given": scores.given} if scores.confusion else {"": scores.routed}
-            for head, found in heads.items():
-                values = " | ".join(f"{found.mean()[name]:.3f}" for name in METRIC_NAMES)
-                lines.append(f"| {model} | {source} | {head} | {found.images} | {values} |")
-            confusion += scores.confusion
-        if confusion:
-            chosen = sorted({name for pair in confusion for name in pair})
-            routers += ["", f"Router of {model}: {router_accuracy(confusion):.3f} right", ""]
-            routers += [f"| domain | {' | '.join(f'taken for {name}' for name in chosen)} |"]
-            routers += ["|---" * (1 + len(chosen)) + "|"]
-            for own in chosen:
-                routers.append(f"| {own} | {' | '.join(str(confusion[own, name]) for name in chosen)} |")
-    return "\n".join(lines + routers)
-
-
-def to_metric_json(results: dict[str, dict[str, MetricScores]]) -> dict[str, Any]:
-    """Model -> source -> means, number of images and a router's choices, for a file."""
     return {
-        model: {
-            source: {"images": scores.routed.images}
-            | scores.routed.mean()
-            | (
-                {
-                    "domain_given": scores.given.mean(),
-                    "router_accuracy": router_accuracy(scores.confusion),
-                    "router": [{"domain": a, "chosen": b, "images": n} for (a, b), n in scores.confusion.items()],
-                }
-                if scores.confusion
-                else {}
-            )
-            for source, scores in by_source.items()
-        }
-        for model, by_source in results.items()
-    }
-
-
-def to_json(results: dict[str, dict[str, dict[Space, Scores]]]) -> dict[str, Any]:
-    """Model -> source -> space -> means and number of images, for a file."""
-    return {
-        model: {
-            source: {space: {"images": scores.images} | scores.mean() for space, scores in by_space.items()}
-            for source, by_space in by_source.items()
-        }
-        for model, by_source in results.items()
+        source: score_relative(
+            model.predict_disparity,
+            evaluation_samples([source], limit, size=model.preprocessing.size),
+            device=torch.device(device),
+            spaces=("depth", "disparity"),
+            max_depth_m=max_depth_m,
+            batch_size=batch_size,
+        )
+        for source in data
     }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; see the top of the file. Returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, nargs="+", help="Hub ids or folders")
-    parser.add_argument("--data", required=True, nargs="+", help="labeled sources")
-    parser.add_argument("--limit", type=int, help="images per source")
-    parser.add_argument("--max_depth_m", type=float, help="cap in metres; default: each image's largest label")
-    parser.add_argument("--protocol", choices=list(PROTOCOLS), help="score metres, without alignment; see above")
-    parser.add_argument(
-        "--flip", action=argparse.BooleanOptionalAction, default=True,
-        help="with --protocol: average with the mirrored image's prediction",
-    )  # fmt: skip
-    parser.add_argument("--kind", choices=("disparity", "depth"), help="what the models predict, if it is not known")
-    parser.add_argument("--batch_size", type=int, default=8)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--output", type=Path, help="JSON file for the results")
-    options = parser.parse_args(argv)
     set_up_logging()
     try:
-        if options.batch_size < 1:
-            raise ValueError(f"--batch_size is {options.batch_size}; give at least 1.")
-        if options.output is not None:
-            check_folder("output", options.output.parent)
-        if options.max_depth_m is not None and not options.max_depth_m > 1e-3:
-            raise ValueError(f"--max_depth_m is {options.max_depth_m}; give metres, more than 0.001.")
-        options.model, options.data = (list(dict.fromkeys(given)) for given in (options.model, options.data))
-        for source in options.data:
-            if parse_source(source).endless and options.limit is None:
-                raise ValueError(f"{source!r} never ends; add count=96 to it, or give --limit.")
-        shared = {
-            "device": options.device, "limit": options.limit, "kind": options.kind, "batch_size": options.batch_size
-        }  # fmt: skip
-        if options.protocol is not None:
-            protocol = PROTOCOLS[options.protocol]
-            if options.max_depth_m is not None:
-                protocol = replace(protocol, max_depth_m=options.max_depth_m)
-            metric = {
-                name: score_model_metric(name, options.data, protocol=protocol, flip=options.flip, **shared)
-                for name in options.model
-            }
-            table, content = to_metric_table(metric), to_metric_json(metric)
-        else:
-            relative = {
-                name: score_model(name, options.data, max_depth_m=options.max_depth_m, **shared)
-                for name in options.model
-            }
-            table, content = to_table(relative), to_json(relative)
+        results = score(sys.argv[1:] if argv is None else argv)
     except ValueError as error:
-        parser.exit(2, f"error: {error}\n")
-    print(table)
-    if options.output is not None:
-        write_whole(options.output, (json.dumps(content, indent=2) + "\n").encode())
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    if results:
+        print(results["table"])
+    if torch.distributed.is_initialized():  # left to the end of the process, its threads may abort it
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
     return 0
 
 

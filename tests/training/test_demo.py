@@ -39,6 +39,10 @@ def test_it_makes_everything_that_it_promises(tmp_path):
     assert set(results["metric_scores"][0]["models"]) == {*METRIC_MODELS.values(), DOMAIN_GIVEN}
     assert sum(entry["images"] for entry in results["router"]) == 2 * 4 * 4  # seeds, sets, scenes
     assert Image.open(out / "gallery_metric.png").width > 4 * 150
+    for name, heads in (("student", {""}), ("metric", {"router", "domain given"})):
+        kept = json.loads((out / name / "scores/results.json").read_text())
+        assert {entry["head"] for entry in kept["scores"]} == heads
+        assert kept["command"].startswith(f"python training/score.py --model {out / name} --data 'scenes:indoor?")
     metric = pipeline("depth-estimation", model=str(out / "metric"), trust_remote_code=True)
     assert metric(str(photos / "p.jpg"))["predicted_depth"].shape == (50, 70)
     for name in ("teacher", "student", "metric"):

@@ -1,9 +1,12 @@
 """Scores from the command line, against a re-computation from the saved predictions."""
 
 import json
+from collections import Counter
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import sample_files
 import tiny
 import torch
 from PIL import Image
@@ -11,9 +14,15 @@ from transformers import set_seed
 
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.training.data.loading import evaluation_samples
+from semidepth.training.engine import score_run
 from semidepth.training.engine.depth_models import Preprocessing, load_depth_model
 from semidepth.training.engine.scoring import batches_of_one_size, score_relative
 from semidepth.training.score import main
+
+
+def entries(folder):
+    """The rows of a run's results.json."""
+    return json.loads((folder / "results.json").read_text())["scores"]
 
 
 @pytest.fixture
@@ -36,18 +45,24 @@ def abs_rel_by_hand(prediction, depth):
 
 def test_scores_agree_with_numpy(tmp_path, model_folder, capsys):
     data = "scenes:outdoor?split=test&count=5&size=64"
-    assert main(["--model", model_folder, "--data", data, "--device", "cpu", "--output", str(tmp_path / "s.json")]) == 0
+    assert main(["--model", model_folder, "--data", data, "--device", "cpu", "--output", str(tmp_path / "s")]) == 0
     table = capsys.readouterr().out
     model = load_depth_model(model_folder)
     expected = []
     for sample in evaluation_samples([data]):
         prediction = model.predict_disparity(sample["image"][None])[0].double().numpy()
         expected.append(abs_rel_by_hand(prediction, sample["depth"].double().numpy()))
-    found = json.loads((tmp_path / "s.json").read_text())[model_folder][data]
-    assert found["depth"]["images"] == 5
-    assert abs(found["depth"]["abs_rel"] - np.mean(expected)) < 1e-5
-    assert found["depth"]["delta1"] == pytest.approx(found["disparity"]["delta1"])
+    found = {entry["space"]: entry for entry in entries(tmp_path / "s")}
+    assert {entry["model"] for entry in found.values()} == {model_folder}
+    assert (found["depth"]["data"], found["depth"]["mode"], found["depth"]["images"]) == (data, "relative", 5)
+    assert abs(found["depth"]["metrics"]["abs_rel"] - np.mean(expected)) < 1e-5
+    assert found["depth"]["metrics"]["delta1"] == pytest.approx(found["disparity"]["metrics"]["delta1"])
     assert f"{np.mean(expected):.3f}" in table
+    assert (tmp_path / "s/table.md").read_text() == table
+    images = pq.read_table(tmp_path / "s/per_image.parquet").to_pylist()
+    assert [row["image"] for row in images if row["space"] == "depth"] == [f"scenes:outdoor/test#{n}" for n in range(5)]
+    assert [row["abs_rel"] for row in images if row["space"] == "depth"] == pytest.approx(expected, abs=1e-5)
+    assert Image.open(tmp_path / "s/examples.png").width > 5 * 192
 
 
 def test_real_layouts_of_mixed_sizes(tmp_path, model_folder, capsys):
@@ -61,7 +76,7 @@ def test_real_layouts_of_mixed_sizes(tmp_path, model_folder, capsys):
         Image.fromarray(millimetres).save(frames / f"depth/{number}.png")
     data = f"{frames}?depth_scale=0.001"
     assert main(["--model", model_folder, "--data", data, "--device", "cpu", "--max_depth_m", "10"]) == 0
-    assert "| 3 | depth |" in capsys.readouterr().out
+    assert "| depth | least_squares | 3 |" in capsys.readouterr().out
 
 
 def test_metres_are_scored_as_they_are(tmp_path, capsys):
@@ -69,8 +84,9 @@ def test_metres_are_scored_as_they_are(tmp_path, capsys):
     folder = tmp_path / "metric"
     tiny.stock_model(tiny.stock_config(depth_estimation_type="metric", max_depth=12)).save_pretrained(folder)
     Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
-    data, file = "scenes:indoor?split=test&count=3&size=64", tmp_path / "s.json"
-    argv = ["--model", str(folder), "--data", data, "--device", "cpu", "--output", str(file), "--protocol", "none"]
+    data = "scenes:indoor?split=test&count=3&size=64"
+    argv = ["--model", str(folder), "--data", data, "--device", "cpu", "--output", str(tmp_path / "s")]
+    argv += ["--protocol", "none"]
     assert main([*argv, "--max_depth_m", "5"]) == 0
     model = load_depth_model(str(folder))
     errors = []
@@ -79,33 +95,37 @@ def test_metres_are_scored_as_they_are(tmp_path, capsys):
         metres = (model.predict(image)[0] + model.predict(image.flip(-1))[0].flip(-1)).double().numpy() / 2
         known = np.isfinite(depth) & (depth <= 5)
         errors.append(np.mean(np.abs(np.clip(metres, 1e-3, 5) - depth)[known] / depth[known]))
-    found = json.loads(file.read_text())[str(folder)][data]
-    assert found["images"] == 3
-    assert abs(found["abs_rel"] - np.mean(errors)) < 1e-6
+    [found] = entries(tmp_path / "s")
+    assert (found["images"], found["mode"], found["protocol"], found["max_depth_m"]) == (3, "metric", "none", 5)
+    assert abs(found["metrics"]["abs_rel"] - np.mean(errors)) < 1e-6
     assert f"{np.mean(errors):.3f}" in capsys.readouterr().out
 
 
 def test_a_routed_model_is_scored_with_and_without_its_router(tmp_path, capsys):
     set_seed(0)
     config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
-    folder, file = tmp_path / "routed", tmp_path / "s.json"
+    folder = tmp_path / "routed"
     RoutedDepthForDepthEstimation.from_student(
         DepthStudentForDepthEstimation(config), [{"name": "indoor"}, {"name": "outdoor", "max_depth_m": 80.0}]
     ).save_pretrained(folder)
     Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
     data = [f"scenes:{domain}?split=test&count=3" for domain in ("indoor", "outdoor")]
-    argv = ["--model", str(folder), "--device", "cpu", "--protocol", "none", "--output", str(file)]
+    argv = ["--model", str(folder), "--device", "cpu", "--protocol", "none", "--output", str(tmp_path / "s")]
     assert main([*argv, "--data", *data]) == 0
     table = capsys.readouterr().out
     assert "| domain | taken for indoor | taken for outdoor |" in table
-    found = json.loads(file.read_text())[str(folder)]
-    chosen = {
-        (entry["domain"], entry["chosen"]): entry["images"] for each in found.values() for entry in each["router"]
+    assert {(entry["data"], entry["head"]) for entry in entries(tmp_path / "s")} == {
+        (source, head) for source in data for head in ("router", "domain given")
     }
-    assert sum(chosen.values()) == 6
-    right = chosen.get(("indoor", "indoor"), 0) + chosen.get(("outdoor", "outdoor"), 0)
+    [router] = json.loads((tmp_path / "s/results.json").read_text())["routers"]
+    counts = {(each["domain"], each["chosen"]): each["images"] for each in router["confusion"]}
+    right = counts.get(("indoor", "indoor"), 0) + counts.get(("outdoor", "outdoor"), 0)
+    assert router["images"] == sum(counts.values()) == 6
+    assert router["accuracy"] == right / 6
     assert f"{right / 6:.3f} right" in table
-    assert {"abs_rel", "domain_given", "router_accuracy"} <= set(found[data[0]])
+    rows = pq.read_table(tmp_path / "s/per_image.parquet").to_pylist()
+    chosen = Counter((row["domain"], row["chosen_domain"]) for row in rows if row["head"] == "router")
+    assert chosen == counts
 
 
 def test_a_relative_model_has_no_metres(model_folder, capsys):
@@ -114,18 +134,66 @@ def test_a_relative_model_has_no_metres(model_folder, capsys):
     assert "inverse depth, which has no unit" in capsys.readouterr().err
 
 
+def broken_weights(tmp_path):
+    folder = tmp_path / "pickled"
+    tiny.stock_config().save_pretrained(folder)
+    torch.save({}, folder / "pytorch_model.bin")
+    return str(folder)
+
+
+def no_labels(tmp_path):
+    sample_files.write_images(tmp_path / "photos", range(2))
+    return str(tmp_path / "photos")
+
+
+SCENES = ["--data", "scenes:indoor?count=2"]
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
+        ([], "nothing to score on; give --data SOURCE or --benchmark"),
         (["--data", "scenes:indoor"], "never ends"),
         (["--data", "nowhere/at/all.parquet"], "nowhere/at/all.parquet"),
+        (["--data", no_labels], "has no depth beside its 2 images"),
+        (["--benchmark", "mars", "--root", "x"], "'mars' is not known; choose one of nyu"),
+        (["--benchmark", "nyu"], "--root is missing; give the folder of each benchmark: --root FOLDER"),
+        (["--benchmark", "nyu", "kitti", "--root", "x"], "--root nyu=FOLDER kitti=FOLDER"),
+        ([*SCENES, "--root", "x"], "there is no --benchmark"),
+        ([*SCENES, "--protocol", "nyu", "kitti"], "--protocol names nyu and kitti; give one"),
+        ([*SCENES, "--protocol", "moon"], "'moon' is not known"),
+        ([*SCENES, "--protocol", "nyu", "--mode", "relative"], "give one of the two"),
+        ([*SCENES, "--batch_size", "0"], "--batch_size is 0"),
+        ([*SCENES, "--limit", "0"], "--limit is 0"),
+        ([*SCENES, "--output", "s.json"], "--output s.json is a folder now"),
+        ([*SCENES, "--overwrite"], "--overwrite is for what is in --output"),
+        ([*SCENES, "--model", broken_weights], "it has no model.safetensors"),
+        ([*SCENES, "--model", "no/such-model"], "'no/such-model' could not be loaded"),
     ],
 )
-def test_what_cannot_be_scored_is_refused(model_folder, capsys, argv, words):
+def test_what_cannot_be_scored_is_refused(model_folder, tmp_path, capsys, monkeypatch, argv, words):
+    """Before a model is loaded."""
+    monkeypatch.setattr(score_run, "load_depth_model", None)
+    argv = [each if isinstance(each, str) else each(tmp_path) for each in argv]
+    model = [] if "--model" in argv else ["--model", model_folder]
     with pytest.raises(SystemExit) as stopped:
-        main(["--model", model_folder, "--device", "cpu", *argv])
+        main([*model, "--device", "cpu", *argv])
     assert stopped.value.code == 2
-    assert words in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert words in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_a_models_own_folder_and_strangers_results_are_left_alone(model_folder, tmp_path, capsys):
+    argv = ["--model", model_folder, *SCENES, "--device", "cpu", "--output"]
+    with pytest.raises(SystemExit):
+        main([*argv, model_folder])
+    assert f"give {model_folder}/scores" in capsys.readouterr().err
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/results.json").write_text("{}")
+    with pytest.raises(SystemExit):
+        main([*argv, str(tmp_path / "other")])
+    assert "something else wrote it" in capsys.readouterr().err
 
 
 def test_batches_hold_images_of_one_size():

@@ -7,16 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from semidepth.training.data.loading import evaluation_samples
 from semidepth.training.engine.arguments import PRESETS, read_yaml
 from semidepth.training.engine.depth_models import load_depth_model
 from semidepth.training.engine.metric_arguments import MetricArguments
 from semidepth.training.engine.metric_pictures import metric_row
-from semidepth.training.engine.metric_scoring import predict_metres, router_accuracy, score_metric
+from semidepth.training.engine.metric_scoring import predict_metres, router_accuracy
 from semidepth.training.engine.pictures import grid, save_picture
-from semidepth.training.objectives import find_protocol
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +23,8 @@ DOMAIN_GIVEN = "the same, domain given"
 METRICS = ("abs_rel", "delta1", "rmse")
 # Model -> held-out set -> metric -> value.
 MetricResults = dict[str, dict[str, dict[str, float]]]
+# The score command: its options -> what its results.json holds.
+Score = Callable[[list[str]], dict[str, Any]]
 
 
 def train_metric_models(
@@ -60,23 +59,29 @@ def train_metric_models(
         train_metric(arguments)
 
 
-def score_metric_models(folder: Path, sets: dict[str, str], device: str) -> tuple[MetricResults, Counter]:
+def score_into(score: Score, model: Path, sources: Sequence[str], device: str, *options: str) -> dict[str, Any]:
+    """Scores a model with training/score.py into `scores/` in its folder, and returns what results.json holds."""
+    return score([
+        "--model", str(model), "--data", *sources, "--device", device, "--batch_size", "32",
+        "--output", str(model / "scores"), "--overwrite", *options,
+    ])  # fmt: skip
+
+
+def score_metric_models(
+    folder: Path, score: Score, sets: dict[str, str], device: str
+) -> tuple[MetricResults, Counter[tuple[str, str]]]:
     """Scores in metres, without alignment, on held-out sets; and which domain the router took each image for."""
-    results: MetricResults = {DOMAIN_GIVEN: {}}
+    results: MetricResults = {title: {} for title in (*METRIC_MODELS.values(), DOMAIN_GIVEN)}
     confusion: Counter[tuple[str, str]] = Counter()
+    names = {source: set_name for set_name, source in sets.items()}
     for name, title in METRIC_MODELS.items():
-        model = load_depth_model(str(folder / name), device=device)
-        results[title] = {}
-        for set_name, source in sets.items():
-            samples = evaluation_samples([source], size=model.preprocessing.size)
-            scores = score_metric(
-                model, samples, device=torch.device(device), protocol=find_protocol("none"), flip=False, batch_size=32
-            )
-            results[title][set_name] = scores.routed.mean()
-            if scores.confusion:
-                results[DOMAIN_GIVEN][set_name] = scores.given.mean()
-                confusion += scores.confusion
-    return {title: results[title] for title in (*METRIC_MODELS.values(), DOMAIN_GIVEN)}, confusion
+        found = score_into(score, folder / name, list(sets.values()), device, "--protocol", "none", "--no-flip")
+        for entry in found["scores"]:
+            row = DOMAIN_GIVEN if entry["head"] == "domain given" else title
+            results[row][names[entry["data"]]] = entry["metrics"]
+        for router in found["routers"]:
+            confusion.update({(each["domain"], each["chosen"]): each["images"] for each in router["confusion"]})
+    return results, confusion
 
 
 def metric_table(runs: Sequence[MetricResults]) -> str:

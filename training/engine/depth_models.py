@@ -24,6 +24,7 @@ from transformers import (
 )
 
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
+from semidepth.training.engine.stock_models import finish, prepare, stock_processor, votes_over_batch
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ Kind = Literal["disparity", "depth"]
 # its published checkpoints are relative, a metric one has to be told. Other types have to be told, too.
 DISPARITY_MODEL_TYPES = {"depth_student", "depth_anything", "dpt"}
 DEPTH_MODEL_TYPES = {"routed_depth", "zoedepth", "glpn"}
+# A sensor's coarse depth with each image.
+NEEDS_MORE_THAN_PIXELS = {"prompt_depth_anything"}
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # Metric predictions nearer than this are clamped before they are inverted.
@@ -99,12 +102,15 @@ class DepthModel:
         preprocessing: how it wants its pixels.
         kind: what its `predicted_depth` is: "disparity" (inverse depth, larger is nearer, no unit) or "depth"
             (metres, larger is farther).
+        processor: the stock image processor that prepares pixels and finishes predictions instead of `preprocessing`,
+            which then only tells of a size.
     """
 
-    def __init__(self, model: nn.Module, preprocessing: Preprocessing, kind: Kind):
+    def __init__(self, model: nn.Module, preprocessing: Preprocessing, kind: Kind, processor: Any | None = None):
         self.model = model
         self.preprocessing = preprocessing
         self.kind = kind
+        self.processor = processor
 
     @property
     def domains(self) -> list[str]:
@@ -123,6 +129,8 @@ class DepthModel:
             (B, H, W) float32, inverse depth or metres as `kind` says; and the model's output at its own size.
         """
         height, width = images.shape[-2:]
+        if self.processor is not None:
+            return self._forward_stock(images, **inputs)
         pixels = self.preprocessing.normalize(images)
         target = self.preprocessing.target_size(height, width)
         if target != (height, width):
@@ -139,6 +147,16 @@ class DepthModel:
             predicted = F.interpolate(predicted, size=(height, width), mode="bilinear", align_corners=True)
         return predicted.squeeze(1), output
 
+    def _forward_stock(self, images: Tensor, **inputs: Any) -> tuple[Tensor, Any]:
+        if len(images) > 1 and votes_over_batch(self.model.config):
+            apart = [self._forward_stock(image[None], **inputs) for image in images]
+            return torch.cat([predicted for predicted, _ in apart]), [output for _, output in apart]
+        pixels = prepare(self.processor, images).to(next(self.model.parameters()).dtype)
+        with torch.autocast(images.device.type, enabled=False):
+            output = self.model(pixel_values=pixels, **inputs)
+        height, width = images.shape[-2:]
+        return finish(self.processor, output, (height, width)), output
+
     def predict(self, images: Tensor) -> Tensor:
         """The model's own prediction; arguments and first result of [`forward`]."""
         return self.forward(images)[0]
@@ -151,6 +169,8 @@ class DepthModel:
 
 def kind_of(config: Any) -> Kind | None:
     """What a model of this configuration predicts, None where it is not known."""
+    if config.model_type == "depth_pro":
+        return "depth" if config.use_fov_model else "disparity"
     if getattr(config, "depth_estimation_type", "relative") == "metric":
         return "depth"
     if config.model_type in DISPARITY_MODEL_TYPES:
@@ -224,26 +244,38 @@ def load_depth_model(
         ours = config.model_type == "depth_anything"
         loader: Any = DepthStudentForDepthEstimation if ours else AutoModelForDepthEstimation
         loaded = loader.from_pretrained(name, dtype=dtype, use_safetensors=True, output_loading_info=True)
-    except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
-        raise ValueError(
-            f"{name!r} could not be loaded as a depth-estimation model ({first_line(error)}); give a Hub id or a "
-            "folder with config.json and model.safetensors."
-        ) from error
+    except (OSError, ValueError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise unloadable(name, first_line(error)) from error
+    if config.model_type in NEEDS_MORE_THAN_PIXELS:
+        raise ValueError(f"{name!r} is a {config.model_type} model, which needs more than an image; take another one.")
     model: PreTrainedModel = loaded[0]
     check_nothing_missing(name, loaded[1])
     found = kind or kind_of(config)
     if found is None:
-        raise ValueError(
-            f"{name!r} is a {config.model_type} model and it is not known whether that predicts disparity or depth; "
-            "say which: --kind, or --teacher_kind of a student, disparity or depth."
-        )
+        raise unknown_kind(name, config)
     try:
         model = model.to(device).eval().requires_grad_(False)  # type: ignore[arg-type]
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"the device {str(device)!r} cannot be used ({first_line(error)}); take cpu or cuda."
         ) from error
-    return DepthModel(model, preprocessing_of(name, config), found)
+    return DepthModel(model, preprocessing_of(name, config), found, stock_processor(name, config))
+
+
+def unloadable(name: str, reason: str) -> ValueError:
+    """What to raise for a model that cannot be loaded."""
+    return ValueError(
+        f"{name!r} could not be loaded as a depth-estimation model ({reason}); give a Hub id or a folder with "
+        "config.json and model.safetensors."
+    )
+
+
+def unknown_kind(name: str, config: Any) -> ValueError:
+    """What to raise for a model of which it is not known what it predicts."""
+    return ValueError(
+        f"{name!r} is a {config.model_type} model and it is not known whether that predicts disparity or depth; "
+        "say which: --kind, or --teacher_kind of a student, disparity or depth."
+    )
 
 
 def check_nothing_missing(name: str, info: dict[str, Any]) -> None:

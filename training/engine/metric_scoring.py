@@ -96,26 +96,55 @@ def score_metric(
         )
     result = MetricScores()
     for batch in batches_of_one_size(samples, batch_size):
-        images = protocol.cut(torch.stack([sample["image"] for sample in batch])).to(device)
-        depth = protocol.cut(torch.stack([labels_of(sample) for sample in batch])).to(device)
-        depth = torch.where(protocol.mask(*depth.shape[1:]).to(device), depth, torch.nan)
-        names = model.domains
-        own = [names.index(sample["domain"]) if sample["domain"] in names else -1 for sample in batch]
-        predicted, chosen = predict_metres(model, images, None, flip=flip)
-        _add(result.routed, predicted, depth, batch, protocol)
-        if len(names) > 1 and -1 not in own:
-            if chosen != own:
-                predicted, _ = predict_metres(model, images, own, flip=flip)
-            _add(result.given, predicted, depth, batch, protocol)
-            result.confusion.update((names[a], names[b]) for a, b in zip(own, chosen, strict=True))
+        found = score_metric_batch(model, batch, device=device, protocol=protocol, flip=flip)
+        origins = [sample["origin"] for sample in batch]
+        result.routed.add(origins, found.routed)
+        result.given.add([origins[place] for place in found.known], found.given)
+        result.confusion.update((batch[place]["domain"], found.chosen[place]) for place in found.known)
         if on_batch is not None:
             on_batch(len(batch))
     return result
 
 
-def _add(scores: Scores, predicted: Tensor, depth: Tensor, batch: list[Sample], protocol: Protocol) -> None:
+@dataclass(frozen=True)
+class MetricBatch:
+    """Scores of some images.
+
+    Args:
+        chosen: name of the head that each image went through; "" for a model without a choice.
+        routed: metric -> one value per image, with that head.
+        known: numbers of the images whose own domain is a head of a model with several.
+        given: metric -> one value for each of those, with the head of their own domain.
+    """
+
+    chosen: list[str]
+    routed: dict[str, list[float]]
+    known: list[int]
+    given: dict[str, list[float]]
+
+
+def score_metric_batch(
+    model: DepthModel, batch: list[Sample], *, device: torch.device, protocol: Protocol, flip: bool
+) -> MetricBatch:
+    """Scores the metres of images of one size; arguments and errors as in [`score_metric`]."""
+    images = protocol.cut(torch.stack([sample["image"] for sample in batch])).to(device)
+    depth = protocol.cut(torch.stack([labels_of(sample) for sample in batch])).to(device)
+    depth = torch.where(protocol.mask(*depth.shape[1:]).to(device), depth, torch.nan)
+    names = model.domains
+    predicted, chosen = predict_metres(model, images, None, flip=flip)
+    routed = _values(predicted, depth, batch, protocol)
+    known = [place for place, sample in enumerate(batch) if len(names) > 1 and sample["domain"] in names]
+    given: dict[str, list[float]] = {}
+    if known:
+        own = [names.index(batch[place]["domain"]) for place in known]
+        predicted, depth = predicted[known], depth[known]
+        if own != [chosen[place] for place in known]:
+            predicted, _ = predict_metres(model, images[known], own, flip=flip)
+        given = _values(predicted, depth, [batch[place] for place in known], protocol)
+    return MetricBatch([names[index] if len(names) > 1 else "" for index in chosen], routed, known, given)
+
+
+def _values(predicted: Tensor, depth: Tensor, batch: list[Sample], protocol: Protocol) -> dict[str, list[float]]:
     require_finite(predicted, batch)
     values = metric_scores(predicted, depth, max_depth_m=protocol.max_depth_m, min_depth_m=protocol.min_depth_m)
-    for name, per_image in values.items():
-        scores.per_image[name].extend(per_image.tolist())
-    scores.origins.extend(sample["origin"] for sample in batch)
+    return {name: per_image.tolist() for name, per_image in values.items()}

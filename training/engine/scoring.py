@@ -1,19 +1,20 @@
 """Scores of a depth model over a stream of labeled samples: per image, then the mean over images."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from semidepth.training.data.benchmarks import PointPairs
 from semidepth.training.data.streaming import Sample
-from semidepth.training.objectives.depth_metrics import METRIC_NAMES, relative_metrics
+from semidepth.training.objectives.depth_metrics import METRIC_NAMES, Align, Space, relative_metrics
+from semidepth.training.objectives.ordinal_metrics import ordinal_hits
 
 Predict = Callable[[Tensor], Tensor]
-Space = Literal["disparity", "depth"]
 
 
 @dataclass
@@ -32,18 +33,23 @@ class Scores:
         """Images that had something to score."""
         return sum(not math.isnan(value) for value in self.per_image["abs_rel"])
 
+    def add(self, origins: Sequence[str], values: Mapping[str, Sequence[float]]) -> None:
+        """Adds images: their origins, and each metric's value for each of them."""
+        self.origins += origins
+        for name, per_image in values.items():
+            self.per_image[name] += per_image
+
     def extend(self, other: "Scores") -> None:
         """Adds another source's images."""
-        self.origins += other.origins
-        for name, values in other.per_image.items():
-            self.per_image[name] += values
+        self.add(other.origins, other.per_image)
 
     def mean(self) -> dict[str, float]:
         """Mean over images of every metric; NaN where there was none."""
         means = {}
         for name, values in self.per_image.items():
             known = [value for value in values if not math.isnan(value)]
-            means[name] = sum(known) / len(known) if known else math.nan
+            # fsum: the same to the last bit in whatever order several processes have scored the images.
+            means[name] = math.fsum(known) / len(known) if known else math.nan
         return means
 
 
@@ -87,18 +93,57 @@ def score_relative(
     """
     scores = {space: Scores() for space in spaces}
     for batch in batches_of_one_size(samples, batch_size):
-        images = torch.stack([sample["image"] for sample in batch]).to(device)
-        depth = torch.stack([labels_of(sample) for sample in batch]).to(device)
-        disparity = predict_disparity(images)
-        require_finite(disparity, batch)
-        for space, found in scores.items():
-            values = relative_metrics(disparity, depth, space=space, max_depth_m=max_depth_m, min_depth_m=min_depth_m)
-            for name, per_image in values.items():
-                found.per_image[name].extend(per_image.tolist())
-            found.origins.extend(sample["origin"] for sample in batch)
+        found = score_relative_batch(
+            predict_disparity, batch, device=device, spaces=spaces, max_depth_m=max_depth_m, min_depth_m=min_depth_m
+        )
+        for space, values in found.items():
+            scores[space].add([sample["origin"] for sample in batch], values)
         if on_batch is not None:
             on_batch(len(batch))
     return scores
+
+
+def score_relative_batch(
+    predict_disparity: Predict,
+    batch: list[Sample],
+    *,
+    device: torch.device,
+    spaces: Sequence[Space],
+    align: Align = "least_squares",
+    max_depth_m: float | None = None,
+    min_depth_m: float = 1e-3,
+) -> dict[Space, dict[str, list[float]]]:
+    """Scores images of one size; arguments as in [`score_relative`].
+
+    Args:
+        align: how the prediction is brought to the label's scale, as `relative_metrics` has it.
+
+    Returns:
+        Space -> metric -> one value per image.
+    """
+    images = torch.stack([sample["image"] for sample in batch]).to(device)
+    depth = torch.stack([labels_of(sample) for sample in batch]).to(device)
+    disparity = predict_disparity(images)
+    require_finite(disparity, batch)
+    scores = {}
+    for space in spaces:
+        values = relative_metrics(
+            disparity, depth, space=space, align=align, max_depth_m=max_depth_m, min_depth_m=min_depth_m
+        )
+        scores[space] = {name: per_image.tolist() for name, per_image in values.items()}
+    return scores
+
+
+def score_ordinal(predict_disparity: Predict, pairs: PointPairs, *, device: torch.device) -> dict[str, float]:
+    """Scores one image's inverse depth against pairs of points.
+
+    Returns:
+        `ordinal_accuracy`, a share, and `pairs`, their number, by which images weigh in a set's accuracy.
+    """
+    disparity = predict_disparity(pairs.image[None].to(device))[0]
+    nearer, farther = (torch.as_tensor(points, device=device) for points in (pairs.nearer, pairs.farther))
+    hits = ordinal_hits(disparity, nearer, farther)
+    return {"ordinal_accuracy": hits.double().mean().item(), "pairs": float(len(hits))}
 
 
 def gather_mean(accelerator: Accelerator, scores: Scores) -> dict[str, float]:

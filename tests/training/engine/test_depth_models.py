@@ -70,6 +70,13 @@ def test_a_missing_model_gets_one_sentence(tmp_path):
         load_depth_model(str(tmp_path / "nothing"))
 
 
+def test_weights_of_other_sizes_get_one_sentence(stock_folder):
+    folder, _ = stock_folder
+    tiny.stock_config(head_hidden_size=6).save_pretrained(folder)
+    with pytest.raises(ValueError, match="could not be loaded as a depth-estimation model"):
+        load_depth_model(str(folder))
+
+
 @pytest.mark.parametrize("size", [(480, 640), (640, 480), (400, 600), (100, 1000), (20, 20), (1500, 2000)])
 def test_images_are_shown_at_the_size_that_the_saved_processor_gives_them(size):
     preprocessing = Preprocessing(size=518, multiple=14)

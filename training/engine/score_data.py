@@ -1,0 +1,178 @@
+"""What is scored, behind one interface: labeled sources and benchmark sets, shared out among processes image by image.
+
+Each image has a place (shard, number) that stays its own whoever reads it: by it a resumed run knows what is done, and
+a picture finds its image again.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from semidepth.training.data.benchmarks import BenchmarkSet, PointPairs, PointPairSet
+from semidepth.training.data.decoding import BrokenSampleError
+from semidepth.training.data.readers import plan_pass
+from semidepth.training.data.source_spec import Source
+from semidepth.training.data.sources import OpenedSource, count_samples, open_source, parse_source
+from semidepth.training.data.streaming import Sample, decode_row
+
+logger = logging.getLogger(__name__)
+
+Place = tuple[int, int]  # shard, number in it
+Item = Sample | PointPairs
+Read = Callable[[], Item]
+
+
+class ScoredData(ABC):
+    """One set of labeled images.
+
+    Args of its kinds give `name` (as asked for), `total` (images, None where that is not known beforehand) and
+    `ordinal` (whether the labels are pairs of points).
+    """
+
+    name: str
+    total: int | None
+    ordinal: bool = False
+
+    @abstractmethod
+    def share(
+        self, process: int, processes: int, done: Collection[Place], size: int | None
+    ) -> Iterator[tuple[Place, Read]]:
+        """One process's images that are not done yet, in an order that depends on nothing else.
+
+        Args:
+            process: number of this one.
+            processes: that share the set; each image goes to exactly one.
+            done: places that are left out.
+            size: side of the square that scenes are rendered at where their source does not say, in pixels.
+        """
+
+    @abstractmethod
+    def read(self, place: Place, size: int | None) -> Item:
+        """The image of a place again."""
+
+
+@dataclass(frozen=True)
+class SourceData(ScoredData):
+    """A labeled source, or its first images.
+
+    Args:
+        name: as written.
+        source: parsed, with the number of images that are asked for.
+        total: images in it.
+    """
+
+    name: str
+    source: Source
+    total: int | None
+
+    def share(
+        self, process: int, processes: int, done: Collection[Place], size: int | None
+    ) -> Iterator[tuple[Place, Read]]:
+        opened = open_source(self.source, labeled=True, size=size)
+        plan = plan_pass(opened.num_shards, epoch=0, reader=process, readers=processes, seed=None, rotate=False)
+        for shard, start, step in plan:
+            while (shard, start) in done:  # what is done is not even read, in the usual case that it comes first
+                start += step
+            for number, row in opened.rows(shard, start, step):
+                if (shard, number) not in done:
+                    yield (shard, number), partial(decode_row, row, self.source, True)
+
+    def read(self, place: Place, size: int | None) -> Sample:
+        opened: OpenedSource = open_source(self.source, labeled=True, size=size)
+        _, row = next(opened.rows(place[0], place[1]))
+        return decode_row(row, self.source, True)
+
+
+@dataclass(frozen=True)
+class BenchmarkData(ScoredData):
+    """A benchmark set, or its first images.
+
+    Args:
+        name: of the benchmark.
+        benchmark: opened.
+        total: images of it that are asked for.
+    """
+
+    name: str
+    benchmark: BenchmarkSet | PointPairSet
+    total: int
+
+    @property
+    def ordinal(self) -> bool:  # type: ignore[override]
+        return isinstance(self.benchmark, PointPairSet)
+
+    def share(
+        self, process: int, processes: int, done: Collection[Place], size: int | None
+    ) -> Iterator[tuple[Place, Read]]:
+        for number in range(process, self.total, processes):
+            if (0, number) not in done:
+                yield (0, number), partial(self.benchmark.read, number)
+
+    def read(self, place: Place, size: int | None) -> Item:
+        return self.benchmark.read(place[1])
+
+
+def source_data(spec: str, limit: int | None) -> SourceData:
+    """Opens a labeled source.
+
+    Args:
+        spec: as written.
+        limit: no more than its first so many images.
+
+    Raises:
+        ValueError: it is wrong, has no labels or no image, or never ends and there is no limit.
+    """
+    source = parse_source(spec)
+    if source.endless and limit is None:
+        raise ValueError(f"{spec!r} never ends; add count=96 to it, or give --limit.")
+    if limit is not None:
+        source = replace(source, count=min(limit, source.count or limit))
+    total = count_samples(source, labeled=True)
+    if open_source(source, labeled=True).num_shards == 0 or total == 0:
+        raise ValueError(f"source {spec!r} is empty; name one with labeled images.")
+    return SourceData(spec, source, total)
+
+
+def benchmark_data(name: str, benchmark: BenchmarkSet | PointPairSet, limit: int | None) -> BenchmarkData:
+    """A benchmark set, or no more than its first so many images.
+
+    Raises:
+        ValueError: it has no image.
+    """
+    if len(benchmark) == 0:
+        raise ValueError(f"the benchmark {name!r} has no image below its --root; give the set's own folder.")
+    return BenchmarkData(name, benchmark, min(len(benchmark), limit or len(benchmark)))
+
+
+def read_ahead(items: Iterator[tuple[Place, Read]], ahead: int) -> Iterator[tuple[Place, Item | None]]:
+    """Images in order, read in a thread of their own while the model is busy; None where one is broken, which is told.
+
+    Args:
+        items: of [`ScoredData.share`].
+        ahead: images read before they are needed.
+    """
+    end = object()
+
+    def read_next() -> Any:
+        found = next(items, None)
+        if found is None:
+            return end
+        place, read = found
+        try:
+            return place, read()
+        except BrokenSampleError as error:
+            logger.warning("left out a broken image: %s", error)
+            return place, None
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = [pool.submit(read_next) for _ in range(ahead)]
+        while True:
+            found = waiting.pop(0).result()
+            if found is end:
+                return
+            waiting.append(pool.submit(read_next))
+            yield found
