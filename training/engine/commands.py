@@ -193,9 +193,9 @@ def make_hooks(arguments: TrainingArguments, accelerator: Accelerator, preproces
             rows.append(prediction_row(sample["image"], sample["depth"], [predicted]))
         tracking.picture(step, "predictions", grid(rows, ["image", "ground truth", "prediction"]))
 
-    def save(model: nn.Module) -> None:
+    def save(model: nn.Module, folder: Path) -> None:
         assert isinstance(model, PreTrainedModel)
-        save_model(model, preprocessing, Path(arguments.output_dir))
+        save_model(model, preprocessing, folder)
 
     return Hooks(validate=validate, preview=preview, save=save)
 

@@ -1,0 +1,15 @@
+"""Our models as stock ones."""
+
+from pathlib import Path
+
+from transformers import AutoImageProcessor
+
+from semidepth.modeling import DepthStudentForDepthEstimation
+
+
+def to_stock(folder: Path, target: Path) -> None:
+    """Writes a student as stock Depth Anything."""
+    DepthStudentForDepthEstimation.from_pretrained(folder, use_safetensors=True).to_depth_anything().save_pretrained(
+        target
+    )
+    AutoImageProcessor.from_pretrained(folder).save_pretrained(target)
