@@ -65,8 +65,8 @@ def _info(repository: Repository, commit: Commit, blobs: bool) -> dict[str, Any]
     return {
         "_id": repository.name, "id": repository.name, "modelId": repository.name,
         "author": repository.name.split("/")[0], "sha": commit.oid, "private": repository.private, "gated": False,
-        "disabled": False, "sdk": repository.sdk, "tags": [], "downloads": 0, "likes": 0, "lastModified": now, "createdAt": now,
-        "siblings": siblings,
+        "disabled": False, "sdk": repository.sdk, "tags": [], "downloads": 0, "likes": 0, "lastModified": now,
+        "createdAt": now, "siblings": siblings,
     }  # fmt: skip
 
 

@@ -9,7 +9,6 @@ from semidepth.modeling import DepthStudentForDepthEstimation
 
 def to_stock(folder: Path, target: Path) -> None:
     """Writes a student as stock Depth Anything."""
-    DepthStudentForDepthEstimation.from_pretrained(folder, use_safetensors=True).to_depth_anything().save_pretrained(
-        target
-    )
+    student = DepthStudentForDepthEstimation.from_pretrained(folder, use_safetensors=True)
+    student.to_depth_anything().save_pretrained(target)
     AutoImageProcessor.from_pretrained(folder).save_pretrained(target)
