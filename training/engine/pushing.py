@@ -31,7 +31,7 @@ FINISHED = "the finished model"
 LONGEST_PUSH_S = 6 * 3600.0
 LONGEST_CHECK_S = 60.0
 # Between two attempts of a training that waits for its last push.
-LAST_WAIT_S = 5.0
+LAST_WAIT_S = 30.0
 
 SaveModel = Callable[[Path], None]
 
@@ -107,6 +107,7 @@ class Pusher:
         with self._changed:
             while not self._idle and (left := until - time.monotonic()) > 0:
                 self._changed.wait(left)
+            trouble = self._trouble or f"not done after {self.wait_s:.0f} s"
         self.abandon()
         if FINISHED in self.pushed:
             return True
@@ -114,7 +115,7 @@ class Pusher:
         options += " --private" if self.target.private else ""
         logger.warning(
             "%s is not up at %s (%s), %s is; push it with: python training/publish.py %s --repo %s%s",
-            FINISHED, self.target.url, self._trouble or f"not done after {self.wait_s:.0f} s",
+            FINISHED, self.target.url, trouble,
             self.pushed[-1] if self.pushed else "nothing of this run", self.folder, self.target.repo, options,
         )  # fmt: skip
         return False
