@@ -71,7 +71,8 @@ def model_files(folder: Path) -> list[HubFile]:
     names = [*weight_names(folder), *code_names(folder)]
     names += [name for name in (*DESCRIPTION, *OPTIONS, *SCORES, CARD) if (folder / name).is_file()]
     if (folder / CARD).is_file():
-        names += pictures_of((folder / CARD).read_text(encoding="utf-8"), folder)
+        card = _within(folder / CARD, folder.resolve()).read_text(encoding="utf-8", errors="replace")
+        names += pictures_of(card, folder)
     return checked_files(folder, names)
 
 
