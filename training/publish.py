@@ -36,6 +36,7 @@ from semidepth.training.engine.hub_files import (
     model_files,
     pickled_names,
     pictures_of,
+    preview_names,
     space_files,
 )
 from semidepth.training.engine.hub_weights import parse_size, split_weights
@@ -83,16 +84,24 @@ def _with_card(options: argparse.Namespace, files: list[HubFile], room: Path) ->
         return files
     from semidepth.training.engine.cards import make_card
 
-    # The card is of what goes up: laid out as it will be.
-    laid = room / "laid_out"
-    for file in files:
+    # The card is of what goes up: laid out as it will be, with a picture to choose.
+    laid, previews = room / "laid_out", checked_files(options.folder, preview_names(options.folder))
+    for file in [*files, *previews]:
         (laid / file.path).parent.mkdir(parents=True, exist_ok=True)
         (laid / file.path).symlink_to(file.source)
-    card = str(make_card(laid, repo=options.repo))
+    licences = dict(_named_licence(text) for text in options.data_license)
+    card = str(make_card(laid, repo=options.repo, license=options.license, data_licences=licences))
     (room / CARD).write_text(card, encoding="utf-8")
-    there = {file.path for file in files}
-    shown = [name for name in pictures_of(card, options.folder) if name not in there]
-    return [*files, *checked_files(room, [CARD]), *checked_files(options.folder, shown)]
+    shown = pictures_of(card, laid)
+    return [*files, *checked_files(room, [CARD]), *(file for file in previews if file.path in shown)]
+
+
+def _named_licence(text: str) -> tuple[str, str]:
+    """A source, or its name on the card, and its licence from SOURCE=LICENSE; a source may have = in its options."""
+    source, _, licence = text.rpartition("=")
+    if not source or not licence:
+        raise ValueError(f"--data_license is {text!r}; write SOURCE=LICENSE, such as 'rooms/*.parquet=cc-by-4.0'.")
+    return source, licence
 
 
 def files_of_space(name: str, repo: str) -> tuple[list[HubFile], str]:
@@ -187,6 +196,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--onnx", action="store_true", help="with onnx/model.onnx beside the weights")
     parser.add_argument("--onnx_opset", type=int, default=OPSET, help=f"its operator set; default {OPSET}")
     parser.add_argument("--max_shard_size", default="5GB", help="larger weights are split; default 5GB")
+    parser.add_argument("--license", help="of the weights, as the Hub names licences; for the card")
+    parser.add_argument(
+        "--data_license", nargs="*", default=[], metavar="SOURCE=LICENSE", help="of the training data; for the card"
+    )
     parser.add_argument("--message", help="of the commit")
     options = parser.parse_args(argv)
     if (options.folder is None) == (options.space is None):

@@ -157,6 +157,11 @@ def pictures_of(card: str, folder: Path) -> list[str]:
     return sorted({name for name in shown if "://" not in name and (folder / name).is_file()})
 
 
+def preview_names(folder: Path) -> list[str]:
+    """The newest picture of a training's predictions, for a card to show; none where there is none."""
+    return [path.relative_to(folder).as_posix() for path in sorted((folder / "previews").glob("*.png"))[-1:]]
+
+
 def pickled_names(folder: Path) -> list[str]:
     """Pickled files at the top of a folder, which stay."""
     return sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)

@@ -19,7 +19,7 @@ from semidepth.training.data.redaction import redact
 from semidepth.training.data.retrying import describe
 from semidepth.training.engine.cards import make_card
 from semidepth.training.engine.hub_arguments import HubArguments
-from semidepth.training.engine.hub_files import CARD, OPTIONS, model_files
+from semidepth.training.engine.hub_files import CARD, OPTIONS, checked_files, model_files, preview_names
 from semidepth.training.engine.publishing import Target, growing_wait_s
 from semidepth.training.engine.push_process import PushProcess
 
@@ -166,7 +166,7 @@ class Pusher:
 
     def _link_finished(self, snapshot: Path) -> None:
         """The run's own files, as links: a file that is written again is replaced, not changed."""
-        for file in model_files(self.folder):
+        for file in [*model_files(self.folder), *checked_files(self.folder, preview_names(self.folder))]:
             place = snapshot / file.path
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
