@@ -1,8 +1,10 @@
-"""Depth metrics of a batch: relative (aligned by least squares in disparity space) and metric (as it is).
+"""Depth metrics of a batch: relative (inverse depth, aligned) and metric (metres, as they are unless told otherwise).
 
 All arithmetic is float64 and every score is a value per image, so that the mean over a data set is the mean
 over images whatever the batch size; images of differing sizes go in one at a time (B = 1). Sky (inf) and
 unknown (NaN) pixels are never scored.
+
+Needs torch alone: the metric Space runs this file outside the package.
 """
 
 import math
@@ -12,6 +14,10 @@ import torch
 from torch import Tensor
 
 METRIC_NAMES = ("abs_rel", "delta1", "delta2", "delta3", "rmse", "rmse_log", "log10", "silog")
+ALIGNMENTS = ("least_squares", "median", "none")
+SPACES = ("depth", "disparity")
+Align = Literal["least_squares", "median", "none"]
+Space = Literal["disparity", "depth"]
 # A prediction whose variance is below this share of its mean square is constant up to float64 rounding.
 CONSTANT_RELATIVE_VARIANCE = 1e-24
 
@@ -24,8 +30,8 @@ def align_scale_shift(prediction: Tensor, target: Tensor, valid: Tensor) -> tupl
     pixel both are NaN. The scale may come out negative: a prediction the wrong way round is not refused.
 
     Args:
-        prediction: (B, H, W) inverse depth, any affine scale.
-        target: (B, H, W) inverse depth in 1/m; anything where not valid.
+        prediction: (B, H, W) inverse depth (or depth), any affine scale.
+        target: (B, H, W) inverse depth in 1/m (or depth in metres); anything where not valid.
         valid: (B, H, W) bool.
 
     Returns:
@@ -34,10 +40,7 @@ def align_scale_shift(prediction: Tensor, target: Tensor, valid: Tensor) -> tupl
     Raises:
         ValueError: for shapes that differ or a mask that is not bool.
     """
-    _check_shapes(prediction, target)
-    _check_shapes(prediction, valid)
-    if valid.dtype != torch.bool:
-        raise ValueError(f"Expected a bool mask, got {valid.dtype}: pass valid.bool().")
+    _check_shapes(prediction, target, valid)
     mask = valid.flatten(1)  # (B, H, W) -> (B, H*W)
     x = torch.where(mask, prediction.double().flatten(1), 0.0)
     y = torch.where(mask, target.double().flatten(1), 0.0)
@@ -50,29 +53,130 @@ def align_scale_shift(prediction: Tensor, target: Tensor, valid: Tensor) -> tupl
     return scale, mean_y - scale * mean_x
 
 
+def align_median(prediction_m: Tensor, depth: Tensor, valid: Tensor) -> Tensor:
+    """The scale that gives each image's prediction the median of its label: median(depth) / median(prediction).
+
+    It is taken of depths, as Zhou et al. (arXiv 1704.07813) and Monodepth2's evaluation do. Of an even number of
+    pixels the median is the mean of the middle two. A prediction whose median is not positive and finite gets scale
+    0, since none makes it fit; one without a valid pixel NaN.
+
+    Args:
+        prediction_m: (B, H, W) depth of any scale, larger is farther.
+        depth: (B, H, W) metres; anything where not valid.
+        valid: (B, H, W) bool.
+
+    Returns:
+        (B,) float64.
+
+    Raises:
+        ValueError: for shapes that differ or a mask that is not bool.
+    """
+    _check_shapes(prediction_m, depth, valid)
+    mask = valid.flatten(1)
+    predicted = _masked_median(prediction_m.double().flatten(1), mask)
+    label = _masked_median(depth.double().flatten(1), mask)
+    usable = predicted.isfinite() & (predicted > 0)
+    scale = torch.where(usable, label / torch.where(usable, predicted, 1.0), 0.0)
+    return torch.where(predicted.isnan(), torch.nan, scale)
+
+
+def aligned_disparity(
+    prediction: Tensor,
+    depth: Tensor,
+    *,
+    align: Align = "least_squares",
+    max_depth_m: float | None = None,
+    min_depth_m: float = 1e-3,
+) -> Tensor:
+    """An inverse depth in 1/m, after alignment to the scored pixels, clamped to the range.
+
+    Args:
+        prediction: (B, H, W) inverse depth, larger is nearer.
+        depth: (B, H, W) metres; NaN unknown, inf sky.
+        align: "least_squares": scale and shift in disparity space (MiDaS, arXiv 1907.01341); "median": one scale,
+            from the medians of depth ([`align_median`]; values at or below 0 count as infinitely far); "none": the
+            prediction is 1/m as it is.
+        max_depth_m: cap, metres; None: the largest finite depth of each image's own label.
+        min_depth_m: nearest depth that counts, metres.
+
+    Returns:
+        (B, H, W) float64 within [1 / max_depth_m, 1 / min_depth_m].
+
+    Raises:
+        ValueError: for shapes that differ, another alignment, or bounds that are not 0 < min < max.
+    """
+    label, valid = _scored_pixels(prediction, depth, max_depth_m, min_depth_m)
+    _check_choice("align", align, ALIGNMENTS)
+    aligned = prediction.double()
+    if align == "least_squares":
+        scale, shift = align_scale_shift(aligned, 1.0 / label, valid)
+        aligned = scale[:, None, None] * aligned + shift[:, None, None]
+    elif align == "median":
+        scale = align_median(1.0 / aligned.clamp(min=0.0), label, valid)
+        # Depth times the scale is inverse depth over it; scale 0 leaves nothing but the far end.
+        aligned = torch.where(scale[:, None, None] == 0, aligned * 0.0, aligned / scale[:, None, None])
+    cap = _cap(label, valid, max_depth_m)
+    return aligned.clamp(min=1.0 / cap, max=torch.full_like(cap, 1.0 / min_depth_m))
+
+
+def aligned_depth(
+    prediction_m: Tensor,
+    depth: Tensor,
+    *,
+    align: Align = "none",
+    max_depth_m: float | None = None,
+    min_depth_m: float = 1e-3,
+) -> Tensor:
+    """A depth in metres, after alignment to the scored pixels if any is asked for, clamped to the range.
+
+    Args:
+        prediction_m: (B, H, W) metres, or with an alignment depth of any scale; larger is farther.
+        depth: (B, H, W) metres; NaN unknown, inf sky.
+        align: "none"; "median": one scale ([`align_median`]); "least_squares": scale and shift in depth space, for
+            models of affine-invariant depth (Marigold, arXiv 2312.02145).
+        max_depth_m: cap, metres; None: no cap.
+        min_depth_m: nearest depth that counts, metres.
+
+    Returns:
+        (B, H, W) float64 within [min_depth_m, max_depth_m].
+
+    Raises:
+        ValueError: for shapes that differ, another alignment, or bounds that are not 0 < min < max.
+    """
+    label, valid = _scored_pixels(prediction_m, depth, max_depth_m, min_depth_m)
+    _check_choice("align", align, ALIGNMENTS)
+    aligned = prediction_m.double()
+    if align == "least_squares":
+        scale, shift = align_scale_shift(aligned, label, valid)
+        aligned = scale[:, None, None] * aligned + shift[:, None, None]
+    elif align == "median":
+        aligned = align_median(aligned, label, valid)[:, None, None] * aligned
+    return aligned.clamp(min_depth_m, max_depth_m or math.inf)
+
+
 def relative_metrics(
     prediction: Tensor,
     depth: Tensor,
     *,
-    space: Literal["disparity", "depth"] = "depth",
+    space: Space = "depth",
+    align: Align = "least_squares",
     max_depth_m: float | None = None,
     min_depth_m: float = 1e-3,
 ) -> dict[str, Tensor]:
-    """Scores of an affine-invariant inverse depth against metres, after scale and shift in disparity space.
+    """Scores of an affine-invariant inverse depth against metres, after alignment.
 
-    Scored pixels: finite label with min_depth_m <= depth <= max_depth_m. The prediction is aligned to 1 /
-    depth over them, then clamped to [1 / max_depth_m, 1 / min_depth_m], which also catches aligned values at
-    or below 0. `space="depth"` scores the inverse of that against the label in metres; `space="disparity"`
-    scores it as it is against 1 / depth, with rmse in 1/m. Ratios and logarithms do not care which: delta,
-    log10, rmse_log and silog come out the same in both, abs_rel and rmse differ.
+    Scored pixels: finite label with min_depth_m <= depth <= max_depth_m. The prediction is aligned over them, then
+    clamped ([`aligned_disparity`]), which also catches aligned values at or below 0. `space="depth"` scores the
+    inverse of that against the label in metres; `space="disparity"` scores it as it is against 1 / depth, with rmse
+    in 1/m. Ratios and logarithms do not care which: delta, log10, rmse_log and silog come out the same in both.
 
     Args:
         prediction: (B, H, W) inverse depth, larger is nearer, any affine scale.
         depth: (B, H, W) metres, larger is farther; NaN unknown, inf sky, neither scored.
         space: where to compare, "depth" or "disparity".
-        max_depth_m: the cap of the data set (10 for NYU, 80 for KITTI). None takes the largest finite depth
-            of each image's own label, which tells the prediction a little about the answer: name the cap to
-            compare with papers.
+        align: "least_squares" (scale and shift), "median" (scale alone) or "none" (the prediction is in 1/m).
+        max_depth_m: the cap of the data set (10 for NYU, 80 for KITTI). None takes each image's own largest label,
+            which tells the prediction a little about the answer: name the cap to compare with papers.
         min_depth_m: the nearest depth that counts, metres.
 
     Returns:
@@ -80,31 +184,30 @@ def relative_metrics(
         are shares (not per cent), silog is 100 * the standard deviation of the log error (KITTI's).
 
     Raises:
-        ValueError: for shapes that differ, another space, or bounds that are not 0 < min_depth_m <
-            max_depth_m.
+        ValueError: for shapes that differ, another space or alignment, or bounds that are not 0 < min < max.
     """
-    if space not in ("disparity", "depth"):
-        raise ValueError(f"space is {space!r}, expected 'disparity' or 'depth'.")
-    depth, valid = _scored_pixels(prediction, depth, max_depth_m, min_depth_m)
-    disparity = 1.0 / depth  # (B, H*W)
-    prediction = prediction.double().flatten(1)
-    scale, shift = align_scale_shift(prediction[:, None], disparity[:, None], valid[:, None])
-    cap = _cap(depth, valid, max_depth_m)
-    aligned = scale[:, None] * prediction + shift[:, None]
-    aligned = aligned.clamp(min=1.0 / cap, max=torch.full_like(cap, 1.0 / min_depth_m))
-    if space == "disparity":
-        return _scores(aligned, disparity, valid)
-    return _scores(1.0 / aligned, depth, valid)
+    _check_choice("space", space, SPACES)
+    aligned = aligned_disparity(prediction, depth, align=align, max_depth_m=max_depth_m, min_depth_m=min_depth_m)
+    label, valid = _scored_pixels(prediction, depth, max_depth_m, min_depth_m)
+    return _scores(1.0 / aligned, label, valid) if space == "depth" else _scores(aligned, 1.0 / label, valid)
 
 
 def metric_scores(
-    prediction_m: Tensor, depth: Tensor, *, max_depth_m: float | None = None, min_depth_m: float = 1e-3
+    prediction_m: Tensor,
+    depth: Tensor,
+    *,
+    space: Space = "depth",
+    align: Align = "none",
+    max_depth_m: float | None = None,
+    min_depth_m: float = 1e-3,
 ) -> dict[str, Tensor]:
-    """Scores of a prediction in metres as it stands, without alignment.
+    """Scores of a prediction in metres as it stands; with an alignment, of a depth without unit.
 
     Args:
         prediction_m: (B, H, W) metres, larger is farther; clamped to [min_depth_m, max_depth_m].
         depth: (B, H, W) metres; NaN unknown, inf sky, neither scored, nor is anything outside the bounds.
+        space: where to compare, as for [`relative_metrics`].
+        align: "none", "median" or "least_squares" ([`aligned_depth`]).
         max_depth_m: the cap of the data set; None means no cap.
         min_depth_m: the nearest depth that counts, metres.
 
@@ -112,17 +215,24 @@ def metric_scores(
         METRIC_NAMES to (B,) float64; NaN for an image without a scored pixel.
 
     Raises:
-        ValueError: for shapes that differ or bounds that are not 0 < min_depth_m < max_depth_m.
+        ValueError: for shapes that differ, another space or alignment, or bounds that are not 0 < min < max.
     """
-    depth, valid = _scored_pixels(prediction_m, depth, max_depth_m, min_depth_m)
-    prediction_m = prediction_m.double().flatten(1).clamp(min_depth_m, max_depth_m or math.inf)
-    return _scores(prediction_m, depth, valid)
+    _check_choice("space", space, SPACES)
+    aligned = aligned_depth(prediction_m, depth, align=align, max_depth_m=max_depth_m, min_depth_m=min_depth_m)
+    label, valid = _scored_pixels(prediction_m, depth, max_depth_m, min_depth_m)
+    return _scores(aligned, label, valid) if space == "depth" else _scores(1.0 / aligned, 1.0 / label, valid)
+
+
+def scored_pixels(depth: Tensor, *, max_depth_m: float | None = None, min_depth_m: float = 1e-3) -> Tensor:
+    """(B, H, W) bool: the pixels of a label in metres that count; known and within the range."""
+    return _scored_pixels(depth, depth, max_depth_m, min_depth_m)[1]
 
 
 def _scores(prediction: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
-    """The metrics over (B, P) positive values, prediction and target in one unit."""
-    prediction = torch.where(valid, prediction, 1.0)
-    target = torch.where(valid, target, 1.0)
+    """The metrics of (B, H, W) positive values, prediction and target in one unit, over the valid ones."""
+    valid = valid.flatten(1)  # (B, H, W) -> (B, H*W)
+    prediction = torch.where(valid, prediction.flatten(1), 1.0)
+    target = torch.where(valid, target.flatten(1), 1.0)
     error = prediction - target
     log_error = prediction.log() - target.log()
     ratio = torch.maximum(prediction / target, target / prediction)
@@ -144,24 +254,21 @@ def _scores(prediction: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tens
 def _scored_pixels(
     prediction: Tensor, depth: Tensor, max_depth_m: float | None, min_depth_m: float
 ) -> tuple[Tensor, Tensor]:
-    """The label (B, H*W) in float64 with 1 where not scored, and the mask of what is scored."""
+    """The label (B, H, W) in float64 with 1 where not scored, and the mask of what is scored."""
     _check_shapes(prediction, depth)
-    if not 0.0 < min_depth_m < (math.inf if max_depth_m is None else max_depth_m):
-        raise ValueError(
-            f"min_depth_m, max_depth_m are {min_depth_m}, {max_depth_m}: expected 0 < min < max, in metres."
-        )
-    depth = depth.double().flatten(1)  # (B, H, W) -> (B, H*W)
-    valid = depth.isfinite() & (depth >= min_depth_m)
-    if max_depth_m is not None:
-        valid = valid & (depth <= max_depth_m)
+    most = math.inf if max_depth_m is None else max_depth_m
+    if not 0.0 < min_depth_m < most:
+        message = f"min_depth_m, max_depth_m are {min_depth_m}, {max_depth_m}: expected 0 < min < max, in metres."
+        raise ValueError(message)
+    depth = depth.double()
+    valid = depth.isfinite() & (depth >= min_depth_m) & (depth <= most)
     return torch.where(valid, depth, 1.0), valid
 
 
 def _cap(depth: Tensor, valid: Tensor, max_depth_m: float | None) -> Tensor:
-    """The farthest depth of each image, (B, 1) metres."""
-    if max_depth_m is not None:
-        return depth.new_full((depth.shape[0], 1), max_depth_m)
-    return torch.where(valid, depth, 0.0).amax(1, keepdim=True)
+    """The farthest depth of each image, (B, 1, 1) metres."""
+    own = torch.where(valid, depth, 0.0).amax((1, 2), keepdim=True)
+    return own if max_depth_m is None else torch.full_like(own, max_depth_m)
 
 
 def _masked_mean(values: Tensor, valid: Tensor) -> Tensor:
@@ -169,9 +276,25 @@ def _masked_mean(values: Tensor, valid: Tensor) -> Tensor:
     return torch.where(valid, values, 0.0).sum(1) / valid.sum(1)
 
 
-def _check_shapes(prediction: Tensor, other: Tensor) -> None:
-    if prediction.ndim != 3 or prediction.shape != other.shape:
-        raise ValueError(
-            f"Expected two maps of one shape (B, H, W), got {tuple(prediction.shape)} and "
-            f"{tuple(other.shape)}: resize the prediction to the label before scoring."
-        )
+def _masked_median(values: Tensor, valid: Tensor) -> Tensor:
+    """Median of (B, P) over the valid pixels, (B,): the mean of the middle two if even, NaN without any."""
+    ordered = torch.where(valid, values, math.inf).sort(1).values
+    number = valid.sum(1, keepdim=True)
+    lower, upper = (ordered.gather(1, place.clamp(min=0)) for place in ((number - 1) // 2, number // 2))
+    return torch.where(number > 0, (lower + upper) / 2, torch.nan).squeeze(1)
+
+
+def _check_shapes(prediction: Tensor, other: Tensor, valid: Tensor | None = None) -> None:
+    for values in (other,) if valid is None else (other, valid):
+        if prediction.ndim != 3 or prediction.shape != values.shape:
+            raise ValueError(
+                f"Expected two maps of one shape (B, H, W), got {tuple(prediction.shape)} and "
+                f"{tuple(values.shape)}: resize the prediction to the label before scoring."
+            )
+    if valid is not None and valid.dtype != torch.bool:
+        raise ValueError(f"Expected a bool mask, got {valid.dtype}: pass valid.bool().")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}, expected {' or '.join(map(repr, sorted(choices, reverse=True)))}.")

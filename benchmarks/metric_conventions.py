@@ -1,0 +1,292 @@
+"""How far the conventions of published evaluation code lie apart, on the same predictions.
+
+    python benchmarks/metric_conventions.py
+    python benchmarks/metric_conventions.py --model outputs/demo/student --data 'scenes:indoor?split=test&count=96'
+
+Without `--model` the predictions are the ground truth, distorted: blurred, its range compressed, with a ripple. Every
+row is computed here in numpy from the published definition; the first row of each table is ours, and is checked
+against `semidepth.training.objectives`. Prints the tables of docs/metrics.md.
+"""
+
+import argparse
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from semidepth.training.data.loading import evaluation_samples
+from semidepth.training.engine.depth_models import load_depth_model
+from semidepth.training.engine.scoring import labels_of
+from semidepth.training.objectives import boundary_scores, metric_scores, relative_metrics
+from semidepth.training.objectives.boundary_metrics import THRESHOLDS
+
+Pair = tuple[np.ndarray, np.ndarray]  # inverse depth without unit and metres, (H, W) float64
+Scores = dict[str, float]
+COLUMNS = ("abs_rel", "delta1", "rmse", "silog")
+NEAREST_M = 1e-3
+
+
+def distorted(depth: torch.Tensor) -> torch.Tensor:
+    """A stand-in for a prediction: (H, W) inverse depth, larger is nearer, sky at 0."""
+    disparity = (1 / depth).nan_to_num(0.0)
+    blurred = F.avg_pool2d(disparity[None, None], 7, stride=1, padding=3, count_include_pad=False)[0, 0]
+    ripple = torch.sin(torch.arange(depth.shape[1]) / 9)[None] * torch.sin(torch.arange(depth.shape[0]) / 7)[:, None]
+    return 30 * blurred.pow(0.8) * (1 + 0.12 * ripple)
+
+
+def read_pairs(args: argparse.Namespace) -> Iterator[Pair]:
+    """Predictions and ground truth of every image."""
+    model = load_depth_model(args.model, device="cpu") if args.model else None
+    for sample in evaluation_samples(args.data, size=model.preprocessing.size if model else 192):
+        depth = labels_of(sample)
+        predicted = model.predict_disparity(sample["image"][None])[0] if model else distorted(depth)
+        yield predicted.double().numpy(), depth.double().numpy()
+
+
+def errors(x: np.ndarray, y: np.ndarray) -> Scores:
+    """The metrics of positive values."""
+    ratio, log = np.maximum(x / y, y / x), np.log(x) - np.log(y)
+    return {
+        "abs_rel": float(np.mean(np.abs(x - y) / y)),
+        "delta1": float(np.mean(ratio < 1.25)),
+        "rmse": float(np.sqrt(np.mean((x - y) ** 2))),
+        "silog": float(100 * np.std(log)),
+    }
+
+
+def known(depth: np.ndarray, cap: float) -> np.ndarray:
+    return np.isfinite(depth) & (depth >= NEAREST_M) & (depth <= cap)
+
+
+def fitted(p: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Least squares of the pixels p (N,) onto y."""
+    return np.stack([p, np.ones_like(p)], 1) @ np.linalg.lstsq(np.stack([p, np.ones_like(p)], 1), y, rcond=None)[0]
+
+
+def ours(pair: Pair, cap: float, inside: np.ndarray | bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Metres after least squares in disparity and clamping, and the label; (N,) of the scored pixels."""
+    valid = known(pair[1], cap) & inside
+    p, y = pair[0][valid], pair[1][valid]
+    return 1 / np.clip(fitted(p, 1 / y), 1 / cap, 1 / NEAREST_M), y
+
+
+def in_disparity(pair: Pair, cap: float) -> Scores:
+    x, y = ours(pair, cap)
+    return errors(1 / x, 1 / y)
+
+
+def own_cap(pair: Pair, cap: float) -> Scores:
+    return errors(*ours(pair, float(pair[1][known(pair[1], cap)].max())))
+
+
+def midas(pair: Pair, cap: float) -> Scores:
+    """MiDaS: float32 normal equations, labels strictly between 0 and the cap, the far end clamped alone."""
+    valid = np.isfinite(pair[1]) & (pair[1] > 0) & (pair[1] < cap)
+    p, y = pair[0][valid].astype(np.float32), pair[1][valid].astype(np.float32)
+    matrix = np.array([[np.sum(p * p), np.sum(p)], [np.sum(p), np.float32(len(p))]], np.float32)
+    scale, shift = np.linalg.solve(matrix, np.array([np.sum(p / y), np.sum(1 / y)], np.float32))
+    x = 1 / np.maximum(scale * p + shift, np.float32(1 / cap))
+    scores = errors(x, y)
+    bad = np.mean(np.maximum(x / y, y / x) > 1.25)
+    return scores | {"bad_per_cent": float(100 * bad)}
+
+
+def dropped(pair: Pair, cap: float) -> Scores:
+    """Pixels that align to beyond the cap are left out instead of clamped."""
+    valid = known(pair[1], cap)
+    p, y = pair[0][valid], pair[1][valid]
+    x = fitted(p, 1 / y)
+    kept = (x >= 1 / cap) & (x <= 1 / NEAREST_M)
+    return errors(1 / x[kept], y[kept])
+
+
+def in_depth_space(pair: Pair, cap: float) -> Scores:
+    """Marigold's alignment, of affine-invariant depth, put on the inverse of the prediction."""
+    valid = known(pair[1], cap)
+    y = pair[1][valid]
+    return errors(np.clip(fitted(1 / np.maximum(pair[0][valid], 1e-3), y), NEAREST_M, cap), y)
+
+
+def by_medians(pair: Pair, cap: float) -> Scores:
+    """Monodepth2: one scale, from the medians of depth."""
+    valid = known(pair[1], cap)
+    y = pair[1][valid]
+    x = 1 / np.maximum(pair[0][valid], 1e-9)
+    return errors(np.clip(x * np.median(y) / np.median(x), NEAREST_M, cap), y)
+
+
+def by_deviation(pair: Pair, cap: float) -> Scores:
+    """The alignment of the affine-invariant loss: median and mean absolute deviation of disparity."""
+    valid = known(pair[1], cap)
+    p, y = pair[0][valid], 1 / pair[1][valid]
+    spread = np.mean(np.abs(y - np.median(y))) / np.mean(np.abs(p - np.median(p)))
+    aligned = (p - np.median(p)) * spread + np.median(y)
+    return errors(1 / np.clip(aligned, 1 / cap, 1 / NEAREST_M), pair[1][valid])
+
+
+def cropped(rows: tuple[float, float], columns: tuple[float, float]) -> Callable[[Pair, float], Scores]:
+    """Only the pixels within these shares of the height and the width."""
+
+    def score(pair: Pair, cap: float) -> Scores:
+        height, width = pair[1].shape
+        inside = np.zeros((height, width), bool)
+        inside[int(rows[0] * height) : int(rows[1] * height), int(columns[0] * width) : int(columns[1] * width)] = True
+        return errors(*ours(pair, cap, inside))
+
+    return score
+
+
+def metres(pair: Pair, cap: float, reach: float = 1.5) -> np.ndarray:
+    """A metric prediction to score without alignment, 5 % too far, that reaches beyond the cap; (H, W)."""
+    valid = known(pair[1], cap)
+    p = pair[0]
+    scale, shift = np.polyfit(p[valid], 1 / pair[1][valid], 1)
+    return 1.05 / np.maximum(scale * p + shift, 1 / (reach * cap))
+
+
+def metric_clamped(pair: Pair, cap: float) -> Scores:
+    valid = known(pair[1], cap)
+    return errors(np.clip(metres(pair, cap)[valid], NEAREST_M, cap), pair[1][valid])
+
+
+def zoedepth(pair: Pair, cap: float) -> Scores:
+    """ZoeDepth: clamped, labels strictly within the range."""
+    valid = np.isfinite(pair[1]) & (pair[1] > NEAREST_M) & (pair[1] < cap)
+    return errors(np.clip(metres(pair, cap)[valid], NEAREST_M, cap), pair[1][valid])
+
+
+def depth_anything_v2(pair: Pair, cap: float) -> Scores:
+    """Depth Anything V2's metric code: not clamped; silog with half of the squared mean, not times 100."""
+    valid = known(pair[1], cap)
+    x, y = metres(pair, cap)[valid], pair[1][valid]
+    log = np.log(x) - np.log(y)
+    return errors(x, y) | {"silog": float(np.sqrt(np.mean(log**2) - 0.5 * np.mean(log) ** 2))}
+
+
+def metric_medians(pair: Pair, cap: float) -> Scores:
+    valid = known(pair[1], cap)
+    x, y = metres(pair, cap)[valid], pair[1][valid]
+    return errors(np.clip(x * np.median(y) / np.median(x), NEAREST_M, cap), y)
+
+
+def pooled(pairs: list[Pair], cap: float, score: Callable[[Pair, float], tuple[np.ndarray, np.ndarray]]) -> Scores:
+    """Over the pixels of all images at once."""
+    x, y = zip(*(score(pair, cap) for pair in pairs), strict=True)
+    return errors(np.concatenate(x), np.concatenate(y))
+
+
+RELATIVE: dict[str, Callable[[Pair, float], Scores]] = {
+    "ours: least squares in disparity, clamped, compared in depth": lambda pair, cap: errors(*ours(pair, cap)),
+    "MiDaS, DPT (float32, strict range)": midas,
+    "compared in disparity": in_disparity,
+    "no cap named: each image's own largest label": own_cap,
+    "beyond the cap left out, not clamped": dropped,
+    "least squares in depth (Marigold's)": in_depth_space,
+    "median scaling (Monodepth2)": by_medians,
+    "median and mean deviation (the loss's)": by_deviation,
+    "Garg's crop": cropped((0.40810811, 0.99189189), (0.03594771, 0.96405229)),
+    "Eigen's crop on KITTI": cropped((0.3324324, 0.91351351), (0.0359477, 0.96405229)),
+}
+METRIC: dict[str, Callable[[Pair, float], Scores]] = {
+    "ours: clamped, no alignment": metric_clamped,
+    "ZoeDepth (strict range)": zoedepth,
+    "Depth Anything V2 (not clamped)": depth_anything_v2,
+    "median scaling (Monodepth2)": metric_medians,
+}
+
+
+def show(title: str, rows: dict[str, Scores]) -> None:
+    """Prints a table with each row's distance to the first."""
+    first = next(iter(rows.values()))
+    print(f"\n| {title} | " + " | ".join(COLUMNS) + " | AbsRel against ours |\n|" + "---|" * (2 + len(COLUMNS)))
+    for name, scores in rows.items():
+        change = f"{100 * (scores['abs_rel'] / first['abs_rel'] - 1):+.2f} %" if scores is not first else ""
+        print(f"| {name} | " + " | ".join(f"{scores[column]:.4f}" for column in COLUMNS) + f" | {change} |")
+
+
+def means(pairs: list[Pair], cap: float, score: Callable[[Pair, float], Scores]) -> Scores:
+    each = [score(pair, cap) for pair in pairs]
+    return {name: math.fsum(scores[name] for scores in each) / len(each) for name in each[0]}
+
+
+def boundaries(pairs: list[Pair], cap: float) -> dict[str, float]:
+    """Boundary F1 by the published code, by the paper's equation, and with weights that follow t itself."""
+    found: dict[str, list[float]] = {"ours, as Depth Pro's code: mean of four directions": []}
+    found |= {"the equation's sum over all pairs": [], "weights that grow as t, 5 to 25": []}
+    names = list(found)
+    for pair in pairs:
+        valid = known(pair[1], cap)
+        x, y = np.ones_like(pair[1]), np.where(valid, pair[1], 1.0)
+        x[valid] = ours(pair, cap)[0]
+        by_threshold = np.array([directional(x, y, valid, threshold) for threshold in THRESHOLDS])
+        thresholds = np.array(THRESHOLDS)
+        found[names[0]].append(float(by_threshold[:, 0] @ thresholds / thresholds.sum()))
+        found[names[1]].append(float(by_threshold[:, 1] @ thresholds / thresholds.sum()))
+        found[names[2]].append(float(by_threshold[:, 0] @ (thresholds - 1) / (thresholds - 1).sum()))
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def directional(x: np.ndarray, y: np.ndarray, valid: np.ndarray, threshold: float) -> tuple[float, float]:
+    """F1 of mean precision and recall over four directions, and of pooled counts."""
+    counts = []
+    for a, b, both in ((x, y, valid), (x.T, y.T, valid.T)):
+        fine = both[:, 1:] & both[:, :-1]
+        for near, far in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:, 1:], np.s_[:, :-1])):
+            ours_, theirs = ((values[far] / values[near] > threshold) & fine for values in (a, b))
+            counts.append((np.sum(ours_ & theirs), np.sum(ours_), np.sum(theirs)))
+    hits, predicted, labeled = np.array(counts, float).T
+    pairs = [(np.mean(hits / np.maximum(predicted, 1)), np.mean(hits / np.maximum(labeled, 1)))]
+    pairs += [(hits.sum() / max(predicted.sum(), 1), hits.sum() / max(labeled.sum(), 1))]
+    f1 = [2 * p * r / (p + r) if p + r else 0.0 for p, r in pairs]
+    return f1[0], f1[1]
+
+
+def largest_difference(pairs: list[Pair], cap: float, relative: Scores, metric: Scores, boundary: float) -> float:
+    """How far this file's first rows are from the package's functions."""
+    package: dict[str, list[float]] = {}
+    for pair in pairs:
+        p, y = (torch.from_numpy(values)[None] for values in pair)
+        scores = {f"relative {k}": v for k, v in relative_metrics(p, y, max_depth_m=cap).items()}
+        predicted = torch.from_numpy(metres(pair, cap))[None]
+        scores |= {f"metric {k}": v for k, v in metric_scores(predicted, y, max_depth_m=cap).items()}
+        valid = torch.from_numpy(known(pair[1], cap))
+        x = torch.ones_like(y[0])
+        x[valid] = torch.from_numpy(ours(pair, cap)[0])
+        scores["boundary"] = boundary_scores(x[None], y, valid[None])["boundary_f1"]
+        for name, value in scores.items():
+            package.setdefault(name, []).append(value.item())
+    theirs = {f"relative {k}": relative[k] for k in COLUMNS} | {f"metric {k}": metric[k] for k in COLUMNS}
+    theirs["boundary"] = boundary
+    return max(abs(value - float(np.mean(package[name]))) for name, value in theirs.items())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", default=["scenes:indoor?split=test&count=24"], help="labeled sources")
+    parser.add_argument("--model", help="folder or id; default: the ground truth, distorted")
+    parser.add_argument("--max_depth_m", type=float, default=5.0, help="cap, metres")
+    args = parser.parse_args()
+    cap = args.max_depth_m
+    pairs = list(read_pairs(args))
+    print(f"{len(pairs)} images of {', '.join(args.data)}, {args.model or 'distorted ground truth'}, cap {cap:g} m")
+    relative = {name: means(pairs, cap, score) for name, score in RELATIVE.items()}
+    relative["all pixels at once, not the mean over images"] = pooled(pairs, cap, ours)
+    show("relative depth", relative)
+    bad = relative["MiDaS, DPT (float32, strict range)"]["bad_per_cent"]
+    first = relative[next(iter(RELATIVE))]
+    print(f"\nMiDaS prints {bad:.2f} where ours says delta1 = {first['delta1']:.4f}: the failing share, in per cent.")
+    metric = {name: means(pairs, cap, score) for name, score in METRIC.items()}
+    show("metres", metric)
+    print("\n| boundary F1 | |\n|---|---|")
+    sharp = boundaries(pairs, cap)
+    for name, value in sharp.items():
+        print(f"| {name} | {value:.4f} |")
+    worst = largest_difference(pairs, cap, first, metric[next(iter(METRIC))], next(iter(sharp.values())))
+    agrees = str(worst < 1e-6).lower()
+    print(f"RESULT metric_conventions images={len(pairs)} largest_difference={worst:.1e} agrees={agrees}")
+
+
+if __name__ == "__main__":
+    main()

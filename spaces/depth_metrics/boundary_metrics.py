@@ -1,0 +1,1 @@
+../../training/objectives/boundary_metrics.py

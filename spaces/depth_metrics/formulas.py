@@ -1,0 +1,1 @@
+../../training/objectives/depth_metrics.py

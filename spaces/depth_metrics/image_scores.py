@@ -1,0 +1,161 @@
+"""From one prediction and one reference, as people hand them in, to one row of scores."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .boundary_metrics import BOUNDARY_NAMES, MASK_NAMES, boundary_mask_recall, boundary_scores
+from .formulas import METRIC_NAMES, aligned_depth, aligned_disparity, metric_scores, relative_metrics, scored_pixels
+from .ordinal_metrics import ORDINAL_NAMES, ordinal_hits
+from .scoring_options import Options, named_protocol
+
+# By configuration: what compute returns.
+NAMES = {
+    "default": METRIC_NAMES,
+    "boundary": BOUNDARY_NAMES,
+    "boundary_mask": MASK_NAMES,
+    "ordinal": ORDINAL_NAMES,
+}
+
+
+def score_image(config: str, prediction: Any, reference: Any, options: Options, number: int) -> list[float]:
+    """Scores one image.
+
+    Args:
+        config: of NAMES.
+        prediction: a map; array, tensor or nested list.
+        reference: a map of metres, a mask, or pairs of points, as the configuration has it.
+        options: how to score.
+        number: the image's place in its batch, for messages.
+
+    Returns:
+        NAMES[config] in order, NaN where there is nothing to score; of "ordinal" the hits and the pairs.
+
+    Raises:
+        ValueError: naming the image, if it cannot be scored.
+    """
+    predicted = to_map(prediction, f"prediction {number}")
+    if config == "ordinal":
+        return _ordinal(predicted, reference, options, number)
+    reference_map = to_map(reference, f"reference {number}", like=predicted)
+    if config == "boundary_mask":
+        return _boundary_mask(fit(predicted, reference_map, None, number)[0], reference_map, options, number)
+    predicted, depth = fit(predicted, reference_map, options.protocol, number)
+    inside = named_protocol(options.protocol).mask(*depth.shape).to(depth.device)
+    depth = torch.where(inside, depth, torch.nan)
+    bounds = {"min_depth_m": options.min_depth_m, "max_depth_m": options.max_depth_m}
+    valid = scored_pixels(depth[None], **bounds)
+    broken = int((valid[0] & ~predicted.isfinite()).sum())
+    if broken:
+        raise ValueError(f"prediction {number} is not finite in {broken} scored pixels; this checkpoint is broken.")
+    if config == "boundary":
+        relative = options.mode == "relative"
+        aligned = (aligned_disparity if relative else aligned_depth)(
+            predicted[None], depth[None], align=options.align, **bounds
+        )
+        scores = boundary_scores(aligned, 1 / depth[None] if relative else depth[None], valid)
+    else:
+        function = relative_metrics if options.mode == "relative" else metric_scores
+        scores = function(predicted[None], depth[None], space=options.space, align=options.align, **bounds)
+    return [scores[name].item() for name in NAMES[config]]
+
+
+def split_batch(values: Any, what: str) -> list[Any]:
+    """A batch's maps one by one: of a list, a tuple, or an array or tensor (B, H, W) or (B, 1, H, W)."""
+    if isinstance(values, list | tuple):
+        return list(values)
+    if isinstance(values, np.ndarray | Tensor) and values.ndim in (3, 4):
+        return list(values)
+    shape = f" {tuple(values.shape)}" if hasattr(values, "shape") else ""
+    raise ValueError(
+        f"{what} are one {type(values).__name__}{shape}; expected a list of maps, or an array or tensor (B, H, W)."
+    )
+
+
+def to_map(value: Any, what: str, like: Tensor | None = None) -> Tensor:
+    """(H, W) float64 of a map as an array, a tensor or a nested list; (1, H, W) will do.
+
+    Args:
+        value: the map.
+        what: its name in messages.
+        like: a tensor on whose device it is wanted.
+    """
+    if isinstance(value, Tensor):
+        # Float64 is needed, and not every accelerator has it.
+        tensor = value.detach() if value.device.type in ("cpu", "cuda") else value.detach().cpu()
+    else:
+        try:
+            tensor = torch.from_numpy(np.array(value, dtype=np.float64))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{what} is a {type(value).__name__} that is no map (H, W) of numbers: {error}.") from None
+    tensor = tensor.double()
+    if tensor.ndim == 3 and tensor.shape[0] == 1:
+        tensor = tensor[0]  # (1, H, W) -> (H, W)
+    if tensor.ndim != 2 or 0 in tensor.shape:
+        raise ValueError(f"{what} has the shape {tuple(tensor.shape)}, expected a map (H, W).")
+    return tensor if like is None else tensor.to(like.device)
+
+
+def fit(predicted: Tensor, reference: Tensor, protocol: str | None, number: int) -> tuple[Tensor, Tensor]:
+    """A prediction resized to its reference, both cut as a protocol says.
+
+    Bilinear with corners aligned, as ZoeDepth and Depth Anything resize before they score. A protocol that cuts (that
+    of the KITTI benchmark) takes predictions of the whole image or of the cut one, at full size: of any other size
+    nobody could tell which it is.
+    """
+    cut = reference if protocol is None else named_protocol(protocol).cut(reference)
+    if cut.shape != reference.shape:
+        if predicted.shape not in (reference.shape, cut.shape):
+            raise ValueError(
+                f"prediction {number} has the size {_size(predicted)}, but the protocol {protocol!r} needs that of its "
+                f"reference, {_size(reference)}, or of the cut, {_size(cut)}."
+            )
+        if predicted.shape == reference.shape:
+            predicted = named_protocol(protocol or "none").cut(predicted)
+    if predicted.shape == cut.shape:
+        return predicted, cut
+    if predicted.shape == cut.shape[::-1]:
+        raise ValueError(
+            f"prediction {number} has the size {_size(predicted)} and its reference {_size(cut)}; "
+            "transpose one of them."
+        )
+    if not predicted.isfinite().all():
+        raise ValueError(f"prediction {number} is not finite everywhere, so it cannot be resized to its reference.")
+    resized = F.interpolate(predicted[None, None], size=tuple(cut.shape), mode="bilinear", align_corners=True)
+    return resized[0, 0], cut
+
+
+def _ordinal(predicted: Tensor, pairs: Any, options: Options, number: int) -> list[float]:
+    points = torch.as_tensor(np.asarray(pairs) if not isinstance(pairs, Tensor) else pairs).to(predicted.device)
+    if points.numel() == 0:
+        return [0.0, 0.0]
+    if points.shape[1:] != (2, 2):
+        raise ValueError(
+            f"reference {number} has the shape {tuple(points.shape)}, expected pairs of points (N, 2, 2): of each the "
+            "nearer one's row and column, then the farther one's."
+        )
+    nearer_is_larger = options.mode == "relative"
+    try:
+        hits = ordinal_hits(predicted, points[:, 0], points[:, 1], larger_is_nearer=nearer_is_larger)
+    except ValueError as error:
+        raise ValueError(f"image {number}: {error}") from None
+    return [hits.sum().item(), float(len(hits))]
+
+
+def _boundary_mask(predicted: Tensor, mask: Tensor, options: Options, number: int) -> list[float]:
+    if options.mode == "metric":
+        predicted = 1 / predicted.clamp(min=1e-6)
+    if not (predicted >= 0).all() or predicted.isinf().any():
+        raise ValueError(
+            f"prediction {number} is negative or not finite somewhere; inverse depth is compared by ratios, so it has "
+            "to start at 0."
+        )
+    scores = boundary_mask_recall(predicted[None], mask[None] > 0.1)
+    return [scores[name].item() for name in NAMES["boundary_mask"]]
+
+
+def _size(values: Tensor) -> str:
+    return " x ".join(map(str, values.shape))

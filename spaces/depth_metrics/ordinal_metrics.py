@@ -1,0 +1,1 @@
+../../training/objectives/ordinal_metrics.py

@@ -1,0 +1,1 @@
+../../training/objectives/protocols.py

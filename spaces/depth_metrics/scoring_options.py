@@ -1,0 +1,109 @@
+"""What can be chosen about scoring, checked before any image is scored."""
+
+import json
+from dataclasses import asdict, dataclass
+from math import inf
+from typing import Any
+
+from .formulas import ALIGNMENTS, SPACES
+from .protocols import Protocol, find_protocol
+
+MODES = ("metric", "relative")
+# By configuration: the options that mean something there.
+OPTIONS = {
+    "default": ("mode", "align", "space", "protocol", "min_depth_m", "max_depth_m"),
+    "boundary": ("mode", "align", "protocol", "min_depth_m", "max_depth_m"),
+    "boundary_mask": ("mode",),
+    "ordinal": ("mode",),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How images are scored; every value is settled.
+
+    Args:
+        mode: what predictions are: "metric" (metres) or "relative" (inverse depth, larger is nearer).
+        align: "least_squares", "median" or "none".
+        space: where to compare, "depth" or "disparity".
+        protocol: which pixels count, and the range unless that is named.
+        min_depth_m: nearest label that counts, metres.
+        max_depth_m: farthest, likewise; None: no cap for metres, each image's own for relative depth.
+    """
+
+    mode: str
+    align: str
+    space: str
+    protocol: str
+    min_depth_m: float
+    max_depth_m: float | None
+
+    def text(self) -> str:
+        """The same text for the same options, in every process."""
+        return json.dumps(asdict(self))
+
+
+def settle(given: dict[str, Any]) -> Options:
+    """Options as given, the rest by default.
+
+    Args:
+        given: names to values; None is as good as not given.
+
+    Raises:
+        ValueError: for a value that is not known or a range that is none.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    mode = _one_of("mode", given.get("mode", "metric"), MODES)
+    align = _one_of("align", given.get("align", "none" if mode == "metric" else "least_squares"), ALIGNMENTS)
+    space = _one_of("space", given.get("space", "depth"), SPACES)
+    protocol = named_protocol(given.get("protocol", "none"))
+    least, most = given.get("min_depth_m", protocol.min_depth_m), given.get("max_depth_m", protocol.max_depth_m)
+    for name, value in (("min_depth_m", least), ("max_depth_m", most)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ValueError(f"{name} is {value!r}, expected a number of metres.")
+    if not 0 < least < (inf if most is None else most):
+        raise ValueError(f"min_depth_m, max_depth_m are {least}, {most}: expected 0 < min < max, in metres.")
+    return Options(mode, align, space, protocol.name, float(least), None if most in (None, inf) else float(most))
+
+
+def check_names(given: dict[str, Any], config: str) -> None:
+    """Raises ValueError for an option that a configuration has no use for."""
+    for name in given:
+        if name not in OPTIONS[config]:
+            raise ValueError(
+                f"the option {name!r} means nothing to the configuration {config!r}; "
+                f"it has {', '.join(OPTIONS[config])}."
+            )
+
+
+def check_agreement(given: dict[str, Any], fixed: dict[str, Any], where: str) -> None:
+    """Raises ValueError if an option differs from what is fixed already.
+
+    Args:
+        given: names to values; None is as good as not given.
+        fixed: names to values that no longer change.
+        where: how they were fixed, for the message.
+    """
+    for name, value in given.items():
+        if value is not None and name in fixed and _differ(value, fixed[name]):
+            raise ValueError(
+                f"{name}={value!r} was asked for, but {where} with {name}={fixed[name]!r}; give options to "
+                "evaluate.load, or the same ones to every add, add_batch and compute."
+            )
+
+
+def named_protocol(name: str) -> Protocol:
+    """The protocol of a name."""
+    if not isinstance(name, str):
+        raise ValueError(f"protocol is {name!r}, expected a name such as 'nyu' or 'none'.")
+    return find_protocol(name)
+
+
+def _differ(value: Any, fixed: Any) -> bool:
+    return (None if value == inf else value) != (None if fixed == inf else fixed)
+
+
+def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}, expected {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}.")
+    return value

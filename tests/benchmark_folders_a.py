@@ -1,0 +1,85 @@
+"""Small folders in the layouts of NYU, KITTI, SUN RGB-D, DDAD and DA-2K, and what the tests of their readers share."""
+
+import json
+import logging
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sample_files import encoded
+
+from semidepth.training.data.benchmarks import BenchmarkSet, PointPairSet, open_benchmark
+from semidepth.training.data.decoding import BrokenSampleError
+
+
+def write(path: Path, content: bytes | str | object) -> Path:
+    """A file of bytes, text, or JSON, with its folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+def gradient(height: int, width: int, shift: int = 0) -> np.ndarray:
+    """(H, W, 3) uint8 in which red is the row, green the column and blue `shift`."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows, columns, np.full_like(rows, shift)], axis=-1).astype(np.uint8)
+
+
+def write_image(path: Path, pixels: np.ndarray, **options: object) -> Path:
+    """An image in the format that its name tells; JPEG nearly without loss."""
+    format = "JPEG" if path.suffix == ".jpg" else "PNG"
+    if format == "JPEG":
+        options = {"quality": 100, "subsampling": 0} | options
+    return write(path, encoded(pixels, format, **options))
+
+
+def write_depth(path: Path, stored: np.ndarray) -> Path:
+    """A 16-bit PNG."""
+    assert stored.dtype == np.uint16
+    return write_image(path, stored)
+
+
+def truncate(path: Path, share: float = 0.6) -> None:
+    """Cut a file off."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+
+
+def refused(name: str, root: Path) -> str:
+    """The one sentence with which a folder is refused."""
+    with pytest.raises(ValueError) as caught:
+        open_benchmark(name, root)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def broken(opened: BenchmarkSet | PointPairSet, index: int) -> str:
+    """The one sentence with which an image is refused."""
+    with pytest.raises(BrokenSampleError) as caught:
+        opened.read(index)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def opens_without_reading(name: str, root: Path) -> None:
+    """Opening a folder needs no image, label or cloud: with all of them empty it finds as many as before."""
+    frames = open_benchmark(name, root).frames
+    emptied = [file for file in root.rglob("*.*") if file.suffix in (".png", ".jpg", ".npz")]
+    assert len(emptied) >= len(frames)
+    for file in emptied:
+        file.write_bytes(b"")
+    assert open_benchmark(name, root).frames == frames
+
+
+def travels(opened: BenchmarkSet | PointPairSet) -> Callable:
+    """`read` as another process gets it."""
+    return pickle.loads(pickle.dumps(opened)).read
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
