@@ -72,8 +72,7 @@ def files_of_model(options: argparse.Namespace, room: Path) -> list[HubFile]:
 
         (room / "onnx").mkdir()
         made_from = room / "stock" if options.stock else folder
-        told = export_onnx(made_from, room / "onnx" / "model.onnx", opset=options.onnx_opset)
-        logger.info("ONNX: %s", ", ".join(f"{name} {value}" for name, value in told.items()))
+        export_onnx(made_from, room / "onnx" / "model.onnx", opset=options.onnx_opset)
         files += [HubFile(f"onnx/{path.name}", path) for path in sorted((room / "onnx").iterdir())]
     return _with_card(options, files, room)
 

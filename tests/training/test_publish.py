@@ -20,7 +20,7 @@ from loopback_hub import OTHER_TOKEN, READ_TOKEN, TOKEN, LoopbackHub
 from PIL import Image
 
 from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation
-from semidepth.training import pseudo_label
+from semidepth.training import pseudo_label, publish
 from semidepth.training.engine.depth_models import Preprocessing
 
 PUBLISH = """
@@ -31,7 +31,7 @@ from contextlib import redirect_stdout
 from semidepth.training import publish
 from semidepth.training.engine import publishing
 
-publish.REPOSITORY = publish.Path(sys.argv[2])
+repository = publish.REPOSITORY
 told = io.StringIO()
 logging.basicConfig(stream=told, format="%(levelname)s %(message)s", level=logging.INFO)
 results = {}
@@ -39,6 +39,7 @@ for name, token, arguments in json.loads(sys.argv[1]):
     os.environ["HF_TOKEN"] = token
     if not token:
         del os.environ["HF_TOKEN"]
+    publish.REPOSITORY = publish.Path("nowhere") if name == "space not there" else repository
     told.seek(0), told.truncate()
     printed = io.StringIO()
     try:
@@ -50,20 +51,6 @@ for name, token, arguments in json.loads(sys.argv[1]):
     results[name] = {"error": error, "told": told.getvalue(), "printed": printed.getvalue()}
 print("RESULTS" + json.dumps(results))
 """
-
-METRIC = '''"""A metric."""
-import datasets
-import evaluate
-from .helper import absolute
-
-class DepthMetrics(evaluate.Metric):
-    def _info(self):
-        features = datasets.Features(dict.fromkeys(("predictions", "references"), datasets.Value("float32")))
-        return evaluate.MetricInfo(description="", citation="", inputs_description="", features=features)
-
-    def _compute(self, predictions, references):
-        return {"mae": absolute(predictions, references)}
-'''
 
 
 def save_student(folder: Path, seed: int = 0) -> DepthStudentForDepthEstimation:
@@ -103,7 +90,7 @@ def run_client(code: str, *arguments: str, environment: dict[str, str]) -> Any:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    """Two students' folders, a set of labels and a repository with a metric Space."""
+    """Two students' folders and a set of labels."""
     root = tmp_path_factory.mktemp("publish")
     save_student(root / "student")
     save_student(root / "other", seed=1)
@@ -113,17 +100,6 @@ def root(tmp_path_factory) -> Path:
         "--teacher", str(root / "student"), "--unlabeled", "scenes:indoor?count=5&size=48", "--output",
         str(root / "labels"), "--part_size", "3", "--cpu", "true",
     ])  # fmt: skip
-    space = root / "repository" / "spaces" / "depth_metrics"
-    space.mkdir(parents=True)
-    (space / "README.md").write_text("---\ntitle: Depth metrics\nsdk: gradio\n---\n")
-    (space / "requirements.txt").write_text("evaluate\n")
-    (space / "depth_metrics.py").write_text(METRIC)
-    shared = root / "repository" / "training" / "helper.py"
-    shared.parent.mkdir()
-    shared.write_text("def absolute(a, b):\n    return sum(abs(x - y) for x, y in zip(a, b)) / len(a)\n")
-    (space / "helper.py").symlink_to("../../training/helper.py")
-    (space / "__pycache__").mkdir()
-    (space / "__pycache__" / "a.pyc").write_bytes(b"")
     return root
 
 
@@ -184,7 +160,7 @@ def published(root, hub, tmp_path_factory) -> dict[str, dict[str, Any]]:
     order = pushes(root)
     # The weights of `other` go to org/cut first: once on the Hub they would not be sent again.
     order.sort(key=lambda push: push[0] not in ("cut off", "resumed"))
-    return run_client(PUBLISH, json.dumps(order), str(root / "repository"), environment=environment)
+    return run_client(PUBLISH, json.dumps(order), environment=environment)
 
 
 WHOLE = {
@@ -347,6 +323,7 @@ def test_it_loads_by_id_without_the_package_and_offline_from_the_cache(published
 WITH_PACKAGE = """
 import json, sys
 import evaluate, torch
+import numpy as np
 from semidepth.training.data.streaming import stream_samples
 from semidepth.training.engine.depth_models import load_depth_model
 
@@ -357,7 +334,9 @@ stream = stream_samples(["org/labels?kind=disparity"], labeled=True, size=None, 
 labels = [sample["depth"].double().sum().item() for sample in stream]
 metric = evaluate.load("org/depth_metrics")
 results = {"sum": total, "class": type(model).__module__, "labels": labels,
-           "metric": metric.compute(predictions=[1.0, 2.0], references=[1.5, 2.0])}
+           "metric": metric.compute(predictions=[np.full((4, 6), 3.0), np.full((2, 3), 5.0)],
+                                    references=[np.full((4, 6), 2.0), np.full((2, 3), 4.0)],
+                                    mode="metric", align="none", space="depth", protocol="none")}
 print("RESULTS" + json.dumps(results))
 """
 
@@ -367,7 +346,7 @@ def test_model_labels_and_metric_come_back_with_the_package(published, root, hub
     assert found["sum"] == pytest.approx(expected_sum(root / "other"), rel=1e-5)
     assert found["class"] == "semidepth.modeling.modeling_depth_student"
     assert len(found["labels"]) == 5
-    assert found["metric"] == {"mae": 0.25}
+    assert found["metric"]["abs_rel"] == pytest.approx((1 / 2 + 1 / 4) / 2)
     files = hub.files("dataset", "org/labels")
     assert {name: files[name] for name in files if name.startswith("data/")} == {
         f"data/{path.name}": path.read_bytes() for path in (root / "labels" / "data").iterdir()
@@ -375,9 +354,8 @@ def test_model_labels_and_metric_come_back_with_the_package(published, root, hub
     assert "nothing has changed" in published["labels again"]["told"]
     space = hub.repositories["space", "org/depth_metrics"]
     assert space.sdk == "gradio"
-    assert set(space.commits[-1].files) == {
-        "README.md", "requirements.txt", "depth_metrics.py", "helper.py", ".gitattributes",
-    }  # fmt: skip
+    linked = space.commits[-1].files["formulas.py"]
+    assert linked == (publish.REPOSITORY / "training" / "objectives" / "depth_metrics.py").read_bytes()
 
 
 def test_no_token_is_told_or_published(published, hub):
