@@ -13,8 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from semidepth.training.data.redaction import redact
 from semidepth.training.data.retrying import describe
 from semidepth.training.engine.cards import make_card
@@ -150,7 +148,7 @@ class Pusher:
             for name in OPTIONS:
                 if (self.folder / name).is_file() and not (snapshot / name).exists():
                     shutil.copy(self.folder / name, snapshot)
-        except (OSError, SafetensorError, ValueError) as error:  # a full disk ends no training here
+        except Exception as error:  # a full disk, whatever: it ends no training
             shutil.rmtree(snapshot, ignore_errors=True)
             self._trouble = f"no snapshot could be written: {describe(error)}"
             logger.warning("%s is not pushed: %s", label, self._trouble)
