@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoBackbone,
@@ -160,9 +161,15 @@ class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):
         config = cls.config_for_encoder(encoder_config, **decoder)
         model = cls(config).to(dtype=dtype)  # type: ignore[call-arg]
         # AutoBackbone.from_pretrained would ask the Hub about a local folder first (transformers 5.23).
-        model.backbone, info = type(model.backbone).from_pretrained(
-            encoder, config=config.backbone_config, dtype=dtype, use_safetensors=True, output_loading_info=True
-        )
+        try:
+            model.backbone, info = type(model.backbone).from_pretrained(
+                encoder, config=config.backbone_config, dtype=dtype, use_safetensors=True, output_loading_info=True
+            )
+        except (OSError, SafetensorError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ValueError(
+                f"{encoder!r} has no weights that can be read ({reason}); give one with model.safetensors."
+            ) from error
         if info["missing_keys"]:
             missing = sorted(info["missing_keys"])
             raise ValueError(

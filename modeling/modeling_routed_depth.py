@@ -114,7 +114,7 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
             ValueError: for domains that cannot be, or a checkpoint that is metric already.
         """
         if isinstance(student, str):
-            student = DepthStudentForDepthEstimation.from_pretrained(student)
+            student = DepthStudentForDepthEstimation.from_pretrained(student, use_safetensors=True)
         if student.config.depth_estimation_type != "relative":
             raise ValueError(
                 "this checkpoint predicts metres already; give a relative student, or fine-tune it as it is."
@@ -136,7 +136,7 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         from .zoedepth_conversion import config_of_zoedepth, weights_of_zoedepth
 
         if isinstance(model, str):
-            model = ZoeDepthForDepthEstimation.from_pretrained(model)
+            model = ZoeDepthForDepthEstimation.from_pretrained(model, use_safetensors=True)
         routed = cls(config_of_zoedepth(model.config))
         routed.load_state_dict(weights_of_zoedepth(model.state_dict(), routed.config))
         return routed.to(dtype=model.dtype).eval()  # type: ignore[call-arg]

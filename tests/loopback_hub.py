@@ -6,9 +6,10 @@
         subprocess.run([...], env=os.environ | hub.environment(tmp_path))
 
 huggingface_hub reads its address when it is imported: clients run in a process of their own. Everything is in memory.
-Any token is good; without one nothing can be written.
+TOKEN is of a person who may write to what is theirs and their organization's; others are of those in `people`.
 """
 
+import asyncio
 import threading
 import time
 from contextlib import suppress
@@ -16,13 +17,16 @@ from pathlib import Path
 
 import uvicorn
 from flaky_server import FaultPlan
-from loopback_hub_pages import MissingError, Pages, Repository, error_page
+from loopback_hub_pages import Pages, RefusedError, error_page
+from loopback_hub_repositories import Person, Repository
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 TOKEN = "hf_" + "loopback" * 4
+READ_TOKEN = "hf_" + "readonly" * 4
+OTHER_TOKEN = "hf_" + "somebody" * 4
 GIT_ATTRIBUTES = b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
 
 
@@ -32,9 +36,15 @@ class LoopbackHub:
     def __init__(self) -> None:
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.faults = FaultPlan()
+        self.released = threading.Event()  # ends all stalls
         self.calls: list[tuple[str, str, int]] = []  # method, path and status of each
         self.blobs: dict[str, bytes] = {}
-        app = _Faulty(Starlette(routes=Pages(self).routes(), exception_handlers={MissingError: _missing}), self)
+        self.people = {
+            TOKEN: Person("tester", organizations=("org",)),
+            READ_TOKEN: Person("tester", role="read", organizations=("org",)),
+            OTHER_TOKEN: Person("somebody"),
+        }
+        app = _Faulty(Starlette(routes=Pages(self).routes(), exception_handlers={RefusedError: _refused}), self)
         self._server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical"))
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
@@ -46,17 +56,19 @@ class LoopbackHub:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.released.set()
         self._server.should_exit = True
         self._thread.join(timeout=10)
 
-    def environment(self, home: Path) -> dict[str, str]:
-        """What a client's process needs in its environment to take this for the Hub."""
+    def environment(self, home: Path, token: str = TOKEN) -> dict[str, str]:
+        """What a client's process needs in its environment to take this for the Hub; it keeps its cache in `home`."""
         return {
             "HF_ENDPOINT": self.url,
-            "HF_TOKEN": TOKEN,
+            "HF_TOKEN": token,
             "HF_HOME": str(home / "hf_home"),
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_UPDATE_DOWNLOAD_COUNTS": "false",
             "HF_HUB_OFFLINE": "0",
         }
 
@@ -73,8 +85,8 @@ class LoopbackHub:
         return self.repositories[kind, name].commits[-1].files
 
 
-async def _missing(request: Request, error: Exception) -> Response:
-    return error_page(404, *error.args)
+async def _refused(request: Request, error: Exception) -> Response:
+    return error_page(*error.args)
 
 
 class _Faulty:
@@ -93,6 +105,13 @@ class _Faulty:
             self._hub.calls.append((scope["method"], scope["path"], fault.status))
             await error_page(fault.status, "Planned", "as planned")(scope, receive, send)
             return
+        if fault is not None and fault.stall_after is not None:
+            while not self._hub.released.wait(0.0):
+                await asyncio.sleep(0.05)
+        if fault is not None and scope["method"] == "PUT" and fault.drop_after is not None:
+            await _cut_upload(fault.drop_after, receive, send)
+            self._hub.calls.append((scope["method"], scope["path"], 0))
+            return
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -108,3 +127,14 @@ class _Faulty:
 
 class _DroppedError(Exception):
     """A connection that is closed as planned."""
+
+
+async def _cut_upload(after: int, receive: Receive, send: Send) -> None:
+    """Reads so many bytes of what is sent, then closes the connection without an answer to speak of."""
+    read = 0
+    while read < after:
+        message = await receive()
+        read += len(message.get("body", b""))
+        if not message.get("more_body"):
+            break
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})

@@ -5,10 +5,11 @@ import hashlib
 import json
 import re
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from card_rules import card_errors
+from loopback_hub_repositories import Commit, Person, Repository
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -16,42 +17,20 @@ from starlette.routing import Route
 if TYPE_CHECKING:
     from loopback_hub import LoopbackHub
 
-LFS_SUFFIXES = (".safetensors", ".bin", ".parquet", ".png", ".jpg", ".tar", ".glb", ".npy")
+
+class _Reference(StringConvertor):
+    """A branch, commit or pull request; the last is the only one that may have slashes in it unquoted."""
+
+    regex = "refs/pr/[0-9]+|[^/]+"
+
+
+register_url_convertor("reference", _Reference())
+LFS_SUFFIXES = (".safetensors", ".bin", ".parquet", ".png", ".jpg", ".tar", ".glb", ".npy", ".onnx")
 LFS_BYTES = 10_000_000
 
 
-@dataclass
-class Commit:
-    """One state of a repository: what each path holds."""
-
-    oid: str
-    title: str
-    files: dict[str, bytes]
-
-
-@dataclass
-class Repository:
-    """A model, dataset or Space."""
-
-    kind: str
-    name: str
-    private: bool = False
-    commits: list[Commit] = field(default_factory=list)
-
-    def commit(self, title: str, files: dict[str, bytes]) -> Commit:
-        """Adds a state."""
-        oid = hashlib.sha1(f"{title}{time.time_ns()}".encode()).hexdigest()
-        self.commits.append(Commit(oid, title, files))
-        return self.commits[-1]
-
-    def at(self, revision: str) -> Commit | None:
-        """A state by its name; the last one is called main."""
-        named = [commit for commit in self.commits if revision in ("main", "HEAD", commit.oid)]
-        return named[-1] if named else None
-
-
-class MissingError(Exception):
-    """A repository or revision that is not there: the code of the Hub, and words."""
+class RefusedError(Exception):
+    """What is not there or not allowed: status, the Hub's code, and words."""
 
 
 def error_page(status: int, code: str, words: str, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -87,8 +66,8 @@ def _info(repository: Repository, commit: Commit, blobs: bool) -> dict[str, Any]
     return {
         "_id": repository.name, "id": repository.name, "modelId": repository.name,
         "author": repository.name.split("/")[0], "sha": commit.oid, "private": repository.private, "gated": False,
-        "disabled": False, "tags": [], "downloads": 0, "likes": 0, "lastModified": now, "createdAt": now,
-        "siblings": siblings,
+        "disabled": False, "sdk": repository.sdk, "tags": [], "downloads": 0, "likes": 0, "lastModified": now,
+        "createdAt": now, "siblings": siblings,
     }  # fmt: skip
 
 
@@ -98,38 +77,70 @@ class Pages:
     def __init__(self, hub: "LoopbackHub") -> None:
         self.hub = hub
 
+    def person(self, request: Request) -> Person | None:
+        """Whose token a request carries; None without one."""
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if token and token not in self.hub.people:
+            raise RefusedError(401, "Unauthorized", "Invalid credentials in Authorization header")
+        return self.hub.people.get(token)
+
     def found(self, request: Request) -> tuple[Repository, Commit]:
-        """The repository and the state that a request names."""
-        place = request.path_params
+        """The repository and the state that a request names, if whoever asks may see it."""
+        place, person = request.path_params, self.person(request)
         repository = self.hub.repositories.get((place.get("kinds", "models")[:-1], f"{place['ns']}/{place['name']}"))
+        if repository is not None and repository.private and (not person or place["ns"] not in person.namespaces):
+            repository = None
         if repository is None:
-            raise MissingError("RepoNotFound", "Repository not found")
+            raise RefusedError(404 if person else 401, "RepoNotFound", "Repository not found")
         commit = repository.at(place.get("rev", "main"))
         if commit is None:
-            raise MissingError("RevisionNotFound", "Invalid rev id")
+            raise RefusedError(404, "RevisionNotFound", "Invalid rev id")
         return repository, commit
 
+    def check_writer(self, request: Request, name: str) -> None:
+        """Raises RefusedError unless whoever asks may change repositories of this name."""
+        person = self.person(request)
+        if person is None:
+            raise RefusedError(401, "Unauthorized", "no token")
+        if not person.may_write(name):
+            raise RefusedError(403, "Forbidden", f"You don't have the rights to write to {name}")
+
     async def whoami(self, request: Request) -> Response:
-        access = {"type": "access_token", "accessToken": {"role": "write", "displayName": "t"}}
-        person = {"type": "user", "id": "1", "name": "tester", "fullname": "Tester", "orgs": [], "auth": access}
-        return (
-            JSONResponse(person)
-            if request.headers.get("authorization")
-            else error_page(401, "Unauthorized", "no token")
-        )
+        person = self.person(request)
+        if person is None:
+            return error_page(401, "Unauthorized", "no token")
+        access = {"type": "access_token", "accessToken": {"role": person.role, "displayName": "t"}}
+        organizations = [{"type": "org", "name": name} for name in person.organizations]
+        return JSONResponse({"type": "user", "id": "1", "name": person.name, "orgs": organizations, "auth": access})
 
     async def create(self, request: Request) -> Response:
-        body = await request.json()
-        kind, name = body.get("type") or "model", f"{body.get('organization') or 'tester'}/{body['name']}"
+        body, person = await request.json(), self.person(request)
+        kind, name = (
+            body.get("type") or "model",
+            f"{body.get('organization') or (person and person.name)}/{body['name']}",
+        )
         url = f"{self.hub.url}/{'' if kind == 'model' else kind + 's/'}{name}"
         if (kind, name) in self.hub.repositories:
             return JSONResponse({"error": "You already created this repo", "url": url}, 409)
-        self.hub.add(kind, name, {}).private = bool(body.get("private")) or body.get("visibility") == "private"
+        self.check_writer(request, name)
+        repository = self.hub.add(kind, name, {})
+        repository.private = bool(body.get("private")) or body.get("visibility") == "private"
+        repository.sdk = body.get("sdk")
         return JSONResponse({"url": url, "name": name, "id": name})
+
+    async def create_branch(self, request: Request) -> Response:
+        branch = request.path_params.pop("rev")
+        repository, start = self.found(request)
+        self.check_writer(request, repository.name)
+        if branch in repository.branches:
+            return error_page(409, "Conflict", "Reference already exists")
+        repository.branch(branch, start)
+        return JSONResponse({})
 
     async def delete(self, request: Request) -> Response:
         body = await request.json()
         name = f"{body.get('organization') or 'tester'}/{body['name']}"
+        self.check_writer(request, name)
         self.hub.repositories.pop((body.get("type") or "model", name), None)
         return JSONResponse({})
 
@@ -175,15 +186,19 @@ class Pages:
 
     async def commit(self, request: Request) -> Response:
         """A new state from lines of JSON, each of which adds, deletes or names."""
-        if not request.headers.get("authorization"):
-            return error_page(401, "Unauthorized", "no token")
         repository, last = self.found(request)
+        pull_request = "create_pr" in request.query_params
+        branch = request.path_params["rev"]
+        if self.person(request) is None or not (pull_request or branch in repository.pull_requests):
+            self.check_writer(request, repository.name)
         files, title = dict(last.files), ""
         for line in filter(None, (await request.body()).splitlines()):
             step = json.loads(line)
             key, value = step["key"], step["value"]
             if key == "header":
                 title = value["summary"]
+                if value.get("parentCommit", last.oid) != last.oid:
+                    return error_page(412, "Conflict", "A commit has happened since. Please refresh and try again.")
             elif key == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
             elif key == "lfsFile":
@@ -195,9 +210,15 @@ class Pages:
             elif key == "deletedFolder":
                 below = value["path"].rstrip("/") + "/"
                 files = {path: content for path, content in files.items() if not path.startswith(below)}
-        oid = repository.commit(title, files).oid
-        url = f"{self.hub.url}/{repository.name}/commit/{oid}"
-        return JSONResponse({"success": True, "commitOid": oid, "commitUrl": url, "hookOutput": ""})
+        page = f"{self.hub.url}/{'' if repository.kind == 'model' else repository.kind + 's/'}{repository.name}"
+        answer = {"success": True, "hookOutput": ""}
+        if pull_request:
+            number = len(repository.pull_requests) + 1
+            branch = f"refs/pr/{number}"
+            repository.branch(branch, last)
+            answer["pullRequestUrl"] = f"{page}/discussions/{number}"
+        oid = repository.commit(title, files, branch).oid
+        return JSONResponse(answer | {"commitOid": oid, "commitUrl": f"{page}/commit/{oid}"})
 
     async def info(self, request: Request) -> Response:
         return JSONResponse(_info(*self.found(request), "blobs" in request.query_params))
@@ -228,9 +249,13 @@ class Pages:
         return JSONResponse([_entry(path, commit.files[path]) for path in paths if path in commit.files])
 
     async def references(self, request: Request) -> Response:
-        _, commit = self.found(request)
-        main = {"name": "main", "ref": "refs/heads/main", "targetCommit": commit.oid}
-        return JSONResponse({"branches": [main], "tags": [], "converts": [], "pullRequests": []})
+        repository, _ = self.found(request)
+        named: dict[str, list[dict[str, str]]] = {"branches": [], "pullRequests": []}
+        for name, commits in repository.branches.items():
+            own = name in repository.pull_requests
+            reference = {"name": name, "ref": name if own else f"refs/heads/{name}", "targetCommit": commits[-1].oid}
+            named["pullRequests" if own else "branches"].append(reference)
+        return JSONResponse(named | {"tags": [], "converts": []})
 
     async def resolve(self, request: Request) -> Response:
         """A file, or a part of it."""
@@ -268,14 +293,17 @@ class Pages:
             Route("/_lfs/{oid}/verify", self.large_verify, methods=["POST"]),
             Route(f"{api}/preupload/{{rev:path}}", self.before_upload, methods=["POST"]),
             Route(f"{api}/commit/{{rev:path}}", self.commit, methods=["POST"]),
-            Route(f"{api}/tree/{{rev}}", self.tree),
-            Route(f"{api}/tree/{{rev}}/{{path:path}}", self.tree),
-            Route(f"{api}/paths-info/{{rev}}", self.paths_info, methods=["POST"]),
+            Route(f"{api}/tree/{{rev:reference}}", self.tree),
+            Route(f"{api}/tree/{{rev:reference}}/{{path:path}}", self.tree),
+            Route(f"{api}/paths-info/{{rev:reference}}", self.paths_info, methods=["POST"]),
             Route(f"{api}/refs", self.references),
-            Route(f"{api}/revision/{{rev}}", self.info),
+            Route(f"{api}/branch/{{rev:path}}", self.create_branch, methods=["POST"]),
+            Route(f"{api}/revision/{{rev:path}}", self.info),
             Route(api, self.info),
         ]
         for place in ("/{kinds}" + repository, repository):  # models have no word before their name
             routes.append(Route(f"{place}.git/info/lfs/objects/batch", self.large_batch, methods=["POST"]))
-            routes.append(Route(f"{place}/resolve/{{rev}}/{{path:path}}", self.resolve, methods=["GET", "HEAD"]))
+            routes.append(
+                Route(f"{place}/resolve/{{rev:reference}}/{{path:path}}", self.resolve, methods=["GET", "HEAD"])
+            )
         return [*routes, Route("/{path:path}", self.unknown, methods=any_method)]

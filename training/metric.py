@@ -56,6 +56,7 @@ from semidepth.training.engine.metric_models import (
     resolve_student,
 )
 from semidepth.training.engine.optimization import choose_attention, metric_optimizer
+from semidepth.training.engine.pushing import open_pusher
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.tracking import set_up_logging
 from semidepth.training.objectives import known_depth, silog_loss_by_domain
@@ -174,9 +175,10 @@ def train_metric(arguments: MetricArguments) -> dict[str, Any]:
     Raises:
         ValueError: in one sentence, for options that do not fit the data or the model.
     """
+    state = PartialState(cpu=arguments.cpu)
+    pusher = open_pusher(arguments, arguments.output_dir, main_process=state.is_main_process)
     sources = arguments.train_sources()
     check_sources(sources + arguments.validation_sources())
-    state = PartialState(cpu=arguments.cpu)
     steps = resolve_steps(arguments, sources, labeled=True, batch_size=arguments.batch_size, world=state.num_processes)
     check_resume(arguments, steps)
     if arguments.student is None:
@@ -217,10 +219,12 @@ def train_metric(arguments: MetricArguments) -> dict[str, Any]:
             arguments=arguments,
         ),
         hooks=make_metric_hooks(arguments, accelerator, preprocessing, domains),
+        pusher=pusher,
     )
     if accelerator.is_main_process:
         save_results(Path(arguments.output_dir), {"steps": steps, "student": name} | results)
         logger.info("metric model in %s", arguments.output_dir)
+        pusher.finish()
     return results
 
 

@@ -48,6 +48,7 @@ from semidepth.training.engine.depth_models import DepthModel, Preprocessing, lo
 from semidepth.training.engine.loop import check_resume, train
 from semidepth.training.engine.losses import Losses
 from semidepth.training.engine.optimization import choose_attention, relative_optimizer
+from semidepth.training.engine.pushing import open_pusher
 from semidepth.training.engine.selection import train_with_selection
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.student_arguments import StudentArguments
@@ -159,6 +160,7 @@ def train_student(arguments: StudentArguments) -> dict[str, Any]:
     if arguments.select_reliable:
         return train_with_selection(arguments, train_student, train_teacher, pseudo_label)
     accelerator = make_accelerator(arguments)
+    pusher = open_pusher(arguments, arguments.output_dir, main_process=accelerator.is_main_process)
     announce(arguments, accelerator, "student")
     check_sources(arguments.labeled + arguments.validation)
     unlabeled_sources, is_labeled = arguments.unlabeled_sources(), bool(arguments.pseudo_labels)
@@ -208,10 +210,12 @@ def train_student(arguments: StudentArguments) -> dict[str, Any]:
             arguments=arguments,
         ),
         hooks=make_hooks(arguments, accelerator, preprocessing),
+        pusher=pusher,
     )
     if accelerator.is_main_process:
         save_results(Path(arguments.output_dir), {"steps": steps, "teacher": teacher_name} | results)
         logger.info("student in %s", arguments.output_dir)
+        pusher.finish()
     return results
 
 

@@ -35,6 +35,7 @@ from semidepth.training.engine.depth_models import Preprocessing
 from semidepth.training.engine.loop import check_resume, train
 from semidepth.training.engine.losses import Losses
 from semidepth.training.engine.optimization import choose_attention, relative_optimizer
+from semidepth.training.engine.pushing import open_pusher
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.teacher_arguments import TeacherArguments
 from semidepth.training.engine.tracking import set_up_logging
@@ -85,6 +86,7 @@ def train_teacher(arguments: TeacherArguments) -> dict[str, Any]:
         ValueError: in one sentence, for options that do not fit the data or the encoder.
     """
     accelerator = make_accelerator(arguments)
+    pusher = open_pusher(arguments, arguments.output_dir, main_process=accelerator.is_main_process)
     announce(arguments, accelerator, "teacher")
     check_sources(arguments.labeled + arguments.validation)
     encoder = resolve_encoder(arguments, accelerator)
@@ -116,10 +118,12 @@ def train_teacher(arguments: TeacherArguments) -> dict[str, Any]:
             gradient_matching_weight=arguments.gradient_matching_weight,
         ),
         hooks=make_hooks(arguments, accelerator, preprocessing),
+        pusher=pusher,
     )
     if accelerator.is_main_process:
         save_results(Path(arguments.output_dir), {"steps": steps} | results)
         logger.info("teacher in %s", arguments.output_dir)
+        pusher.finish()
     return results
 
 

@@ -17,7 +17,9 @@ from typing import Any, Protocol, TypeVar, cast, get_args, get_origin, get_type_
 import yaml
 from transformers import HfArgumentParser
 
+from semidepth.training.data.redaction import refuse_secrets
 from semidepth.training.data.sources import parse_source
+from semidepth.training.engine.hub_arguments import HubArguments
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ TRACKERS = ("none", "tensorboard", "trackio")
 
 
 @dataclass
-class RunArguments:
+class RunArguments(HubArguments):
     """What every training command shares. Sizes are per process; a step is one update of the weights."""
 
     output_dir: str = field(default="outputs/run", metadata={"help": "Folder for weights, checkpoints and logs."})
@@ -97,6 +99,8 @@ class RunArguments:
         if self.tracker != "none" and find_spec(self.tracker) is None:
             raise ValueError(f"--tracker {self.tracker} is not installed; pip install {self.tracker}, or take none.")
         check_folder("output_dir", self.output_dir)
+        check_at_least(self, "hub_wait_s", 0)
+        self.hub_target()
 
 
 @dataclass
@@ -215,8 +219,10 @@ def parse_arguments(
     )
     parser.add_argument("--config", type=str, default=None, help="YAML file with any of these options.")
     try:
+        refuse_secrets(argv)
         config_path = _config_path(argv)
         values = {} if config_path is None else read_yaml(config_path, cls)
+        refuse_secrets(values.values())
         given = [_given(argv, name) or values.get(name) for name in preset_unless]
         if preset and all(value in (None, BUILT_IN_ENCODER) for value in given):
             defaults = read_yaml(PRESETS / f"{preset}.yaml", cls)

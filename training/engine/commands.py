@@ -25,6 +25,7 @@ from semidepth.training.engine.depth_models import DepthModel, Preprocessing, ch
 from semidepth.training.engine.loop import Hooks
 from semidepth.training.engine.losses import NonFiniteLossError
 from semidepth.training.engine.pictures import grid, prediction_row, write_whole
+from semidepth.training.engine.safe_weights import refuse_pickled
 from semidepth.training.engine.scoring import gather_mean, score_relative
 from semidepth.training.engine.sharding import prepare_sharding
 from semidepth.training.engine.tracking import Tracking
@@ -65,6 +66,7 @@ def resolve_preprocessing(arguments: TrainingArguments, encoder: str) -> Preproc
     Raises:
         ValueError: if the encoder cannot be found, or the size is no multiple of its patch size.
     """
+    refuse_pickled(encoder)
     try:
         config = AutoConfig.from_pretrained(encoder)
     except (OSError, ValueError) as error:
@@ -193,9 +195,9 @@ def make_hooks(arguments: TrainingArguments, accelerator: Accelerator, preproces
             rows.append(prediction_row(sample["image"], sample["depth"], [predicted]))
         tracking.picture(step, "predictions", grid(rows, ["image", "ground truth", "prediction"]))
 
-    def save(model: nn.Module) -> None:
+    def save(model: nn.Module, folder: Path) -> None:
         assert isinstance(model, PreTrainedModel)
-        save_model(model, preprocessing, Path(arguments.output_dir))
+        save_model(model, preprocessing, folder)
 
     return Hooks(validate=validate, preview=preview, save=save)
 

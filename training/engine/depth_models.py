@@ -24,6 +24,7 @@ from transformers import (
 )
 
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
+from semidepth.training.engine.safe_weights import refuse_pickled
 from semidepth.training.engine.stock_models import finish, prepare, stock_processor, votes_over_batch
 
 logger = logging.getLogger(__name__)
@@ -238,6 +239,7 @@ def load_depth_model(
     Raises:
         ValueError: if there is no such model, or its kind is neither known nor given.
     """
+    refuse_pickled(name)
     try:
         config = AutoConfig.from_pretrained(name)
         # Ours computes stock Depth Anything's function, faster, and in float32 at its end whatever the autocast.

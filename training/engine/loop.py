@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from semidepth.training.engine.arguments import RunArguments
 from semidepth.training.engine.checkpoints import check_setting, list_checkpoints, load_checkpoint, save_checkpoint
 from semidepth.training.engine.losses import Losses, LossWindow
 from semidepth.training.engine.optimization import average_weights, learning_rates
+from semidepth.training.engine.pushing import Pusher
 from semidepth.training.engine.run_record import RunRecord
 from semidepth.training.engine.sharding import gather, look_at, prepare
 from semidepth.training.engine.step_data import Batch, StepData
@@ -72,11 +74,14 @@ def train_step(
 
 @dataclass
 class Hooks:
-    """What the loop calls back: `validate` gives scores to log, `preview` draws; both get the model to look at."""
+    """What the loop calls back, each with the model to look at.
+
+    `validate` gives scores to log, `preview` draws, `save` writes the model into a folder.
+    """
 
     validate: Callable[[nn.Module], dict[str, float]]
     preview: Callable[[nn.Module, Tracking, int], None]
-    save: Callable[[nn.Module], None]
+    save: Callable[[nn.Module, Path], None]
 
 
 def train(
@@ -90,6 +95,7 @@ def train(
     data: StepData,
     compute_losses: ComputeLosses,
     hooks: Hooks,
+    pusher: Pusher,
 ) -> dict[str, Any]:
     """Trains a model for a number of updates and saves it.
 
@@ -103,6 +109,7 @@ def train(
         data: endless micro-batches of this process, on the CPU.
         compute_losses: (wrapped model, batch on the device) -> losses.
         hooks: validation, previews and saving.
+        pusher: gets the model at checkpoints; the finished one is left to the command.
 
     Returns:
         Final scores and means over the last logged steps; and `run`, how long it took on what, see [`RunRecord`].
@@ -129,11 +136,14 @@ def train(
     window = LossWindow()
     results: dict[str, Any] = {}
 
+    def shown_now() -> nn.Module:
+        return average.module.eval() if average is not None else look_at(whole, bare)
+
     def show(step: int, *, preview: bool, validate: bool) -> None:
         """Saves at the end, and looks at the model."""
-        shown = average.module.eval() if average is not None else look_at(whole, bare)
+        shown = shown_now()
         if step == steps and accelerator.is_main_process:
-            hooks.save(shown)
+            hooks.save(shown, output_dir)
         if preview:
             hooks.preview(shown, tracking, step)
         if validate:
@@ -170,8 +180,13 @@ def train(
                     output_dir, accelerator=accelerator, step=step, modules=saved, optimizer=optimizer,
                     data=data, keep=arguments.keep_checkpoints, setting=_setting(arguments), run=record.values(),
                 )  # fmt: skip
+                if arguments.push_to_hub is not None and not last:
+                    pusher.offer(step, partial(hooks.save, shown_now()))
             if validate or preview:
                 show(step, preview=preview, validate=validate)
+    except BaseException:
+        pusher.abandon()
+        raise
     finally:
         tracking.close()
     accelerator.wait_for_everyone()

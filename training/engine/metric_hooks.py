@@ -85,8 +85,7 @@ def make_metric_hooks(
                 rows.append(metric_row(sample["image"], sample["depth"], [predicted[0]], notes))
         tracking.picture(step, "predictions", grid(rows, ["image", "ground truth", "prediction", "metres"]))
 
-    def save(model: nn.Module) -> None:
-        folder = Path(arguments.output_dir)
+    def save(model: nn.Module, folder: Path) -> None:
         if isinstance(model, DepthStudentForDepthEstimation):
             # Plain Depth Anything: it loads anywhere that does, without custom code.
             save_model(model.to_depth_anything(), preprocessing, folder)

@@ -22,6 +22,7 @@ from semidepth.training.engine.depth_models import (
     preprocessing_of,
 )
 from semidepth.training.engine.metric_arguments import Domain, MetricArguments
+from semidepth.training.engine.safe_weights import refuse_pickled
 from semidepth.training.engine.student_arguments import StudentArguments
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ def check_student(name: str, arguments: MetricArguments) -> PreTrainedConfig:
     Raises:
         ValueError: if there is none, or it does not fit the options.
     """
+    refuse_pickled(name)
     try:
         config = AutoConfig.from_pretrained(name)
     except (OSError, ValueError, KeyError, StrictDataclassError) as error:

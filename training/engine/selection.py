@@ -21,6 +21,7 @@ from accelerate import PartialState
 from semidepth.training.data.pseudo_labels import read_reliability
 from semidepth.training.engine.commands import check_sources
 from semidepth.training.engine.pseudo_label_arguments import PseudoLabelArguments
+from semidepth.training.engine.pushing import open_pusher
 from semidepth.training.engine.student_arguments import StudentArguments
 from semidepth.training.engine.student_teacher import TEACHER_SETTING, check_teacher, differing_options, resolve_teacher
 from semidepth.training.engine.teacher_arguments import TeacherArguments
@@ -52,6 +53,8 @@ def train_with_selection(
     Raises:
         ValueError: the teacher has no earlier checkpoints, or as the commands do.
     """
+    # Its own comes hours later.
+    open_pusher(arguments, arguments.output_dir, main_process=PartialState(cpu=arguments.cpu).is_main_process)
     check_sources(arguments.labeled + arguments.validation)
     check_sources(arguments.unlabeled, labeled=False)
     check_teacher(arguments)
@@ -69,8 +72,9 @@ def train_with_selection(
     stable, rest = f"{by_teacher}?min_reliability={threshold!r}", f"{by_teacher}?max_reliability={threshold!r}"
 
     first = dataclasses.replace(
-        arguments, output_dir=str(folder / "first_student"), pseudo_labels=[stable], select_reliable=0.0, teacher=None
-    )
+        arguments, output_dir=str(folder / "first_student"), pseudo_labels=[stable], select_reliable=0.0, teacher=None,
+        push_to_hub=None,
+    )  # fmt: skip
     if (Path(first.output_dir) / "results.json").is_file():
         differing = differing_options(Path(first.output_dir) / "student.yaml", first, FIRST_SETTING)
         if differing:

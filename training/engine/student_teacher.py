@@ -60,6 +60,7 @@ def teacher_arguments(arguments: StudentArguments) -> TeacherArguments:
         "steps": arguments.teacher_steps,
         "epochs": TrainingArguments.epochs,
         "resume": True,
+        "push_to_hub": None,  # that is the student's
     }
     wanted = TeacherArguments(**(shared | own))
     if arguments.select_reliable:  # how stable its predictions are is measured over thirds of its training
