@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 # Every 15th entry of two perceptually uniform maps, straight lines in between: magma (Smith and van der Walt; within
-# 3/255), and cividis, which looks the same with a red-green deficiency (Nunez, Anderton and Renslow 2018; within 11/255).
+# 3/255), and cividis, which looks alike with a red-green deficiency (Nunez, Anderton, Renslow 2018; within 11/255).
 # Both go from dark to bright, so that a print in grey keeps the order.
 COLOR_MAPS = {
     "magma": (
@@ -102,6 +102,7 @@ def legend(
     *,
     unit: str | None = "m",
     reverse: bool = False,
+    inverse: bool = False,
     width: int = 480,
     dark: bool = False,
 ) -> Image.Image:
@@ -112,6 +113,7 @@ def legend(
         name: of the colour map.
         unit: written behind the numbers; None: the values have none, and the ends are called far and near.
         reverse: as in [`colorize`].
+        inverse: `limits` are inverse metres, and the numbers shown are the metres at their places.
         width: of the picture, pixels.
         dark: light text on black, else dark text on white.
 
@@ -132,9 +134,13 @@ def legend(
         draw.text((margin + length, 22), words[1], fill=ink, font=font, anchor="ra")
         return canvas
     free_from = 0.0
-    for tick in ticks(low, high, most=max(2, min(MOST_TICKS, length // 60))):
-        x = margin + (tick - low) / max(high - low, 1e-12) * (length - 1)
-        text = f"{tick:g} {unit}"
+    most = max(2, min(MOST_TICKS, length // 60))
+    marks = {1 / metres: metres for metres in _round_numbers(low, high)} if inverse else {}
+    if not inverse:
+        marks = {tick: tick for tick in ticks(low, high, most)}
+    for place, number in sorted(marks.items()):
+        x = margin + (place - low) / max(high - low, 1e-12) * (length - 1)
+        text = f"{number:.6g} {unit}" if not inverse else f"{number:.3g} {unit}"
         half = draw.textlength(text, font=font) / 2
         center = min(max(x, half + 1), width - half - 1)
         draw.line([(x, 4 + bar_px), (x, 8 + bar_px)], fill=ink)
@@ -160,4 +166,16 @@ def ticks(low: float, high: float, most: int = MOST_TICKS) -> Sequence[float]:
     power = 10.0 ** np.floor(np.log10((high - low) / most))
     step = next(power * times for times in (1, 2, 5, 10, 20) if (high - low) / (power * times) <= most - 1)
     first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
-    return [float(f"{number * step:.10g}") for number in np.arange(first, last + 1)]
+    return [float(f"{number * step:.10g}") + 0.0 for number in np.arange(first, last + 1)]  # + 0.0: no -0
+
+
+def _round_numbers(low: float, high: float) -> list[float]:
+    """1, 2, 5, 10, 20, ... whose inverse lies between two values, up to fifty times the smallest; the two ends
+    themselves where that gives fewer than two."""
+    if not high > 0:
+        return []
+    low = max(low, high / 50)
+    powers = range(int(np.floor(np.log10(1 / high))), int(np.ceil(np.log10(1 / low))) + 1)
+    numbers = [float(f"{times}e{power}") for power in powers for times in (1, 2, 5)]
+    found = [number for number in numbers if low <= 1 / number <= high]
+    return found if len(found) > 1 else [1 / high, 1 / low]
