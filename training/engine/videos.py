@@ -22,7 +22,6 @@ from typing import Any
 import av
 import numpy as np
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"})
 TICKS_PER_S = 90_000  # of written time stamps: every usual frame rate comes to whole numbers
 DEFAULT_FPS = 25.0
 # Sound that players expect in an MP4 file. FFmpeg would also put PCM and Vorbis there, which few of them play.
