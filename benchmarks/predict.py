@@ -133,9 +133,7 @@ def main() -> None:
         run_ours(predictor, room / "photos", room / "first", options)  # warms up, too
         agreed = agrees(predictor, stock, photos, room / "first")
         shares, gains = [], []
-        print(
-            "| round | bare model, images/s | semidepth predict | stock pipeline | of the bare model | over the pipeline |"
-        )
+        print("| round | bare, images/s | semidepth predict | stock pipeline | of the bare model | over the pipeline |")
         print("|---|---|---|---|---|---|")
         for number in range(arguments.rounds):
             bare = run_bare(predictor, batches)
