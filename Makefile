@@ -33,7 +33,7 @@ test-gpu: setup
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@mkdir -p .typings/semidepth
+	@mkdir -p .typings/semidepth && ln -sfn ../../package/__init__.py .typings/semidepth/__init__.py
 	@for folder in model_cards modeling training; do ln -sfn ../../$$folder .typings/semidepth/$$folder; done
 	$(BIN)/mypy
 

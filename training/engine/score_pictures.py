@@ -12,10 +12,11 @@ from torch import Tensor
 
 from semidepth.training.data.benchmarks import PointPairs
 from semidepth.training.data.streaming import Sample
+from semidepth.training.engine.color_maps import UNKNOWN_COLOR
 from semidepth.training.engine.depth_models import DepthModel
 from semidepth.training.engine.metric_pictures import colorize_metres, metre_range
 from semidepth.training.engine.metric_scoring import predict_metres
-from semidepth.training.engine.pictures import UNKNOWN_COLOR, as_disparity, colorize, display_range, grid, to_array
+from semidepth.training.engine.pictures import as_disparity, colorize, display_range, grid, to_array
 from semidepth.training.engine.score_files import ImageScores
 from semidepth.training.engine.score_options import Task
 from semidepth.training.objectives.depth_metrics import aligned_disparity
