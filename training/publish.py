@@ -8,8 +8,9 @@
     python training/publish.py outputs/pseudo_labels --repo org/labels
     python training/publish.py --space metrics --repo org/depth_metrics              # or demo
 
-Of a model go up: weights (safetensors), configuration, image processor, remote code, card, options and results.
-Checkpoints, logs and previews stay. A folder's own README.md is its card; else one is made from the run's records.
+Of a model go up: weights (safetensors), configuration, image processor, remote code, card, options and results, in
+which local paths are cut to their last part. Checkpoints, logs and previews stay. A folder's own README.md is its card;
+else one is made from the run's records.
 What is up already is not sent again: the same command goes on after a connection was lost, and makes no commit where
 nothing has changed. It needs a token that may write (`hf auth login`).
 """
@@ -40,6 +41,7 @@ from semidepth.training.engine.hub_files import (
     space_files,
 )
 from semidepth.training.engine.hub_weights import parse_size, split_weights
+from semidepth.training.engine.public_files import public_files
 from semidepth.training.engine.publishing import HubDownError, Target, limit_waiting, prepare, push
 from semidepth.training.engine.tracking import set_up_logging
 
@@ -74,7 +76,7 @@ def files_of_model(options: argparse.Namespace, room: Path) -> list[HubFile]:
         made_from = room / "stock" if options.stock else folder
         export_onnx(made_from, room / "onnx" / "model.onnx", opset=options.onnx_opset)
         files += [HubFile(f"onnx/{path.name}", path) for path in sorted((room / "onnx").iterdir())]
-    return _with_card(options, files, room)
+    return public_files(_with_card(options, files, room), room / "public")
 
 
 def _with_card(options: argparse.Namespace, files: list[HubFile], room: Path) -> list[HubFile]:

@@ -18,6 +18,7 @@ from semidepth.training.data.retrying import describe
 from semidepth.training.engine.cards import make_card
 from semidepth.training.engine.hub_arguments import HubArguments
 from semidepth.training.engine.hub_files import CARD, OPTIONS, checked_files, model_files, preview_names
+from semidepth.training.engine.public_files import public_files
 from semidepth.training.engine.publishing import Target, growing_wait_s
 from semidepth.training.engine.push_process import PushProcess
 
@@ -223,7 +224,8 @@ class Pusher:
         assert self.target is not None
         try:
             self._write_card(snapshot)
-            files = [(file.path, str(file.source)) for file in model_files(snapshot)]
+            going = public_files(model_files(snapshot), snapshot / "public")
+            files = [(file.path, str(file.source)) for file in going]
         except (ValueError, OSError) as error:
             return {"error": describe(error), "passing": False}
         message = f"{label[0].upper()}{label[1:]}"
