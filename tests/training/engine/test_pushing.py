@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import tiny
 from loopback_hub import OTHER_TOKEN, READ_TOKEN, TOKEN, LoopbackHub
+from processes import run_processes
 from safetensors.torch import load_file
 
 from semidepth.training import metric, student, teacher
@@ -100,6 +101,18 @@ def test_a_run_is_pushed_as_it_goes_and_whole_at_its_end(hub, encoder, trained, 
     # Pushing changes nothing of what is learned.
     pushed, plain = (load_file(path / "model.safetensors") for path in (folder, trained))
     assert all(pushed[name].equal(plain[name]) for name in plain)
+
+
+def test_of_several_processes_one_pushes(hub, encoder, tmp_path):
+    folder, script = tmp_path / "teacher", Path(teacher.__file__)
+    run_processes(script, [
+        "--encoder", encoder, "--labeled", "scenes:indoor?count=8", "--steps", "3", "--batch_size", "2",
+        "--cpu", "true", "--checkpoint_every", "1", "--num_workers", "0", "--preview_every", "0",
+        "--output_dir", str(folder), "--push_to_hub", "org/teacher",
+    ])  # fmt: skip
+    assert titles(hub).count("The finished model") == 1
+    assert hub.files("model", "org/teacher")["model.safetensors"] == (folder / "model.safetensors").read_bytes()
+    assert len([call for call in hub.calls if call[1] == "/api/repos/create"]) == 1
 
 
 def test_a_hub_that_stalls_holds_no_training_up(hub, encoder, trained, tmp_path, caplog, monkeypatch):
