@@ -4,11 +4,10 @@ import base64
 import hashlib
 import json
 import re
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from card_rules import card_errors
-from loopback_hub_repositories import Commit, Person, Repository
+from loopback_hub_repositories import Commit, Person, Repository, entry_of, git_oid, info_of, is_large
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -25,8 +24,6 @@ class _Reference(StringConvertor):
 
 
 register_url_convertor("reference", _Reference())
-LFS_SUFFIXES = (".safetensors", ".bin", ".parquet", ".png", ".jpg", ".tar", ".glb", ".npy", ".onnx")
-LFS_BYTES = 10_000_000
 
 
 class RefusedError(Exception):
@@ -37,38 +34,6 @@ def error_page(status: int, code: str, words: str, headers: dict[str, str] | Non
     """An error as the Hub tells it."""
     told = {"X-Error-Code": code, "X-Error-Message": words}
     return JSONResponse({"error": words}, status, headers=told | (headers or {}))
-
-
-def _oid(content: bytes) -> str:
-    """As git names a file."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-def _is_large(path: str, size: int) -> bool:
-    return size >= LFS_BYTES or path.endswith(LFS_SUFFIXES)
-
-
-def _entry(path: str, content: bytes) -> dict[str, Any]:
-    """A file as the Hub describes it."""
-    entry = {"type": "file", "oid": _oid(content), "size": len(content), "path": path}
-    if _is_large(path, len(content)):
-        sha256 = hashlib.sha256(content).hexdigest()
-        entry["lfs"] = {"oid": sha256, "size": len(content), "pointerSize": 120 + len(str(len(content)))}
-    return entry
-
-
-def _info(repository: Repository, commit: Commit, blobs: bool) -> dict[str, Any]:
-    siblings = [
-        {"rfilename": path} | ({"size": len(content), "blobId": _oid(content)} if blobs else {})
-        for path, content in sorted(commit.files.items())
-    ]
-    now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
-    return {
-        "_id": repository.name, "id": repository.name, "modelId": repository.name,
-        "author": repository.name.split("/")[0], "sha": commit.oid, "private": repository.private, "gated": False,
-        "disabled": False, "sdk": repository.sdk, "tags": [], "downloads": 0, "likes": 0, "lastModified": now,
-        "createdAt": now, "siblings": siblings,
-    }  # fmt: skip
 
 
 class Pages:
@@ -155,10 +120,10 @@ class Pages:
         _, commit = self.found(request)
         answers = []
         for file in (await request.json())["files"]:
-            mode = "lfs" if _is_large(file["path"], file["size"]) else "regular"
+            mode = "lfs" if is_large(file["path"], file["size"]) else "regular"
             answer = {"path": file["path"], "uploadMode": mode, "shouldIgnore": False}
             if (old := commit.files.get(file["path"])) is not None:
-                answer["oid"] = hashlib.sha256(old).hexdigest() if mode == "lfs" else _oid(old)
+                answer["oid"] = hashlib.sha256(old).hexdigest() if mode == "lfs" else git_oid(old)
             answers.append(answer)
         return JSONResponse({"files": answers})
 
@@ -221,7 +186,7 @@ class Pages:
         return JSONResponse(answer | {"commitOid": oid, "commitUrl": f"{page}/commit/{oid}"})
 
     async def info(self, request: Request) -> Response:
-        return JSONResponse(_info(*self.found(request), "blobs" in request.query_params))
+        return JSONResponse(info_of(*self.found(request), "blobs" in request.query_params))
 
     async def tree(self, request: Request) -> Response:
         """Files and folders below a folder, all or those right in it."""
@@ -236,17 +201,19 @@ class Pages:
             for depth in range(1, len(parts) if whole else min(2, len(parts))):
                 folders.add("/".join([*filter(None, [above]), *parts[:depth]]))
             if whole or len(parts) == 1:
-                entries.append(_entry(path, content))
+                entries.append(entry_of(path, content))
         if above and not entries and not folders:
             return error_page(404, "EntryNotFound", "no such path")
-        named = [{"type": "directory", "oid": _oid(name.encode()), "size": 0, "path": name} for name in sorted(folders)]
+        named = [
+            {"type": "directory", "oid": git_oid(name.encode()), "size": 0, "path": name} for name in sorted(folders)
+        ]
         return JSONResponse(named + entries)
 
     async def paths_info(self, request: Request) -> Response:
         _, commit = self.found(request)
         is_json = "json" in request.headers.get("content-type", "")
         paths = (await request.json())["paths"] if is_json else (await request.form()).getlist("paths")
-        return JSONResponse([_entry(path, commit.files[path]) for path in paths if path in commit.files])
+        return JSONResponse([entry_of(path, commit.files[path]) for path in paths if path in commit.files])
 
     async def references(self, request: Request) -> Response:
         repository, _ = self.found(request)
@@ -263,7 +230,7 @@ class Pages:
         content = commit.files.get(request.path_params["path"])
         if content is None:
             return error_page(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit.oid})
-        entry = _entry(request.path_params["path"], content)
+        entry = entry_of(request.path_params["path"], content)
         oid = entry.get("lfs", entry)["oid"]
         headers = {"X-Repo-Commit": commit.oid, "ETag": f'"{oid}"', "Accept-Ranges": "bytes"}
         if "lfs" in entry:

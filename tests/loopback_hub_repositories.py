@@ -3,6 +3,10 @@
 import hashlib
 import time
 from dataclasses import dataclass, field
+from typing import Any
+
+LFS_SUFFIXES = (".safetensors", ".bin", ".parquet", ".png", ".jpg", ".tar", ".glb", ".npy", ".onnx")
+LFS_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -68,3 +72,35 @@ class Repository:
             return self.branches["main" if revision == "HEAD" else revision][-1]
         named = [commit for commits in self.branches.values() for commit in commits if commit.oid == revision]
         return named[-1] if named else None
+
+
+def git_oid(content: bytes) -> str:
+    """As git names a file."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def is_large(path: str, size: int) -> bool:
+    return size >= LFS_BYTES or path.endswith(LFS_SUFFIXES)
+
+
+def entry_of(path: str, content: bytes) -> dict[str, Any]:
+    """A file as the Hub describes it."""
+    entry = {"type": "file", "oid": git_oid(content), "size": len(content), "path": path}
+    if is_large(path, len(content)):
+        sha256 = hashlib.sha256(content).hexdigest()
+        entry["lfs"] = {"oid": sha256, "size": len(content), "pointerSize": 120 + len(str(len(content)))}
+    return entry
+
+
+def info_of(repository: Repository, commit: Commit, blobs: bool) -> dict[str, Any]:
+    siblings = [
+        {"rfilename": path} | ({"size": len(content), "blobId": git_oid(content)} if blobs else {})
+        for path, content in sorted(commit.files.items())
+    ]
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+    return {
+        "_id": repository.name, "id": repository.name, "modelId": repository.name,
+        "author": repository.name.split("/")[0], "sha": commit.oid, "private": repository.private, "gated": False,
+        "disabled": False, "sdk": repository.sdk, "tags": [], "downloads": 0, "likes": 0, "lastModified": now,
+        "createdAt": now, "siblings": siblings,
+    }  # fmt: skip

@@ -22,8 +22,8 @@ def work(request: dict[str, Any]) -> dict[str, Any]:
     """Does what is asked.
 
     Args:
-        request: `target`, the fields of a Target; `stalled_s`; and for a push `files`, pairs of path and source, and
-            `message`.
+        request: `target`, the fields of a Target; `stalled_s`; `prepared`, whether rights and repository were looked
+            at before; and for a push `files`, pairs of path and source, and `message`.
 
     Returns:
         `revision`, `changed` and `url` of a push; or `error`, a sentence, and `passing`, whether to try again later.
@@ -31,7 +31,8 @@ def work(request: dict[str, Any]) -> dict[str, Any]:
     target = Target(**request["target"])
     limit_waiting(request["stalled_s"])
     try:
-        prepare(target, attempts=1)
+        if not request.get("prepared"):
+            prepare(target, attempts=1)
         if "files" not in request:
             return {}
         files = [HubFile(path, Path(source)) for path, source in request["files"]]

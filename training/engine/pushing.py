@@ -46,14 +46,15 @@ def open_pusher(arguments: HubArguments, output_dir: str, *, main_process: bool)
     Raises:
         ValueError: in one sentence, for a name, a token or rights with which no push can work.
     """
-    target = arguments.hub_target() if main_process else None
+    target, prepared = arguments.hub_target() if main_process else None, False
     if target is not None:
         answer = PushProcess().run(target, {}, longest_s=LONGEST_CHECK_S)
         if "error" in answer and not answer["passing"]:
             raise ValueError(f"--push_to_hub: {answer['error']}")
         if "error" in answer:
             logger.warning("%s cannot be reached now (%s); the first push tries again", target.url, answer["error"])
-    return Pusher(target, Path(output_dir), wait_s=arguments.hub_wait_s)
+        prepared = "error" not in answer
+    return Pusher(target, Path(output_dir), wait_s=arguments.hub_wait_s, prepared=prepared)
 
 
 class Pusher:
@@ -63,13 +64,15 @@ class Pusher:
         target: where to; None: nowhere.
         folder: the run's, below which snapshots are kept until they are up.
         wait_s: the longest that [`finish`] waits.
+        prepared: whether it is known that the target is there and may be written to.
     """
 
-    def __init__(self, target: Target | None, folder: Path, *, wait_s: float = 600.0) -> None:
+    def __init__(self, target: Target | None, folder: Path, *, wait_s: float = 600.0, prepared: bool = False) -> None:
         self.target = target
         self.folder = folder
         self.wait_s = wait_s
         self.pushed: list[str] = []  # labels of what is or was up, in order
+        self._prepared = prepared
         self._trouble = ""
         self._pending: tuple[Path, str] | None = None
         self._busy = False
@@ -180,7 +183,7 @@ class Pusher:
             snapshot, label = taken
             answer = self._push(snapshot, label)
             if "error" not in answer:
-                failures, self._trouble = 0, ""
+                failures, self._trouble, self._prepared = 0, "", True
                 self.pushed.append(label)
                 news = "is up" if answer["changed"] else "was up already"
                 logger.info("%s %s at %s (revision %s)", label, news, answer["url"], answer["revision"])
@@ -229,7 +232,8 @@ class Pusher:
         except (ValueError, OSError) as error:
             return {"error": describe(error), "passing": False}
         message = f"{label[0].upper()}{label[1:]}"
-        answer = self._process.run(self.target, {"files": files, "message": message}, longest_s=LONGEST_PUSH_S)
+        request = {"files": files, "message": message, "prepared": self._prepared}
+        answer = self._process.run(self.target, request, longest_s=LONGEST_PUSH_S)
         if "error" in answer and not answer["passing"] and not self._ended:
             logger.warning("%s was not pushed: %s", label, redact(answer["error"]))
         return answer
