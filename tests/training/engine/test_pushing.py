@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 import tiny
+import yaml
 from loopback_hub import OTHER_TOKEN, READ_TOKEN, TOKEN, LoopbackHub
 from processes import run_processes
 from safetensors.torch import load_file
 
 from semidepth.training import metric, student, teacher
 from semidepth.training.engine import publishing, pushing
+from semidepth.training.engine.public_files import public_values
 from semidepth.training.engine.publishing import Target
 from semidepth.training.engine.push_process import COMMAND, PushProcess
 from semidepth.training.engine.pushing import Pusher
@@ -93,8 +95,12 @@ def test_a_run_is_pushed_as_it_goes_and_whole_at_its_end(hub, encoder, trained, 
         assert {"config.json", "model.safetensors", "preprocessor_config.json", "teacher.yaml"} <= set(commit.files)
         assert "README.md" in commit.files
     files = repository.commits[-1].files
-    for name in ("model.safetensors", "config.json", "results.json", "teacher.yaml", "modeling_depth_student.py"):
+    for name in ("model.safetensors", "modeling_depth_student.py"):
         assert files[name] == (folder / name).read_bytes()
+    for name in ("config.json", "results.json"):
+        assert json.loads(files[name]) == public_values(json.loads((folder / name).read_text()))
+    assert yaml.safe_load(files["teacher.yaml"])["output_dir"] == "teacher"
+    assert not [name for name, content in files.items() if str(tmp_path.parent).encode() in content]
     assert not any("checkpoint" in name or "snapshot" in name for name in files)
     assert not list(folder.glob("hub-snapshot-*"))
     assert f"the finished model is up at {hub.url}/org/teacher" in caplog.text
