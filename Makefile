@@ -33,7 +33,8 @@ test-gpu: setup
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@mkdir -p .typings/semidepth && ln -sfn ../../modeling .typings/semidepth/modeling && ln -sfn ../../training .typings/semidepth/training
+	@mkdir -p .typings/semidepth && ln -sfn ../../package/__init__.py .typings/semidepth/__init__.py \
+	  && ln -sfn ../../modeling .typings/semidepth/modeling && ln -sfn ../../training .typings/semidepth/training
 	$(BIN)/mypy
 
 format: setup

@@ -37,12 +37,13 @@ from semidepth.training.engine.demo_metric import (
 )
 from semidepth.training.engine.depth_models import load_depth_model
 from semidepth.training.engine.pictures import grid, prediction_row, save_picture, write_whole
+from semidepth.training.engine.prediction_files import predict_files
+from semidepth.training.engine.prediction_inputs import PredictionOptions, find_inputs
 from semidepth.training.engine.scoring import score_relative
 from semidepth.training.engine.student_arguments import StudentArguments
 from semidepth.training.engine.teacher_arguments import TeacherArguments
 from semidepth.training.engine.tracking import set_up_logging
 from semidepth.training.metric import train_metric
-from semidepth.training.predict import find_images, predict_files
 from semidepth.training.student import train_student
 from semidepth.training.teacher import train_teacher
 
@@ -104,7 +105,7 @@ class DemoArguments:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"--seeds is {self.seeds}; give one or more different numbers, at least 0.")
         if self.photos:
-            find_images(self.photos)
+            find_inputs(self.photos, videos=False)
 
 
 def test_sources(count: int) -> dict[str, str]:
@@ -213,10 +214,10 @@ def draw_gallery(folder: Path, path: Path, device: str) -> None:
 def find_photos(arguments: DemoArguments) -> list[tuple[Path, Path]]:
     """The photos that were asked for, else the ones inside the gradio package, else none."""
     if arguments.photos:
-        return find_images(arguments.photos)
+        return find_inputs(arguments.photos, videos=False)
     spec = find_spec("gradio")
     folder = Path(spec.origin).parent / "media_assets" / "images" if spec and spec.origin else None
-    return find_images([str(folder)]) if folder is not None and folder.is_dir() else []
+    return find_inputs([str(folder)], videos=False) if folder is not None and folder.is_dir() else []
 
 
 def run_demo(arguments: DemoArguments) -> str:
@@ -244,13 +245,13 @@ def run_demo(arguments: DemoArguments) -> str:
     summary = summarize(runs)
     table = to_table(summary)
     draw_gallery(output, output / "gallery.png", device)
-    _, broken = predict_files(
+    report = predict_files(
         load_depth_model(str(output / "student"), device=device),
         find_photos(arguments),
         output / "photos",
-        overwrite=True,
+        PredictionOptions(overwrite=True),
     )
-    for file, reason in broken.items():
+    for file, reason in report.broken.items():
         logger.warning("not read: %s: %s", file, reason)
     if metric_runs:
         draw_metric_gallery(output, output / "gallery_metric.png", list(test_sources(1).values()), device)

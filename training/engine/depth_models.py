@@ -9,7 +9,7 @@ import logging
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -24,14 +24,10 @@ from transformers import (
 )
 
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
+from semidepth.training.engine.model_kinds import Kind, kind_of
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["disparity", "depth"]
-# What `predicted_depth` is, by model type. Depth Anything says in its configuration when it is metric. DPT does not:
-# its published checkpoints are relative, a metric one has to be told. Other types have to be told, too.
-DISPARITY_MODEL_TYPES = {"depth_student", "depth_anything", "dpt"}
-DEPTH_MODEL_TYPES = {"routed_depth", "zoedepth", "glpn"}
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # Metric predictions nearer than this are clamped before they are inverted.
@@ -147,15 +143,6 @@ class DepthModel:
         """Inverse depth whatever the model's kind, larger is nearer; arguments and shape as in [`predict`]."""
         predicted = self.predict(images)
         return 1 / predicted.clamp(min=NEAREST_M) if self.kind == "depth" else predicted
-
-
-def kind_of(config: Any) -> Kind | None:
-    """What a model of this configuration predicts, None where it is not known."""
-    if getattr(config, "depth_estimation_type", "relative") == "metric":
-        return "depth"
-    if config.model_type in DISPARITY_MODEL_TYPES:
-        return "disparity"
-    return "depth" if config.model_type in DEPTH_MODEL_TYPES else None
 
 
 def preprocessing_of(name: str, config: Any) -> Preprocessing:

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from semidepth.training.engine.pictures import UNKNOWN_COLOR, color_table, to_array
+from semidepth.training.engine.color_maps import UNKNOWN_COLOR, color_table
+from semidepth.training.engine.pictures import to_array
 
 TICKS_M = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 BAR_WIDTH_PX, BAR_PICTURE_PX = 22, 192

@@ -1,4 +1,4 @@
-"""Pictures of depth for people: colour map, grids of image, ground truth and predictions."""
+"""Pictures of depth for people: colours, grids of image, ground truth and predictions."""
 
 import io
 import os
@@ -10,50 +10,27 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-# Every 15th entry of magma, a perceptually uniform map (Smith and van der Walt, CC0); within 3/255 in between.
-MAGMA = (
-    "000004 090720 1a1042 311165 4a1079 621980 792282 912b81 aa337d "
-    "c23b75 d9466b ec5860 f7725c fc8e64 feaa74 fec68a fde2a3 fcfdbf"
-)
-UNKNOWN_COLOR = (64, 64, 64)
+from semidepth.training.engine import color_maps
+from semidepth.training.engine.color_maps import DEFAULT_COLOR_MAP, display_range
+
 MARGIN_PX = 6
 TITLE_PX = 22
 
 
-def color_table() -> np.ndarray:
-    """(256, 3) uint8: dark for 0, bright for 255."""
-    anchors = np.array([list(bytes.fromhex(color)) for color in MAGMA.split()], dtype=np.float64)
-    positions = np.linspace(0, 255, len(anchors))
-    channels = [np.interp(np.arange(256), positions, anchors[:, channel]) for channel in range(3)]
-    return np.round(np.stack(channels, axis=1)).astype(np.uint8)
-
-
-def display_range(disparity: np.ndarray) -> tuple[float, float]:
-    """A range for colours that single outliers do not stretch: the 1st and 99th percentile of what is known."""
-    known = disparity[np.isfinite(disparity)]
-    if known.size == 0:
-        return 0.0, 1.0
-    low, high = np.percentile(known, [1, 99])
-    return float(low), float(high)
-
-
-def colorize(disparity: Tensor | np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:
+def colorize(
+    disparity: Tensor | np.ndarray, limits: tuple[float, float] | None = None, name: str = DEFAULT_COLOR_MAP
+) -> np.ndarray:
     """Inverse depth as colours: near is bright, far is dark, unknown is grey.
 
     Args:
         disparity: (H, W), larger is nearer, NaN where unknown.
         limits: values shown darkest and brightest; None: [`display_range`].
+        name: of the colour map.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    values = np.asarray(disparity, dtype=np.float64)
-    low, high = display_range(values) if limits is None else limits
-    known = np.isfinite(values)
-    scaled = np.clip((np.where(known, values, low) - low) / max(high - low, 1e-12), 0, 1)
-    colors = color_table()[np.round(scaled * 255).astype(np.uint8)]
-    colors[~known] = UNKNOWN_COLOR
-    return colors
+    return color_maps.colorize(np.asarray(disparity), limits, name)
 
 
 def to_array(image: Tensor) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""Metres to points in space, and points to a PLY file that opens right way up."""
+"""Metres to points in space, and points to a PLY file that opens right way up.
+
+Stands alone: it needs numpy and nothing of semidepth, so that a Space can carry this very file.
+"""
 
 import math
 
@@ -10,8 +13,27 @@ def focal_from_fov(fov_deg: float, width: int) -> float:
     return width / 2 / math.tan(math.radians(fov_deg) / 2)
 
 
+def unproject(depth_m: np.ndarray, focal_px: float) -> np.ndarray:
+    """Each pixel's point in space, through a pinhole camera whose axis goes through the middle of the image.
+
+    Args:
+        depth_m: (H, W) metres along the camera's axis.
+        focal_px: focal length, pixels of this image.
+
+    Returns:
+        (H, W, 3) float32 metres, x right, y up, z backwards (the camera sits at the origin and looks along -z, as
+        viewers have it); not finite where the depth is not.
+    """
+    height, width = depth_m.shape
+    # Pixel centres are at half pixels, and so is the middle of the image.
+    x = (np.arange(width) + 0.5 - width / 2) / focal_px
+    y = (height / 2 - np.arange(height) - 0.5) / focal_px
+    with np.errstate(invalid="ignore"):  # 0 times infinite, where the depth is unknown
+        return np.stack([x[None] * depth_m, y[:, None] * depth_m, -depth_m], -1).astype(np.float32)
+
+
 def to_points(depth_m: np.ndarray, image: np.ndarray, focal_px: float) -> tuple[np.ndarray, np.ndarray]:
-    """Unprojects each pixel through a pinhole camera whose axis goes through the middle of the image.
+    """The points of an image whose depth is known, with their colours.
 
     Args:
         depth_m: (H, W) metres along the camera's axis; unknown where not finite or not positive, which is left out.
@@ -19,25 +41,19 @@ def to_points(depth_m: np.ndarray, image: np.ndarray, focal_px: float) -> tuple[
         focal_px: focal length, pixels of this image.
 
     Returns:
-        (N, 3) float32 metres, x right, y up, z backwards (the camera sits at the origin and looks along -z, as viewers
-        have it), and (N, 3) uint8 colours.
+        (N, 3) float32 metres as [`unproject`] has them, and (N, 3) uint8 colours.
     """
-    height, width = depth_m.shape
-    rows, columns = np.mgrid[:height, :width]
-    # Pixel centres are at half pixels, and so is the middle of the image.
-    x = (columns + 0.5 - width / 2) / focal_px * depth_m
-    y = (height / 2 - rows - 0.5) / focal_px * depth_m
     known = np.isfinite(depth_m) & (depth_m > 0)
-    points = np.stack([x, y, -depth_m], -1)[known]
-    return points.astype(np.float32), image[known]
+    return unproject(depth_m, focal_px)[known], image[known]
 
 
-def to_ply(points: np.ndarray, colors: np.ndarray) -> bytes:
-    """A binary little-endian PLY file.
+def to_ply(points: np.ndarray, colors: np.ndarray, faces: np.ndarray | None = None) -> bytes:
+    """A binary little-endian PLY file of points, or of a mesh.
 
     Args:
         points: (N, 3) float32 metres.
         colors: (N, 3) uint8.
+        faces: (M, 3) int, a mesh's triangles as numbers of points; None: points alone.
 
     Returns:
         The file's content.
@@ -55,6 +71,11 @@ def to_ply(points: np.ndarray, colors: np.ndarray) -> bytes:
         "comment metres; x right, y up, camera at the origin looking along -z",
         f"element vertex {len(points)}",
         *(f"property {kinds[kind]} {name}" for name, kind in fields),
-        "end_header",
     ]
-    return ("\n".join(header) + "\n").encode() + vertices.tobytes()
+    triangles = b""
+    if faces is not None:
+        header += [f"element face {len(faces)}", "property list uchar int vertex_indices"]
+        rows = np.empty(len(faces), dtype=[("count", "u1"), ("corners", "<i4", (3,))])
+        rows["count"], rows["corners"] = 3, faces
+        triangles = rows.tobytes()
+    return ("\n".join([*header, "end_header"]) + "\n").encode() + vertices.tobytes() + triangles

@@ -51,7 +51,7 @@ def test_a_model_of_unknown_direction_has_to_be_told(tmp_path, monkeypatch):
     }
     GLPNForDepthEstimation(GLPNConfig(**shape, num_attention_heads=[1, 1, 1, 1])).save_pretrained(tmp_path)
     assert load_depth_model(str(tmp_path)).kind == "depth"
-    monkeypatch.setattr("semidepth.training.engine.depth_models.DEPTH_MODEL_TYPES", set())
+    monkeypatch.setattr("semidepth.training.engine.model_kinds.DEPTH_MODEL_TYPES", set())
     with pytest.raises(ValueError, match="not known whether that predicts disparity or depth"):
         load_depth_model(str(tmp_path))
     assert load_depth_model(str(tmp_path), kind="depth").kind == "depth"

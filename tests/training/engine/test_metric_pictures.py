@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from semidepth.training.engine.color_maps import UNKNOWN_COLOR, color_table
 from semidepth.training.engine.metric_pictures import colorize_metres, metre_range, metric_row, scale_bar
-from semidepth.training.engine.pictures import UNKNOWN_COLOR, color_table
 
 
 def test_near_is_bright_and_equal_ratios_are_equal_steps():

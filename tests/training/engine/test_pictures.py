@@ -4,10 +4,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from semidepth.training.engine.color_maps import UNKNOWN_COLOR, color_table
 from semidepth.training.engine.pictures import (
-    UNKNOWN_COLOR,
     as_disparity,
-    color_table,
     colorize,
     grid,
     prediction_row,

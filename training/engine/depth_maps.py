@@ -1,0 +1,127 @@
+"""Depth of one image, or of many, in one line of Python.
+
+import semidepth
+depth = semidepth.predict("photo.jpg", "outputs/demo/metric")
+depth.values, depth.unit, depth.domain   # (H, W) float32, "m", "indoor"
+depth.picture().save("depth.png")
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from semidepth.training.data.decoding import BrokenSampleError, decode_image
+from semidepth.training.engine.color_maps import DEFAULT_COLOR_MAP, colorize
+from semidepth.training.engine.depth_models import DepthModel, load_depth_model
+from semidepth.training.engine.model_kinds import Kind
+from semidepth.training.engine.prediction import Predictor, Unit, Unreadable, disparity_of
+
+ImageLike = str | Path | Image.Image | np.ndarray | Tensor
+
+
+@dataclass(frozen=True)
+class DepthMap:
+    """Depth of one image, as large as the image is seen.
+
+    Args:
+        values: (H, W) float32: metres, larger is farther; or inverse depth, larger is nearer, right up to a scale and a
+            shift of this image.
+        unit: "m" or "inverse depth".
+        domain: whose head a routed model took, such as "indoor"; None for models without domains.
+    """
+
+    values: np.ndarray
+    unit: Unit
+    domain: str | None = None
+
+    def picture(self, color_map: str = DEFAULT_COLOR_MAP) -> Image.Image:
+        """The map in colours, near is bright; `color_map` is magma or cividis."""
+        return Image.fromarray(colorize(disparity_of(self.values, self.unit), name=color_map))
+
+
+@overload
+def predict(
+    images: ImageLike,
+    model: str | Path | DepthModel,
+    *,
+    domain: str | None = ...,
+    kind: Kind | None = ...,
+    device: str | torch.device | None = ...,
+    batch_size: int = ...,
+    threads: int = ...,
+) -> DepthMap: ...
+@overload
+def predict(
+    images: Iterable[ImageLike],
+    model: str | Path | DepthModel,
+    *,
+    domain: str | None = ...,
+    kind: Kind | None = ...,
+    device: str | torch.device | None = ...,
+    batch_size: int = ...,
+    threads: int = ...,
+) -> list[DepthMap]: ...
+def predict(
+    images: ImageLike | Iterable[ImageLike],
+    model: str | Path | DepthModel,
+    *,
+    domain: str | None = None,
+    kind: Kind | None = None,
+    device: str | torch.device | None = None,
+    batch_size: int = 4,
+    threads: int = 2,
+) -> DepthMap | list[DepthMap]:
+    """Depth of one image or of many, of any sizes.
+
+    Args:
+        images: a path, a PIL image, an array (H, W, 3) or (H, W) of uint8, a tensor (3, H, W) of uint8; or a list, or
+            any other iterable, of those.
+        model: Hub id or folder, which is loaded anew in each call; or what [`load_depth_model`] gives
+            (`semidepth.load_model`), for many calls.
+        domain: of all images, instead of what a routed model's router would choose.
+        kind: what the model predicts ("disparity" or "depth"), where it is not known.
+        device: where it is loaded; None: a GPU if there is one. A model that is loaded already stays where it is.
+        batch_size: images of one size in a forward pass.
+        threads: that decode.
+
+    Returns:
+        A map for one image; a list in the order of the images for many.
+
+    Raises:
+        ValueError: an image cannot be read, or the model cannot be loaded; the first that fails is named.
+    """
+    single = isinstance(images, str | Path | Image.Image | np.ndarray | Tensor)
+    given: Iterable[Any] = [images] if single else images  # type: ignore[list-item, assignment]
+    if not isinstance(model, DepthModel):
+        place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        model = load_depth_model(str(model), device=place, kind=kind)
+    predictor = Predictor(model, batch_size=batch_size, threads=threads, domain=domain)
+    maps: dict[int, DepthMap] = {}
+    for result in predictor.run(enumerate(given), lambda pair: to_pixels(pair[1], f"image {pair[0]}")):
+        if isinstance(result, Unreadable):
+            raise ValueError(result.reason)
+        maps[result.item[0]] = DepthMap(result.full_size(), predictor.unit, result.domain)
+    return maps[0] if single else [maps[number] for number in sorted(maps)]
+
+
+def to_pixels(image: ImageLike, name: str) -> Tensor:
+    """Whatever stands for an image -> (3, H, W) uint8; raises BrokenSampleError, calling it `name` if it has none."""
+    if isinstance(image, Tensor) and (image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3):
+        raise BrokenSampleError(
+            f"{name} is a tensor of {image.dtype} and shape {tuple(image.shape)}; give (3, H, W) of uint8"
+        )
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
+            raise BrokenSampleError(
+                f"{name} is an array of {image.dtype} and shape {image.shape}; give (H, W, 3) of uint8, 0 to 255"
+            )
+        image = Image.fromarray(image)
+    if not isinstance(image, str | Path | Image.Image | Tensor):
+        raise BrokenSampleError(f"{name} is a {type(image).__name__}; give a path, a PIL image, an array or a tensor")
+    return decode_image(image, name=None if isinstance(image, str | Path) else name)

@@ -1,0 +1,162 @@
+"""Metres and an image to a triangle mesh, cut where depth jumps; meshes and points to GLB files.
+
+Stands alone: it needs numpy, Pillow and trimesh and nothing of semidepth, so that a Space can carry this very file.
+Points come from `point_clouds.unproject`, and `point_clouds.to_ply` writes meshes, too:
+
+    points = unproject(depth_m, focal_from_fov(60, depth_m.shape[1]))
+    mesh = to_mesh(points, image, far_m=20)
+    Path("scene.glb").write_bytes(mesh_to_glb(mesh, image))
+    Path("scene.ply").write_bytes(to_ply(mesh.vertices, mesh.colors, mesh.faces))
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import trimesh
+from PIL import Image
+
+# A triangle is left out where its farthest corner is this many times as far as its nearest. A surface's depth grows by
+# pixel angle / tan(angle to the view) per pixel: with 60 degrees over 640 pixels, 1.05 keeps surfaces that are seen at
+# 2 degrees or more, and cuts a cup 0.95 m away off a wall at 1 m.
+MAX_JUMP = 1.05
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Triangles in space. It may be empty.
+
+    Args:
+        vertices: (N, 3) float32 metres, x right, y up, the camera at the origin looking along -z.
+        colors: (N, 3) uint8 sRGB.
+        faces: (M, 3) int32 numbers of vertices, counterclockwise as the camera sees them.
+        places: (N, 2) float32 in [0, 1], where in the image each vertex lies, from its left and from its bottom.
+    """
+
+    vertices: np.ndarray
+    colors: np.ndarray
+    faces: np.ndarray
+    places: np.ndarray
+
+
+def to_mesh(
+    points: np.ndarray,
+    image: np.ndarray,
+    *,
+    max_jump: float = MAX_JUMP,
+    far_m: float | None = None,
+    max_vertices: int | None = None,
+) -> Mesh:
+    """A mesh over an image's pixels: two triangles for each square of four of them.
+
+    Args:
+        points: (H, W, 3) metres of each pixel, the camera at the origin looking along -z; not finite where unknown.
+        image: (H, W, 3) uint8.
+        max_jump: triangles are left out if one corner is more than so many times as far as another; above 1.
+        far_m: what is farther is left out, metres; None: nothing is.
+        max_vertices: of a larger image every second, third, ... pixel in both directions is taken; None: all.
+
+    Returns:
+        The mesh, without vertices that have no triangle.
+
+    Raises:
+        ValueError: sizes differ, or a number is out of range.
+    """
+    if points.ndim != 3 or points.shape != image.shape or points.shape[2] != 3:
+        raise ValueError(f"points are {points.shape} and the image {image.shape}; expected (H, W, 3) of one size.")
+    if not max_jump > 1:
+        raise ValueError(f"max_jump is {max_jump}; give a factor above 1, such as {MAX_JUMP}.")
+    for name, value in (("far_m", far_m), ("max_vertices", max_vertices)):
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} is {value}; give a positive number.")
+    full_height, full_width = points.shape[:2]
+    step = 1
+    while max_vertices is not None and -(-full_height // step) * -(-full_width // step) > max_vertices:
+        step += 1
+    points, colors = points[::step, ::step], image[::step, ::step]
+    height, width = points.shape[:2]
+    depth = -points[..., 2]
+    known = np.isfinite(points).all(-1) & (depth > 0)
+    known &= np.where(known, depth, 0) <= (np.inf if far_m is None else far_m)
+    faces = _grid(height, width)
+    faces = faces[known.ravel()[faces].all(1)]
+    corners = depth.ravel()[faces]  # (M, 3) metres
+    faces = faces[corners.max(1) <= max_jump * corners.min(1)]
+    used = np.zeros(height * width, dtype=bool)
+    used[faces] = True
+    numbers = np.cumsum(used) - 1  # of each used pixel among the used ones
+    rows, columns = np.divmod(np.flatnonzero(used), width)
+    places = np.stack([(columns * step + 0.5) / full_width, 1 - (rows * step + 0.5) / full_height], 1)
+    return Mesh(
+        points.reshape(-1, 3)[used].astype(np.float32),
+        colors.reshape(-1, 3)[used],
+        numbers[faces].astype(np.int32),
+        places.astype(np.float32),
+    )
+
+
+def mesh_to_glb(mesh: Mesh, image: np.ndarray) -> bytes:
+    """A GLB file of a mesh with the image as its texture; glTF's axes are ours: metres, y up, seen along -z.
+
+    Args:
+        mesh: from [`to_mesh`].
+        image: (H, W, 3) uint8, the one that it was made from.
+
+    Returns:
+        The file's content.
+
+    Raises:
+        ValueError: the mesh is empty.
+    """
+    if not len(mesh.faces):
+        raise ValueError("the mesh has no triangle; allow larger jumps in depth, or a farther cut-off.")
+    material = trimesh.visual.material.PBRMaterial(
+        baseColorTexture=Image.fromarray(image), metallicFactor=0.0, roughnessFactor=1.0, doubleSided=True
+    )
+    visual = trimesh.visual.TextureVisuals(uv=mesh.places, material=material)
+    return _glb(trimesh.Trimesh(mesh.vertices, mesh.faces, visual=visual, process=False))
+
+
+def points_to_glb(points: np.ndarray, colors: np.ndarray) -> bytes:
+    """A GLB file of coloured points.
+
+    Args:
+        points: (N, 3) metres.
+        colors: (N, 3) uint8 sRGB.
+
+    Returns:
+        The file's content.
+
+    Raises:
+        ValueError: there is no point.
+    """
+    if not len(points):
+        raise ValueError("there is no point with a known depth; allow a farther cut-off.")
+    return _glb(trimesh.PointCloud(points, colors=_linear(colors)))
+
+
+def _grid(height: int, width: int) -> np.ndarray:
+    """(M, 3) triangles of a grid of pixels that are numbered row by row, counterclockwise with rows going down."""
+    numbers = np.arange(height * width).reshape(height, width)
+    upper_left, upper_right = numbers[:-1, :-1].ravel(), numbers[:-1, 1:].ravel()
+    lower_left, lower_right = numbers[1:, :-1].ravel(), numbers[1:, 1:].ravel()
+    return np.concatenate(
+        [np.stack([upper_left, lower_left, upper_right], 1), np.stack([upper_right, lower_left, lower_right], 1)]
+    )
+
+
+def _linear(colors: np.ndarray) -> np.ndarray:
+    """sRGB to the linear light in which glTF has the colours of points (IEC 61966-2-1)."""
+    table = np.arange(256) / 255
+    table = np.where(table <= 0.04045, table / 12.92, ((table + 0.055) / 1.055) ** 2.4)
+    return np.round(table * 255).astype(np.uint8)[colors]
+
+
+def _glb(geometry: Any) -> bytes:
+    """The file, with materials that viewers do not light: a photo has its light in it."""
+
+    def unlit(tree: dict[str, Any]) -> None:
+        tree["materials"] = [{**material, "extensions": {"KHR_materials_unlit": {}}} for material in tree["materials"]]
+        tree["extensionsUsed"] = sorted({*tree.get("extensionsUsed", []), "KHR_materials_unlit"})
+
+    return bytes(trimesh.exchange.gltf.export_glb(trimesh.Scene(geometry), tree_postprocessor=unlit))

@@ -1,0 +1,216 @@
+"""Depth of many images at nearly the speed of the model alone.
+
+Threads decode and resize ahead of the model. It sees batches of one size each: photos have many sizes, but once they
+have the model's size only a few are left. Pixels are resized as stock image processors do it: 8 bits, bicubic.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
+
+from semidepth.training.data.decoding import BrokenSampleError
+from semidepth.training.engine.depth_models import DepthModel
+
+# Images decoded ahead, in batches; also the most that wait for others of their size.
+AHEAD = 4
+
+Unit = Literal["m", "inverse depth"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Prediction(Generic[T]):
+    """What the model said of one item.
+
+    Args:
+        item: as it was given.
+        values: (h, w) float32 on the CPU, metres or inverse depth, at the model's size.
+        size: height and width of the image.
+        domain: whose head a routed model took.
+    """
+
+    item: T
+    values: Tensor
+    size: tuple[int, int]
+    domain: str | None
+
+    def full_size(self) -> np.ndarray:
+        """(H, W) float32, at the image's size."""
+        if tuple(self.values.shape) == self.size:
+            return self.values.numpy()
+        large = F.interpolate(self.values[None, None], size=self.size, mode="bilinear", align_corners=True)
+        return large[0, 0].numpy()  # (1, 1, h, w) -> (H, W)
+
+
+@dataclass(frozen=True)
+class Unreadable(Generic[T]):
+    """An item that could not be decoded, and why."""
+
+    item: T
+    reason: str
+
+
+@dataclass
+class _Batch(Generic[T]):
+    """Items under way on the device: `values` and `domains` are on the host once `finished` (None: they are)."""
+
+    items: list[tuple[T, tuple[int, int]]]
+    values: Tensor
+    domains: Tensor | None
+    finished: Any
+
+
+class Predictor:
+    """A model with threads around it.
+
+    Args:
+        model: on its device.
+        batch_size: images of one size in a forward pass.
+        threads: that decode.
+        domain: of all images, instead of what a router would choose.
+
+    Raises:
+        ValueError: the model has no such domain.
+    """
+
+    def __init__(self, model: DepthModel, *, batch_size: int = 4, threads: int = 2, domain: str | None = None) -> None:
+        check_domain(model, domain)
+        self.model = model
+        self.batch_size = batch_size
+        self.threads = threads
+        self.device = next(model.model.parameters()).device
+        self.domain = domain
+        self.unit: Unit = "m" if model.kind == "depth" else "inverse depth"
+
+    def run(self, items: Iterable[T], decode: Callable[[T], Tensor]) -> Iterator[Prediction[T] | Unreadable[T]]:
+        """Predicts all items. Memory holds a few batches, however many there are.
+
+        Args:
+            items: anything that `decode` understands.
+            decode: an item's image as (3, H, W) uint8; called in threads.
+
+        Yields:
+            One result per item: in order where all images have one size, else grouped by size.
+        """
+        launched: deque[_Batch[T]] = deque()
+        for group in self._groups(self._decoded(items, decode)):
+            if isinstance(group, Unreadable):
+                yield group
+                continue
+            if group:
+                launched.append(self._launch(group))
+            # The one before it: while the device computes, its predecessor is handed out.
+            while len(launched) > (1 if group and self.device.type == "cuda" else 0):
+                yield from self._finished(launched.popleft())
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """(3, H, W) uint8 of any size -> (3, h, w) uint8 of the size that the model wants."""
+        height, width = self.model.preprocessing.target_size(*image.shape[-2:])
+        if (height, width) == tuple(image.shape[-2:]):
+            return image
+        return transforms.resize(image, [height, width], interpolation=InterpolationMode.BICUBIC, antialias=True)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """One batch on the device.
+
+        Args:
+            images: (B, 3, h, w) uint8 of the model's size, on the device.
+
+        Returns:
+            (B, h, w) float32, metres or inverse depth; and (B,) the number of each image's domain, or None.
+        """
+        given = {} if self.domain is None else {"domain_labels": [self.model.domains.index(self.domain)] * len(images)}
+        values, output = self.model.forward(images, **given)
+        return values, output.domain if self.model.domains else None
+
+    def _decoded(
+        self, items: Iterable[T], decode: Callable[[T], Tensor]
+    ) -> Iterator[tuple[T, tuple[int, int], Tensor] | Unreadable[T]]:
+        """Items in order with their size and prepared pixels, decoded ahead."""
+
+        def work(item: T) -> tuple[T, tuple[int, int], Tensor] | Unreadable[T]:
+            try:
+                image = decode(item)
+            except (BrokenSampleError, OSError) as error:
+                return Unreadable(item, str(error))
+            return item, (image.shape[1], image.shape[2]), self.prepare(image)
+
+        queue: deque[Future[tuple[T, tuple[int, int], Tensor] | Unreadable[T]]] = deque()
+        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
+        try:
+            for item in items:
+                queue.append(pool.submit(work, item))
+                if len(queue) > AHEAD * self.batch_size:
+                    yield queue.popleft().result()
+            while queue:
+                yield queue.popleft().result()
+        finally:  # also where the caller stops early
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _groups(
+        self, decoded: Iterator[tuple[T, tuple[int, int], Tensor] | Unreadable[T]]
+    ) -> Iterator[list[tuple[T, tuple[int, int], Tensor]] | Unreadable[T]]:
+        """Batches of one size: full ones, the longest-waiting where too many wait, and all at the end."""
+        waiting: dict[tuple[int, ...], list[tuple[T, tuple[int, int], Tensor]]] = {}
+        for entry in decoded:
+            if isinstance(entry, Unreadable):
+                yield entry
+                continue
+            shape = tuple(entry[2].shape)
+            group = waiting.setdefault(shape, [])
+            group.append(entry)
+            if len(group) == self.batch_size:
+                yield waiting.pop(shape)
+            elif sum(map(len, waiting.values())) > AHEAD * self.batch_size:
+                yield waiting.pop(next(iter(waiting)))
+        while waiting:
+            yield waiting.pop(next(iter(waiting)))
+        yield []
+
+    def _launch(self, group: list[tuple[T, tuple[int, int], Tensor]]) -> _Batch[T]:
+        """Starts one batch on the device; on a GPU nothing waits for it here."""
+        items = [(item, size) for item, size, _ in group]
+        images = torch.stack([pixels for *_, pixels in group])
+        if self.device.type != "cuda":
+            values, domains = self.forward(images.to(self.device))
+            return _Batch(items, values.cpu(), None if domains is None else domains.cpu(), None)
+        values, domains = self.forward(images.pin_memory().to(self.device, non_blocking=True))
+        host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+        host.copy_(values, non_blocking=True)
+        numbers = None if domains is None else torch.empty(domains.shape, dtype=domains.dtype, pin_memory=True)
+        if numbers is not None and domains is not None:
+            numbers.copy_(domains, non_blocking=True)
+        finished = torch.cuda.Event()
+        finished.record()
+        return _Batch(items, host, numbers, finished)
+
+    def _finished(self, batch: _Batch[T]) -> Iterator[Prediction[T]]:
+        if batch.finished is not None:
+            batch.finished.synchronize()
+        names = [None] * len(batch.items) if batch.domains is None else batch.domains.tolist()
+        for (item, size), values, number in zip(batch.items, batch.values, names, strict=True):
+            yield Prediction(item, values, size, None if number is None else self.model.domains[number])
+
+
+def check_domain(model: DepthModel, domain: str | None) -> None:
+    """Raises ValueError if a model has no head for a domain."""
+    if domain is not None and domain not in model.domains:
+        has = f"has {', '.join(model.domains)}" if model.domains else "has no domains"
+        raise ValueError(f"--domain is {domain!r} and the model {has}; leave it out to let the model choose.")
+
+
+def disparity_of(values: np.ndarray, unit: Unit) -> np.ndarray:
+    """Inverse depth of a map: of metres 1/m, where NaN stays NaN, inf (sky) becomes 0, and 0 or less is unknown."""
+    if unit != "m":
+        return values
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(values > 0, 1 / values, np.nan).astype(np.float32)

@@ -1,0 +1,201 @@
+"""What a model folder holds: what it predicts, its sizes, how it was trained, on what, and how good it is.
+
+    semidepth info outputs/demo/student
+    semidepth info outputs/demo/metric --json
+
+Reads config.json, the weights' headers, preprocessor_config.json, the options of the run (teacher.yaml, student.yaml
+or metric.yaml), results.json and scores/results.json; what is not there is left out. No weights are loaded. Exit
+status: 0, or 2 where there is no model.
+"""
+
+import argparse
+import json
+import math
+import struct
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import yaml
+
+from semidepth.training.engine.model_kinds import kind_of
+
+RUNS = ("metric", "student", "teacher")  # the options' file is called after the command
+# Of a run's options, what says on what and for how long it was trained.
+RUN_FIELDS = (
+    "encoder", "student", "teacher", "labeled", "unlabeled", "pseudo_labels", "train", "steps", "epochs", "batch_size",
+    "size", "learning_rate", "mixed_precision", "seed",
+)  # fmt: skip
+UNITS = {"depth": "m", "disparity": "inverse depth"}
+SHOWN_METRICS = ("abs_rel", "delta1", "rmse")
+
+
+def model_info(folder: str | Path) -> dict[str, Any]:
+    """What a model folder holds.
+
+    Args:
+        folder: with config.json, as `save_pretrained` writes it.
+
+    Returns:
+        JSON-able: `folder`, `model_type`, `unit` ("m", "inverse depth", None where not known), `parameters` (None
+        without safetensors), `encoder`, `decoder`, `domains`, `image_size_px`, `training` (None where unknown) and
+        `scores`.
+
+    Raises:
+        ValueError: there is no model in it, or one of its files is damaged.
+    """
+    path = Path(folder)
+    if not (path / "config.json").is_file():
+        raise ValueError(f"{str(folder)!r} has no config.json; give the folder of a model.")
+    config = _read_json(path / "config.json")
+    kind = kind_of(SimpleNamespace(**{"model_type": None} | config))
+    # The encoder is the relative core's, in a metric model.
+    core = config.get("core_config") or config
+    domains = [
+        {name: domain.get(name) for name in ("name", "min_depth_m", "max_depth_m")}
+        for domain in config.get("domains") or []
+    ]
+    if not domains and kind == "depth" and isinstance(config.get("max_depth"), int | float):
+        domains = [{"name": None, "min_depth_m": None, "max_depth_m": config["max_depth"]}]
+    return {
+        "folder": str(folder),
+        "model_type": config.get("model_type"),
+        "unit": None if kind is None else UNITS[kind],
+        "parameters": count_parameters(path),
+        "encoder": _encoder(core.get("backbone_config") or {}),
+        "decoder": {name: core.get(name) for name in ("neck_hidden_sizes", "fusion_hidden_size") if name in core},
+        "domains": domains,
+        "image_size_px": _image_size(path),
+        "training": _training(path),
+        "scores": _scores(path / "scores" / "results.json"),
+    }
+
+
+def count_parameters(folder: Path) -> int | None:
+    """Numbers in a folder's safetensors, by their headers; None where there is no such file.
+
+    Raises:
+        ValueError: a file was cut off or is none.
+    """
+    files = sorted(folder.glob("model*.safetensors"))
+    total = 0
+    for file in files:
+        with file.open("rb") as opened:
+            # Eight bytes with the length of a JSON header: https://huggingface.co/docs/safetensors
+            start = opened.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else math.inf
+            if length > file.stat().st_size - 8:
+                raise ValueError(f"{file} is no whole safetensors file; fetch or save it anew.")
+            header = json.loads(opened.read(length))
+        total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return total if files else None
+
+
+def to_text(info: dict[str, Any]) -> str:
+    """The same for people."""
+    meaning = {"m": "metric depth, metres", "inverse depth": "relative: inverse depth, larger is nearer"}
+    lines = [("model", f"{info['model_type']} ({meaning.get(info['unit'], 'of unknown unit')})")]
+    if info["parameters"] is not None:
+        lines.append(("parameters", f"{info['parameters'] / 1e6:.2f} M"))
+    if info["encoder"]:
+        lines.append(("encoder", ", ".join(f"{name} {value}" for name, value in info["encoder"].items())))
+    if info["decoder"]:
+        lines.append(("decoder", ", ".join(f"{name} {value}" for name, value in info["decoder"].items())))
+    if info["image_size_px"]:
+        lines.append(("image size", f"{info['image_size_px']} px"))
+    for domain in info["domains"]:
+        lines.append(("domain", f"{domain['name'] or 'all'}, to {domain['max_depth_m']:g} m"))
+    training = info["training"]
+    lines.append(("trained by", "unknown: no options of a run here" if training is None else training["command"]))
+    if training is not None:
+        shown = {**training["options"], **{name: training[name] for name in ("steps", "hours") if name in training}}
+        for name, value in shown.items():
+            if value not in (None, [], ""):
+                lines.append((f"  {name}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
+    for score in info["scores"]:
+        values = ", ".join(f"{name} {score[name]:.3f}" for name in SHOWN_METRICS if name in score)
+        where = " ".join(str(score[name]) for name in ("data", "head", "space") if score.get(name))
+        lines.append(("score", f"{where} ({score.get('images', '?')} images): {values}"))
+    width = max(len(name) for name, _ in lines) + 2
+    return "\n".join([info["folder"], *(f"{name:<{width}}{value}" for name, value in lines)])
+
+
+def _encoder(backbone: dict[str, Any]) -> dict[str, Any]:
+    names = {
+        "model_type": "kind",
+        "hidden_size": "width",
+        "num_hidden_layers": "layers",
+        "num_attention_heads": "heads",
+        "patch_size": "patch",
+    }
+    return {short: backbone[name] for name, short in names.items() if name in backbone}
+
+
+def _image_size(folder: Path) -> int | None:
+    file = folder / "preprocessor_config.json"
+    size = (_read_json(file).get("size") or {}) if file.is_file() else {}
+    sides = [side for side in size.values() if isinstance(side, int)] if isinstance(size, dict) else [size]
+    return min(sides) if sides else None
+
+
+def _training(folder: Path) -> dict[str, Any] | None:
+    """The command, its options, and what its results say of its length."""
+    name = next((name for name in RUNS if (folder / f"{name}.yaml").is_file()), None)
+    if name is None:
+        return None
+    try:
+        options = yaml.safe_load((folder / f"{name}.yaml").read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{folder / f'{name}.yaml'} is not valid YAML; mend the file.") from error
+    found: dict[str, Any] = {
+        "command": name, "options": {field: options[field] for field in RUN_FIELDS if field in options}
+    }  # fmt: skip
+    results = _read_json(folder / "results.json") if (folder / "results.json").is_file() else {}
+    run = results.get("run") if isinstance(results.get("run"), dict) else {}
+    for field in ("steps", "hours"):
+        value = results.get(field, run.get(field))
+        if value is not None:
+            found[field] = value
+    return found
+
+
+def _scores(file: Path) -> list[dict[str, Any]]:
+    """One flat entry for each data set, head and space that `semidepth score` scored."""
+    if not file.is_file():
+        return []
+    entries = _read_json(file).get("scores", [])
+    fields = ("data", "head", "space", "protocol", "images")
+    return [
+        {name: entry[name] for name in fields if name in entry} | entry.get("metrics", {})
+        for entry in (entries if isinstance(entries, list) else [])
+    ]
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file} is not valid JSON; save or fetch it anew.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} holds a {type(content).__name__}; expected a JSON object.")
+    return content
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; see the top of the file. Returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", help="of a model")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    given = parser.parse_args(argv)
+    try:
+        info = model_info(given.folder)
+    except (ValueError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
+    print(json.dumps(info, indent=2) if given.json else to_text(info))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
