@@ -169,12 +169,13 @@ def duration(seconds: float) -> str:
 
 
 def _sample(models: Models, path: str, info: VideoInfo, model: str, domain: str | None) -> list[Prediction]:
-    """Predictions of frames spread over a clip."""
-    step = max(1, -(-info.frames // RANGE_FRAMES))
-    some = (frame for number, frame in enumerate(read_frames(path)) if number % step == step // 2 or info.frames < 2)
-    found = []
-    for frame in some:
-        found += models.predict(model, [Image.fromarray(frame.pixels)], domain)
+    """Predictions of frames spread over a clip; of its last one where the file promised more than it holds."""
+    step, found, frame = max(1, -(-info.frames // RANGE_FRAMES)), [], None
+    for number, frame in enumerate(read_frames(path)):
+        if number % step == step // 2:
+            found += models.predict(model, [Image.fromarray(frame.pixels)], domain)
+    if not found and frame is not None:
+        found = models.predict(model, [Image.fromarray(frame.pixels)], domain)
     return found
 
 

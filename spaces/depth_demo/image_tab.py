@@ -1,39 +1,46 @@
-"""The tab for pictures: depth in colours, distances by a click, files to take home, models side by side."""
+"""The tab for pictures: depth in colours, distances by a click, models side by side, files to take home."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
+from appearance import EMPTY_IMAGE
 from color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
-from predictor import Prediction
-from work import (
-    ROUTER,
-    DepthWork,
-    Seen,
-    depth_legend,
-    depth_picture,
-    field_of_view,
-    limits_of,
-    read_out,
-    result_files,
-    value_range,
-    with_points,
-)
+from coloring import MAP_NAMES
+from image_events import ImageEvents
+from read_outs import HINT
+from work import ROUTER, DepthWork
 
-MAP_NAMES = {"magma": "Magma", "cividis": "Cividis (for colour-blind eyes)"}
-HINT = "Click a point in the picture to read its distance, a second one for the distance between them."
+COLOR_CHOICES = [(MAP_NAMES.get(name, name), name) for name in COLOR_MAPS]
 
 
 @dataclass
 class ImageTab:
-    """The parts of the tab that other tabs use."""
+    """The parts of the tab."""
 
     picture: gr.Image
     model: gr.Dropdown
     domain: gr.Radio
+    router: gr.Label
+    run: gr.Button
+    empty: gr.HTML
+    results: gr.Column
+    slider: gr.ImageSlider
+    told: gr.Markdown
+    marked: gr.Image
+    under: gr.Radio
     fov: gr.Number
+    forget: gr.Button
+    compared: gr.CheckboxGroup
+    compare: gr.Button
+    gallery: gr.Gallery
+    legend: gr.HTML
+    color_map: gr.Dropdown
+    near: gr.Slider
+    far: gr.Slider
+    found: gr.Markdown
+    files: list[gr.DownloadButton]
+    points: gr.State
 
 
 def build(work: DepthWork, examples: list[str]) -> ImageTab:
@@ -43,125 +50,96 @@ def build(work: DepthWork, examples: list[str]) -> ImageTab:
         work: what the buttons do.
         examples: pictures to click on.
     """
-    names = work.models.names
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
-            picture = gr.Image(
-                type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], label="Picture", height=320,
-                elem_id="picture",
-            )  # fmt: skip
-            model = gr.Dropdown(names, value=names[0], label="Model", elem_id="model")
-            domain = gr.Radio([("Let the router choose", ROUTER)], value=ROUTER, label="Head", visible=False,
-                              elem_id="domain")  # fmt: skip
-            run = gr.Button("Show depth", variant="primary", elem_id="run")
-            if examples:
-                gr.Examples(examples, picture, label="Examples")
+            left = asking(work, examples)
         with gr.Column(scale=3, min_width=300):
-            slider = gr.ImageSlider(label="Photo | depth", type="numpy", interactive=False, max_height=520,
-                                    elem_id="slider")  # fmt: skip
-            legend = gr.Image(show_label=False, container=False, interactive=False, buttons=[], height=52,
-                              elem_id="legend", visible=False)  # fmt: skip
-            router = gr.Label(label="Where was this taken? The router's probabilities", visible=False, elem_id="router")
-            with gr.Row():
-                color_map = gr.Dropdown([(MAP_NAMES.get(name, name), name) for name in COLOR_MAPS],
-                                        value=DEFAULT_COLOR_MAP, label="Colours", elem_id="colors")  # fmt: skip
-                near = gr.Slider(0, 100, 0, label="Near end, %", elem_id="near")
-                far = gr.Slider(0, 100, 100, label="Far end, %", elem_id="far")
-            with gr.Accordion("Measure", open=True):
-                told = gr.Markdown(HINT, elem_id="told")
-                marked = gr.Image(label="Click here", type="filepath", interactive=False, buttons=["fullscreen"],
-                                  elem_id="marked")  # fmt: skip
-                with gr.Row():
-                    fov = gr.Number(None, label="Horizontal field of view, degrees",
-                                    info="Empty: from the photo's EXIF data, else guessed.", elem_id="fov")  # fmt: skip
-                    forget = gr.Button("Forget the points", elem_id="forget")
-            files = gr.File(label="Download: 16-bit PNG, .npy, coloured PNG", file_count="multiple", interactive=False,
-                            elem_id="files")  # fmt: skip
-    points = gr.State([])
-
-    def see_new(path: str | None, name: str, head: str) -> tuple[Any, ...]:
-        """A new prediction: everything is shown afresh, in the prediction's own range."""
-        seen = work.see(path, name, head)
-        limits = value_range(seen.prediction)
-        near_slider, far_slider = range_sliders(seen.prediction)
-        return (
-            *colored(seen, limits, color_map.value, path), router_label(seen.prediction), near_slider, far_slider,
-            seen.image, [], HINT,
-        )  # fmt: skip
-
-    def see_again(path: str | None, name: str, head: str, colors: str, low: float, high: float) -> tuple[Any, ...]:
-        """The same prediction in other colours or another range."""
-        if not path:
-            return gr.skip(), gr.skip(), gr.skip()
-        seen = work.see(path, name, head)
-        return colored(seen, limits_of(seen.prediction, low, high), colors, path)
-
-    def click(
-        path: str | None, name: str, head: str, given: float | None, before: list[Any], event: gr.SelectData
-    ) -> tuple[Any, ...]:
-        x, y = (int(number) for number in event.index)
-        now = [*map(tuple, before), (x, y)] if len(before) < 2 else [(x, y)]
-        return measured(path, name, head, given, now)
-
-    def measured(path: str | None, name: str, head: str, given: float | None, now: list[Any]) -> tuple[Any, ...]:
-        if not path or not now:
-            return gr.skip(), gr.skip(), now
-        seen = work.see(path, name, head)
-        found = read_out(seen, now, field_of_view(seen.image, given))
-        return found["text"], with_points(seen.image, now), now
-
-    shown = [slider, legend, files]
-    asked = [picture, model, domain]
-    fresh = {"fn": see_new, "inputs": asked, "outputs": [*shown, router, near, far, marked, points, told],
-             "api_visibility": "private"}  # fmt: skip
-    again = {"fn": see_again, "inputs": [*asked, color_map, near, far], "outputs": shown, "api_visibility": "private",
-             "show_progress": "hidden"}  # fmt: skip
-    run.click(**fresh)
-    picture.upload(**fresh)
-    domain.input(**fresh)
-    model.change(lambda name: heads_of(work, name), model, domain, api_visibility="private").then(
-        **(fresh | {"fn": lambda path, name, head: see_new(path, name, head) if path else (gr.skip(),) * 9})
-    )
-    color_map.input(**again)
-    near.release(**again)
-    far.release(**again)
-    marked.select(click, [*asked, fov, points], [told, marked, points], api_visibility="private",
-                  show_progress="hidden")  # fmt: skip
-    fov.submit(measured, [*asked, fov, points], [told, marked, points], api_visibility="private")
-    forget.click(lambda path: (HINT, path, []), picture, [told, marked, points], api_visibility="private")
-    return ImageTab(picture, model, domain, fov)
+            empty = gr.HTML(EMPTY_IMAGE, elem_id="empty")
+            with gr.Column(visible=False, elem_id="results") as results:
+                right = answering(work)
+    tab = ImageTab(**left, **right, empty=empty, results=results, points=gr.State([]))
+    ImageEvents(work, tab).connect()
+    return tab
 
 
-def colored(seen: Seen, limits: tuple[float, float], colors: str, path: str | None) -> tuple[Any, ...]:
-    """Slider, legend and files."""
-    depth = depth_picture(seen.prediction, limits, colors)
-    bar = gr.update(value=depth_legend(seen.prediction, limits, colors), visible=True)
-    return (np.asarray(seen.image), depth), bar, result_files(seen, depth, Path(path or "picture").stem)
+def asking(work: DepthWork, examples: list[str]) -> dict[str, Any]:
+    """The left half: a picture, a model, a head."""
+    cards = [work.models.card(name) for name in work.models.names]
+    picture = gr.Image(
+        type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], label="Picture", height=300,
+        elem_id="picture",
+    )  # fmt: skip
+    unopened(picture)
+    if examples:
+        gr.Examples(examples, picture, label="Examples", elem_id="examples", api_visibility="private")
+    model = gr.Dropdown(
+        [(card.label, card.name) for card in cards], value=cards[0].name, label="Model", elem_id="model",
+        info="“Metres” can be measured in; “near to far” has no unit.", filterable=len(cards) > 8,
+    )  # fmt: skip
+    domain = gr.Radio(
+        head_choices(cards[0].domains), value=ROUTER, label="Head", visible=cards[0].choosable, elem_id="domain",
+        info="Indoors and outdoors are measured by different parts of the model.",
+    )  # fmt: skip
+    router = gr.Label(label="Where was this taken? The router's guess", visible=False, elem_id="router", show_heading=False)
+    run = gr.Button("Show depth", variant="primary", elem_id="run")
+    return {"picture": picture, "model": model, "domain": domain, "router": router, "run": run}
 
 
-def router_label(prediction: Prediction) -> Any:
-    """What the router thinks; hidden for models without one."""
-    if not prediction.domains:
-        return gr.update(value=None, visible=False)
-    return gr.update(value=prediction.domains, visible=True)
+def answering(work: DepthWork) -> dict[str, Any]:
+    """The right half: what came out."""
+    cards = [work.models.card(name) for name in work.models.names]
+    found = gr.Markdown(elem_id="found")
+    with gr.Tabs(elem_id="views"):
+        with gr.Tab("Look", id="look"):
+            slider = gr.ImageSlider(
+                show_label=False, type="pil", interactive=False, max_height=520, elem_id="slider", format="jpeg"
+            )
+        with gr.Tab("Measure", id="measure"):
+            told = gr.Markdown(HINT, elem_id="told")
+            marked = gr.Image(
+                show_label=False, type="pil", interactive=False, buttons=["fullscreen"], elem_id="marked", format="jpeg"
+            )
+            with gr.Row(equal_height=True):
+                under = gr.Radio(["Photo", "Depth"], value="Photo", label="Click in", elem_id="under", min_width=130)
+                fov = gr.Number(None, label="Field of view, degrees", placeholder="from EXIF, else 60", elem_id="fov",
+                                min_width=150)  # fmt: skip
+                forget = gr.Button("Clear points", elem_id="forget", min_width=110, size="md")
+        with gr.Tab("Compare", id="compare"):
+            compared = gr.CheckboxGroup(
+                [(card.label, card.name) for card in cards], value=[card.name for card in cards][:4], label="Models",
+                elem_id="compared", visible=len(cards) > 1,
+            )  # fmt: skip
+            gr.Markdown(
+                "Start this page with several models to compare them: `--model FOLDER_OR_ID FOLDER_OR_ID`.",
+                visible=len(cards) < 2,
+            )
+            compare = gr.Button("Compare", elem_id="compare", visible=len(cards) > 1)
+            gallery = gr.Gallery(
+                label="The same picture, seen by each", columns=2, object_fit="contain", height="auto", visible=False,
+                elem_id="gallery", interactive=False, format="jpeg", buttons=["download", "fullscreen"],
+            )  # fmt: skip
+    legend = gr.HTML(elem_id="legend")
+    with gr.Row(equal_height=True):
+        color_map = gr.Dropdown(COLOR_CHOICES, value=DEFAULT_COLOR_MAP, label="Colours", elem_id="colors", min_width=150)
+        near = gr.Slider(0, 100, 0, label="Near end, %", elem_id="near", min_width=150)
+        far = gr.Slider(0, 100, 100, label="Far end, %", elem_id="far", min_width=150)
+    with gr.Row():
+        names = ("16-bit PNG, mm", "NumPy .npy", "Coloured PNG")
+        files = [gr.DownloadButton(name, interactive=False, size="md", min_width=110, elem_id=f"file{number}",
+                                   elem_classes="file") for number, name in enumerate(names)]  # fmt: skip
+    parts = (found, slider, told, marked, under, fov, forget, compared, compare, gallery, legend, color_map, near, far)
+    words = "found slider told marked under fov forget compared compare gallery legend color_map near far".split()
+    return {**dict(zip(words, parts, strict=True)), "files": files}
 
 
-def range_sliders(prediction: Prediction) -> tuple[Any, Any]:
-    """Near and far end in metres, or in per cent where there is no unit."""
-    if not prediction.metric:
-        return (gr.update(minimum=0, maximum=100, value=0, step=1, label="Near end, %"),
-                gr.update(minimum=0, maximum=100, value=100, step=1, label="Far end, %"))  # fmt: skip
-    low, high = value_range(prediction)
-    most = float(np.ceil(max(prediction.values.max(), high)))
-    return (gr.update(minimum=0, maximum=most, value=round(low, 2), step=0.01, label="Near end, m"),
-            gr.update(minimum=0, maximum=most, value=round(high, 2), step=0.01, label="Far end, m"))  # fmt: skip
+def head_choices(domains: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The heads that a model has to choose from, the router first."""
+    return [("Let the router choose", ROUTER)] + [(domain.capitalize(), domain) for domain in domains]
 
 
-def heads_of(work: DepthWork, name: str) -> Any:
-    """The heads that a model has to choose from."""
-    try:
-        domains = work.models.get(name).domains
-    except ValueError as error:
-        raise gr.Error(str(error), title="No model") from error
-    choices = [("Let the router choose", ROUTER)] + [(domain.capitalize(), domain) for domain in domains]
-    return gr.update(choices=choices, value=ROUTER, visible=len(domains) > 1)
+def unopened(component: Any) -> None:
+    """Makes a component hand on an upload's path without opening the file, of which only `open_image` can complain well.
+
+    Gradio has made sure by then that the path lies in its own folder of uploads.
+    """
+    component.preprocess = lambda payload: payload.path if payload else None
