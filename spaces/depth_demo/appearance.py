@@ -7,9 +7,15 @@ SUBTITLE = "One photo in, the distance of every pixel out: look at it, measure i
 THEME = gr.themes.Soft(
     primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"],
     radius_size=gr.themes.sizes.radius_lg,
+).set(
+    block_title_background_fill="transparent", block_title_background_fill_dark="transparent",
+    block_title_padding="0", block_title_text_color="*body_text_color", block_title_text_color_dark="*body_text_color",
+    block_title_text_weight="600", block_info_text_size="*text_sm",
 )  # fmt: skip
 CSS = """
-.gradio-container {max-width: 1180px !important; margin: auto}
+.gradio-container {max-width: 1180px !important; margin: auto; box-sizing: border-box}
+.gradio-container, .gradio-container main {width: 100%}
+footer {margin-top: 1.5rem !important}
 #heading {text-align: center; padding: 1.2rem 0 .6rem}
 #heading h1 {
   font-size: clamp(1.5rem, 4.5vw, 2.4rem); margin: 0 0 .3rem; line-height: 1.15; font-weight: 750;
@@ -33,6 +39,8 @@ CSS = """
 .legend .marks span {position: absolute; top: 2px; white-space: nowrap}
 #told {min-height: 3.2em} #told p, #found p {font-size: 1.05rem; margin: .2rem 0}
 #marked img {cursor: crosshair}
+#gallery .grid-wrap, #gallery .grid-container {height: auto; min-height: 0; max-height: none}
+.hint p {color: var(--body-text-color-subdued); margin: 0}
 .work {padding: .4rem 0} .work .track {height: 10px; border-radius: 5px; overflow: hidden; background: var(--border-color-primary)}
 .work .track div {height: 100%; background: var(--color-accent); transition: width .3s} .work p {margin: .5rem 0 0}
 @media (max-width: 600px) {

@@ -9,7 +9,7 @@ import numpy as np
 from coloring import depth_picture, legend_html, limits_of, range_text, shown, value_range
 from comparing import compare_models
 from predictor import Prediction
-from read_outs import HINT, read_out, with_points
+from read_outs import HINT, number_of, read_out, with_points
 from result_files import result_files
 from work import ROUTER, DepthWork, Seen
 
@@ -108,7 +108,7 @@ class ImageEvents:
         return gr.update(choices=head_choices(card.domains), value=ROUTER, visible=card.choosable)
 
     def click(
-        self, path: str | None, name: str, head: str, given: float | None, color_map: str, under: str,
+        self, path: str | None, name: str, head: str, given: str, color_map: str, under: str,
         before: list[Any], event: gr.SelectData,
     ) -> tuple[Any, ...]:  # fmt: skip
         """A third point begins anew."""
@@ -121,14 +121,14 @@ class ImageEvents:
         return self.measure(path, name, head, given, color_map, under, now)
 
     def measure(
-        self, path: str | None, name: str, head: str, given: float | None, color_map: str, under: str, now: list[Any]
+        self, path: str | None, name: str, head: str, given: str, color_map: str, under: str, now: list[Any]
     ) -> tuple[Any, ...]:
         """What is known of the points, in words and drawn."""
         if not path:
             return gr.skip(), gr.skip(), []
         seen = self.work.see(path, name, head)
         points = [(int(x), int(y)) for x, y in now]
-        told = read_out(seen, points, given)["text"] if points else HINT
+        told = read_out(seen, points, number_of(given, "field of view"))["text"] if points else HINT
         return told, with_points(self.underlay(seen, color_map, under), points, seen.image.size), points
 
     def underlay(self, seen: Seen, color_map: str, under: str) -> Any:
@@ -158,9 +158,9 @@ def router_label(prediction: Prediction) -> Any:
 def range_sliders(prediction: Prediction) -> tuple[Any, Any]:
     """Near and far end in metres, or in per cent where there is no unit."""
     if not prediction.metric:
-        return (gr.update(minimum=0, maximum=100, value=0, step=1, label="Near end, %"),
-                gr.update(minimum=0, maximum=100, value=100, step=1, label="Far end, %"))  # fmt: skip
+        return (gr.update(minimum=0, maximum=100, value=0, step=1, label="Near, %"),
+                gr.update(minimum=0, maximum=100, value=100, step=1, label="Far, %"))  # fmt: skip
     low, high = value_range(prediction)
     most = float(np.ceil(max(prediction.values.max(), high)))
-    return (gr.update(minimum=0, maximum=most, value=round(low, 2), step=0.01, label="Near end, m"),
-            gr.update(minimum=0, maximum=most, value=round(high, 2), step=0.01, label="Far end, m"))  # fmt: skip
+    return (gr.update(minimum=0, maximum=most, value=round(low, 2), step=0.01, label="Near, m"),
+            gr.update(minimum=0, maximum=most, value=round(high, 2), step=0.01, label="Far, m"))  # fmt: skip

@@ -29,7 +29,7 @@ class ImageTab:
     told: gr.Markdown
     marked: gr.Image
     under: gr.Radio
-    fov: gr.Number
+    fov: gr.Textbox
     forget: gr.Button
     compared: gr.CheckboxGroup
     compare: gr.Button
@@ -97,13 +97,14 @@ def answering(work: DepthWork) -> dict[str, Any]:
         with gr.Tab("Measure", id="measure"):
             told = gr.Markdown(HINT, elem_id="told")
             marked = gr.Image(
-                show_label=False, type="pil", interactive=False, buttons=["fullscreen"], elem_id="marked", format="jpeg"
-            )
-            with gr.Row(equal_height=True):
+                show_label=False, type="pil", interactive=False, buttons=["fullscreen"], elem_id="marked", format="jpeg",
+                height=460,
+            )  # fmt: skip
+            with gr.Row():
                 under = gr.Radio(["Photo", "Depth"], value="Photo", label="Click in", elem_id="under", min_width=130)
-                fov = gr.Number(None, label="Field of view, degrees", placeholder="from EXIF, else 60", elem_id="fov",
-                                min_width=150)  # fmt: skip
-                forget = gr.Button("Clear points", elem_id="forget", min_width=110, size="md")
+                fov = gr.Textbox(label="Field of view, degrees", placeholder="the photo's own, else 60", elem_id="fov",
+                                 min_width=150)  # fmt: skip
+            forget = gr.Button("Clear the points", elem_id="forget", size="md")
         with gr.Tab("Compare", id="compare"):
             compared = gr.CheckboxGroup(
                 [(card.label, card.name) for card in cards], value=[card.name for card in cards][:4], label="Models",
@@ -115,14 +116,14 @@ def answering(work: DepthWork) -> dict[str, Any]:
             )
             compare = gr.Button("Compare", elem_id="compare", visible=len(cards) > 1)
             gallery = gr.Gallery(
-                label="The same picture, seen by each", columns=2, object_fit="contain", height="auto", visible=False,
+                show_label=False, columns=2, object_fit="contain", height="auto", visible=False,
                 elem_id="gallery", interactive=False, format="jpeg", buttons=["download", "fullscreen"],
             )  # fmt: skip
     legend = gr.HTML(elem_id="legend")
     with gr.Row(equal_height=True):
         color_map = gr.Dropdown(COLOR_CHOICES, value=DEFAULT_COLOR_MAP, label="Colours", elem_id="colors", min_width=150)
-        near = gr.Slider(0, 100, 0, label="Near end, %", elem_id="near", min_width=150)
-        far = gr.Slider(0, 100, 100, label="Far end, %", elem_id="far", min_width=150)
+        near = gr.Slider(0, 100, 0, label="Near, %", elem_id="near", min_width=170)
+        far = gr.Slider(0, 100, 100, label="Far, %", elem_id="far", min_width=170)
     with gr.Row():
         names = ("16-bit PNG, mm", "NumPy .npy", "Coloured PNG")
         files = [gr.DownloadButton(name, interactive=False, size="md", min_width=110, elem_id=f"file{number}",

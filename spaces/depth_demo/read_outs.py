@@ -20,6 +20,20 @@ def field_of_view(image: Image.Image, given_deg: float | None) -> FieldOfView:
         raise gr.Error(str(error), title="Field of view") from error
 
 
+def number_of(text: str | None, what: str) -> float | None:
+    """What somebody wrote into a field; None for an empty one.
+
+    Raises:
+        gr.Error: it is no number.
+    """
+    if not (text or "").strip():
+        return None
+    try:
+        return float(str(text).strip().rstrip("°m ").replace(",", "."))
+    except ValueError as error:
+        raise gr.Error(f"The {what} is {text!r}; write a number, such as 60.", title="Not a number") from error
+
+
 def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[str, Any]:
     """What is known of one or two points.
 

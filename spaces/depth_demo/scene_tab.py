@@ -6,6 +6,7 @@ import gradio as gr
 from appearance import EMPTY_SCENE
 from image_tab import ImageTab
 from meshes import MAX_JUMP
+from read_outs import number_of
 from scenes import build_scene
 from work import DepthWork
 
@@ -25,20 +26,18 @@ def build(work: DepthWork, tab: gr.Tab, image: ImageTab) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             shape = gr.Radio(SHAPES, value=SHAPES[0], label="Shape", elem_id="shape")
-            fov = gr.Number(
-                None, label="Horizontal field of view, degrees", placeholder="from EXIF, else 60", elem_id="scene_fov",
+            fov = gr.Textbox(
+                label="Horizontal field of view, degrees", placeholder="the photo's own, else 60", elem_id="scene_fov",
                 info="Too wide and the scene is flat, too narrow and it is drawn out.",
             )  # fmt: skip
-            far = gr.Number(
-                None, label="Leave out what is farther than, metres", placeholder="nothing is left out", elem_id="cut",
-            )  # fmt: skip
+            far = gr.Textbox(label="Leave out what is farther than, metres", placeholder="nothing", elem_id="cut")
             jump = gr.Slider(
-                1.01, 1.5, MAX_JUMP, step=0.01, label="Cut edges where depth jumps by a factor of", elem_id="jump"
+                1.01, 1.5, MAX_JUMP, step=0.01, label="Cut where depth jumps by a factor of", elem_id="jump"
             )
             run = gr.Button("Build the scene", variant="primary", elem_id="build")
         with gr.Column(scale=3, min_width=300):
             empty = gr.HTML(EMPTY_SCENE, elem_id="scene_empty")
-            with gr.Column(visible=False) as results:
+            with gr.Column(visible="hidden") as results:
                 viewer = gr.Model3D(
                     show_label=False, height=460, elem_id="scene", camera_position=CAMERA, interactive=False,
                     clear_color=(0.07, 0.08, 0.11, 1.0),
@@ -57,7 +56,8 @@ def build(work: DepthWork, tab: gr.Tab, image: ImageTab) -> None:
         """The scene, and what it is of."""
         if not path:
             raise gr.Error("Choose a picture in the Image tab first.", title="There is no picture yet")
-        what, fov_deg, far_m, most = given
+        what, fov_text, far_text, most = given
+        fov_deg, far_m = number_of(fov_text, "field of view"), number_of(far_text, "far end")
         seen = work.see(path, name, head)
         scene = build_scene(seen, path, mesh=what == SHAPES[0], given_deg=fov_deg, far_m=far_m, max_jump=most)
         return (
@@ -68,7 +68,7 @@ def build(work: DepthWork, tab: gr.Tab, image: ImageTab) -> None:
     def opened(path: str | None, name: str, head: str, before: Any, *given: Any) -> tuple[Any, ...]:
         """Builds the scene when the tab is opened and another picture, model or head was chosen since."""
         if not path:
-            return gr.update(visible=True), gr.update(visible=False), *[gr.skip()] * 4, ()
+            return gr.update(visible=True), gr.update(visible="hidden"), *[gr.skip()] * 4, ()
         if tuple(before) == (path, name, head):
             return (gr.skip(),) * 7
         return make(path, name, head, *given)
