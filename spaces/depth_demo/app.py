@@ -33,7 +33,9 @@ def example_pictures() -> list[str]:
     """Photos in `examples/` beside this file, and some that the gradio package carries."""
     own = sorted((HERE / "examples").glob("*.jpg"))
     stock = Path(gr.__file__).parent / "media_assets" / "images"
-    return [str(path) for path in (*own, stock / "tower.jpg", stock / "lion.jpg", stock / "cheetah.jpg") if path.is_file()]
+    return [
+        str(path) for path in (*own, stock / "tower.jpg", stock / "lion.jpg", stock / "cheetah.jpg") if path.is_file()
+    ]
 
 
 def build(models: Models) -> gr.Blocks:
@@ -78,7 +80,7 @@ def main() -> int:
     page.queue(default_concurrency_limit=4, max_size=64)
     page.launch(
         server_name=options.host, server_port=options.port, theme=THEME, css=CSS, max_file_size=f"{MOST_MEGABYTES}mb",
-        footer_links=["api", "settings"], run_history=False, mcp_server=options.mcp,
+        footer_links=["api"], run_history=False, mcp_server=options.mcp,
     )  # fmt: skip
     return 0
 

@@ -11,6 +11,9 @@ THEME = gr.themes.Soft(
     block_title_background_fill="transparent", block_title_background_fill_dark="transparent",
     block_title_padding="0", block_title_text_color="*body_text_color", block_title_text_color_dark="*body_text_color",
     block_title_text_weight="600", block_info_text_size="*text_sm",
+    block_label_background_fill="*background_fill_primary", block_label_background_fill_dark="*neutral_800",
+    block_label_text_color="*body_text_color", block_label_text_color_dark="*body_text_color",
+    block_label_text_weight="600",
 )  # fmt: skip
 CSS = """
 .gradio-container {max-width: 1180px !important; margin: auto; box-sizing: border-box}
@@ -34,7 +37,7 @@ footer {margin-top: 1.5rem !important}
   background: radial-gradient(circle at 50% 105%, #fcfdbf 0 14%, #fc8e64 0 30%, #d9466b 0 46%, #912b81 0 64%, #4a1079 0 82%, #1a1042 0);
 }
 .placeholder b {color: var(--body-text-color); font-size: 1.1rem}
-.legend .bar {height: 14px; border-radius: 7px}
+.legend .bar {height: 14px; border-radius: 7px; border: 1px solid var(--border-color-primary)}
 .legend .marks {position: relative; height: 1.5em; font-size: .85rem; color: var(--body-text-color)}
 .legend .marks span {position: absolute; top: 2px; white-space: nowrap}
 #told {min-height: 3.2em} #told p, #found p {font-size: 1.05rem; margin: .2rem 0}
@@ -46,6 +49,8 @@ footer {margin-top: 1.5rem !important}
 @media (max-width: 600px) {
   .gradio-container {padding: 8px !important}
   .placeholder {min-height: 200px}
+  #colors {flex-basis: 100% !important}
+  #gallery .grid-container {grid-template-columns: 1fr !important}
 }
 """
 
@@ -56,7 +61,7 @@ def placeholder(title: str, text: str) -> str:
 
 
 EMPTY_IMAGE = placeholder(
-    "Depth appears here", "Drop a photo on the left, take one with the camera, paste one, or click an example."
+    "Depth appears here", "Drop a photo, take one with the camera, paste one, or click an example."
 )
 EMPTY_SCENE = placeholder("The scene appears here", "Choose a picture in the first tab, then come back and build it.")
 EMPTY_VIDEO = placeholder("The clip's depth appears here", "Near is bright, far is dark, in the same colours all over.")

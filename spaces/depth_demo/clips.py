@@ -104,7 +104,9 @@ def look_at(path: str | None) -> VideoInfo:
             "This file cannot be read as a video; hand in a clip that is whole, MP4 for example.", title="No video"
         ) from error
     side = max(info.width, info.height)
-    found = f"This one: {info.duration_s:.0f} s, {info.frames} frames, {info.width} x {info.height}, {megabytes:.0f} MB."
+    found = (
+        f"This one: {info.duration_s:.0f} s, {info.frames} frames, {info.width} x {info.height}, {megabytes:.0f} MB."
+    )
     if (
         info.duration_s > MOST_SECONDS + 0.5
         or info.frames > MOST_FRAMES

@@ -10,7 +10,9 @@ from work import DepthWork, Seen
 MOST_MODELS = 6
 
 
-def compare_models(work: DepthWork, path: str | None, names: list[str], color_map: str) -> list[tuple[Image.Image, str, Seen]]:
+def compare_models(
+    work: DepthWork, path: str | None, names: list[str], color_map: str
+) -> list[tuple[Image.Image, str, Seen]]:
     """A picture's depth by each of several models; metres are all shown in one range of colours.
 
     Args:

@@ -83,7 +83,13 @@ class Endpoints:
         return [{"name": card.name, "metric": card.metric, "domains": list(card.domains)} for card in cards]
 
     def predict(
-        self, picture: str, model: str, domain: str, color_map: str, near: float | None, far: float | None
+        self,
+        picture: str,
+        model: str,
+        domain: str,
+        color_map: str,
+        near: float | None = None,
+        far: float | None = None,
     ) -> tuple[Any, ...]:
         """Depth of a picture: facts, coloured PNG, 16-bit PNG (millimetres of metric models), float32 .npy.
 
@@ -95,25 +101,39 @@ class Endpoints:
         return facts(seen) | {"shown_from": limits[0], "shown_to": limits[1]}, colors, png16, npy
 
     def distance(
-        self, picture: str, points: list[list[int]], model: str, domain: str, fov: float | None
+        self, picture: str, points: list[list[int]], model: str, domain: str, fov: float | None = None
     ) -> dict[str, Any]:
         """The distance of one point, or of two and between them, in metres."""
         try:
             places = [(int(x), int(y)) for x, y in points]
         except (TypeError, ValueError) as error:
-            raise gr.Error("points is a list of one or two pairs of pixels, such as [[10, 20]].", title="Points") from error
+            raise gr.Error(
+                "points is a list of one or two pairs of pixels, such as [[10, 20]].", title="Points"
+            ) from error
         if len(places) not in (1, 2):
             raise gr.Error(f"There are {len(places)} points; give one or two, such as [[10, 20]].", title="Points")
         return read_out(self.work.see(picture, model, domain), places, fov)
 
     def point_cloud(
-        self, picture: str, model: str, domain: str, fov: float | None, far_m: float | None, max_jump: float
+        self,
+        picture: str,
+        model: str,
+        domain: str,
+        fov: float | None = None,
+        far_m: float | None = None,
+        max_jump: float = MAX_JUMP,
     ) -> tuple[Any, ...]:
         """The picture as coloured points in space: GLB, PLY, facts. Metres, y up, seen along -z."""
         return self._scene(False, picture, model, domain, fov, far_m, max_jump)
 
     def mesh(
-        self, picture: str, model: str, domain: str, fov: float | None, far_m: float | None, max_jump: float
+        self,
+        picture: str,
+        model: str,
+        domain: str,
+        fov: float | None = None,
+        far_m: float | None = None,
+        max_jump: float = MAX_JUMP,
     ) -> tuple[Any, ...]:
         """The picture as a mesh, cut where depth jumps: GLB, PLY, facts. Metres, y up, seen along -z."""
         return self._scene(True, picture, model, domain, fov, far_m, max_jump)

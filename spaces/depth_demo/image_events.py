@@ -96,9 +96,7 @@ class ImageEvents:
         first = "16-bit PNG, mm" if seen.prediction.metric else "16-bit PNG"
         paths = result_files(seen, depth_picture(seen.prediction, limits, color_map), path)
         labels = (first, "NumPy .npy", "Coloured PNG")
-        return [
-            gr.update(value=file, interactive=True, label=label) for file, label in zip(paths, labels, strict=True)
-        ]
+        return [gr.update(value=file, interactive=True, label=label) for file, label in zip(paths, labels, strict=True)]
 
     def heads(self, name: str) -> Any:
         """The heads that a model has to choose from."""

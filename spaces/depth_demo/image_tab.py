@@ -80,7 +80,9 @@ def asking(work: DepthWork, examples: list[str]) -> dict[str, Any]:
         head_choices(cards[0].domains), value=ROUTER, label="Head", visible=cards[0].choosable, elem_id="domain",
         info="Indoors and outdoors are measured by different parts of the model.",
     )  # fmt: skip
-    router = gr.Label(label="Where was this taken? The router's guess", visible=False, elem_id="router", show_heading=False)
+    router = gr.Label(
+        label="Where was this taken? The router's guess", visible=False, elem_id="router", show_heading=False
+    )
     run = gr.Button("Show depth", variant="primary", elem_id="run")
     return {"picture": picture, "model": model, "domain": domain, "router": router, "run": run}
 
@@ -121,7 +123,9 @@ def answering(work: DepthWork) -> dict[str, Any]:
             )  # fmt: skip
     legend = gr.HTML(elem_id="legend")
     with gr.Row(equal_height=True):
-        color_map = gr.Dropdown(COLOR_CHOICES, value=DEFAULT_COLOR_MAP, label="Colours", elem_id="colors", min_width=150)
+        color_map = gr.Dropdown(
+            COLOR_CHOICES, value=DEFAULT_COLOR_MAP, label="Colours", elem_id="colors", min_width=150
+        )
         near = gr.Slider(0, 100, 0, label="Near, %", elem_id="near", min_width=170)
         far = gr.Slider(0, 100, 100, label="Far, %", elem_id="far", min_width=170)
     with gr.Row():
@@ -129,7 +133,22 @@ def answering(work: DepthWork) -> dict[str, Any]:
         files = [gr.DownloadButton(name, interactive=False, size="md", min_width=110, elem_id=f"file{number}",
                                    elem_classes="file") for number, name in enumerate(names)]  # fmt: skip
     parts = (found, slider, told, marked, under, fov, forget, compared, compare, gallery, legend, color_map, near, far)
-    words = "found slider told marked under fov forget compared compare gallery legend color_map near far".split()
+    words = [
+        "found",
+        "slider",
+        "told",
+        "marked",
+        "under",
+        "fov",
+        "forget",
+        "compared",
+        "compare",
+        "gallery",
+        "legend",
+        "color_map",
+        "near",
+        "far",
+    ]
     return {**dict(zip(words, parts, strict=True)), "files": files}
 
 

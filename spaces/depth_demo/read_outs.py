@@ -85,7 +85,7 @@ def with_points(image: Image.Image, points: list[Point], full_size: tuple[int, i
     """
     marked = image.copy()
     draw = ImageDraw.Draw(marked)
-    radius = max(4, max(image.size) // 90)
+    radius = max(4, max(image.size) // 60)
     scale = np.array(image.size) / np.array(full_size)
     places = [tuple((np.array(point) + 0.5) * scale) for point in points]
     if len(places) == 2:
@@ -94,5 +94,5 @@ def with_points(image: Image.Image, points: list[Point], full_size: tuple[int, i
     for number, (x, y) in enumerate(places, 1):
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill="#e5484d", outline="white", width=2)
         draw.text((x + radius + 3, y), str(number), fill="white", stroke_width=2, stroke_fill="black", anchor="lm",
-                  font_size=3 * radius)  # fmt: skip
+                  font_size=2.5 * radius)  # fmt: skip
     return marked

@@ -17,7 +17,7 @@ def build(work: DepthWork) -> None:
     cards = [work.models.card(name) for name in work.models.names]
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
-            clip = gr.Video(label="Clip", sources=["upload", "webcam"], height=260, elem_id="clip")
+            clip = gr.Video(label="Clip", sources=["upload", "webcam"], height=300, elem_id="clip")
             unopened(clip)
             facts = gr.Markdown(LIMITS_TEXT, elem_id="facts")
             model = gr.Dropdown([(card.label, card.name) for card in cards], value=cards[0].name, label="Model",
@@ -29,7 +29,7 @@ def build(work: DepthWork) -> None:
             color_map = gr.Dropdown(COLOR_CHOICES, value=DEFAULT_COLOR_MAP, label="Colours", elem_id="video_colors")
             beside = gr.Checkbox(True, label="Side by side with the clip", elem_id="beside")
             with gr.Row():
-                run = gr.Button("Make the depth clip", variant="primary", elem_id="make", min_width=140)
+                run = gr.Button("Make depth clip", variant="primary", elem_id="make", min_width=140, scale=2)
                 cancel = gr.Button("Cancel", variant="stop", interactive=False, elem_id="cancel", min_width=90)
         with gr.Column(scale=3, min_width=300):
             empty = gr.HTML(EMPTY_VIDEO, elem_id="video_empty")

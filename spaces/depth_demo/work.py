@@ -93,7 +93,9 @@ def open_image(path: str | Path | None) -> Image.Image:
             image.info["exif"] = upright.info.get("exif", b"")
             return image
     except Image.DecompressionBombError as error:
-        raise gr.Error("The picture is far too large; at most 24 megapixels are taken here.", title="Too large") from error
+        raise gr.Error(
+            "The picture is far too large; at most 24 megapixels are taken here.", title="Too large"
+        ) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise gr.Error(
             "This file cannot be read as a picture; hand in a JPEG, PNG or WebP file that is whole.",
