@@ -34,7 +34,9 @@ footer {margin-top: 1.5rem !important}
 }
 .placeholder .bands {
   width: 112px; height: 76px; border-radius: 14px;
-  background: radial-gradient(circle at 50% 105%, #fcfdbf 0 14%, #fc8e64 0 30%, #d9466b 0 46%, #912b81 0 64%, #4a1079 0 82%, #1a1042 0);
+  background: radial-gradient(
+    circle at 50% 105%, #fcfdbf 0 14%, #fc8e64 0 30%, #d9466b 0 46%, #912b81 0 64%, #4a1079 0 82%, #1a1042 0
+  );
 }
 .placeholder b {color: var(--body-text-color); font-size: 1.1rem}
 .legend .bar {height: 14px; border-radius: 7px; border: 1px solid var(--border-color-primary)}
@@ -44,7 +46,8 @@ footer {margin-top: 1.5rem !important}
 #marked img {cursor: crosshair}
 #gallery .grid-wrap, #gallery .grid-container {height: auto; min-height: 0; max-height: none}
 .hint p {color: var(--body-text-color-subdued); margin: 0}
-.work {padding: .4rem 0} .work .track {height: 10px; border-radius: 5px; overflow: hidden; background: var(--border-color-primary)}
+.work {padding: .4rem 0}
+.work .track {height: 10px; border-radius: 5px; overflow: hidden; background: var(--border-color-primary)}
 .work .track div {height: 100%; background: var(--color-accent); transition: width .3s} .work p {margin: .5rem 0 0}
 @media (max-width: 600px) {
   .gradio-container {padding: 8px !important}

@@ -1,7 +1,7 @@
 """Depth of a clip: one range of colours and one head for all of it, its own sound, and a look at it before.
 
-A range for each frame would flicker, and so would a router that changes its mind. Both are settled first, on frames that
-lie spread over the clip; then every frame is predicted once, and memory holds one batch of them.
+A range for each frame would flicker, and so would a router that changes its mind. Both are settled first, on frames
+spread over the clip; then every frame is predicted once, and memory holds one batch of them.
 """
 
 import time
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import gradio as gr
 import numpy as np
 from color_maps import colorize, display_range
 from PIL import Image
 from predictor import Models, Prediction
+from refusal import Refusal
 from scratch import new_folder, safe_stem
 from videos import VideoInfo, VideoWriter, read_frames, video_info
 from work import ROUTER
@@ -92,15 +92,15 @@ def look_at(path: str | None) -> VideoInfo:
         path: of the uploaded file.
 
     Raises:
-        gr.Error: nothing came, it cannot be read, or it is beyond the limits.
+        Refusal: nothing came, it cannot be read, or it is beyond the limits.
     """
     if not path:
-        raise gr.Error("Upload a clip or record one first.", title="There is no clip yet")
+        raise Refusal("Upload a clip or record one first.", title="There is no clip yet")
     megabytes = Path(path).stat().st_size / 1e6
     try:
         info = video_info(path)
     except ValueError as error:
-        raise gr.Error(
+        raise Refusal(
             "This file cannot be read as a video; hand in a clip that is whole, MP4 for example.", title="No video"
         ) from error
     side = max(info.width, info.height)
@@ -113,7 +113,7 @@ def look_at(path: str | None) -> VideoInfo:
         or side > MOST_SIDE
         or megabytes > MOST_MEGABYTES
     ):
-        raise gr.Error(f"{LIMITS_TEXT} {found}", title="Too long or too large")
+        raise Refusal(f"{LIMITS_TEXT} {found}", title="Too long or too large")
     return info
 
 
@@ -134,7 +134,7 @@ def depth_of_clip(
         How far it is, and last the finished clip.
 
     Raises:
-        gr.Error: it cannot be read, is beyond the limits, or is damaged.
+        Refusal: it cannot be read, is beyond the limits, or is damaged.
     """
     info, model, began = look_at(path), model or models.names[0], time.monotonic()
     target = new_folder() / f"{safe_stem(path)}_depth.mp4"
@@ -161,7 +161,7 @@ def depth_of_clip(
                 pace = (time.monotonic() - started) / writer.frames
                 yield Step(writer.frames, count, pace * (count - writer.frames))
     except ValueError as error:
-        raise gr.Error(f"The clip could not be finished: {_without(str(error), path)}", title="Video") from error
+        raise Refusal(f"The clip could not be finished: {_without(str(error), path)}", title="Video") from error
     yield Clip(str(target), writer.frames, limits, metric, head, writer.audio, time.monotonic() - began)
 
 

@@ -1,10 +1,10 @@
 """Depth in colours: ranges, pictures, and a legend that takes the page's own text colour."""
 
-import gradio as gr
 import numpy as np
 from color_maps import color_table, colorize, display_range, ticks
 from PIL import Image
 from predictor import Prediction
+from refusal import Refusal
 
 SHOWN_SIDE = 1600  # pixels; larger pictures are shown smaller, their files are whole
 MAP_NAMES = {"magma": "Magma", "cividis": "Cividis (for colour-blind eyes)"}
@@ -21,15 +21,15 @@ def limits_of(prediction: Prediction, near: float | None, far: float | None) -> 
 
     Args:
         prediction: whose values.
-        near: metres, or for inverse depth 0 to 100 per cent of the way from the nearest to the farthest value; None: the
-            prediction's own end.
+        near: metres, or for inverse depth 0 to 100 per cent of the way from the nearest to the farthest value; None:
+            the prediction's own end.
         far: likewise; the larger.
 
     Returns:
         Low and high value.
 
     Raises:
-        gr.Error: if the near end is not before the far one.
+        Refusal: if the near end is not before the far one.
     """
     low, high = value_range(prediction)
     if prediction.metric:
@@ -37,7 +37,7 @@ def limits_of(prediction: Prediction, near: float | None, far: float | None) -> 
     else:
         near, far = (0.0 if near is None else near), (100.0 if far is None else far)
     if not near < far:
-        raise gr.Error(f"The near end ({near:g}) has to lie before the far end ({far:g}).", title="Range")
+        raise Refusal(f"The near end ({near:g}) has to lie before the far end ({far:g}).", title="Range")
     if prediction.metric:
         return near, far
     return high - (high - low) * far / 100, high - (high - low) * near / 100

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import gradio as gr
 from coloring import depth_picture, shown, value_range
 from PIL import Image
+from refusal import Refusal
 from work import DepthWork, Seen
 
 MOST_MODELS = 6
@@ -25,10 +25,10 @@ def compare_models(
         For each model its depth in colours, what is to be said of it, and all that is known.
 
     Raises:
-        gr.Error: no model was chosen, or too many; or the picture cannot be read.
+        Refusal: no model was chosen, or too many; or the picture cannot be read.
     """
     if not 1 <= len(names) <= MOST_MODELS:
-        raise gr.Error(f"Choose between one and {MOST_MODELS} models; there are {len(names)}.", title="Compare")
+        raise Refusal(f"Choose between one and {MOST_MODELS} models; there are {len(names)}.", title="Compare")
     seen = [work.see(path, name) for name in names]
     ranges = [value_range(each.prediction) for each in seen]
     metres = [limits for limits, each in zip(ranges, seen, strict=True) if each.prediction.metric]

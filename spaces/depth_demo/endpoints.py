@@ -18,6 +18,7 @@ from comparing import compare_models
 from image_tab import unopened
 from meshes import MAX_JUMP
 from read_outs import read_out
+from refusal import Refusal
 from result_files import result_files
 from scenes import build_scene
 from scratch import new_folder, safe_stem
@@ -107,11 +108,11 @@ class Endpoints:
         try:
             places = [(int(x), int(y)) for x, y in points]
         except (TypeError, ValueError) as error:
-            raise gr.Error(
+            raise Refusal(
                 "points is a list of one or two pairs of pixels, such as [[10, 20]].", title="Points"
             ) from error
         if len(places) not in (1, 2):
-            raise gr.Error(f"There are {len(places)} points; give one or two, such as [[10, 20]].", title="Points")
+            raise Refusal(f"There are {len(places)} points; give one or two, such as [[10, 20]].", title="Points")
         return read_out(self.work.see(picture, model, domain), places, fov)
 
     def point_cloud(
@@ -149,7 +150,7 @@ class Endpoints:
     def compare(self, picture: str, models: list[str], color_map: str) -> tuple[Any, ...]:
         """Several models' depth of the same picture: facts and a coloured PNG of each."""
         if not isinstance(models, list) or not all(isinstance(name, str) for name in models):
-            raise gr.Error("models is a list of names; /models lists them.", title="Compare")
+            raise Refusal("models is a list of names; /models lists them.", title="Compare")
         folder, told, paths = new_folder(), [], []
         for number, (image, caption, seen) in enumerate(compare_models(self.work, picture, models, color_map), 1):
             paths.append(str(folder / f"{safe_stem(picture)}_{number}.png"))
@@ -158,7 +159,13 @@ class Endpoints:
         return told, paths
 
     def video(
-        self, clip: str, model: str, domain: str, color_map: str, side_by_side: bool, progress: Any = gr.Progress()
+        self,
+        clip: str,
+        model: str,
+        domain: str,
+        color_map: str,
+        side_by_side: bool,
+        progress: Any = gr.Progress(),  # noqa: B008
     ) -> tuple[Any, ...]:
         """A clip's depth in one range of colours, with its sound: MP4 and facts."""
         look_at(clip)

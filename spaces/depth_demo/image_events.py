@@ -10,6 +10,7 @@ from coloring import depth_picture, legend_html, limits_of, range_text, shown, v
 from comparing import compare_models
 from predictor import Prediction
 from read_outs import HINT, number_of, read_out, with_points
+from refusal import Refusal
 from result_files import result_files
 from work import ROUTER, DepthWork, Seen
 
@@ -58,14 +59,14 @@ class ImageEvents:
             event(self.measure, clicked, measured, **QUICK)
         tab.forget.click(lambda *given: self.measure(*given[:-1], []), clicked, measured, **QUICK)
         tab.compare.click(
-            self.compare, [tab.picture, tab.compared, tab.color_map], tab.gallery, api_visibility="private",
+            self.show_compared, [tab.picture, tab.compared, tab.color_map], tab.gallery, api_visibility="private",
             concurrency_id="look",
         )  # fmt: skip
 
     def refuse_nothing(self, path: str | None) -> None:
         """Says so if there is no picture."""
         if not path:
-            raise gr.Error("Upload a picture, take one, or click an example first.", title="There is no picture yet")
+            raise Refusal("Upload a picture, take one, or click an example first.", title="There is no picture yet")
 
     def fresh(self, path: str | None, name: str, head: str, color_map: str, under: str) -> tuple[Any, ...]:
         """A new prediction: everything is shown afresh, in the prediction's own range. Without a picture nothing is."""
@@ -135,7 +136,7 @@ class ImageEvents:
             return shown(depth_picture(seen.prediction, value_range(seen.prediction), color_map))
         return shown(seen.image)
 
-    def compare(self, path: str | None, names: list[str], color_map: str) -> Any:
+    def show_compared(self, path: str | None, names: list[str], color_map: str) -> Any:
         """The gallery of several models."""
         found = compare_models(self.work, path, names, color_map)
         return gr.update(value=[(picture, caption) for picture, caption, _ in found], visible=True)

@@ -99,8 +99,8 @@ def answering(work: DepthWork) -> dict[str, Any]:
         with gr.Tab("Measure", id="measure"):
             told = gr.Markdown(HINT, elem_id="told")
             marked = gr.Image(
-                show_label=False, type="pil", interactive=False, buttons=["fullscreen"], elem_id="marked", format="jpeg",
-                height=460,
+                show_label=False, type="pil", interactive=False, buttons=["fullscreen"], elem_id="marked",
+                format="jpeg", height=460,
             )  # fmt: skip
             with gr.Row():
                 under = gr.Radio(["Photo", "Depth"], value="Photo", label="Click in", elem_id="under", min_width=130)
@@ -132,24 +132,11 @@ def answering(work: DepthWork) -> dict[str, Any]:
         names = ("16-bit PNG, mm", "NumPy .npy", "Coloured PNG")
         files = [gr.DownloadButton(name, interactive=False, size="md", min_width=110, elem_id=f"file{number}",
                                    elem_classes="file") for number, name in enumerate(names)]  # fmt: skip
-    parts = (found, slider, told, marked, under, fov, forget, compared, compare, gallery, legend, color_map, near, far)
-    words = [
-        "found",
-        "slider",
-        "told",
-        "marked",
-        "under",
-        "fov",
-        "forget",
-        "compared",
-        "compare",
-        "gallery",
-        "legend",
-        "color_map",
-        "near",
-        "far",
-    ]
-    return {**dict(zip(words, parts, strict=True)), "files": files}
+    return {
+        "found": found, "slider": slider, "told": told, "marked": marked, "under": under, "fov": fov, "forget": forget,
+        "compared": compared, "compare": compare, "gallery": gallery, "legend": legend, "color_map": color_map,
+        "near": near, "far": far, "files": files,
+    }  # fmt: skip
 
 
 def head_choices(domains: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -158,7 +145,7 @@ def head_choices(domains: tuple[str, ...]) -> list[tuple[str, str]]:
 
 
 def unopened(component: Any) -> None:
-    """Makes a component hand on an upload's path without opening the file, of which only `open_image` can complain well.
+    """Makes a component hand on an upload's path unopened: only `open_image` can say well what is wrong with a file.
 
     Gradio has made sure by then that the path lies in its own folder of uploads.
     """

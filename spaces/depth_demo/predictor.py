@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from model_kinds import kind_of
 from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForDepthEstimation
@@ -49,8 +50,8 @@ class Prediction:
     """What a model says of an image.
 
     Args:
-        values: (H, W) float32 at the image's size: metres, larger is farther, or inverse depth without a unit, larger is
-            nearer.
+        values: (H, W) float32 at the image's size: metres, larger is farther, or inverse depth without a unit, larger
+            is nearer.
         metric: whether they are metres.
         model: who says so.
         domain: the head that was used; "" for models without domains.
@@ -156,17 +157,35 @@ def run_model(name: str, device: str, images: list[Image.Image], domain: int | N
             inputs["domain_labels"] = [domain] * len(images)
         output = model(**inputs)
         sizes = [(image.height, image.width) for image in images]
-        try:
-            resized = processor.post_process_depth_estimation(output, target_sizes=sizes)
-        except TypeError:  # ZoeDepth's wants the sizes before its padding, too
-            resized = processor.post_process_depth_estimation(output, source_sizes=sizes, target_sizes=sizes)
-        values = [each["predicted_depth"].float().cpu().numpy() for each in resized]
+        values = [each.float().cpu().numpy() for each in full_size(output, processor, sizes)]
         logits = getattr(output, "domain_logits", None)
         if logits is None:
             return [(each, None, None) for each in values]
         chosen = getattr(output, "domain", None)
         chosen = logits.argmax(-1) if chosen is None else chosen
         return list(zip(values, logits.float().softmax(-1).tolist(), chosen.tolist(), strict=True))
+
+
+def full_size(output: Any, processor: Any, sizes: list[tuple[int, int]]) -> list[torch.Tensor]:
+    """Predictions at their images' sizes.
+
+    Those of ordinary processors are resized as the project's scores and `semidepth predict` do: bilinear, which stays
+    within what the model said. The stock way is bicubic and goes beyond it at edges, below 0 m for example.
+
+    Args:
+        output: of the model.
+        processor: of its images; those that do more than resizing have the last word.
+        sizes: height and width of each image.
+    """
+    if type(processor).__name__.startswith("DPT"):
+        maps = output.predicted_depth.float()[:, None]  # (B, h, w) -> (B, 1, h, w)
+        return [
+            F.interpolate(each[None], size=size, mode="bilinear", align_corners=True)[0, 0]
+            for each, size in zip(maps, sizes, strict=True)
+        ]
+    more = {"source_sizes": sizes} if type(processor).__name__.startswith("ZoeDepth") else {}  # to take its padding off
+    done = processor.post_process_depth_estimation(output, target_sizes=sizes, **more)
+    return [each["predicted_depth"] for each in done]
 
 
 _LOADED: dict[tuple[str, str], tuple[Any, Any]] = {}

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import gradio as gr
 import numpy as np
 from measuring import FieldOfView, distance_between, find_field_of_view
 from PIL import Image, ImageDraw
+from refusal import Refusal
 from work import Seen
 
 Point = tuple[int, int]
@@ -17,21 +17,21 @@ def field_of_view(image: Image.Image, given_deg: float | None) -> FieldOfView:
     try:
         return find_field_of_view(image, given_deg)
     except ValueError as error:
-        raise gr.Error(str(error), title="Field of view") from error
+        raise Refusal(str(error), title="Field of view") from error
 
 
 def number_of(text: str | None, what: str) -> float | None:
     """What somebody wrote into a field; None for an empty one.
 
     Raises:
-        gr.Error: it is no number.
+        Refusal: it is no number.
     """
     if not (text or "").strip():
         return None
     try:
         return float(str(text).strip().rstrip("°m ").replace(",", "."))
     except ValueError as error:
-        raise gr.Error(f"The {what} is {text!r}; write a number, such as 60.", title="Not a number") from error
+        raise Refusal(f"The {what} is {text!r}; write a number, such as 60.", title="Not a number") from error
 
 
 def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[str, Any]:
@@ -47,12 +47,12 @@ def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[s
         `fov_deg` and `fov_from`; `text` for people.
 
     Raises:
-        gr.Error: a point lies outside.
+        Refusal: a point lies outside.
     """
     prediction, (height, width) = seen.prediction, seen.prediction.values.shape
     for x, y in points:
         if not (0 <= x < width and 0 <= y < height):
-            raise gr.Error(f"The point ({x}, {y}) lies outside of the picture of {width} x {height}.", title="Point")
+            raise Refusal(f"The point ({x}, {y}) lies outside of the picture of {width} x {height}.", title="Point")
     fov = field_of_view(seen.image, given_deg)
     found: dict[str, Any] = {"model": prediction.model, "domain": prediction.domain}
     values = [float(prediction.values[y, x]) for x, y in points]

@@ -7,6 +7,7 @@ from appearance import EMPTY_SCENE
 from image_tab import ImageTab
 from meshes import MAX_JUMP
 from read_outs import number_of
+from refusal import Refusal
 from scenes import build_scene
 from work import DepthWork
 
@@ -55,7 +56,7 @@ def build(work: DepthWork, tab: gr.Tab, image: ImageTab) -> None:
     def make(path: str | None, name: str, head: str, *given: Any) -> tuple[Any, ...]:
         """The scene, and what it is of."""
         if not path:
-            raise gr.Error("Choose a picture in the Image tab first.", title="There is no picture yet")
+            raise Refusal("Choose a picture in the Image tab first.", title="There is no picture yet")
         what, fov_text, far_text, most = given
         fov_deg, far_m = number_of(fov_text, "field of view"), number_of(far_text, "far end")
         seen = work.see(path, name, head)

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-import gradio as gr
 import numpy as np
 from meshes import Mesh, mesh_to_glb, points_to_glb, to_mesh
 from point_clouds import to_ply, unproject
 from read_outs import field_of_view
+from refusal import Refusal
 from scratch import new_folder, safe_stem
 from work import Seen
 
@@ -49,7 +49,7 @@ def build_scene(
             neighbour are left out.
 
     Raises:
-        gr.Error: nothing is left, or a number is out of range.
+        Refusal: nothing is left, or a number is out of range.
     """
     fov = field_of_view(seen.image, given_deg)
     image = seen.image.copy()
@@ -65,7 +65,7 @@ def build_scene(
         made = to_mesh(points, grid, max_jump=max_jump, far_m=far_m or None)
         glb = mesh_to_glb(made, np.asarray(image)) if mesh else points_to_glb(made.vertices, made.colors)
     except ValueError as error:
-        raise gr.Error(f"Nothing to show: {error}", title="3D") from error
+        raise Refusal(f"Nothing to show: {error}", title="3D") from error
     ply = to_ply(made.vertices, made.colors, made.faces if mesh else None)
     folder, stem = new_folder(), f"{safe_stem(source)}_{'mesh' if mesh else 'points'}"
     (folder / f"{stem}.glb").write_bytes(glb)
@@ -90,4 +90,5 @@ def told(seen: Seen, made: Mesh, mesh: bool, fov: str) -> str:
     count = f"{len(made.vertices):,} points" + (f", {len(made.faces):,} triangles" if mesh else "")
     if seen.prediction.metric:
         return f"{count}. In metres; field of view {fov}."
-    return f"{count}. This model has no unit: the shape is a guess, with the farthest point six times as far as the nearest."
+    guess = f"the shape is a guess, with the farthest point {FAR_OF_RELATIVE:.0f} times as far as the nearest"
+    return f"{count}. This model has no unit: {guess}."

@@ -10,9 +10,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
-import gradio as gr
 from PIL import Image, ImageOps, UnidentifiedImageError
 from predictor import Models, Prediction
+from refusal import Refusal
 
 MOST_PIXELS = 24_000_000
 KEPT_PIXELS = 60_000_000  # of predictions together: 240 MB
@@ -48,7 +48,7 @@ class DepthWork:
             domain: whose head to use; None, "" or "router": the router chooses.
 
         Raises:
-            gr.Error: one sentence for the visitor.
+            Refusal: one sentence for the visitor.
         """
         image = open_image(path)
         model, domain = model or self.models.names[0], domain or ROUTER
@@ -60,7 +60,7 @@ class DepthWork:
         try:
             prediction = self.models.predict(model, [image], None if domain == ROUTER else domain)[0]
         except ValueError as error:
-            raise gr.Error(str(error), title="No depth") from error
+            raise Refusal(str(error), title="No depth") from error
         with self._lock:
             self._kept[key] = prediction
             while len(self._kept) > 1 and sum(kept.values.size for kept in self._kept.values()) > KEPT_PIXELS:
@@ -75,29 +75,30 @@ def open_image(path: str | Path | None) -> Image.Image:
         path: of the uploaded file; None where nothing was handed in.
 
     Raises:
-        gr.Error: shown to the visitor: nothing came, it is too large, or it is no image.
+        Refusal: shown to the visitor: nothing came, it is too large, or it is no image.
     """
     if not path:
-        raise gr.Error("Upload a picture, take one, or click an example first.", title="There is no picture yet")
+        raise Refusal("Upload a picture, take one, or click an example first.", title="There is no picture yet")
     try:
         with Image.open(path) as opened:
             pixels = opened.width * opened.height
             if pixels > MOST_PIXELS:
-                raise gr.Error(
-                    f"The picture has {pixels / 1e6:.1f} megapixels and at most {MOST_PIXELS / 1e6:.0f} are taken here; "
-                    "make it smaller.",
+                raise Refusal(
+                    f"The picture has {pixels / 1e6:.1f} megapixels and at most {MOST_PIXELS / 1e6:.0f} are taken "
+                    "here; make it smaller.",
                     title="Too large",
                 )
             upright = ImageOps.exif_transpose(opened)
             image = upright.convert("RGB")
             image.info["exif"] = upright.info.get("exif", b"")
             return image
+    except Refusal:  # which is a ValueError to gradio
+        raise
     except Image.DecompressionBombError as error:
-        raise gr.Error(
-            "The picture is far too large; at most 24 megapixels are taken here.", title="Too large"
-        ) from error
+        says = f"The picture is far too large; at most {MOST_PIXELS / 1e6:.0f} megapixels are taken here."
+        raise Refusal(says, title="Too large") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise gr.Error(
+        raise Refusal(
             "This file cannot be read as a picture; hand in a JPEG, PNG or WebP file that is whole.",
             title="No picture",
         ) from error
