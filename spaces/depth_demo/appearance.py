@@ -8,7 +8,8 @@ THEME = gr.themes.Soft(
     primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"],
     radius_size=gr.themes.sizes.radius_lg,
 ).set(
-    block_title_background_fill="transparent", block_title_background_fill_dark="transparent",
+    background_fill_primary="*neutral_50", block_title_background_fill="transparent",
+    block_title_background_fill_dark="transparent",
     block_title_padding="0", block_title_text_color="*body_text_color", block_title_text_color_dark="*body_text_color",
     block_title_text_weight="600", block_info_text_size="*text_sm",
     block_label_background_fill="*background_fill_primary", block_label_background_fill_dark="*neutral_800",
@@ -19,6 +20,8 @@ CSS = """
 .gradio-container {max-width: 1180px !important; margin: auto; box-sizing: border-box}
 .gradio-container, .gradio-container main {width: 100%}
 footer {margin-top: 1.5rem !important}
+footer .divider {display: none !important}
+#clip video {max-height: 225px}
 #heading {text-align: center; padding: 1.2rem 0 .6rem}
 #heading h1 {
   font-size: clamp(1.5rem, 4.5vw, 2.4rem); margin: 0 0 .3rem; line-height: 1.15; font-weight: 750;

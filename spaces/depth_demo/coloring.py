@@ -7,6 +7,7 @@ from predictor import Prediction
 from refusal import Refusal
 
 SHOWN_SIDE = 1600  # pixels; larger pictures are shown smaller, their files are whole
+CLICKED_SIDE = 1000
 MAP_NAMES = {"magma": "Magma", "cividis": "Cividis (for colour-blind eyes)"}
 
 
@@ -53,6 +54,12 @@ def shown(image: Image.Image) -> Image.Image:
     copy = image.copy()
     copy.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
     return copy
+
+
+def clickable(image: Image.Image) -> Image.Image:
+    """A copy larger than any screen shows it: only in such pictures does gradio tell the place of a click."""
+    scale = min(SHOWN_SIDE, max(CLICKED_SIDE, *image.size)) / max(image.size)
+    return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
 
 
 def legend_html(limits: tuple[float, float], color_map: str, *, metric: bool) -> str:

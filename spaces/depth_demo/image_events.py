@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
-from coloring import depth_picture, legend_html, limits_of, range_text, shown, value_range
+from coloring import clickable, depth_picture, legend_html, limits_of, range_text, shown, value_range
 from comparing import compare_models
 from predictor import Prediction
 from read_outs import HINT, number_of, read_out, with_points
@@ -114,8 +114,8 @@ class ImageEvents:
         if not path:
             return gr.skip(), gr.skip(), []
         image = self.work.see(path, name, head).image
-        full, small = np.array(image.size), np.array(shown(image).size)
-        x, y = (np.clip((np.array(event.index) + 0.5) * full / small, 0, full - 1)).astype(int).tolist()
+        full, small = np.array(image.size), np.array(clickable(image).size)
+        x, y = np.clip((np.array(event.index) + 0.5) * full / small, 0, full - 1).astype(int).tolist()
         now = [*before, (x, y)] if len(before) < 2 else [(x, y)]
         return self.measure(path, name, head, given, color_map, under, now)
 
@@ -133,8 +133,8 @@ class ImageEvents:
     def underlay(self, seen: Seen, color_map: str, under: str) -> Any:
         """What is clicked in."""
         if under == "Depth":
-            return shown(depth_picture(seen.prediction, value_range(seen.prediction), color_map))
-        return shown(seen.image)
+            return clickable(depth_picture(seen.prediction, value_range(seen.prediction), color_map))
+        return clickable(seen.image)
 
     def show_compared(self, path: str | None, names: list[str], color_map: str) -> Any:
         """The gallery of several models."""
