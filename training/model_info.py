@@ -85,8 +85,8 @@ def count_parameters(folder: Path) -> int | None:
         with file.open("rb") as opened:
             # Eight bytes with the length of a JSON header: https://huggingface.co/docs/safetensors
             start = opened.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else math.inf
-            if length > file.stat().st_size - 8:
+            length = int(struct.unpack("<Q", start)[0]) if len(start) == 8 else 0
+            if length == 0 or length > file.stat().st_size - 8:
                 raise ValueError(f"{file} is no whole safetensors file; fetch or save it anew.")
             header = json.loads(opened.read(length))
         total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
@@ -153,7 +153,7 @@ def _training(folder: Path) -> dict[str, Any] | None:
         "command": name, "options": {field: options[field] for field in RUN_FIELDS if field in options}
     }  # fmt: skip
     results = _read_json(folder / "results.json") if (folder / "results.json").is_file() else {}
-    run = results.get("run") if isinstance(results.get("run"), dict) else {}
+    run = results.get("run") or {}
     for field in ("steps", "hours"):
         value = results.get(field, run.get(field))
         if value is not None:

@@ -1,15 +1,22 @@
 """Prediction from files: what is written, for every kind of file that people have, and what is not overwritten."""
 
+import json
+
 import numpy as np
 import pytest
 import tiny
-import torch
+import trimesh
 from PIL import Image
 from transformers import set_seed
 
+import semidepth
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
+from semidepth.training.engine.color_maps import colorize
 from semidepth.training.engine.depth_models import Preprocessing
-from semidepth.training.predict import find_images, main, to_16_bit, write_results
+from semidepth.training.engine.prediction_files import to_16_bit, write_results
+from semidepth.training.engine.prediction_inputs import PredictionOptions, find_inputs
+from semidepth.training.engine.videos import VideoWriter, read_frames, video_info
+from semidepth.training.predict import main
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +79,7 @@ def test_broken_files_are_listed_and_do_not_stop_the_others(tmp_path, model_fold
     (tmp_path / "text.png").write_text("not a picture")
     assert run(model_folder, tmp_path / "out", tmp_path) == 1
     printed = capsys.readouterr()
-    assert "1 of 3 images predicted" in printed.out
+    assert "1 of 3 inputs predicted" in printed.out
     assert "cut.jpg" in printed.err
     assert "text.png" in printed.err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
@@ -98,21 +105,22 @@ def test_folders_globs_and_equal_names(tmp_path):
     for name in ("x/a.jpg", "y/a.jpg", "y/a.png", "y/deep/b.JPG", "y/a_color.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         picture().save(tmp_path / name)
-    found = find_images([str(tmp_path / "x" / "*.jpg"), str(tmp_path / "y")])
+    found = find_inputs([str(tmp_path / "x" / "*.jpg"), str(tmp_path / "y")])
     assert [str(name) for _, name in found] == ["a", "a-2", "a-3", "deep/b"]
-    with pytest.raises(ValueError, match="matches no image"):
-        find_images([str(tmp_path / "*.webp")])
+    with pytest.raises(ValueError, match="matches no image or video"):
+        find_inputs([str(tmp_path / "*.webp")])
 
 
 def test_16_bit_of_metres_is_millimetres_and_of_disparity_the_images_range():
     metres = np.array([[0.5, 1.2346, np.nan, 70.0]], np.float32)
-    assert to_16_bit(metres, "depth").tolist() == [[500, 1235, 0, 65535]]
-    assert to_16_bit(np.array([[2.0, 3.0, 4.0]], np.float32), "disparity").tolist() == [[0, 32768, 65535]]
-    assert to_16_bit(np.full((1, 2), 3.0, np.float32), "disparity").tolist() == [[0, 0]]
+    assert to_16_bit(metres, "m").tolist() == [[500, 1235, 0, 65535]]
+    assert to_16_bit(np.array([[2.0, 3.0, 4.0]], np.float32), "inverse depth").tolist() == [[0, 32768, 65535]]
+    assert to_16_bit(np.full((1, 2), 3.0, np.float32), "inverse depth").tolist() == [[0, 0]]
 
 
 def test_a_metric_picture_is_bright_where_it_is_near(tmp_path):
-    write_results(torch.tensor([[1.0, 10.0]]), "depth", tmp_path / "m", overwrite=False)
+    metres = np.array([[1.0, 10.0]], np.float32)
+    write_results(metres, "m", {"color": tmp_path / "m_color.png"}, PredictionOptions())
     colors = np.asarray(Image.open(tmp_path / "m_color.png")).sum(-1)
     assert colors[0, 0] > colors[0, 1]
 
@@ -186,3 +194,102 @@ def test_an_unknown_domain_names_the_known_ones(tmp_path, metric_folder, capsys)
     with pytest.raises(SystemExit):
         run(metric_folder, tmp_path / "out", tmp_path / "a.png", extra=["--domain", "cave"])
     assert "the model has indoor, outdoor" in capsys.readouterr().err
+
+
+def test_formats_are_those_asked_for_and_a_mesh_ends_at_the_cut_off(tmp_path, metric_folder):
+    picture(40, 60).save(tmp_path / "a.png")
+    extra = ["--domain", "indoor", "--fov_deg", "90", "--format", "npy", "glb", "ply"]
+    assert run(metric_folder, tmp_path / "out", tmp_path / "a.png", extra=extra) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_depth.npy", "a_mesh.glb", "a_points.ply"]
+    metres = np.load(tmp_path / "out/a_depth.npy")
+    middle = float(np.median(metres))
+    extra += ["--far_m", str(middle)]
+    assert run(metric_folder, tmp_path / "cut", tmp_path / "a.png", extra=extra) == 0
+    header = (tmp_path / "cut/a_points.ply").read_bytes().partition(b"end_header")[0]
+    assert f"element vertex {(metres <= np.float32(middle)).sum()}".encode() in header
+    mesh = next(iter(trimesh.load_scene(tmp_path / "cut/a_mesh.glb").geometry.values()))
+    assert -mesh.vertices[:, 2].min() <= middle * (1 + 1e-6)
+
+
+def test_json_is_all_that_is_printed(tmp_path, model_folder, capsys):
+    picture().save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("no picture")
+    assert run(model_folder, tmp_path / "out", tmp_path, extra=["--json", "--format", "npy"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["unit"] == "inverse depth"
+    assert told["results"] == [
+        {"input": f"{tmp_path}/a.png", "files": [f"{tmp_path}/out/a_depth.npy"], "domain": None, "note": None}
+    ]
+    assert [entry["input"] for entry in told["broken"]] == [f"{tmp_path}/b.png"]
+    assert run(model_folder, tmp_path / "out", tmp_path / "a.png", extra=["--json", "--format", "npy"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["results"], told["kept"]) == ([], [f"{tmp_path}/a.png"])
+
+
+def test_batches_of_many_sizes_give_what_each_image_gives_alone(tmp_path, model_folder):
+    sizes = [(40, 60), (80, 120), (60, 40), (40, 60), (33, 90), (20, 30), (40, 61)]
+    for number, size in enumerate(sizes):
+        picture(*size, seed=number).save(tmp_path / f"{number}.png")
+    assert run(model_folder, tmp_path / "together", tmp_path, extra=["--batch_size", "3", "--threads", "3"]) == 0
+    for number, size in enumerate(sizes):
+        assert run(model_folder, tmp_path / "alone", tmp_path / f"{number}.png", extra=["--batch_size", "1"]) == 0
+        together, alone = (np.load(tmp_path / f"{name}/{number}_depth.npy") for name in ("together", "alone"))
+        assert together.shape == size
+        assert np.allclose(together, alone, atol=1e-4 * np.abs(alone).max())
+
+
+def test_a_result_that_cannot_be_written_is_listed(tmp_path, model_folder, capsys):
+    for name in ("a", "b"):
+        picture().save(tmp_path / f"{name}.png")
+    (tmp_path / "out/a_depth.npy").mkdir(parents=True)  # a folder of that name
+    assert run(model_folder, tmp_path / "out", tmp_path / "a.png", tmp_path / "b.png", extra=["--overwrite"]) == 1
+    assert "a.png" in capsys.readouterr().err
+    assert (tmp_path / "out/b_depth.npy").is_file()
+
+
+def test_a_legend_is_below_the_picture(tmp_path, model_folder):
+    picture(40, 60).save(tmp_path / "a.png")
+    assert run(model_folder, tmp_path / "out", tmp_path / "a.png", extra=["--legend", "--color_map", "cividis"]) == 0
+    assert Image.open(tmp_path / "out/a_color.png").size == (60, 40 + 44)
+
+
+def test_a_video_becomes_one_of_the_same_times_in_one_range(tmp_path, model_folder):
+    frames = [np.asarray(picture(48, 64, seed=3)) for _ in range(6)]
+    frames[3] = np.full_like(frames[3], 128)  # one that would have another range of its own
+    times = [0.0, 0.1, 0.2, 0.5, 0.6, 0.7]
+    with VideoWriter(tmp_path / "clip.mp4", 64, 48, 10) as writer:
+        for frame, time_s in zip(frames, times, strict=True):
+            writer.write(frame, time_s)
+    (tmp_path / "text.mp4").write_text("no video")
+    assert run(model_folder, tmp_path / "out", tmp_path, extra=["--side_by_side"]) == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["clip_color.mp4"]
+    info = video_info(tmp_path / "out/clip_color.mp4")
+    assert (info.width, info.height, info.frames) == (128, 48, 6)
+    made = list(read_frames(tmp_path / "out/clip_color.mp4"))
+    assert [frame.time_s for frame in made] == pytest.approx(times, abs=1e-3)
+    source = list(read_frames(tmp_path / "clip.mp4"))
+    model = semidepth.load_model(model_folder)
+    maps = [semidepth.predict(frame.pixels, model).values for frame in source]
+    low, high = np.percentile(np.concatenate([values.ravel() for values in maps]), [1, 99])
+    for frame, values in zip(made, maps, strict=True):
+        expected = colorize(values, (low, high))
+        assert np.abs(frame.pixels[:, 64:].astype(int).mean((0, 1)) - expected.mean((0, 1))).max() < 6
+    assert run(model_folder, tmp_path / "out", tmp_path / "clip.mp4", extra=["--side_by_side"]) == 0  # kept
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (["--format", "glb"], "needs --fov_deg"),
+        (["--batch_size", "0"], "--batch_size is 0"),
+        (["--far_m", "-1"], "--far_m is -1.0"),
+        (["--format", "npy"], "is a video, of which only colours are made"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(tmp_path, model_folder, capsys, extra, words):
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    with pytest.raises(SystemExit) as stopped:
+        run(model_folder, tmp_path / "out", tmp_path / "clip.mp4", extra=extra)
+    assert stopped.value.code == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -46,7 +46,7 @@ class DepthMap:
 
 
 @overload
-def predict(
+def predict(  # type: ignore[overload-overlap]  # text and arrays are iterables, too
     images: ImageLike,
     model: str | Path | DepthModel,
     *,
@@ -97,7 +97,7 @@ def predict(
         ValueError: an image cannot be read, or the model cannot be loaded; the first that fails is named.
     """
     single = isinstance(images, str | Path | Image.Image | np.ndarray | Tensor)
-    given: Iterable[Any] = [images] if single else images  # type: ignore[list-item, assignment]
+    given: Iterable[Any] = [images] if single else images  # type: ignore[assignment]
     if not isinstance(model, DepthModel):
         place = device or ("cuda" if torch.cuda.is_available() else "cpu")
         model = load_depth_model(str(model), device=place, kind=kind)

@@ -1,0 +1,154 @@
+"""From photos to files with `semidepth predict`, beside the bare model and beside the stock pipeline in a loop.
+
+    python benchmarks/predict.py                                        # ViT-S shape at 518 pixels
+    python benchmarks/predict.py --images 64 --batch_size 16 --threads 8   # a GPU
+
+All three have the same weights (random ones: speed does not depend on them) and the same JPEG photos of four sizes.
+The bare model is given batches of pixels that lie on its device already, and its predictions stay there. The pipeline
+is `pipeline("depth-estimation")` called file by file, its 8-bit picture saved as PNG. Ours decodes, resizes, predicts,
+brings maps to the photo's size and writes --format, by default 16-bit PNG, .npy and a coloured PNG. Before anything is
+timed, our predictions are compared with those of the stock model behind the stock image processor, and the files with
+them.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from pseudo_label import make_photos
+from torch import nn
+from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, pipeline, set_seed
+from transformers.utils import logging as transformers_logging
+
+from semidepth.training.data.decoding import decode_image
+from semidepth.training.engine.depth_models import Preprocessing, load_depth_model
+from semidepth.training.engine.prediction import Prediction, Predictor
+from semidepth.training.engine.prediction_files import predict_files
+from semidepth.training.engine.prediction_inputs import DEFAULT_FORMATS, FORMATS, PredictionOptions, find_inputs
+
+# Of the largest value: a cheaper order of the same sums.
+TOLERANCE = 1e-4
+
+
+def save_stock(folder: Path, size: int) -> None:
+    """Stock Depth Anything of ViT-S shape with random weights whose output varies, and its image processor."""
+    set_seed(0)
+    model = DepthAnythingForDepthEstimation(DepthAnythingConfig())
+    for module in [*model.neck.modules(), *model.head.modules()]:
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    nn.init.constant_(model.head.conv3.bias, 1.0)
+    model.save_pretrained(folder)
+    Preprocessing(size=size, multiple=14).to_image_processor().save_pretrained(folder)
+
+
+def bare_batches(predictor: Predictor, photos: list[Path]) -> list[torch.Tensor]:
+    """The photos as the predictor's batches: decoded, resized, grouped by size, on the device."""
+    groups: dict[tuple[int, ...], list[torch.Tensor]] = {}
+    for photo in photos:
+        pixels = predictor.prepare(decode_image(photo))
+        groups.setdefault(tuple(pixels.shape), []).append(pixels)
+    size = predictor.batch_size
+    parts = [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]
+    return [torch.stack(part).to(predictor.device) for part in parts]
+
+
+def run_bare(predictor: Predictor, batches: list[torch.Tensor]) -> float:
+    """Seconds of the forward passes alone."""
+    began = time.perf_counter()
+    for batch in batches:
+        predictor.forward(batch)
+    if predictor.device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def run_pipeline(stock: Any, photos: list[Path], output: Path) -> float:
+    """Seconds of the stock pipeline, file by file."""
+    output.mkdir()
+    began = time.perf_counter()
+    for photo in photos:
+        stock(str(photo))["depth"].save(output / f"{photo.stem}.png")
+    return time.perf_counter() - began
+
+
+def run_ours(predictor: Predictor, photos: Path, output: Path, options: PredictionOptions) -> float:
+    """Seconds from photos to files."""
+    began = time.perf_counter()
+    report = predict_files(predictor.model, find_inputs([str(photos)]), output, options)
+    seconds = time.perf_counter() - began
+    if report.broken:
+        raise ValueError(f"{len(report.broken)} photos could not be predicted: {report.broken}.")
+    return seconds
+
+
+@torch.inference_mode()
+def agrees(predictor: Predictor, stock: Any, photos: list[Path], output: Path) -> bool:
+    """Whether the model's maps are the stock model's, and the files hold them at the photos' size."""
+    for photo in photos[:4]:
+        inputs = stock.image_processor(Image.open(photo), return_tensors="pt").to(predictor.device)
+        expected = stock.model(**inputs).predicted_depth[0].float().cpu()
+        ours = next(iter(predictor.run([photo], decode_image)))
+        if not isinstance(ours, Prediction) or ours.values.shape != expected.shape:
+            return False
+        if (ours.values - expected).abs().max() > TOLERANCE * expected.abs().max():
+            return False
+        file = output / f"{photo.stem}_depth.npy"
+        if file.is_file() and not np.allclose(np.load(file), ours.full_size(), atol=1e-4 * float(expected.abs().max())):
+            return False
+    return True
+
+
+def main() -> None:
+    """Command line; see the top of the file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=518, help="shorter side in pixels")
+    parser.add_argument("--images", type=int, default=24)
+    parser.add_argument("--batch_size", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--format", nargs="+", choices=FORMATS, dest="formats", default=list(DEFAULT_FORMATS))
+    arguments = parser.parse_args()
+    transformers_logging.set_verbosity_error()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    options = PredictionOptions(
+        formats=tuple(arguments.formats), batch_size=arguments.batch_size, threads=arguments.threads
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        room = Path(temporary)
+        save_stock(room / "model", arguments.size)
+        (room / "photos").mkdir()
+        make_photos(room / "photos", arguments.images)
+        photos = sorted((room / "photos").glob("*.jpg"))
+        model = load_depth_model(str(room / "model"), device=device)
+        predictor = Predictor(model, batch_size=arguments.batch_size, threads=arguments.threads)
+        stock = pipeline("depth-estimation", model=str(room / "model"), device=device)
+        batches = bare_batches(predictor, photos)
+        run_ours(predictor, room / "photos", room / "first", options)  # warms up, too
+        agreed = agrees(predictor, stock, photos, room / "first")
+        shares, gains = [], []
+        print("| round | bare, images/s | semidepth predict | stock pipeline | of the bare model | over the pipeline |")
+        print("|---|---|---|---|---|---|")
+        for number in range(arguments.rounds):
+            bare = run_bare(predictor, batches)
+            ours = run_ours(predictor, room / "photos", room / f"ours_{number}", options)
+            theirs = run_pipeline(stock, photos, room / f"stock_{number}")
+            shares.append(bare / ours)
+            gains.append(theirs / ours)
+            speeds = " | ".join(f"{arguments.images / seconds:.2f}" for seconds in (bare, ours, theirs))
+            print(f"| {number + 1} | {speeds} | {shares[-1]:.3f} | {gains[-1]:.2f} |", flush=True)
+    for name, ratios in (("predict_of_bare_model", shares), ("predict_over_pipeline", gains)):
+        print(
+            f"RESULT {name} ratio={statistics.median(ratios):.3f} low={min(ratios):.3f} high={max(ratios):.3f} "
+            f"agrees={str(agreed).lower()}"
+        )
+
+
+if __name__ == "__main__":
+    main()

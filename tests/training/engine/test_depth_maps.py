@@ -1,0 +1,69 @@
+"""Prediction in one line: what is accepted, what comes back, and that importing semidepth stays light."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from PIL import Image
+
+import semidepth
+from semidepth.training.engine.depth_models import DepthModel, Preprocessing
+
+PREPROCESSING = Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return DepthModel(tiny.stock_model().requires_grad_(False), PREPROCESSING, "disparity")
+
+
+def image(height=48, width=64, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_one_image_gives_one_map_whatever_it_comes_as(tmp_path, model):
+    pixels = image()
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    tensor = torch.from_numpy(pixels).permute(2, 0, 1)
+    # The model's own size: no resizing on either side, so this is all there is to it.
+    expected = model.model(pixel_values=PREPROCESSING.normalize(tensor[None])).predicted_depth[0].numpy()
+    for form in (str(tmp_path / "a.png"), tmp_path / "a.png", pixels, Image.fromarray(pixels), tensor):
+        depth = semidepth.predict(form, model)
+        assert isinstance(depth, semidepth.DepthMap)
+        assert (depth.unit, depth.domain, depth.values.dtype) == ("inverse depth", None, np.float32)
+        assert np.allclose(depth.values, expected, atol=1e-5)
+    assert depth.picture("cividis").size == (64, 48)
+
+
+def test_many_images_come_back_in_their_order(model):
+    images = [image(40 + 7 * (number % 3), 60 + number, seed=number) for number in range(9)]
+    maps = semidepth.predict(iter(images), model, batch_size=2)
+    assert [depth.values.shape for depth in maps] == [pixels.shape[:2] for pixels in images]
+    for pixels, depth in zip(images, maps, strict=True):
+        assert np.allclose(depth.values, semidepth.predict(pixels, model).values, atol=1e-4)
+    assert semidepth.predict([], model) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("missing.jpg", "missing.jpg cannot be decoded"),
+        (np.zeros((4, 4, 3)), "image 0 is an array of float64"),
+        (torch.zeros(4, 4, 3, dtype=torch.uint8), "image 0 is a tensor of torch.uint8 and shape"),
+        ([image(), 7], "image 1 is a int"),
+    ],
+)
+def test_what_is_no_image_is_named(model, wrong, words):
+    with pytest.raises(ValueError, match=words):
+        semidepth.predict(wrong, model)
+
+
+def test_importing_is_light_and_unknown_names_are_refused():
+    code = "import sys, semidepth; dir(semidepth); semidepth.__version__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = semidepth.nothing
+    assert {"predict", "load_model", "DepthMap", "__version__"} <= set(dir(semidepth))
