@@ -33,9 +33,8 @@ def example_pictures() -> list[str]:
     """Photos in `examples/` beside this file, and some that the gradio package carries."""
     own = sorted((HERE / "examples").glob("*.jpg"))
     stock = Path(gr.__file__).parent / "media_assets" / "images"
-    return [
-        str(path) for path in (*own, stock / "tower.jpg", stock / "lion.jpg", stock / "cheetah.jpg") if path.is_file()
-    ]
+    photos = [*own, *(stock / f"{name}.jpg" for name in ("tower", "lion"))]
+    return [str(path) for path in photos if path.is_file()]
 
 
 def build(models: Models) -> gr.Blocks:

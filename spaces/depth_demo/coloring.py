@@ -91,5 +91,6 @@ def range_text(prediction: Prediction) -> str:
     """What was found, in one line for people."""
     if not prediction.metric:
         return "Near and far, without a unit: this model is not metric."
-    values = np.percentile(prediction.values, [1, 50, 99])
-    return "From **{:.2f} m** to **{:.2f} m**, half of it nearer than **{:.2f} m**.".format(*values[[0, 2, 1]])
+    low, median, high = np.percentile(prediction.values, [1, 50, 99])
+    head = f" · {prediction.domain}" if prediction.domain else ""
+    return f"**{low:.2f} m** to **{high:.2f} m**, half of it within **{median:.2f} m**{head}"

@@ -46,7 +46,8 @@ class Endpoints:
         with gr.Row(visible=False):
             picture = gr.File(label="picture: JPEG, PNG or WebP, up to 24 megapixels")
             clip = gr.File(label="clip: a video of up to 60 s")
-            unopened(picture), unopened(clip)
+            unopened(picture)
+            unopened(clip)
             model = gr.Dropdown(names, value=names[0], label="model")
             models = gr.JSON(names[:4], label="models: list of names")
             domain = gr.Textbox("router", label="domain: router, or whose head to use")
@@ -75,8 +76,8 @@ class Endpoints:
             (self.video, [clip, model, domain, colors, beside], [video, info]),
         ):
             name = function.__name__
-            limits = {"concurrency_id": "clip_api" if name == "video" else "api", "concurrency_limit": 1}
-            trigger.click(function, inputs, outputs, api_name=name, queue=True, **limits)
+            line = "clip_api" if name == "video" else "api"  # clips wait for clips, pictures for pictures
+            trigger.click(function, inputs, outputs, api_name=name, concurrency_id=line, concurrency_limit=1)
 
     def models(self) -> list[dict[str, Any]]:
         """The models that can be asked: name, whether they predict metres, and the domains to choose from."""

@@ -17,7 +17,7 @@ from work import ROUTER, DepthWork, Seen
 if TYPE_CHECKING:
     from image_tab import ImageTab
 
-QUICK = {"api_visibility": "private", "show_progress": "hidden"}
+QUICK: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 class ImageEvents:
@@ -57,7 +57,7 @@ class ImageEvents:
         tab.marked.select(self.click, clicked, measured, **QUICK)
         for event in (tab.fov.submit, tab.fov.blur, tab.under.input, tab.color_map.input):
             event(self.measure, clicked, measured, **QUICK)
-        tab.forget.click(lambda *given: self.measure(*given[:-1], []), clicked, measured, **QUICK)
+        tab.forget.click(self.clear, clicked, measured, **QUICK)
         tab.compare.click(
             self.show_compared, [tab.picture, tab.compared, tab.color_map], tab.gallery, api_visibility="private",
             concurrency_id="look",
@@ -118,6 +118,11 @@ class ImageEvents:
         x, y = np.clip((np.array(event.index) + 0.5) * full / small, 0, full - 1).astype(int).tolist()
         now = [*before, (x, y)] if len(before) < 2 else [(x, y)]
         return self.measure(path, name, head, given, color_map, under, now)
+
+    def clear(self, path: str | None, name: str, head: str, *rest: Any) -> tuple[Any, ...]:
+        """No points."""
+        given, color_map, under, _ = rest
+        return self.measure(path, name, head, given, color_map, under, [])
 
     def measure(
         self, path: str | None, name: str, head: str, given: str, color_map: str, under: str, now: list[Any]

@@ -68,7 +68,7 @@ def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[s
     told = [f"Point {number}: **{value:.2f} m** away" for number, value in enumerate(values, 1)]
     if len(points) == 2:
         found["between_m"] = distance_between(prediction.values, points[0], points[1], fov.focal_px(width))
-        told.append(f"**{found['between_m']:.2f} m** between them")
+        told.append(f"**{found['between_m']:.2f} m** apart")
     found["text"] = " · ".join(told)
     if len(points) == 2:
         found["text"] += f"\n\nField of view {fov.degrees:.0f}°, {fov.origin}."

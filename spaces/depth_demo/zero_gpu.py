@@ -5,14 +5,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 try:
-    import spaces  # on a Hugging Face Space; to be imported before CUDA is used
+    # On a Hugging Face Space; to be imported before CUDA is used. A folder named spaces/ on the path has no GPU in it.
+    from spaces import GPU
 except ImportError:
-    spaces = None
+    GPU = None
 
-ON_ZERO_GPU = spaces is not None and bool(os.environ.get("SPACES_ZERO_GPU"))
+ON_ZERO_GPU = GPU is not None and bool(os.environ.get("SPACES_ZERO_GPU"))
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def gpu(function: F) -> F:
     """Lends a GPU to each call of the function, on ZeroGPU. Arguments and results travel between processes."""
-    return function if spaces is None else spaces.GPU(function)
+    return function if GPU is None else GPU(function)
