@@ -22,6 +22,8 @@ ablation: setup
 	$(BIN)/python benchmarks/ablation.py $(ARGS)
 
 test: setup
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+	  || echo "The browser's tests will fail: Chromium is missing, install it with: apt-get install -y chromium"
 	$(BIN)/python -m pytest -m 'not slow and not gpu' $(ARGS)
 
 test-slow: setup

@@ -1,0 +1,88 @@
+"""Depth from a picture, in 3D, or of a video, with any depth-estimation model of transformers.
+
+    python spaces/depth_demo/app.py                                     # the newest model below outputs/
+    python spaces/depth_demo/app.py --model outputs/demo/metric depth-anything/Depth-Anything-V2-Small-hf
+
+On a Hugging Face Space the same file runs without arguments; the variable MODELS (ids, with spaces between) names the
+models there.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import endpoints
+import gradio as gr
+import image_tab
+import scene_tab
+import torch
+import video_tab
+from appearance import CSS, NO_MODEL, SUBTITLE, THEME, TITLE
+from choosing import find_models
+from clips import MOST_MEGABYTES
+from predictor import Models
+from work import DepthWork
+from zero_gpu import ON_ZERO_GPU
+
+HERE = Path(__file__).resolve().parent
+HOUR_S = 3600
+
+
+def example_pictures() -> list[str]:
+    """Photos in `examples/` beside this file, and some that the gradio package carries."""
+    own = sorted((HERE / "examples").glob("*.jpg"))
+    stock = Path(gr.__file__).parent / "media_assets" / "images"
+    photos = [*own, *(stock / f"{name}.jpg" for name in ("tower", "lion"))]
+    return [str(path) for path in photos if path.is_file()]
+
+
+def build(models: Models) -> gr.Blocks:
+    """The page.
+
+    Args:
+        models: to choose from; without any the page says how to get one.
+    """
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(HOUR_S, 6 * HOUR_S)) as page:
+        gr.Markdown(f"# {TITLE}\n{SUBTITLE}", elem_id="heading")
+        if not models.names:
+            gr.HTML(NO_MODEL)
+            return page
+        work = DepthWork(models)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Image", id="image"):
+                image = image_tab.build(work, example_pictures())
+            with gr.Tab("3D", id="scene") as scene:
+                scene_tab.build(work, scene, image)
+            with gr.Tab("Video", id="video"):
+                video_tab.build(work)
+        endpoints.build(work)
+    return page
+
+
+def main() -> int:
+    """Command line; see the top of the file. Returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", nargs="+", default=os.environ.get("MODELS", "").split(), help="Hub ids or folders")
+    parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="where trained models are looked for")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() or ON_ZERO_GPU else "cpu")
+    parser.add_argument("--host", default=None, help="address to serve on; default: gradio's")
+    parser.add_argument("--port", type=int, default=None)
+    parser.add_argument("--mcp", action="store_true", help="serve the endpoints as MCP tools, too; needs gradio[mcp]")
+    options = parser.parse_args()
+    try:
+        models = Models(find_models(options.model, options.outputs, HERE / "README.md"), options.device)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    page = build(models)
+    page.queue(default_concurrency_limit=4, max_size=64)
+    page.launch(
+        server_name=options.host, server_port=options.port, theme=THEME, css=CSS, max_file_size=f"{MOST_MEGABYTES}mb",
+        footer_links=["api"], run_history=False, mcp_server=options.mcp,
+    )  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

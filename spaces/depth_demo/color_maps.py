@@ -1,0 +1,1 @@
+../../training/engine/color_maps.py

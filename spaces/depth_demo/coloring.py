@@ -1,0 +1,96 @@
+"""Depth in colours: ranges, pictures, and a legend that takes the page's own text colour."""
+
+import numpy as np
+from color_maps import color_table, colorize, display_range, ticks
+from PIL import Image
+from predictor import Prediction
+from refusal import Refusal
+
+SHOWN_SIDE = 1600  # pixels; larger pictures are shown smaller, their files are whole
+CLICKED_SIDE = 1000
+MAP_NAMES = {"magma": "Magma", "cividis": "Cividis (for colour-blind eyes)"}
+
+
+def value_range(prediction: Prediction) -> tuple[float, float]:
+    """The range that colours are spread over unless somebody says otherwise."""
+    low, high = display_range(prediction.values)
+    return low, max(high, low + 1e-6)
+
+
+def limits_of(prediction: Prediction, near: float | None, far: float | None) -> tuple[float, float]:
+    """The values at the two ends of the colours.
+
+    Args:
+        prediction: whose values.
+        near: metres, or for inverse depth 0 to 100 per cent of the way from the nearest to the farthest value; None:
+            the prediction's own end.
+        far: likewise; the larger.
+
+    Returns:
+        Low and high value.
+
+    Raises:
+        Refusal: if the near end is not before the far one.
+    """
+    low, high = value_range(prediction)
+    if prediction.metric:
+        near, far = (low if near is None else near), (high if far is None else far)
+    else:
+        near, far = (0.0 if near is None else near), (100.0 if far is None else far)
+    if not near < far:
+        raise Refusal(f"The near end ({near:g}) has to lie before the far end ({far:g}).", title="Range")
+    if prediction.metric:
+        return near, far
+    return high - (high - low) * far / 100, high - (high - low) * near / 100
+
+
+def depth_picture(prediction: Prediction, limits: tuple[float, float], color_map: str) -> Image.Image:
+    """Depth in colours at full size, near is bright."""
+    return Image.fromarray(colorize(prediction.values, limits, color_map, reverse=prediction.metric))
+
+
+def shown(image: Image.Image) -> Image.Image:
+    """A copy that is small enough to be sent to a browser."""
+    copy = image.copy()
+    copy.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    return copy
+
+
+def clickable(image: Image.Image) -> Image.Image:
+    """A copy larger than any screen shows it: only in such pictures does gradio tell the place of a click."""
+    scale = min(SHOWN_SIDE, max(CLICKED_SIDE, *image.size)) / max(image.size)
+    return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+
+
+def legend_html(limits: tuple[float, float], color_map: str, *, metric: bool) -> str:
+    """A bar that says what the colours mean: metres, or near and far. Near is left.
+
+    Args:
+        limits: low and high value.
+        color_map: of the colours.
+        metric: whether they are metres.
+    """
+    table = color_table(color_map)[::-16]
+    stops = ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in table.tolist())
+    low, high = limits
+    if metric:
+        places = [(100 * (tick - low) / max(high - low, 1e-12), f"{tick:g} m") for tick in ticks(low, high, 6)]
+    else:
+        places = [(0.0, "near"), (100.0, "far")]
+    marks = "".join(
+        f'<span style="left:{place:.2f}%;transform:translateX(-{place:.0f}%)">{text}</span>' for place, text in places
+    )
+    says = f"Colours from {low:.2f} to {high:.2f} metres" if metric else "Colours from near to far"
+    return (
+        f'<div class="legend" role="img" aria-label="{says}"><div class="bar" '
+        f'style="background:linear-gradient(to right, {stops})"></div><div class="marks">{marks}</div></div>'
+    )
+
+
+def range_text(prediction: Prediction) -> str:
+    """What was found, in one line for people."""
+    if not prediction.metric:
+        return "Near and far, without a unit: this model is not metric."
+    low, median, high = np.percentile(prediction.values, [1, 50, 99])
+    head = f" · {prediction.domain}" if prediction.domain else ""
+    return f"**{low:.2f} m** to **{high:.2f} m**, half of it within **{median:.2f} m**{head}"

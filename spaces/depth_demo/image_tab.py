@@ -1,0 +1,152 @@
+"""The tab for pictures: depth in colours, distances by a click, models side by side, files to take home."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from appearance import EMPTY_IMAGE
+from color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
+from coloring import MAP_NAMES
+from image_events import ImageEvents
+from read_outs import HINT
+from work import ROUTER, DepthWork
+
+COLOR_CHOICES = [(MAP_NAMES.get(name, name), name) for name in COLOR_MAPS]
+
+
+@dataclass
+class ImageTab:
+    """The parts of the tab."""
+
+    picture: gr.Image
+    model: gr.Dropdown
+    domain: gr.Radio
+    router: gr.Label
+    run: gr.Button
+    empty: gr.HTML
+    results: gr.Column
+    slider: gr.ImageSlider
+    told: gr.Markdown
+    marked: gr.Image
+    under: gr.Radio
+    fov: gr.Textbox
+    forget: gr.Button
+    compared: gr.CheckboxGroup
+    compare: gr.Button
+    gallery: gr.Gallery
+    legend: gr.HTML
+    color_map: gr.Dropdown
+    near: gr.Slider
+    far: gr.Slider
+    found: gr.Markdown
+    files: list[gr.DownloadButton]
+    points: gr.State
+
+
+def build(work: DepthWork, examples: list[str]) -> ImageTab:
+    """Lays out the tab and connects it.
+
+    Args:
+        work: what the buttons do.
+        examples: pictures to click on.
+    """
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=300):
+            left = asking(work, examples)
+        with gr.Column(scale=3, min_width=300):
+            empty = gr.HTML(EMPTY_IMAGE, elem_id="empty")
+            with gr.Column(visible=False, elem_id="results") as results:
+                right = answering(work)
+    tab = ImageTab(**left, **right, empty=empty, results=results, points=gr.State([]))
+    ImageEvents(work, tab).connect()
+    return tab
+
+
+def asking(work: DepthWork, examples: list[str]) -> dict[str, Any]:
+    """The left half: a picture, a model, a head."""
+    cards = [work.models.card(name) for name in work.models.names]
+    picture = gr.Image(
+        type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], label="Picture", height=300,
+        elem_id="picture",
+    )  # fmt: skip
+    unopened(picture)
+    if examples:
+        gr.Examples(examples, picture, label="Examples", elem_id="examples", api_visibility="private")
+    model = gr.Dropdown(
+        [(card.label, card.name) for card in cards], value=cards[0].name, label="Model", elem_id="model",
+        info="“Metres” can be measured in; “near to far” has no unit.", filterable=len(cards) > 8,
+    )  # fmt: skip
+    domain = gr.Radio(
+        head_choices(cards[0].domains), value=ROUTER, label="Head", visible=cards[0].choosable, elem_id="domain",
+        info="Indoors and outdoors are measured by different parts of the model.",
+    )  # fmt: skip
+    router = gr.Label(
+        label="Where was this taken? The router's guess", visible=False, elem_id="router", show_heading=False
+    )
+    run = gr.Button("Show depth", variant="primary", elem_id="run")
+    return {"picture": picture, "model": model, "domain": domain, "router": router, "run": run}
+
+
+def answering(work: DepthWork) -> dict[str, Any]:
+    """The right half: what came out."""
+    cards = [work.models.card(name) for name in work.models.names]
+    found = gr.Markdown(elem_id="found")
+    with gr.Tabs(elem_id="views"):
+        with gr.Tab("Look", id="look"):
+            slider = gr.ImageSlider(
+                show_label=False, type="pil", interactive=False, max_height=520, elem_id="slider", format="jpeg"
+            )
+        with gr.Tab("Measure", id="measure"):
+            told = gr.Markdown(HINT, elem_id="told")
+            marked = gr.Image(
+                show_label=False, type="pil", interactive=False, buttons=["fullscreen"], elem_id="marked",
+                format="jpeg", height=460,
+            )  # fmt: skip
+            with gr.Row():
+                under = gr.Radio(["Photo", "Depth"], value="Photo", label="Click in", elem_id="under", min_width=130)
+                fov = gr.Textbox(label="Field of view, degrees", placeholder="the photo's own, else 60", elem_id="fov",
+                                 min_width=150)  # fmt: skip
+            forget = gr.Button("Clear the points", elem_id="forget", size="md")
+        with gr.Tab("Compare", id="compare"):
+            compared = gr.CheckboxGroup(
+                [(card.label, card.name) for card in cards], value=[card.name for card in cards][:4], label="Models",
+                elem_id="compared", visible=len(cards) > 1,
+            )  # fmt: skip
+            gr.Markdown(
+                "Start this page with several models to compare them: `--model FOLDER_OR_ID FOLDER_OR_ID`.",
+                visible=len(cards) < 2,
+            )
+            compare = gr.Button("Compare", elem_id="compare", visible=len(cards) > 1)
+            gallery = gr.Gallery(
+                show_label=False, columns=2, object_fit="contain", height="auto", visible=False,
+                elem_id="gallery", interactive=False, format="jpeg", buttons=["download", "fullscreen"],
+            )  # fmt: skip
+    legend = gr.HTML(elem_id="legend")
+    with gr.Row(equal_height=True):
+        color_map = gr.Dropdown(
+            COLOR_CHOICES, value=DEFAULT_COLOR_MAP, label="Colours", elem_id="colors", min_width=150
+        )
+        near = gr.Slider(0, 100, 0, label="Near, %", elem_id="near", min_width=170)
+        far = gr.Slider(0, 100, 100, label="Far, %", elem_id="far", min_width=170)
+    with gr.Row():
+        names = ("16-bit PNG, mm", "NumPy .npy", "Coloured PNG")
+        files = [gr.DownloadButton(name, interactive=False, size="md", min_width=110, elem_id=f"file{number}",
+                                   elem_classes="file") for number, name in enumerate(names)]  # fmt: skip
+    return {
+        "found": found, "slider": slider, "told": told, "marked": marked, "under": under, "fov": fov, "forget": forget,
+        "compared": compared, "compare": compare, "gallery": gallery, "legend": legend, "color_map": color_map,
+        "near": near, "far": far, "files": files,
+    }  # fmt: skip
+
+
+def head_choices(domains: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The heads that a model has to choose from, the router first."""
+    return [("Let the router choose", ROUTER)] + [(domain.capitalize(), domain) for domain in domains]
+
+
+def unopened(component: Any) -> None:
+    """Makes a component hand on an upload's path unopened: only `open_image` can say well what is wrong with a file.
+
+    Gradio has made sure by then that the path lies in its own folder of uploads.
+    """
+    component.preprocess = lambda payload: payload.path if payload else None

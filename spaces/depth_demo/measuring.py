@@ -1,0 +1,72 @@
+"""Distances in a picture: what a pixel's depth means in space, given a field of view."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+GUESSED_FOV_DEG = 60.0  # about that of a phone's main camera held upright or a webcam
+FULL_FRAME_MM = math.hypot(36, 24)  # diagonal of the film that "35 mm equivalent" focal lengths mean
+EXIF_IFD, FOCAL_LENGTH_35MM = 0x8769, 0xA405
+
+
+@dataclass(frozen=True)
+class FieldOfView:
+    """A horizontal field of view.
+
+    Args:
+        degrees: between 0 and 180.
+        origin: where it is from: "given", "from the photo's EXIF data" or "guessed".
+    """
+
+    degrees: float
+    origin: str
+
+    def focal_px(self, width: int) -> float:
+        """Focal length in pixels of a pinhole camera for an image of that width."""
+        return width / 2 / math.tan(math.radians(self.degrees) / 2)
+
+
+def find_field_of_view(image: Image.Image, given_deg: float | None) -> FieldOfView:
+    """The field of view that somebody gave, else the one that the camera wrote down, else a guess.
+
+    Args:
+        image: upright, with its EXIF data.
+        given_deg: horizontal, of the upright image.
+
+    Raises:
+        ValueError: for an angle that no pinhole camera has.
+    """
+    if given_deg:
+        if not 1 <= given_deg <= 170:
+            raise ValueError(f"The field of view is {given_deg:g} degrees; give one between 1 and 170.")
+        return FieldOfView(float(given_deg), "given")
+    focal_mm = image.getexif().get_ifd(EXIF_IFD).get(FOCAL_LENGTH_35MM, 0)
+    if focal_mm:
+        width = FULL_FRAME_MM * image.width / math.hypot(image.width, image.height)
+        return FieldOfView(math.degrees(2 * math.atan(width / 2 / float(focal_mm))), "from the photo's EXIF data")
+    return FieldOfView(GUESSED_FOV_DEG, "guessed")
+
+
+def point_in_space(depth_m: np.ndarray, x: int, y: int, focal_px: float) -> np.ndarray:
+    """A pixel's place.
+
+    Args:
+        depth_m: (H, W) metres along the camera's axis.
+        x: column.
+        y: row.
+        focal_px: focal length, pixels of this image.
+
+    Returns:
+        (3,) float64 metres: right, up, backwards (the camera is at the origin and looks along -z).
+    """
+    height, width = depth_m.shape
+    depth = float(depth_m[y, x])
+    return np.array([(x + 0.5 - width / 2) / focal_px * depth, (height / 2 - y - 0.5) / focal_px * depth, -depth])
+
+
+def distance_between(depth_m: np.ndarray, first: tuple[int, int], second: tuple[int, int], focal_px: float) -> float:
+    """Metres between two pixels' places in space; points are (column, row)."""
+    ends = [point_in_space(depth_m, *point, focal_px) for point in (first, second)]
+    return float(np.linalg.norm(ends[0] - ends[1]))

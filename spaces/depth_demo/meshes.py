@@ -1,0 +1,1 @@
+../../training/engine/meshes.py

@@ -1,0 +1,1 @@
+../../training/engine/model_kinds.py

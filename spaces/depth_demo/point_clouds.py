@@ -1,0 +1,1 @@
+../../training/engine/point_clouds.py

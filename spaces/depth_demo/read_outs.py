@@ -1,0 +1,98 @@
+"""What is known of one or two points of a picture, in numbers, in words, and drawn into it."""
+
+from typing import Any
+
+import numpy as np
+from measuring import FieldOfView, distance_between, find_field_of_view
+from PIL import Image, ImageDraw
+from refusal import Refusal
+from work import Seen
+
+Point = tuple[int, int]
+HINT = "Click a point to read its distance, and a second one for the distance between the two."
+
+
+def field_of_view(image: Image.Image, given_deg: float | None) -> FieldOfView:
+    """[`find_field_of_view`] with its complaint shown to the visitor."""
+    try:
+        return find_field_of_view(image, given_deg)
+    except ValueError as error:
+        raise Refusal(str(error), title="Field of view") from error
+
+
+def number_of(text: str | None, what: str) -> float | None:
+    """What somebody wrote into a field; None for an empty one.
+
+    Raises:
+        Refusal: it is no number.
+    """
+    if not (text or "").strip():
+        return None
+    try:
+        return float(str(text).strip().rstrip("°m ").replace(",", "."))
+    except ValueError as error:
+        raise Refusal(f"The {what} is {text!r}; write a number, such as 60.", title="Not a number") from error
+
+
+def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[str, Any]:
+    """What is known of one or two points.
+
+    Args:
+        seen: picture and prediction.
+        points: (column, row) pixels of the upright picture, one or two.
+        given_deg: horizontal field of view; None or 0: from the EXIF data, else guessed.
+
+    Returns:
+        `points` with `x`, `y` and `distance_m` or `inverse_depth`; of two points `between_m` too, or which is nearer;
+        `fov_deg` and `fov_from`; `text` for people.
+
+    Raises:
+        Refusal: a point lies outside.
+    """
+    prediction, (height, width) = seen.prediction, seen.prediction.values.shape
+    for x, y in points:
+        if not (0 <= x < width and 0 <= y < height):
+            raise Refusal(f"The point ({x}, {y}) lies outside of the picture of {width} x {height}.", title="Point")
+    fov = field_of_view(seen.image, given_deg)
+    found: dict[str, Any] = {"model": prediction.model, "domain": prediction.domain}
+    values = [float(prediction.values[y, x]) for x, y in points]
+    name = "distance_m" if prediction.metric else "inverse_depth"
+    found["points"] = [{"x": x, "y": y, name: value} for (x, y), value in zip(points, values, strict=True)]
+    if not prediction.metric:
+        found["text"] = "This model tells near from far, not metres: choose a metric model to measure."
+        if len(points) == 2:
+            found["nearer"] = 1 if values[0] >= values[1] else 2
+            found["text"] = f"Point {found['nearer']} is **nearer**. {found['text']}"
+        return found
+    found |= {"fov_deg": fov.degrees, "fov_from": fov.origin}
+    told = [f"Point {number}: **{value:.2f} m** away" for number, value in enumerate(values, 1)]
+    if len(points) == 2:
+        found["between_m"] = distance_between(prediction.values, points[0], points[1], fov.focal_px(width))
+        told.append(f"**{found['between_m']:.2f} m** apart")
+    found["text"] = " · ".join(told)
+    if len(points) == 2:
+        found["text"] += f"\n\nField of view {fov.degrees:.0f}°, {fov.origin}."
+    return found
+
+
+def with_points(image: Image.Image, points: list[Point], full_size: tuple[int, int]) -> Image.Image:
+    """A picture with numbered marks, and a line between two.
+
+    Args:
+        image: to draw on, perhaps smaller than the points are meant for.
+        points: (column, row) pixels of the full picture.
+        full_size: width and height of that.
+    """
+    marked = image.copy()
+    draw = ImageDraw.Draw(marked)
+    radius = max(4, max(image.size) // 60)
+    scale = np.array(image.size) / np.array(full_size)
+    places = [tuple((np.array(point) + 0.5) * scale) for point in points]
+    if len(places) == 2:
+        draw.line(places, fill="black", width=max(3, radius // 2 + 2))
+        draw.line(places, fill="white", width=max(1, radius // 2))
+    for number, (x, y) in enumerate(places, 1):
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill="#e5484d", outline="white", width=2)
+        draw.text((x + radius + 3, y), str(number), fill="white", stroke_width=2, stroke_fill="black", anchor="lm",
+                  font_size=2.5 * radius)  # fmt: skip
+    return marked

@@ -1,0 +1,86 @@
+"""The tab that shows the picture of the first tab in 3D."""
+
+from typing import Any
+
+import gradio as gr
+from appearance import EMPTY_SCENE
+from image_tab import ImageTab
+from meshes import MAX_JUMP
+from read_outs import number_of
+from refusal import Refusal
+from scenes import build_scene
+from work import DepthWork
+
+SHAPES = ["Mesh", "Point cloud"]
+# The viewer's camera: from the front, where the photo was taken, a little above.
+CAMERA = (90, 88, None)
+
+
+def build(work: DepthWork, tab: gr.Tab, image: ImageTab) -> None:
+    """Lays out the tab and connects it.
+
+    Args:
+        work: what the buttons do.
+        tab: it; when it is opened, the scene of the picture in the first tab is built.
+        image: the first tab.
+    """
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=300):
+            shape = gr.Radio(SHAPES, value=SHAPES[0], label="Shape", elem_id="shape")
+            fov = gr.Textbox(
+                label="Horizontal field of view, degrees", placeholder="the photo's own, else 60", elem_id="scene_fov",
+                info="Too wide and the scene is flat, too narrow and it is drawn out.",
+            )  # fmt: skip
+            far = gr.Textbox(label="Leave out what is farther than, metres", placeholder="nothing", elem_id="cut")
+            jump = gr.Slider(
+                1.01, 1.5, MAX_JUMP, step=0.01, label="Cut where depth jumps by a factor of", elem_id="jump"
+            )
+            run = gr.Button("Build the scene", variant="primary", elem_id="build")
+        with gr.Column(scale=3, min_width=300):
+            empty = gr.HTML(EMPTY_SCENE, elem_id="scene_empty")
+            with gr.Column(visible="hidden") as results:
+                viewer = gr.Model3D(
+                    show_label=False, height=460, elem_id="scene", camera_position=CAMERA, interactive=False,
+                    clear_color=(0.07, 0.08, 0.11, 1.0),
+                )  # fmt: skip
+                gr.Markdown("Drag to turn, scroll or pinch to come nearer.", elem_classes="hint")
+                note = gr.Markdown(elem_id="scene_note")
+                with gr.Row():
+                    glb = gr.DownloadButton("Download GLB", size="md", min_width=120, elem_id="glb")
+                    ply = gr.DownloadButton("Download PLY", size="md", min_width=120, elem_id="ply")
+    built = gr.State(())
+    asked = [image.picture, image.model, image.domain]
+    options = [shape, fov, far, jump]
+    shown = [empty, results, viewer, note, glb, ply, built]
+
+    def make(path: str | None, name: str, head: str, *given: Any) -> tuple[Any, ...]:
+        """The scene, and what it is of."""
+        if not path:
+            raise Refusal("Choose a picture in the Image tab first.", title="There is no picture yet")
+        what, fov_text, far_text, most = given
+        fov_deg, far_m = number_of(fov_text, "field of view"), number_of(far_text, "far end")
+        seen = work.see(path, name, head)
+        scene = build_scene(seen, path, mesh=what == SHAPES[0], given_deg=fov_deg, far_m=far_m, max_jump=most)
+        return (
+            gr.update(visible=False), gr.update(visible=True), scene.glb, scene.note,
+            gr.update(value=scene.glb), gr.update(value=scene.ply), (path, name, head),
+        )  # fmt: skip
+
+    def opened(path: str | None, name: str, head: str, before: Any, *given: Any) -> tuple[Any, ...]:
+        """Builds the scene when the tab is opened and another picture, model or head was chosen since."""
+        if not path:
+            return gr.update(visible=True), gr.update(visible="hidden"), *[gr.skip()] * 4, ()
+        if tuple(before) == (path, name, head):
+            return (gr.skip(),) * 7
+        return make(path, name, head, *given)
+
+    build_event: dict[str, Any] = {
+        "outputs": shown, "api_visibility": "private", "concurrency_id": "scene", "concurrency_limit": 2,
+    }  # fmt: skip
+    run.click(make, [*asked, *options], **build_event)
+    tab.select(opened, [*asked, built, *options], **build_event)
+    for event in (shape.input, jump.release, fov.submit, far.submit):
+        event(lambda path, *rest: make(path, *rest) if path else (gr.skip(),) * 7, [*asked, *options], **build_event)
+    # One camera took the picture: what is said of it in one tab holds in the other.
+    image.fov.input(None, image.fov, fov, js="(value) => value", api_visibility="private")
+    fov.input(None, fov, image.fov, js="(value) => value", api_visibility="private")

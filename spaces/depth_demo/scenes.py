@@ -1,0 +1,94 @@
+"""A picture's depth as a scene in space: point cloud or mesh, cut where depth jumps, as GLB and PLY."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from meshes import Mesh, mesh_to_glb, points_to_glb, to_mesh
+from point_clouds import to_ply, unproject
+from read_outs import field_of_view
+from refusal import Refusal
+from scratch import new_folder, safe_stem
+from work import Seen
+
+MOST_SIDE = 512  # pixels that become points; a browser turns so many around smoothly
+TEXTURE_SIDE = 1536
+FAR_OF_RELATIVE = 6.0  # depth of the farthest point where the model has no unit; the nearest is 1
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Files of a scene.
+
+    Args:
+        glb: path.
+        ply: path.
+        points: how many there are.
+        triangles: how many; 0 for a point cloud.
+        note: what has to be known about it, in a sentence or two.
+    """
+
+    glb: str
+    ply: str
+    points: int
+    triangles: int
+    note: str
+
+
+def build_scene(
+    seen: Seen, source: str, *, mesh: bool, given_deg: float | None, far_m: float | None, max_jump: float
+) -> Scene:
+    """Writes the files.
+
+    Args:
+        seen: picture and prediction.
+        source: file whose name the results get.
+        mesh: triangles with the picture on them; else points.
+        given_deg: horizontal field of view; None or 0: from the EXIF data, else guessed.
+        far_m: what is farther is left out; None or 0: nothing is.
+        max_jump: neighbours whose depths differ by more than this factor are not joined, and points without a
+            neighbour are left out.
+
+    Raises:
+        Refusal: nothing is left, or a number is out of range.
+    """
+    fov = field_of_view(seen.image, given_deg)
+    image = seen.image.copy()
+    image.thumbnail((TEXTURE_SIDE, TEXTURE_SIDE))
+    depth = depth_of(seen)
+    height, width = depth.shape
+    step = max(1, -(-max(height, width) // MOST_SIDE))
+    # Every n-th pixel, from the middle of its square on, so that nothing is averaged over an edge.
+    picked = depth[step // 2 :: step, step // 2 :: step]
+    grid = np.asarray(seen.image)[step // 2 :: step, step // 2 :: step]
+    try:
+        points = unproject(picked, fov.focal_px(width) / step)
+        made = to_mesh(points, grid, max_jump=max_jump, far_m=far_m or None)
+        glb = mesh_to_glb(made, np.asarray(image)) if mesh else points_to_glb(made.vertices, made.colors)
+    except ValueError as error:
+        raise Refusal(f"Nothing to show: {error}", title="3D") from error
+    ply = to_ply(made.vertices, made.colors, made.faces if mesh else None)
+    folder, stem = new_folder(), f"{safe_stem(source)}_{'mesh' if mesh else 'points'}"
+    (folder / f"{stem}.glb").write_bytes(glb)
+    (folder / f"{stem}.ply").write_bytes(ply)
+    note = told(seen, made, mesh, f"{fov.degrees:.0f}°, {fov.origin}")
+    triangles = len(made.faces) if mesh else 0
+    return Scene(str(folder / f"{stem}.glb"), str(folder / f"{stem}.ply"), len(made.vertices), triangles, note)
+
+
+def depth_of(seen: Seen) -> np.ndarray:
+    """(H, W) metres, or for inverse depth something that looks like it: 1 for the nearest, 6 for the farthest."""
+    values = seen.prediction.values
+    if seen.prediction.metric:
+        return values
+    low, high = (float(each) for each in np.percentile(values, [0.5, 99.5]))
+    nearness = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
+    return 1 / (nearness * (1 - 1 / FAR_OF_RELATIVE) + 1 / FAR_OF_RELATIVE)
+
+
+def told(seen: Seen, made: Mesh, mesh: bool, fov: str) -> str:
+    """What there is to know about a scene."""
+    count = f"{len(made.vertices):,} points" + (f", {len(made.faces):,} triangles" if mesh else "")
+    if seen.prediction.metric:
+        return f"{count}. In metres; field of view {fov}."
+    guess = f"the shape is a guess, with the farthest point {FAR_OF_RELATIVE:.0f} times as far as the nearest"
+    return f"{count}. This model has no unit: {guess}."

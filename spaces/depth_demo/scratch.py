@@ -1,0 +1,23 @@
+"""Where result files lie until they are fetched: each in a folder of its own, gone an hour later."""
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+KEPT_S = 3600
+_ROOT = Path(tempfile.mkdtemp(prefix="depth-demo-"))
+
+
+def new_folder() -> Path:
+    """An empty folder that nobody else writes to; old ones are removed on the way."""
+    for old in _ROOT.iterdir():
+        if time.time() - old.stat().st_mtime > KEPT_S:
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(dir=_ROOT))
+
+
+def safe_stem(path: str | Path) -> str:
+    """A file's name without its ending, short and plain, to name results after."""
+    stem = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in Path(path).stem)
+    return stem[:60].strip("_") or "picture"

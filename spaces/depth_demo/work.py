@@ -1,0 +1,104 @@
+"""From an uploaded file to its depth: the one way that the page and the API share.
+
+Everything is a function of what was handed in, so that nobody can be shown another visitor's picture. Predictions are
+kept for a while under a hash of the picture's bytes.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+from predictor import Models, Prediction
+from refusal import Refusal
+
+MOST_PIXELS = 24_000_000
+KEPT_PIXELS = 60_000_000  # of predictions together: 240 MB
+ROUTER = "router"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture, upright, with what a model says of it."""
+
+    image: Image.Image
+    prediction: Prediction
+
+
+class DepthWork:
+    """Pictures to depth.
+
+    Args:
+        models: of this Space.
+    """
+
+    def __init__(self, models: Models) -> None:
+        self.models = models
+        self._kept: OrderedDict[tuple[str, str, str], Prediction] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def see(self, path: str | None, model: str | None, domain: str | None = None) -> Seen:
+        """Opens a picture and predicts its depth, or finds what was predicted before.
+
+        Args:
+            path: of the uploaded file.
+            model: one of the Space's; None or "": the first.
+            domain: whose head to use; None, "" or "router": the router chooses.
+
+        Raises:
+            Refusal: one sentence for the visitor.
+        """
+        image = open_image(path)
+        model, domain = model or self.models.names[0], domain or ROUTER
+        key = (hashlib.sha256(Path(str(path)).read_bytes()).hexdigest(), model, domain)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return Seen(image, self._kept[key])
+        try:
+            prediction = self.models.predict(model, [image], None if domain == ROUTER else domain)[0]
+        except ValueError as error:
+            raise Refusal(str(error), title="No depth") from error
+        with self._lock:
+            self._kept[key] = prediction
+            while len(self._kept) > 1 and sum(kept.values.size for kept in self._kept.values()) > KEPT_PIXELS:
+                self._kept.popitem(last=False)
+        return Seen(image, prediction)
+
+
+def open_image(path: str | Path | None) -> Image.Image:
+    """An image as it is seen: RGB, turned as its EXIF data say, which it keeps.
+
+    Args:
+        path: of the uploaded file; None where nothing was handed in.
+
+    Raises:
+        Refusal: shown to the visitor: nothing came, it is too large, or it is no image.
+    """
+    if not path:
+        raise Refusal("Upload a picture, take one, or click an example first.", title="There is no picture yet")
+    try:
+        with Image.open(path) as opened:
+            pixels = opened.width * opened.height
+            if pixels > MOST_PIXELS:
+                raise Refusal(
+                    f"The picture has {pixels / 1e6:.1f} megapixels and at most {MOST_PIXELS / 1e6:.0f} are taken "
+                    "here; make it smaller.",
+                    title="Too large",
+                )
+            upright = ImageOps.exif_transpose(opened)
+            image = upright.convert("RGB")
+            image.info["exif"] = upright.info.get("exif", b"")
+            return image
+    except Refusal:  # which is a ValueError to gradio
+        raise
+    except Image.DecompressionBombError as error:
+        says = f"The picture is far too large; at most {MOST_PIXELS / 1e6:.0f} megapixels are taken here."
+        raise Refusal(says, title="Too large") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise Refusal(
+            "This file cannot be read as a picture; hand in a JPEG, PNG or WebP file that is whole.",
+            title="No picture",
+        ) from error

@@ -1,0 +1,142 @@
+"""The Space as a visitor meets it: its folder copied elsewhere, without semidepth, on tiny models, in a process."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import tiny
+import torch
+from PIL import Image
+from processes import free_port
+from torch import nn
+from transformers import AutoImageProcessor, set_seed
+
+from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
+from semidepth.training.engine.depth_models import Preprocessing
+
+SPACE = Path(__file__).resolve().parent.parent / "spaces" / "depth_demo"
+START = """
+import runpy, sys
+class NoSemidepth:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "semidepth":
+            raise ImportError("semidepth is not here")
+sys.meta_path.insert(0, NoSemidepth())
+sys.path.insert(0, ".")
+sys.argv = ["app.py", *sys.argv[1:]]
+runpy.run_path("app.py", run_name="__main__")
+"""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running Space.
+
+    Args:
+        url: of its page.
+        routed: folder of its first model, metric with two domains.
+        stock: folder of its second, stock Depth Anything.
+        folder: to put things into.
+    """
+
+    url: str
+    routed: str
+    stock: str
+    folder: Path
+
+
+def save_models(folder: Path) -> tuple[str, str]:
+    """A routed metric model and a stock relative one, whose maps vary over an image."""
+    routed, stock = folder / "metric", folder / "relative"
+    fields = tiny.stock_config().to_dict()
+    fields.pop("model_type")
+    set_seed(0)
+    student = DepthStudentForDepthEstimation(DepthStudentConfig(**fields))
+    student.load_state_dict(tiny.stock_model(seed=1).state_dict(), strict=False)
+    domains = [{"name": "indoor"}, {"name": "outdoor", "max_depth_m": 80.0}]
+    model = RoutedDepthForDepthEstimation.from_student(student, domains, bin_embedding_dim=16).eval()
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d) and "core" not in name:
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    model.save_pretrained(routed)
+    tiny.stock_model(seed=2).save_pretrained(stock)
+    for each in (routed, stock):
+        Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(each)
+    return str(routed), str(stock)
+
+
+def own_values(folder: str, picture: Path, domain: int | None = None) -> np.ndarray:
+    """(H, W) what a model says of a picture, without the Space."""
+    image = Image.open(picture).convert("RGB")
+    processor = AutoImageProcessor.from_pretrained(folder)
+    pixels = processor(images=image, return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        if Path(folder).name == "metric":
+            model = RoutedDepthForDepthEstimation.from_pretrained(folder).eval()
+            output = model(pixels, domain_labels=None if domain is None else [domain])
+        else:
+            output = tiny.stock_model().from_pretrained(folder).eval()(pixels)
+    return resize(output.predicted_depth[0].numpy(), image.height, image.width)
+
+
+def resize(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Straight lines between values, the corners staying corners."""
+    rows, columns = np.linspace(0, values.shape[0] - 1, height), np.linspace(0, values.shape[1] - 1, width)
+    tall = np.stack([np.interp(rows, np.arange(values.shape[0]), column) for column in values.T], axis=1)
+    return np.stack([np.interp(columns, np.arange(values.shape[1]), row) for row in tall])
+
+
+def photo(path: Path, seed: int = 0, size: tuple[int, int] = (120, 90)) -> Path:
+    """A picture with soft shapes in it; each seed another."""
+    rough = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    Image.fromarray(rough).resize(size, Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+@contextlib.contextmanager
+def serve(folder: Path, *arguments: str, **settings: str) -> Iterator[str]:
+    """Starts a copy of the Space and waits until its page answers.
+
+    Args:
+        folder: to copy it into.
+        arguments: of `app.py`.
+        settings: further environment.
+
+    Yields:
+        The page's address.
+    """
+    app, port = folder / "app", free_port()
+    shutil.copytree(SPACE, app, symlinks=False, ignore=shutil.ignore_patterns("__pycache__"))
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(folder / "modules"),
+        "GRADIO_TEMP_DIR": str(folder / "gradio"), "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONPATH": "",
+    } | settings  # fmt: skip
+    command = [sys.executable, "-c", START, *arguments, "--port", str(port), "--host", "127.0.0.1", "--device", "cpu"]
+    log = (folder / "app.log").open("w+")
+    process = subprocess.Popen(command, cwd=app, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            if process.poll() is not None:
+                raise AssertionError(f"the Space did not start:\n{(folder / 'app.log').read_text()[-3000:]}")
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(url, timeout=5).status_code == 200:
+                    break
+            time.sleep(0.2)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        log.close()
+    text = (folder / "app.log").read_text()
+    faults = [line for line in text.splitlines() if line[:1].isalpha() and re.match(r"[\w.]+(Error|Exception)\b", line)]
+    assert all("InvalidPathError" in fault for fault in faults), text[-3000:]

@@ -1,0 +1,297 @@
+"""The Space through its API: each endpoint against the model's own values, and what is refused."""
+
+import math
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import av
+import httpx
+import numpy as np
+import pytest
+import trimesh
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+from serving import SPACE, own_values, photo, serve
+
+
+@pytest.fixture(scope="module")
+def client(space):
+    return Client(space.url, verbose=False)
+
+
+@pytest.fixture
+def picture(tmp_path):
+    return photo(tmp_path / "a photo.png", seed=3)
+
+
+def write_clip(path: Path, frames: int = 12, size: tuple[int, int] = (64, 48)) -> Path:
+    """A clip of moving stripes with a tone."""
+    with av.open(str(path), "w") as output:
+        video = output.add_stream("libx264", rate=10)
+        video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        sound = output.add_stream("aac", rate=44100, layout="mono")
+        for number in range(frames):
+            stripes = (np.arange(size[0]) * 8 + number * 9) % 256
+            pixels = np.repeat(np.tile(stripes, (size[1], 1))[..., None], 3, axis=2).astype(np.uint8)
+            output.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        tone = np.sin(np.arange(frames * 4410) / 20).astype(np.float32)[None]
+        frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+        frame.rate = 44100
+        output.mux(sound.encode(frame))
+        output.mux([*video.encode(None), *sound.encode(None)])
+    return path
+
+
+def test_models_are_listed(client, space):
+    assert client.predict(api_name="/models") == [
+        {"name": space.routed, "metric": True, "domains": ["indoor", "outdoor"]},
+        {"name": space.stock, "metric": False, "domains": []},
+    ]
+
+
+@pytest.mark.parametrize(("domain", "number"), [("indoor", 0), ("outdoor", 1), ("router", None)])
+def test_predict_gives_the_models_own_metres(client, space, picture, domain, number):
+    own = own_values(space.routed, picture, number)
+    assert own.std() > 1e-3 * own.mean()  # else nothing below could fail
+    info, color, png16, npy = client.predict(handle_file(picture), domain=domain, api_name="/predict")
+    values = np.load(npy)
+    np.testing.assert_allclose(values, own, rtol=1e-4)
+    assert info["unit"] == "metres"
+    assert (info["width"], info["height"]) == (120, 90)
+    assert math.isclose(sum(info["domains"].values()), 1, rel_tol=1e-4)
+    millimetres = np.asarray(Image.open(png16))
+    assert millimetres.dtype == np.uint16
+    assert np.abs(millimetres - np.minimum(own * 1000, 65535)).max() <= 0.51 + 0.0001 * own.max() * 1000
+    assert Image.open(color).size == (120, 90)
+    assert Path(npy).name == "a_photo_depth.npy"
+
+
+def test_the_heads_differ(space, picture):
+    """Else overruling the router could not be seen."""
+    assert np.abs(own_values(space.routed, picture, 0) / own_values(space.routed, picture, 1) - 1).mean() > 0.05
+
+
+def test_predict_of_a_stock_model_is_relative_and_near_is_bright(client, space, picture):
+    own = own_values(space.stock, picture)
+    info, color, png16, npy = client.predict(handle_file(picture), model=space.stock, api_name="/predict")
+    np.testing.assert_allclose(np.load(npy), own, rtol=1e-4, atol=1e-4)
+    assert info["unit"] == "inverse depth"
+    stored = np.asarray(Image.open(png16)).astype(float)
+    assert stored.min() == 0
+    assert stored.max() == 65535
+    assert np.corrcoef(stored.ravel(), own.ravel())[0, 1] > 0.9999
+    bright = np.asarray(Image.open(color).convert("L"))
+    assert bright[own >= np.percentile(own, 90)].mean() > bright[own <= np.percentile(own, 50)].mean() + 20
+
+
+def test_colours_keep_to_the_given_range(client, space, picture):
+    own = own_values(space.routed, picture, 0)
+    middle = float(np.median(own))
+    _, color, *_ = client.predict(
+        handle_file(picture), domain="indoor", near=middle, far=middle * 2, color_map="cividis", api_name="/predict"
+    )
+    nearer = np.asarray(Image.open(color))[own < middle]
+    assert (nearer == nearer[0]).all()  # all in the near end's colour
+    with pytest.raises(AppError, match="has to lie before the far end"):
+        client.predict(handle_file(picture), near=3, far=2, api_name="/predict")
+
+
+def test_distance_is_pythagoras_in_space(client, space, picture):
+    own = own_values(space.routed, picture, 1)
+    ends, places = [(10, 20), (100, 70)], []
+    focal = 120 / 2 / math.tan(math.radians(40))
+    for x, y in ends:
+        places.append([(x + 0.5 - 60) / focal * own[y, x], (y + 0.5 - 45) / focal * own[y, x], own[y, x]])
+    points = [list(end) for end in ends]
+    found = client.predict(handle_file(picture), points, domain="outdoor", fov=80, api_name="/distance")
+    assert math.isclose(found["between_m"], math.dist(*places), rel_tol=1e-4)
+    assert [point["distance_m"] for point in found["points"]] == pytest.approx([own[20, 10], own[70, 100]], rel=1e-4)
+    assert found["fov_from"] == "given"
+    guessed = client.predict(handle_file(picture), points[:1], api_name="/distance")
+    assert (guessed["fov_deg"], guessed["fov_from"]) == (60, "guessed")
+
+
+def test_distance_takes_the_field_of_view_from_the_camera(client, tmp_path):
+    path = tmp_path / "camera.jpg"
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 50  # mm on film of 36 x 24 mm
+    Image.open(photo(tmp_path / "p.png")).save(path, exif=exif)
+    found = client.predict(handle_file(path), [[1, 1]], api_name="/distance")
+    width_mm = math.hypot(36, 24) * 120 / math.hypot(120, 90)
+    assert found["fov_deg"] == pytest.approx(math.degrees(2 * math.atan(width_mm / 2 / 50)), rel=1e-6)
+    assert "EXIF" in found["fov_from"]
+
+
+@pytest.mark.parametrize(
+    ("points", "says"), [([[500, 3]], "lies outside"), ([], "0 points"), ("middle", "list of one or two pairs")]
+)
+def test_distance_refuses_points_that_are_none(client, picture, points, says):
+    with pytest.raises(AppError, match=says):
+        client.predict(handle_file(picture), points, api_name="/distance")
+
+
+def test_mesh_and_point_cloud_stand_upright_in_metres(client, space, picture):
+    own = own_values(space.routed, picture, 0)
+    far = float(np.percentile(own, 80))
+    options = {"domain": "indoor", "fov": 60, "max_jump": 1.2}
+    glb, ply, info = client.predict(handle_file(picture), **options, api_name="/mesh")
+    mesh, scene = trimesh.load(ply), trimesh.load(glb)
+    assert info["triangles"] == len(mesh.faces) > 0
+    np.testing.assert_allclose(scene.bounds, mesh.bounds, rtol=1e-5)
+    top, bottom = mesh.vertices[:, 1].max(), mesh.vertices[:, 1].min()
+    assert top > 0 > bottom
+    assert mesh.vertices[:, 2].max() < 0  # in front of a camera that looks along -z
+    np.testing.assert_allclose([-mesh.vertices[:, 2].min()], [own.max()], rtol=0.05)
+    glb, ply, info = client.predict(handle_file(picture), far_m=far, **options, api_name="/point_cloud")
+    cloud = trimesh.load(ply)
+    assert info["points"] == len(cloud.vertices) < len(mesh.vertices)
+    assert -cloud.vertices[:, 2].min() <= far * 1.0001
+    # The upper left pixel is upper left in space, and has its colour.
+    first = cloud.colors[np.argmin(cloud.vertices[:, 0] - cloud.vertices[:, 1])][:3]
+    near_corner = np.asarray(Image.open(picture))[:45, :60].reshape(-1, 3)
+    assert np.abs(near_corner.astype(int) - first).sum(1).min() == 0
+    with pytest.raises(AppError, match="farther cut-off"):
+        client.predict(handle_file(picture), far_m=1e-4, api_name="/point_cloud")
+
+
+def test_compare_shows_each_model(client, space, picture):
+    told, files = client.predict(handle_file(picture), [space.stock, space.routed], api_name="/compare")
+    assert [each["unit"] for each in told] == ["inverse depth", "metres"]
+    assert len(files) == 2
+    assert (np.asarray(Image.open(files[0])) != np.asarray(Image.open(files[1]))).any()
+    with pytest.raises(AppError, match="not one of this Space's"):
+        client.predict(handle_file(picture), ["facebook/dpt"], api_name="/compare")
+
+
+def test_video_comes_back_with_its_sound_and_steady_colours(client, space, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4")
+    made, info = client.predict(handle_file(clip), api_name="/video")
+    assert info["frames"] == 12
+    assert info["audio"] == "copied"
+    with av.open(str(made)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert container.streams.audio
+    assert len(frames) == 12
+    assert frames[0].shape == (48, 128, 3)  # side by side
+    with av.open(str(clip)) as container:
+        first = next(container.decode(video=0)).to_image()
+    first.save(tmp_path / "first.png")
+    own = own_values(space.routed, tmp_path / "first.png", ["indoor", "outdoor"].index(info["domain"]))
+    share = (info["shown_to"] - own) / (info["shown_to"] - info["shown_from"])  # 1 is near and bright
+    bright = np.asarray(Image.fromarray(frames[0][:, 64:]).convert("L")).astype(float)
+    assert np.corrcoef(np.clip(share, 0, 1).ravel(), bright.ravel())[0, 1] > 0.95
+    alone, _ = client.predict(handle_file(clip), side_by_side=False, api_name="/video")
+    with av.open(str(alone)) as container:
+        assert container.streams.video[0].width == 64
+
+
+def test_a_clip_beyond_the_limits_is_refused_before_the_work(client, tmp_path):
+    clip = write_clip(tmp_path / "long.mp4", frames=610)
+    with pytest.raises(AppError, match=r"up to 60 seconds.*This one: 61 s, 610 frames"):
+        client.predict(handle_file(clip), api_name="/video")
+
+
+def test_bad_files_get_one_sentence(client, space, tmp_path):
+    text = tmp_path / "text.jpg"
+    text.write_text("not a picture")
+    torn = tmp_path / "torn.png"
+    torn.write_bytes(photo(tmp_path / "whole.png", size=(400, 300)).read_bytes()[:2000])
+    large = tmp_path / "large.png"
+    Image.new("L", (6000, 4100)).save(large)
+    for path, says in ((text, "cannot be read as a picture"), (torn, "cannot be read as a picture"),
+                       (large, "24.6 megapixels and at most 24")):  # fmt: skip
+        with pytest.raises(AppError, match=says):
+            client.predict(handle_file(path), api_name="/predict")
+    with pytest.raises(AppError, match="cannot be read as a video"):
+        client.predict(handle_file(text), api_name="/video")
+    with pytest.raises(AppError, match="Upload a picture"):
+        client.predict(None, api_name="/predict")
+    with pytest.raises(AppError, match="'cellar' is not known"):
+        client.predict(handle_file(photo(tmp_path / "p.png")), domain="cellar", api_name="/predict")
+
+
+def test_the_largest_picture_that_is_taken(client, tmp_path):
+    Image.open(photo(tmp_path / "p.png")).resize((6000, 4000)).save(tmp_path / "24.jpg")
+    found = client.predict(handle_file(tmp_path / "24.jpg"), [[5999, 3999]], api_name="/distance")
+    assert found["points"][0]["distance_m"] > 0
+
+
+def test_files_of_the_server_are_out_of_reach(space):
+    secret = Path(space.folder) / "secret.png"
+    photo(secret)
+    for path in (str(secret), "/etc/hostname", "app.py"):
+        body = {
+            "data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, space.routed, "router", "magma", None, None]
+        }
+        started = httpx.post(f"{space.url}/gradio_api/call/predict", json=body)
+        if started.status_code == 200:
+            answer = httpx.get(f"{space.url}/gradio_api/call/predict/{started.json()['event_id']}", timeout=60).text
+            assert "event: error" in answer
+            assert "smallest" not in answer
+        fetched = httpx.get(f"{space.url}/gradio_api/file={path}")
+        assert fetched.status_code in (403, 404)
+
+
+def test_twenty_at_once_each_get_their_own_answer(space, tmp_path):
+    pictures = [photo(tmp_path / f"{number}.png", seed=number, size=(80 + number, 60)) for number in range(20)]
+    clients = [Client(space.url, verbose=False) for _ in range(4)]
+
+    def ask(number):
+        *_, npy = clients[number % 4].predict(handle_file(pictures[number]), domain="indoor", api_name="/predict")
+        return np.load(npy)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(ask, range(20)))
+    for picture, answer in zip(pictures, answers, strict=True):
+        np.testing.assert_allclose(answer, own_values(space.routed, picture, 0), rtol=1e-4)
+
+
+def test_the_page_offers_documented_endpoints_alone(client):
+    named = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(named) == {"/models", "/predict", "/distance", "/point_cloud", "/mesh", "/compare", "/video"}
+    assert all(endpoint["description"] for endpoint in named.values())
+
+
+def test_without_a_model_the_page_says_so(tmp_path):
+    with serve(tmp_path) as url:
+        assert "There is no model yet" in httpx.get(url).text
+
+
+def test_the_requirements_name_what_is_imported():
+    names = {line.split(">")[0] for line in (SPACE / "requirements.txt").read_text().split()}
+    assert {"torch", "torchvision", "transformers", "safetensors", "numpy", "pillow", "av", "trimesh"} <= names
+
+
+def test_models_are_chosen_in_order(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SPACE))
+    from choosing import find_models
+
+    readme, outputs = tmp_path / "README.md", tmp_path / "outputs"
+    readme.write_text("---\nmodels:\n- someone/published\n---\n")
+    assert find_models(["b", "a", "b"], outputs, readme) == ["b", "a"]
+    assert find_models([], outputs, readme) == ["someone/published"]
+    for age, name in ((300, "old/metric"), (100, "new"), (10, "encoder")):
+        folder = outputs / name
+        folder.mkdir(parents=True)
+        kind = "Dinov2Model" if name == "encoder" else "DepthAnythingForDepthEstimation"
+        (folder / "config.json").write_text(f'{{"architectures": ["{kind}"]}}')
+        (folder / "model.safetensors").write_bytes(b"")
+        os.utime(folder / "model.safetensors", (time.time() - age,) * 2)
+    (outputs / "unfinished").mkdir()
+    (outputs / "unfinished" / "config.json").write_text('{"architectures": ["DepthAnythingForDepthEstimation"]}')
+    expected = [(outputs / "new").as_posix(), (outputs / "old" / "metric").as_posix()]
+    assert find_models([], outputs, readme) == expected
+    assert find_models([], tmp_path / "none", tmp_path / "no.md") == []
+
+
+def test_a_model_that_is_none_is_said_at_the_start(tmp_path):
+    command = [sys.executable, str(SPACE / "app.py"), "--model", str(tmp_path / "none")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert "none' could not be found" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,247 @@
+"""The Space in a real browser: Chromium on the page, as a visitor uses it. Screenshots stay in outputs/browser/."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+from serving import own_values, photo
+from test_depth_demo import write_clip
+
+SHOTS = Path(__file__).resolve().parents[2] / "outputs" / "browser"
+FLAGS = ["--no-sandbox", "--use-gl=swiftshader", "--enable-unsafe-swiftshader"]  # WebGL without a graphics card
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+WAIT_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.fail("Chromium is missing, which these tests drive: apt-get install -y chromium", pytrace=False)
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def visit(browser, space):
+    """Opens the page; what goes wrong in its own code fails the test."""
+    pages, faults = [], []
+
+    def opened(viewport=DESK, scheme="light"):
+        page = browser.new_page(viewport=viewport, color_scheme=scheme)
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(space.url)
+        page.wait_for_selector("#picture input[type=file]", state="attached")
+        pages.append(page)
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+    assert not faults
+
+
+@pytest.fixture(scope="module")
+def picture(space):
+    return photo(space.folder / "room.png", seed=5, size=(200, 150))
+
+
+def keep(page, name: str) -> Path:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+    return SHOTS / f"{name}.png"
+
+
+def hand_in(page, path) -> None:
+    page.set_input_files("#picture input[type=file]", path)
+    page.wait_for_selector("#slider img")
+
+
+def settled(page, selector: str) -> str:
+    """The source of an image, once it has been decoded."""
+    page.wait_for_function("(s) => {const i = document.querySelector(s); return i && i.complete && i.naturalWidth}",
+                           arg=selector)  # fmt: skip
+    return page.get_attribute(selector, "src")
+
+
+def click_at(page, x: int, y: int, size: tuple[int, int]) -> None:
+    """Clicks the middle of a pixel in the picture to measure in, and waits for the marked picture."""
+    before = settled(page, "#marked img")
+    page.locator("#marked img").scroll_into_view_if_needed()
+    box = page.locator("#marked img").bounding_box()
+    scale = min(box["width"] / size[0], box["height"] / size[1])
+    left, top = box["x"] + (box["width"] - size[0] * scale) / 2, box["y"] + (box["height"] - size[1] * scale) / 2
+    page.mouse.click(left + (x + 0.5) * scale, top + (y + 0.5) * scale)
+    page.wait_for_function("(old) => document.querySelector('#marked img').src !== old", arg=before)
+
+
+def metres(page) -> list[float]:
+    return [float(number) for number in re.findall(r"([\d.]+) m\b", page.inner_text("#told"))]
+
+
+def test_a_photo_becomes_depth_and_the_slider_moves(visit, picture):
+    page = visit()
+    expect(page.get_by_text("Depth appears here")).to_be_visible()
+    expect(page.get_by_label("Let the router choose").first).to_be_visible()
+    keep(page, "start")
+    hand_in(page, picture)
+    expect(page.get_by_text("Depth appears here")).to_be_hidden()
+    expect(page.locator("#router")).to_contain_text("Indoor")
+    expect(page.locator("#legend")).to_contain_text("m")
+    knob = page.locator("#slider .inner, #slider .handle").first
+    box = page.locator("#slider img").first.bounding_box()
+    before = knob.bounding_box()
+    page.mouse.move(before["x"] + before["width"] / 2, before["y"] + before["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.2, before["y"] + before["height"] / 2, steps=5)
+    page.mouse.up()
+    assert knob.bounding_box()["x"] < before["x"] - 20
+    keep(page, "image")
+    page.wait_for_selector("#file1:not([disabled])")
+    with page.expect_download() as fetched:
+        page.click("#file1")
+    assert fetched.value.suggested_filename == "room_depth.npy"
+    assert np.load(fetched.value.path()).shape == (150, 200)
+
+
+def test_clicks_read_the_models_own_distances(visit, space, picture):
+    page = visit()
+    hand_in(page, picture)
+    page.get_by_label("Outdoor", exact=True).first.check()
+    own = own_values(space.routed, picture, 1)
+    median = np.median(own)
+    expect(page.locator("#found")).to_contain_text(f"{median:.2f} m")
+    page.get_by_role("tab", name="Measure").click()
+    click_at(page, 40, 30, (200, 150))
+    # A click lands within a pixel: the display is scaled.
+    around = own[29:32, 39:42]
+    assert around.min() - 0.005 <= metres(page)[0] <= around.max() + 0.005
+    click_at(page, 160, 110, (200, 150))
+    first, second, between = metres(page)
+    around = own[109:112, 159:162]
+    assert around.min() - 0.005 <= second <= around.max() + 0.005
+    focal = 100 / np.tan(np.radians(30))
+    ends = [np.array([(x + 0.5 - 100) / focal, (y + 0.5 - 75) / focal, 1]) * far
+            for x, y, far in ((40, 30, first), (160, 110, second))]  # fmt: skip
+    assert between == pytest.approx(np.linalg.norm(ends[0] - ends[1]), rel=0.02, abs=0.02)
+    expect(page.locator("#told")).to_contain_text("60°, guessed")
+    page.get_by_label("Field of view, degrees").first.fill("90")
+    page.get_by_label("Field of view, degrees").first.press("Enter")
+    expect(page.locator("#told")).to_contain_text("90°, given")
+    keep(page, "measure")
+
+
+def test_another_head_gives_other_metres(visit, space, picture):
+    page = visit()
+    hand_in(page, picture)
+    for head, number in (("Indoor", 0), ("Outdoor", 1)):
+        page.get_by_label(head, exact=True).first.check()
+        median = np.median(own_values(space.routed, picture, number))
+        expect(page.locator("#found")).to_contain_text(f"{median:.2f} m")
+
+
+def test_models_are_compared(visit, picture):
+    page = visit()
+    hand_in(page, picture)
+    page.get_by_role("tab", name="Compare").click()
+    page.click("#compare")
+    page.wait_for_selector("#gallery img")
+    expect(page.locator("#gallery img")).to_have_count(2)
+    keep(page, "compare")
+
+
+def test_the_scene_is_drawn(visit, picture):
+    page = visit()
+    page.get_by_role("tab", name="3D").click()
+    page.click("#build")
+    expect(page.get_by_text("Choose a picture in the Image tab first.")).to_be_visible()
+    page.get_by_role("tab", name="Image").click()
+    hand_in(page, picture)
+    page.get_by_role("tab", name="3D").click()
+    page.locator("#jump input[type=number]").fill("1.5")
+    page.locator("#jump input[type=number]").press("Tab")
+    page.click("#build")
+    expect(page.locator("#scene_note")).to_contain_text("triangles")
+    canvas = page.locator("#scene canvas")
+    canvas.wait_for()
+    for _ in range(40):
+        canvas.screenshot(path=SHOTS / "canvas.png")
+        pixels = np.asarray(Image.open(SHOTS / "canvas.png").convert("RGB")).reshape(-1, 3)
+        colours = len(np.unique(pixels // 16, axis=0))
+        if colours > 50:
+            break
+        page.wait_for_timeout(500)
+    assert colours > 50  # a blank canvas has one
+    keep(page, "scene")
+    with page.expect_download() as fetched:
+        page.click("#ply")
+    assert Path(fetched.value.path()).read_bytes()[:3] == b"ply"
+
+
+def test_a_clip_goes_there_and_back(visit, tmp_path):
+    page = visit()
+    page.get_by_role("tab", name="Video").click()
+    expect(page.locator("#facts")).to_contain_text("up to 60 seconds")
+    page.set_input_files("#clip input[type=file]", write_clip(tmp_path / "clip.mp4"))
+    expect(page.locator("#facts")).to_contain_text("12 frames of 64 x 48, with sound")
+    page.click("#make")
+    page.wait_for_selector("#result video")
+    expect(page.locator("#video_told")).to_contain_text("with its sound")
+    page.wait_for_function("() => document.querySelector('#result video').videoWidth === 128")
+    keep(page, "video")
+
+
+def test_work_on_a_clip_can_be_cancelled(visit, space, tmp_path):
+    page = visit()
+    page.get_by_role("tab", name="Video").click()
+    page.set_input_files("#clip input[type=file]", write_clip(tmp_path / "clip.mp4", frames=500, size=(640, 480)))
+    expect(page.locator("#facts")).to_contain_text("500 frames")
+    page.click("#make")
+    expect(page.locator("#bar")).to_contain_text("left")
+    keep(page, "video_busy")
+    page.click("#cancel")
+    expect(page.locator("#bar")).to_be_hidden()
+    expect(page.get_by_text("The clip's depth appears here")).to_be_visible()
+    expect(page.locator("#make")).to_be_enabled()
+    # The one who comes next does not wait for what was cancelled.
+    other = visit()
+    other.get_by_role("tab", name="Video").click()
+    other.set_input_files("#clip input[type=file]", write_clip(tmp_path / "short.mp4"))
+    expect(other.locator("#facts")).to_contain_text("12 frames")
+    other.click("#make")
+    other.wait_for_selector("#result video", timeout=20_000)
+
+
+def test_a_text_file_and_an_empty_submit_get_a_sentence(visit, tmp_path):
+    page = visit()
+    page.click("#run")
+    expect(page.get_by_text("Upload a picture, take one, or click an example first.")).to_be_visible()
+    text = tmp_path / "text.jpg"
+    text.write_text("This is not a picture.")
+    page.set_input_files("#picture input[type=file]", text)
+    expect(page.get_by_text("This file cannot be read as a picture")).to_be_visible()
+    assert "Traceback" not in page.content()
+    keep(page, "refused")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_needs_no_sideways_scrolling(visit, picture, scheme):
+    page = visit(PHONE, scheme)
+    for tab in ("Image", "3D", "Video"):
+        page.get_by_role("tab", name=tab).click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.get_by_role("tab", name="Image").click()
+    hand_in(page, picture)
+    for tab in ("Measure", "Compare", "Look"):
+        page.get_by_role("tab", name=tab).click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    kept = keep(page, f"phone_{scheme}")
+    border = np.asarray(Image.open(kept).convert("L"))[:, :3].mean()
+    assert border < 60 if scheme == "dark" else border > 200
