@@ -49,17 +49,35 @@ def depth_picture(prediction: Prediction, limits: tuple[float, float], color_map
     return Image.fromarray(colorize(prediction.values, limits, color_map, reverse=prediction.metric))
 
 
-def shown(image: Image.Image) -> Image.Image:
-    """A copy that is small enough to be sent to a browser."""
-    copy = image.copy()
-    copy.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-    return copy
+def depth_shown(
+    prediction: Prediction, limits: tuple[float, float], color_map: str, size: tuple[int, int]
+) -> Image.Image:
+    """The same at another size, without colouring what nobody sees.
+
+    Args:
+        prediction: whose values.
+        limits: low and high value.
+        color_map: of the colours.
+        size: width and height.
+    """
+    step = max(1, min(prediction.values.shape[0] // size[1], prediction.values.shape[1] // size[0]))
+    values = prediction.values[::step, ::step]
+    small = Image.fromarray(colorize(values, limits, color_map, reverse=prediction.metric))
+    return small if small.size == size else small.resize(size)
 
 
-def clickable(image: Image.Image) -> Image.Image:
-    """A copy larger than any screen shows it: only in such pictures does gradio tell the place of a click."""
-    scale = min(SHOWN_SIDE, max(CLICKED_SIDE, *image.size)) / max(image.size)
-    return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+def shown_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of a copy that is small enough to be sent to a browser."""
+    return _scaled(image, min(1.0, SHOWN_SIDE / max(image.size)))
+
+
+def clickable_size(image: Image.Image) -> tuple[int, int]:
+    """Those of a copy larger than any screen shows it: only in such pictures does gradio tell the place of a click."""
+    return _scaled(image, min(SHOWN_SIDE, max(CLICKED_SIDE, *image.size)) / max(image.size))
+
+
+def _scaled(image: Image.Image, scale: float) -> tuple[int, int]:
+    return max(1, round(image.width * scale)), max(1, round(image.height * scale))
 
 
 def legend_html(limits: tuple[float, float], color_map: str, *, metric: bool) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from coloring import depth_picture, shown, value_range
+from coloring import depth_shown, shown_size, value_range
 from PIL import Image
 from refusal import Refusal
 from work import DepthWork, Seen
@@ -36,7 +36,7 @@ def compare_models(
     for each, own in zip(seen, ranges, strict=True):
         metric = each.prediction.metric
         limits = (min(low for low, _ in metres), max(high for _, high in metres)) if metric else own
-        picture = shown(depth_picture(each.prediction, limits, color_map))
+        picture = depth_shown(each.prediction, limits, color_map, shown_size(each.image))
         found.append((picture, caption(work, each, limits), each))
     return found
 

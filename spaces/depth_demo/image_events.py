@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
-from coloring import clickable, depth_picture, legend_html, limits_of, range_text, shown, value_range
+from coloring import (
+    clickable_size,
+    depth_picture,
+    depth_shown,
+    legend_html,
+    limits_of,
+    range_text,
+    shown_size,
+    value_range,
+)
 from comparing import compare_models
 from predictor import Prediction
 from read_outs import HINT, number_of, read_out, with_points
@@ -114,7 +123,7 @@ class ImageEvents:
         if not path:
             return gr.skip(), gr.skip(), []
         image = self.work.see(path, name, head).image
-        full, small = np.array(image.size), np.array(clickable(image).size)
+        full, small = np.array(image.size), np.array(clickable_size(image))
         x, y = np.clip((np.array(event.index) + 0.5) * full / small, 0, full - 1).astype(int).tolist()
         now = [*before, (x, y)] if len(before) < 2 else [(x, y)]
         return self.measure(path, name, head, given, color_map, under, now)
@@ -137,9 +146,10 @@ class ImageEvents:
 
     def underlay(self, seen: Seen, color_map: str, under: str) -> Any:
         """What is clicked in."""
+        size = clickable_size(seen.image)
         if under == "Depth":
-            return clickable(depth_picture(seen.prediction, value_range(seen.prediction), color_map))
-        return clickable(seen.image)
+            return depth_shown(seen.prediction, value_range(seen.prediction), color_map, size)
+        return seen.image.resize(size)
 
     def show_compared(self, path: str | None, names: list[str], color_map: str) -> Any:
         """The gallery of several models."""
@@ -149,8 +159,9 @@ class ImageEvents:
 
 def colored(seen: Seen, limits: tuple[float, float], color_map: str) -> tuple[Any, ...]:
     """Slider and legend."""
-    depth = shown(depth_picture(seen.prediction, limits, color_map))
-    return (shown(seen.image), depth), legend_html(limits, color_map, metric=seen.prediction.metric)
+    size = shown_size(seen.image)
+    depth = depth_shown(seen.prediction, limits, color_map, size)
+    return (seen.image.resize(size), depth), legend_html(limits, color_map, metric=seen.prediction.metric)
 
 
 def router_label(prediction: Prediction) -> Any:

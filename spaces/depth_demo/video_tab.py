@@ -1,5 +1,6 @@
 """The tab for clips."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ from color_maps import DEFAULT_COLOR_MAP
 from coloring import legend_html
 from image_tab import COLOR_CHOICES, head_choices, unopened
 from work import ROUTER, DepthWork
+
+SETTLED_S = 1.0
 
 
 def build(work: DepthWork) -> None:
@@ -46,13 +49,14 @@ def build(work: DepthWork) -> None:
         """Shows how far the work is, then the clip."""
         look_at(path)
         try:
-            busy = [gr.update(interactive=False), gr.update(interactive=True)]
+            begun: list[Any] = [hide, show, hide, hide, hide, gr.update(interactive=False), gr.update(interactive=True)]
             for step in depth_of_clip(work.models, str(path), name, head, colors, both):
                 if isinstance(step, Clip):
                     yield finished(step, colors)
                     return
                 html = progress_html(step.done / max(step.frames, 1), step.text)
-                yield [hide, gr.update(value=html, visible=True), hide, hide, hide, *busy]
+                yield [begun[0], gr.update(value=html, visible=True), *begun[2:]]
+                begun = [gr.skip()] * len(shown)
         except gr.Error as error:
             yield [show, hide, hide, hide, hide, *idle]
             raise error
@@ -76,8 +80,14 @@ def build(work: DepthWork) -> None:
         make, [clip, model, domain, color_map, beside], shown, api_visibility="private", show_progress="hidden",
         concurrency_id="clip", concurrency_limit=1,
     )  # fmt: skip
-    cancel.click(lambda: [show, hide, hide, hide, hide, *idle], None, shown, cancels=[running],
-                 api_visibility="private", show_progress="hidden", queue=False)  # fmt: skip
+
+    def reset(wait_s: float = 0.0) -> list[Any]:
+        time.sleep(wait_s)
+        return [show, hide, hide, hide, hide, *idle]
+
+    # Twice: a step that was on its way when the work was cancelled may arrive after the first.
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+    cancel.click(reset, None, shown, cancels=[running], **quiet).then(lambda: reset(SETTLED_S), None, shown, **quiet)
     clip.change(look, clip, facts, api_visibility="private", show_progress="hidden")
 
     def heads(name: str) -> Any:

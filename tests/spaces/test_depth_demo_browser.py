@@ -210,6 +210,9 @@ def test_work_on_a_clip_can_be_cancelled(visit, space, tmp_path):
     expect(page.locator("#bar")).to_be_hidden()
     expect(page.get_by_text("The clip's depth appears here")).to_be_visible()
     expect(page.locator("#make")).to_be_enabled()
+    page.wait_for_timeout(1500)  # nothing comes after it that begins anew
+    expect(page.locator("#make")).to_be_enabled()
+    expect(page.locator("#bar")).to_be_hidden()
     # The one who comes next does not wait for what was cancelled.
     other = visit()
     other.get_by_role("tab", name="Video").click()
