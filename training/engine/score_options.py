@@ -23,6 +23,7 @@ from semidepth.training.engine.depth_models import (
     unknown_kind,
     unloadable,
 )
+from semidepth.training.engine.safe_weights import refuse_pickled
 from semidepth.training.engine.score_data import BenchmarkData, ScoredData, benchmark_data, source_data
 from semidepth.training.engine.teacher_checkpoints import revision_of
 from semidepth.training.objectives import PROTOCOLS, Protocol, find_protocol
@@ -222,8 +223,9 @@ def check_model(name: str, kind: Kind | None) -> Kind:
         What it predicts.
 
     Raises:
-        ValueError: there is no such model, it has no safetensors, or what it predicts is not known.
+        ValueError: there is no such model, it is pickled or has no safetensors, or what it predicts is not known.
     """
+    refuse_pickled(name)
     try:
         config = AutoConfig.from_pretrained(name)
         found = [cached_file(name, file, _raise_exceptions_for_missing_entries=False) for file in WEIGHTS]
