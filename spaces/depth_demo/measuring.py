@@ -42,11 +42,20 @@ def find_field_of_view(image: Image.Image, given_deg: float | None) -> FieldOfVi
         if not 1 <= given_deg <= 170:
             raise ValueError(f"The field of view is {given_deg:g} degrees; give one between 1 and 170.")
         return FieldOfView(float(given_deg), "given")
-    focal_mm = image.getexif().get_ifd(EXIF_IFD).get(FOCAL_LENGTH_35MM, 0)
-    if focal_mm:
+    focal_mm = _focal_35mm(image)
+    if focal_mm is not None:
         width = FULL_FRAME_MM * image.width / math.hypot(image.width, image.height)
-        return FieldOfView(math.degrees(2 * math.atan(width / 2 / float(focal_mm))), "from the photo's EXIF data")
+        return FieldOfView(math.degrees(2 * math.atan(width / 2 / focal_mm)), "from the photo's EXIF data")
     return FieldOfView(GUESSED_FOV_DEG, "guessed")
+
+
+def _focal_35mm(image: Image.Image) -> float | None:
+    """What a photo's EXIF data say of its focal length, in millimetres on film; None where that is no length."""
+    try:
+        focal_mm = float(image.getexif().get_ifd(EXIF_IFD).get(FOCAL_LENGTH_35MM, 0))
+    except Exception:  # EXIF data are whatever some camera or editor wrote, and Pillow raises as it likes
+        return None
+    return focal_mm if 1 <= focal_mm <= 10_000 else None
 
 
 def point_in_space(depth_m: np.ndarray, x: int, y: int, focal_px: float) -> np.ndarray:

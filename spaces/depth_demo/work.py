@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from predictor import Models, Prediction
 from refusal import Refusal
 
@@ -97,7 +97,7 @@ def open_image(path: str | Path | None) -> Image.Image:
     except Image.DecompressionBombError as error:
         says = f"The picture is far too large; at most {MOST_PIXELS / 1e6:.0f} megapixels are taken here."
         raise Refusal(says, title="Too large") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # damaged files make Pillow's decoders raise whatever they like
         raise Refusal(
             "This file cannot be read as a picture; hand in a JPEG, PNG or WebP file that is whole.",
             title="No picture",

@@ -1,0 +1,74 @@
+"""What visitors hand in, damaged in every way, and what is kept for them: a sentence, never a trace."""
+
+import io
+import os
+import random
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from serving import SPACE
+
+
+@pytest.fixture
+def work(monkeypatch):
+    monkeypatch.syspath_prepend(str(SPACE))
+    import work
+
+    return work
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow tells of damaged TIFF files
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "GIF"])
+def test_damaged_pictures_are_opened_or_refused(work, tmp_path, kind):
+    from measuring import find_field_of_view
+    from refusal import Refusal
+
+    draw = random.Random(0)
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)).save(buffer, kind)
+    refused = 0
+    for _ in range(60):
+        content = bytearray(buffer.getvalue())
+        for _ in range(draw.choice([1, 3, 10])):
+            content[draw.randrange(len(content))] = draw.randrange(256)
+        (tmp_path / "x").write_bytes(content)
+        try:
+            find_field_of_view(work.open_image(tmp_path / "x"), None)
+        except Refusal:
+            refused += 1
+    assert refused  # else the damage was none
+
+
+@pytest.mark.parametrize("stored", [0, 65535, (1, 2)])
+def test_a_focal_length_that_is_none_is_a_guess(work, tmp_path, stored):
+    from measuring import GUESSED_FOV_DEG, find_field_of_view
+
+    exif = Image.Exif()
+    exif[0x8769] = {0xA405: stored}
+    Image.new("RGB", (40, 30)).save(tmp_path / "x.jpg", exif=exif)
+    assert find_field_of_view(work.open_image(tmp_path / "x.jpg"), None).degrees == GUESSED_FOV_DEG
+
+
+def test_folders_in_use_stay_and_many_visitors_sweep_at_once(work, monkeypatch, tmp_path):
+    import scratch
+
+    monkeypatch.setattr(scratch, "_ROOT", tmp_path)
+    for number in range(300):
+        old = tmp_path / f"old{number}"
+        old.mkdir()
+        os.utime(old, (0, 0))
+    busy = tmp_path / "busy"
+    busy.mkdir()
+    (busy / "half.part").write_text("x")
+    os.utime(busy, (time.time() - 2 * scratch.KEPT_S,) * 2)
+    made = []
+    threads = [threading.Thread(target=lambda: made.append(scratch.new_folder())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(made)) == 8
+    assert sorted(tmp_path.iterdir()) == sorted([busy, *made])
