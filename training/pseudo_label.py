@@ -28,6 +28,7 @@ from semidepth.training.engine.commands import check_sources, run_command
 from semidepth.training.engine.depth_models import load_depth_model
 from semidepth.training.engine.labeling import Labeler
 from semidepth.training.engine.pseudo_label_arguments import PseudoLabelArguments
+from semidepth.training.engine.public_names import fingerprint, public_source
 from semidepth.training.engine.student_teacher import kind_given
 from semidepth.training.engine.teacher_checkpoints import earlier_checkpoints, load_earlier, revision_of
 from semidepth.training.engine.tracking import bar_interval_s, set_up_logging
@@ -53,10 +54,11 @@ def pseudo_label(arguments: PseudoLabelArguments) -> str:
     teacher = load_depth_model(arguments.teacher, device=state.device, kind=kind)
     checkpoints = earlier_checkpoints(arguments.teacher) if arguments.reliability else []
     record = Record(
-        teacher=arguments.teacher,
+        teacher=public_source(arguments.teacher),
         teacher_revision=revision_of(arguments.teacher),
         reliability_from=[checkpoint.name for checkpoint in checkpoints],
-        sources=arguments.unlabeled,
+        sources=[public_source(source) for source in arguments.unlabeled],
+        made_from=fingerprint([arguments.teacher, *arguments.unlabeled]),
         shards=[open_source(source, labeled=False).num_shards for source in sources],
         images=[count_samples(source) for source in sources],
         part_size=arguments.part_size,

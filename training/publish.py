@@ -12,7 +12,8 @@ Of a model go up: weights (safetensors), configuration, image processor, remote 
 which local paths are cut to their last part. Checkpoints, logs and previews stay. A folder's own README.md is its card;
 else one is made from the run's records.
 What is up already is not sent again: the same command goes on after a connection was lost, and makes no commit where
-nothing has changed. It needs a token that may write (`hf auth login`).
+nothing has changed. What the new files replace is removed: other weights, an older export, scores, parts of labels. It
+needs a token that may write (`hf auth login`).
 """
 
 import argparse
@@ -24,6 +25,7 @@ from pathlib import Path
 
 from huggingface_hub import RepoCard, constants
 
+from semidepth.training.data.redaction import refuse_secrets
 from semidepth.training.engine.commands import run_command
 from semidepth.training.engine.hub_files import (
     CARD,
@@ -65,7 +67,9 @@ def files_of_model(options: argparse.Namespace, room: Path) -> list[HubFile]:
         from semidepth.training.engine.stock_export import to_stock
 
         to_stock(folder, room / "stock")
-        kept = [file for file in files if file.source.suffix not in (".py", ".safetensors") and file.path != INDEX]
+        # A card of ours tells how to load our class: the stock model gets its own.
+        ours = (INDEX, CARD)
+        kept = [file for file in files if file.source.suffix not in (".py", ".safetensors") and file.path not in ours]
         made = {file.path: file for file in model_files(room / "stock")}
         files = [*made.values(), *(file for file in kept if file.path not in made)]
     files = split_weights(files, room / "shards", max_bytes=parse_size(options.max_shard_size))
@@ -143,6 +147,7 @@ def publish(options: argparse.Namespace) -> str | None:
     kind: Kind = "space" if options.space else kind_of_folder(options.folder)
     if kind != "model" and (options.stock or options.onnx):
         raise ValueError(f"--stock and --onnx are for models, and this is a {kind}; leave them out.")
+    refuse_secrets([options.message])
     Target(options.repo, branch=options.branch, pull_request=options.pull_request).validate()
     with tempfile.TemporaryDirectory() as room:
         if options.space:
@@ -218,7 +223,10 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "not sent twice."
             ) from error
 
-    run_command(run)
+    try:
+        run_command(run)
+    except KeyboardInterrupt:
+        raise SystemExit("stopped; the same command goes on, what is up is not sent twice.") from None
 
 
 if __name__ == "__main__":

@@ -47,14 +47,17 @@ FEATURES = Features({
 class Record:
     """What made a pseudo-label set; two sets with the same record hold the same labels.
 
-    `shards` and `images` (None: not known beforehand) of the sources tell whether they are what they were.
-    `reliability_from` names the earlier checkpoints of the teacher that the reliability was measured with.
+    `shards` and `images` (None: not known beforehand) of the sources tell whether they are what they were. A set may be
+    shown to everybody: teacher and sources have their local paths cut to the last part, and `made_from` is a digest of
+    them as they were given. `reliability_from` names the earlier checkpoints of the teacher that the reliability was
+    measured with.
     """
 
     teacher: str
     teacher_revision: str
     reliability_from: list[str]
     sources: list[str]
+    made_from: str
     shards: list[int]
     images: list[int | None]
     part_size: int

@@ -5,18 +5,19 @@ from collections.abc import Iterable
 from typing import Any
 
 _USER = re.compile(r"(?<=://)[^/\s@?#'\"]+@")  # https://user:password@host
-_HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
+_TOKEN = re.compile(r"\b(?:(hf_)[A-Za-z0-9]{20,}|(gh[pousr]_)[A-Za-z0-9]{30,})")
 _QUERY = re.compile(r"([?&][\w.%-]*(?:token|secret|signature|sig|password|credential|key)=)[^&\s'\"]+", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
-    """The text with three stars in place of each user and password of a URL, Hub token and signature of a query."""
-    return _QUERY.sub(r"\1***", _HUB_TOKEN.sub("hf_***", _USER.sub("***@", text)))
+    """The text with three stars in place of each user and password of a URL, token and signature of a query."""
+    return _QUERY.sub(r"\1***", _TOKEN.sub(lambda found: f"{found[1] or found[2]}***", _USER.sub("***@", text)))
 
 
 def has_secret(text: str) -> bool:
-    """Whether a text holds a Hub token, or a URL's password."""
-    return _HUB_TOKEN.search(text) is not None or any(":" in user for user in _USER.findall(text))
+    """Whether a text holds a token, a signature of a query, or a URL's password."""
+    found = _TOKEN.search(text) or any(value[-3:] != "***" for value in (m[0] for m in _QUERY.finditer(text)))
+    return bool(found) or any(":" in user for user in _USER.findall(text))
 
 
 def refuse_secrets(options: Iterable[Any]) -> None:

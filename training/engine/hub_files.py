@@ -173,12 +173,19 @@ def left_out(folder: Path, files: Iterable[HubFile]) -> list[str]:
     return sorted(path.name + "/" * path.is_dir() for path in folder.iterdir() if path.name not in going)
 
 
-def is_stale(path: str, going: Iterable[str]) -> bool:
-    """Whether a file of a model repository is weights that the ones on their way replace.
+def is_stale(path: str, going: Iterable[str], kind: Kind = "model") -> bool:
+    """Whether a file of a repository belongs to what the files on their way replace.
 
-    A loader prefers model.safetensors to shards, whichever came later.
+    Of a model: weights (a loader prefers model.safetensors to shards, whichever came later), and exports and scores,
+    which were another model's. Of a set of pseudo labels: its parts, which another teacher may have made.
     """
-    return _WEIGHTS.fullmatch(path) is not None and path not in set(going)
+    if path in set(going):
+        return False
+    if kind == "dataset":
+        return path.startswith("data/") and path.endswith(".parquet")
+    return kind == "model" and (
+        _WEIGHTS.fullmatch(path) is not None or path in SCORES or path.startswith("onnx/model.")
+    )
 
 
 def checked_files(folder: Path, names: Iterable[str], root: Path | None = None) -> list[HubFile]:

@@ -25,6 +25,7 @@ from semidepth.training.data.pseudo_labels import encode_label
 from semidepth.training.data.sources import Row
 from semidepth.training.data.streaming import present
 from semidepth.training.engine.depth_models import DepthModel
+from semidepth.training.engine.public_names import public_origin
 from semidepth.training.objectives.stability import stability
 
 logger = logging.getLogger(__name__)
@@ -235,7 +236,7 @@ class Labeler:
             "depth_shift": shift,
             "reliability": reliability,
             "domain": row["domain"],
-            "origin": row["origin"],
+            "origin": public_origin(row["origin"]),
             **self.identity,
         }
 

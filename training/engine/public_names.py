@@ -3,9 +3,10 @@
 A run's options name files as its user has them, such as /home/me/customers/photos/*.jpg; a card goes to everybody.
 """
 
+import hashlib
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from glob import has_magic
 from pathlib import Path, PurePath
 from typing import Any
@@ -83,6 +84,18 @@ def public_command(command: str, own: Callable[[str], str | None], is_hub: Calla
         else:
             shown.append(f"{option}{equals}{own(value) or public_source(value, is_hub)}")
     return redact(shlex.join(shown))
+
+
+def public_origin(origin: str) -> str:
+    """The name of a sample as a published set may show it: of a local file its folder's name and its own."""
+    return (
+        origin if is_url(origin) or not origin.startswith(("/", "~", "../")) else "/".join(PurePath(origin).parts[-2:])
+    )
+
+
+def fingerprint(texts: Sequence[str]) -> str:
+    """A digest that tells two lists of names apart and shows neither."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
 def _program(word: str) -> str:

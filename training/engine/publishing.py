@@ -144,7 +144,8 @@ def _prepare(target: Target, api: HfApi) -> None:
         )
     elif target.private and not info.private and not by_request:
         raise ValueError(
-            f"{target.repo} is there already and public; make it private in its settings, or do not ask for private."
+            f"{target.repo} is there already and public; make it private in its settings, or do not ask for private "
+            "(--hub_private false, or no --private)."
         )
     if target.branch is not None and not by_request:
         api.create_branch(target.repo, branch=target.branch, repo_type=target.kind, exist_ok=True)
@@ -153,7 +154,8 @@ def _prepare(target: Target, api: HfApi) -> None:
 def push(target: Target, files: Sequence[HubFile], message: str, attempts: int = ATTEMPTS) -> Pushed:
     """Brings a repository up to these files; what is up already is not sent again, and no commit is made for it.
 
-    Weights that the new ones replace are removed in the same commit. Other files of the repository stay.
+    Weights, exports, scores and parts of label sets that the new ones replace are removed in the same commit. Other
+    files of the repository stay.
 
     Raises:
         ValueError: the Hub says no.
@@ -163,7 +165,7 @@ def push(target: Target, files: Sequence[HubFile], message: str, attempts: int =
     before = _try(
         target, lambda: HfApi().repo_info(target.repo, repo_type=target.kind, revision=revision).sha, attempts
     )
-    stale = _stale(target, files, attempts) if target.kind == "model" else []
+    stale = _stale(target, files, attempts) if target.kind != "space" else []
     for first in range(0, len(files), FILES_PER_COMMIT):
         part = files[first : first + FILES_PER_COMMIT]
         deletions = stale if first == 0 else []
@@ -194,14 +196,14 @@ def _commit(
 
 
 def _stale(target: Target, files: Sequence[HubFile], attempts: int) -> list[str]:
-    """Weights in the repository that the new ones replace."""
+    """Files in the repository that the new ones replace."""
     present = _try(
         target,
         lambda: HfApi().list_repo_files(target.repo, repo_type=target.kind, revision=target.branch),
         attempts,
     )
     going = {file.path for file in files}
-    return [path for path in present if is_stale(path, going)]
+    return [path for path in present if is_stale(path, going, target.kind)]
 
 
 def _try(target: Target, call: Callable[[], Given], attempts: int) -> Given:

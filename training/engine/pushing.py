@@ -6,6 +6,7 @@ that hangs or its memory are that process's, which can be ended. What fails is t
 """
 
 import logging
+import shlex
 import shutil
 import threading
 import time
@@ -118,7 +119,8 @@ class Pusher:
         logger.warning(
             "%s is not up at %s (%s), %s is; push it with: python training/publish.py %s --repo %s%s",
             FINISHED, self.target.url, trouble,
-            self.pushed[-1] if self.pushed else "nothing of this run", self.folder, self.target.repo, options,
+            self.pushed[-1] if self.pushed else "nothing of this run", shlex.quote(str(self.folder)), self.target.repo,
+            options,
         )  # fmt: skip
         return False
 
@@ -229,7 +231,7 @@ class Pusher:
             self._write_card(snapshot)
             going = public_files(model_files(snapshot), snapshot / "public")
             files = [(file.path, str(file.source)) for file in going]
-        except (ValueError, OSError) as error:
+        except Exception as error:  # whatever is wrong with a snapshot, the next one may be sound
             return {"error": describe(error), "passing": False}
         message = f"{label[0].upper()}{label[1:]}"
         request = {"files": files, "message": message, "prepared": self._prepared}

@@ -19,7 +19,7 @@ from semidepth.training.data.pseudo_labels import (
 )
 from semidepth.training.data.source_spec import parse_source
 
-RECORD = Record("teacher", "sha256:1", [], ["photos"], [1], [5], 100, 48)
+RECORD = Record("teacher", "sha256:1", [], ["photos"], "made", [1], [5], 100, 48)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-6, 300.0])

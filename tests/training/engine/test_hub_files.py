@@ -183,7 +183,10 @@ def test_only_replaced_weights_are_stale():
     going = {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", hub_files.INDEX}
     assert is_stale("model.safetensors", going)
     assert is_stale("model-00001-of-00003.safetensors", going)
-    assert not any(is_stale(path, going) for path in (*going, "onnx/model.onnx", "adapter.safetensors", "README.md"))
+    assert not any(is_stale(path, going) for path in (*going, "onnx/notes.md", "adapter.safetensors", "README.md"))
+    assert all(is_stale(path, going) for path in ("onnx/model.onnx", "scores/results.json"))  # of the model before
+    assert is_stale("data/labels-01-00000-00000.parquet", {"README.md"}, "dataset")
+    assert not is_stale("README.md", {"data/a.parquet"}, "dataset")
 
 
 @pytest.mark.parametrize(("text", "size"), [("5GB", 5 * 10**9), ("500 MB", 5 * 10**8), ("1.5kb", 1500), ("7", 7)])
