@@ -42,7 +42,7 @@ from accelerate.utils import gather_object
 from semidepth.training.data.loading import evaluation_samples
 from semidepth.training.engine.depth_models import Kind, load_depth_model
 from semidepth.training.engine.pictures import save_picture, write_whole
-from semidepth.training.engine.score_files import RESULTS, ScoreFolder
+from semidepth.training.engine.score_files import RESULTS, TABLE, ScoreFolder
 from semidepth.training.engine.score_options import Task, make_parser, plan_tasks
 from semidepth.training.engine.score_pictures import Example, make_picture
 from semidepth.training.engine.score_run import run_tasks
@@ -53,7 +53,7 @@ from semidepth.training.objectives.depth_metrics import Space
 
 logger = logging.getLogger(__name__)
 
-TABLE, PER_IMAGE, EXAMPLES = "table.md", "per_image.parquet", "examples.png"
+PER_IMAGE, EXAMPLES = "per_image.parquet", "examples.png"
 
 
 def score(argv: Sequence[str]) -> dict[str, Any]:
@@ -74,15 +74,18 @@ def score(argv: Sequence[str]) -> dict[str, Any]:
     # A process may wait long for another: images differ in size, and their numbers by one.
     state = PartialState(cpu=options.device == "cpu", timeout=timedelta(days=1))
     folder = ScoreFolder(options.output, tasks, state.process_index, state.num_processes)
-    if not options.overwrite:
-        folder.check()
+    folder.check(overwrite=options.overwrite)
     state.wait_for_everyone()
     if state.is_main_process:
         folder.begin(overwrite=options.overwrite)
     state.wait_for_everyone()
     if folder.path is not None and folder.finished:
         logger.info("%s has the results of this run already", folder.path)
-        return json.loads((folder.path / RESULTS).read_text()) | {"table": (folder.path / TABLE).read_text().strip()}
+        results = json.loads((folder.path / RESULTS).read_text())
+        table = to_markdown(results["scores"], results["routers"])
+        if state.is_main_process and not (folder.path / TABLE).exists():
+            write_whole(folder.path / TABLE, f"{table}\n".encode())
+        return results | {"table": table}
     scored, examples = _score_tasks(tasks, folder, state, options)
     if not state.is_main_process:
         return {}

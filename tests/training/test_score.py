@@ -14,7 +14,7 @@ from transformers import set_seed
 
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.training.data.loading import evaluation_samples
-from semidepth.training.engine import score_run
+from semidepth.training.engine import score_pictures, score_run
 from semidepth.training.engine.depth_models import Preprocessing, load_depth_model
 from semidepth.training.engine.scoring import batches_of_one_size, score_relative
 from semidepth.training.score import main
@@ -165,6 +165,9 @@ SCENES = ["--data", "scenes:indoor?count=2"]
         ([*SCENES, "--protocol", "nyu", "--mode", "relative"], "give one of the two"),
         ([*SCENES, "--batch_size", "0"], "--batch_size is 0"),
         ([*SCENES, "--limit", "0"], "--limit is 0"),
+        ([*SCENES, "--max_depth_m", "inf"], "--max_depth_m is inf; give a number of metres"),
+        ([*SCENES, "--output", "/proc/foo"], "--output /proc/foo cannot be used"),
+        ([*SCENES, "--output", "x" * 300], "cannot be used"),
         ([*SCENES, "--output", "s.json"], "--output s.json is a folder now"),
         ([*SCENES, "--overwrite"], "--overwrite is for what is in --output"),
         ([*SCENES, "--model", broken_weights], "it has no model.safetensors"),
@@ -190,10 +193,34 @@ def test_a_models_own_folder_and_strangers_results_are_left_alone(model_folder, 
         main([*argv, model_folder])
     assert f"give {model_folder}/scores" in capsys.readouterr().err
     (tmp_path / "other").mkdir()
-    (tmp_path / "other/results.json").write_text("{}")
-    with pytest.raises(SystemExit):
-        main([*argv, str(tmp_path / "other")])
-    assert "something else wrote it" in capsys.readouterr().err
+    for name in ("results.json", "table.md"):
+        (tmp_path / "other" / name).write_text("{}")
+        for overwrite in ([], ["--overwrite"]):
+            with pytest.raises(SystemExit):
+                main([*argv, str(tmp_path / "other"), *overwrite])
+            assert f"has a {name} and no options.json, so something else wrote it" in capsys.readouterr().err
+        assert [file.name for file in (tmp_path / "other").iterdir()] == [name]
+        (tmp_path / "other" / name).unlink()
+
+
+def test_one_folder_by_several_names_is_one_model(model_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ["model", "model/", "./model", model_folder]
+    assert main(["--model", *names, *SCENES, "--device", "cpu", "--space", "depth", "--output", "s"]) == 0
+    assert [entry["model"] for entry in entries(tmp_path / "s")] == ["model"]
+
+
+def test_the_picture_names_no_folder_of_the_user(model_folder, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    (tmp_path / "frames").mkdir()
+    Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "frames/0.png")
+    np.save(tmp_path / "frames/0_depth.npy", rng.uniform(1, 9, (40, 60)).astype(np.float32))
+    plain, shown = score_pictures.label, []
+    monkeypatch.setattr(score_pictures, "label", lambda lines, shape: shown.extend(lines) or plain(lines, shape))
+    argv = ["--model", model_folder, "--data", str(tmp_path / "frames"), "--device", "cpu"]
+    assert main([*argv, "--output", str(tmp_path / "s")]) == 0
+    assert {"model", "frames", "0.png"} <= set(shown)
+    assert not any("/" in line for line in shown)
 
 
 def test_batches_hold_images_of_one_size():

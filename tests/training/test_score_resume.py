@@ -15,6 +15,7 @@ from PIL import Image
 from processes import run_processes
 
 from semidepth.training.engine.depth_models import Preprocessing
+from semidepth.training.engine.score_fingerprint import folder_fingerprint
 from semidepth.training.score import main
 
 IMAGES = 13
@@ -106,6 +107,34 @@ def test_a_finished_run_prints_its_table_again(tmp_path, run, capsys, monkeypatc
     main([*argv, "--batch_size", "4"])  # another batch size is the same run
     assert capsys.readouterr().out == table
     assert (tmp_path / "s/results.json").stat().st_mtime_ns == written
+    (tmp_path / "s/table.md").unlink()
+    main(argv)
+    assert capsys.readouterr().out == (tmp_path / "s/table.md").read_text() == table
+
+
+def test_other_files_of_the_same_name_and_number_are_refused(tmp_path, run, capsys):
+    argv = [*run, "--output", str(tmp_path / "s")]
+    main(argv)
+    main(argv)
+    labels = np.load(tmp_path / "frames/03_depth.npy")
+    np.save(tmp_path / "frames/03_depth.npy", 2 * labels)
+    with pytest.raises(SystemExit):
+        main(argv)
+    assert "with other files (another folder, or they were changed since)" in capsys.readouterr().err
+
+
+def test_two_roots_of_one_benchmark_differ(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.png").write_bytes(b"same")
+        os.utime(tmp_path / name / "0.png", (1, 1))
+    first = folder_fingerprint(tmp_path / "a")
+    assert first != folder_fingerprint(tmp_path / "b")
+    (tmp_path / "a/scores").mkdir()
+    (tmp_path / "a/scores/options.json").write_text("{}")  # a run's own folder below the set
+    assert folder_fingerprint(tmp_path / "a") == first
+    (tmp_path / "a/0.png").write_bytes(b"other")
+    assert folder_fingerprint(tmp_path / "a") != first
 
 
 def test_other_options_than_before_are_refused(tmp_path, run, capsys):

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from semidepth.training.data.benchmarks import BenchmarkSet, PointPairs, PointPairSet
+from semidepth.training.data.benchmarks import BenchmarkSet, PointPairs, PointPairSet, open_benchmark
 from semidepth.training.data.decoding import BrokenSampleError
 from semidepth.training.data.readers import plan_pass
 from semidepth.training.data.source_spec import Source
 from semidepth.training.data.sources import OpenedSource, count_samples, open_source, parse_source
 from semidepth.training.data.streaming import Sample, decode_row
+from semidepth.training.engine.score_fingerprint import folder_fingerprint, source_fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +30,14 @@ Read = Callable[[], Item]
 class ScoredData(ABC):
     """One set of labeled images.
 
-    Args of its kinds give `name` (as asked for), `total` (images, None where that is not known beforehand) and
-    `ordinal` (whether the labels are pairs of points).
+    Args of its kinds give `name` (as asked for), `total` (images, None where that is not known beforehand), `files`
+    (what tells its files from others, "" where that is not known) and `ordinal` (whether the labels are pairs of
+    points).
     """
 
     name: str
     total: int | None
+    files: str
     ordinal: bool = False
 
     @abstractmethod
@@ -63,11 +66,13 @@ class SourceData(ScoredData):
         name: as written.
         source: parsed, with the number of images that are asked for.
         total: images in it.
+        files: digest of them.
     """
 
     name: str
     source: Source
     total: int | None
+    files: str = ""
 
     def share(
         self, process: int, processes: int, done: Collection[Place], size: int | None
@@ -95,11 +100,13 @@ class BenchmarkData(ScoredData):
         name: of the benchmark.
         benchmark: opened.
         total: images of it that are asked for.
+        files: digest of its folder.
     """
 
     name: str
     benchmark: BenchmarkSet | PointPairSet
     total: int
+    files: str = ""
 
     @property
     def ordinal(self) -> bool:  # type: ignore[override]
@@ -134,18 +141,24 @@ def source_data(spec: str, limit: int | None) -> SourceData:
     total = count_samples(source, labeled=True)
     if open_source(source, labeled=True).num_shards == 0 or total == 0:
         raise ValueError(f"source {spec!r} is empty; name one with labeled images.")
-    return SourceData(spec, source, total)
+    return SourceData(spec, source, total, source_fingerprint(source))
 
 
-def benchmark_data(name: str, benchmark: BenchmarkSet | PointPairSet, limit: int | None) -> BenchmarkData:
-    """A benchmark set, or no more than its first so many images.
+def benchmark_data(name: str, root: str, limit: int | None) -> BenchmarkData:
+    """Opens a benchmark set.
+
+    Args:
+        name: of the benchmark.
+        root: its folder.
+        limit: no more than its first so many images.
 
     Raises:
-        ValueError: it has no image.
+        ValueError: it cannot be opened, or has no image.
     """
+    benchmark = open_benchmark(name, root)
     if len(benchmark) == 0:
         raise ValueError(f"the benchmark {name!r} has no image below its --root; give the set's own folder.")
-    return BenchmarkData(name, benchmark, min(len(benchmark), limit or len(benchmark)))
+    return BenchmarkData(name, benchmark, min(len(benchmark), limit or len(benchmark)), folder_fingerprint(root))
 
 
 def read_ahead(items: Iterator[tuple[Place, Read]], ahead: int) -> Iterator[tuple[Place, Item | None]]:

@@ -12,7 +12,6 @@ rounding).
 import json
 import math
 import os
-import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,10 +20,11 @@ from typing import Any
 
 from semidepth.training.engine.pictures import write_whole
 from semidepth.training.engine.score_data import Place
+from semidepth.training.engine.score_fingerprint import SCORE_FILE
 from semidepth.training.engine.score_options import Task
 
-RESULTS = "results.json"
-OPTIONS, IMAGES = "options.json", "images"
+RESULTS, TABLE = "results.json", "table.md"
+OPTIONS, IMAGES = SCORE_FILE, "images"
 TaskKey = tuple[str, str, str]
 
 
@@ -86,42 +86,70 @@ class ScoreFolder:
         self.identity = _plain({"tasks": [task.identity() for task in tasks]})
         self.lines: list[dict[str, Any]] = []  # of this process, this time
 
-    def check(self) -> None:
-        """Raises ValueError if the folder holds another run, or results that are none of ours."""
+    def check(self, *, overwrite: bool) -> None:
+        """Makes the folder, and looks at what is in it.
+
+        Args:
+            overwrite: whether it may hold another run; results that are none of ours it may never hold.
+
+        Raises:
+            ValueError: it holds such, or cannot be written to.
+        """
         if self.path is None:
             return
         try:
-            found = json.loads((self.path / OPTIONS).read_text())
+            self._check(self.path, overwrite)
+            (self.path / IMAGES).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _check(self, path: Path, overwrite: bool) -> None:
+        try:
+            found = json.loads((path / OPTIONS).read_text())
         except FileNotFoundError:
-            if (self.path / RESULTS).exists():
+            foreign = next((name for name in (RESULTS, TABLE) if (path / name).exists()), None)
+            if foreign is not None:
                 raise ValueError(
-                    f"--output {self.path} has a {RESULTS} and no {OPTIONS}, so something else wrote it; give another "
+                    f"--output {path} has a {foreign} and no {OPTIONS}, so something else wrote it; give another "
                     "folder."
                 ) from None
             return
         except ValueError as error:
-            raise ValueError(f"{self.path / OPTIONS} is damaged ({error}); start anew with --overwrite.") from error
-        if found != self.identity:
+            if overwrite:
+                return
+            raise ValueError(f"{path / OPTIONS} is damaged ({error}); start anew with --overwrite.") from error
+        if not isinstance(found, dict) or "tasks" not in found:
+            raise ValueError(f"--output {path} has an {OPTIONS} that something else wrote; give another folder.")
+        if found != self.identity and not overwrite:
             raise ValueError(
                 f"--output {self.path} was begun with {_difference(found, self.identity)}; give another folder, or "
                 "--overwrite to start anew."
             )
 
     def begin(self, *, overwrite: bool) -> None:
-        """Makes the folder ready to go on; for the main process alone, while the others wait."""
+        """Makes a checked folder ready to go on; for the main process alone, while the others wait."""
         if self.path is None:
             return
-        if overwrite and (self.path / OPTIONS).exists():
-            (self.path / RESULTS).unlink(missing_ok=True)
-            shutil.rmtree(self.path / IMAGES, ignore_errors=True)
-        (self.path / IMAGES).mkdir(parents=True, exist_ok=True)
+        try:
+            self._begin(self.path, overwrite)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _begin(self, path: Path, overwrite: bool) -> None:
+        if overwrite and (path / OPTIONS).exists():
+            (path / RESULTS).unlink(missing_ok=True)
+            for file in self._files():
+                file.unlink()
         for file in self._files():
             content = file.read_bytes()
             whole = content.rfind(b"\n") + 1
             if whole < len(content):  # torn by a kill
                 with file.open("r+b") as opened:
                     opened.truncate(whole)
-        write_whole(self.path / OPTIONS, (json.dumps(self.identity, indent=2) + "\n").encode())
+        write_whole(path / OPTIONS, (json.dumps(self.identity, indent=2) + "\n").encode())
+
+    def _unusable(self, error: OSError) -> ValueError:
+        return ValueError(f"--output {self.path} cannot be used ({error}); give a folder that can be written to.")
 
     @property
     def finished(self) -> bool:
@@ -216,7 +244,11 @@ def _difference(found: Any, wanted: dict[str, Any]) -> str:
     for old, new in zip(before, now, strict=False):
         for name in new:
             if old.get(name) != new[name]:
-                what = {"revision": "other weights of it", "images": "another number of images in it"}
+                what = {
+                    "revision": "other weights of it",
+                    "images": "another number of images in it",
+                    "files": "other files (another folder, or they were changed since)",
+                }
                 detail = what.get(name, f"{name} {_short(old.get(name))} and not {_short(new[name])}")
                 return f"{new['model']} on {new['data']} with {detail}"
     return "other options"

@@ -4,6 +4,7 @@ Everything that can be wrong is found here, before a model is loaded or an image
 """
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +14,6 @@ import torch
 from transformers import AutoConfig
 from transformers.utils import cached_file
 
-from semidepth.training.data.benchmarks import open_benchmark
 from semidepth.training.engine.arguments import check_folder
 from semidepth.training.engine.depth_models import (
     NEEDS_MORE_THAN_PIXELS,
@@ -78,6 +78,7 @@ class Task:
             "images": self.data.total,
             "space": list(self.spaces),
             "protocol": protocol,
+            "files": self.data.files,
         }
 
 
@@ -120,6 +121,8 @@ def check_options(options: argparse.Namespace) -> None:
         raise ValueError(f"--limit is {options.limit}; give at least 1.")
     if options.max_depth_m is not None and not options.max_depth_m > 1e-3:
         raise ValueError(f"--max_depth_m is {options.max_depth_m}; give metres, more than 0.001.")
+    if options.max_depth_m == math.inf:
+        raise ValueError("--max_depth_m is inf; give a number of metres, such as 1000 for a cap that cuts nothing.")
     if options.protocol is not None and len(options.protocol) > 1:
         raise ValueError(
             f"--protocol names {' and '.join(options.protocol)}; give one for all data, or leave it out: each "
@@ -130,8 +133,12 @@ def check_options(options: argparse.Namespace) -> None:
     if options.output is not None:
         if options.output.suffix.lower() == ".json":
             raise ValueError(f"--output {options.output} is a folder now; name one, which gets a results.json.")
-        check_folder("output", options.output)
-        if (options.output / "config.json").exists():
+        try:
+            check_folder("output", options.output)
+            is_model = (options.output / "config.json").exists()
+        except OSError as error:
+            raise ValueError(f"--output {options.output} cannot be used ({error}); give another folder.") from error
+        if is_model:
             raise ValueError(f"--output {options.output} is a model's folder; give {options.output / 'scores'}.")
     elif options.overwrite:
         raise ValueError("--overwrite is for what is in --output, which is not given; name that folder.")
@@ -147,8 +154,8 @@ def plan_tasks(options: argparse.Namespace) -> list[Task]:
     protocol = None if options.protocol is None else find_protocol(options.protocol[0])
     roots = find_roots(options.benchmark, options.root)
     sets: list[ScoredData] = [source_data(spec, options.limit) for spec in dict.fromkeys(options.data)]
-    sets += [benchmark_data(name, open_benchmark(name, root), options.limit) for name, root in roots.items()]
-    models = list(dict.fromkeys(options.model))
+    sets += [benchmark_data(name, root, options.limit) for name, root in roots.items()]
+    models = plain_names(options.model)
     kinds = {name: check_model(name, options.kind) for name in models}
     tasks = []
     for name in models:
@@ -168,6 +175,15 @@ def plan_tasks(options: argparse.Namespace) -> list[Task]:
                     Task(name, revision, data, mode, protocol=metric, max_depth_m=cap, flip=options.flip, **shared)
                 )
     return tasks
+
+
+def plain_names(models: Sequence[str]) -> list[str]:
+    """Each model once, local folders as `M` where they are written `M/` or `./M`; the first name of a folder stays."""
+    names: dict[str | Path, str] = {}
+    for model in models:
+        local = Path(model).is_dir()
+        names.setdefault(Path(model).resolve() if local else model, str(Path(model)) if local else model)
+    return list(names.values())
 
 
 def modes_of(data: ScoredData, kind: Kind, wanted: str, protocol: Protocol | None, model: str) -> list[Mode]:

@@ -4,6 +4,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from semidepth.training.engine.depth_models import DepthModel
 from semidepth.training.engine.metric_pictures import colorize_metres, metre_range
 from semidepth.training.engine.metric_scoring import predict_metres
 from semidepth.training.engine.pictures import as_disparity, colorize, display_range, grid, to_array
+from semidepth.training.engine.public_names import public_source
 from semidepth.training.engine.score_files import ImageScores
 from semidepth.training.engine.score_options import Task
 from semidepth.training.objectives.depth_metrics import aligned_disparity
@@ -73,7 +75,13 @@ def draw_examples(model: DepthModel, scored: Sequence[tuple[Task, list[ImageScor
                 cells, note = pair_cells(model, item)
             measure = "accuracy" if task.mode == "ordinal" else "AbsRel"
             shown = f"{measure} {value:.3f}"
-            lines = [f"{which}: {shown}", task.model, task.data.name, task.mode, image.origin[-60:], note]
+            names = [
+                public_source(task.model),
+                public_source(task.data.name),
+                task.mode,
+                PurePath(image.origin).name[-60:],
+            ]
+            lines = [f"{which}: {shown}", *names, note]
             examples.append(Example([label(lines, cells[0].shape), *cells]))
     return examples
 
