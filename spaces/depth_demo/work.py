@@ -10,11 +10,14 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps
 from predictor import Models, Prediction
 from refusal import Refusal
 
 MOST_PIXELS = 24_000_000
+# A narrow strip becomes very many patches: one picture would hold everybody else up for minutes.
+SHORTEST_SIDE, LONGEST_TO_SHORTEST = 8, 8
 KEPT_PIXELS = 60_000_000  # of predictions together: 240 MB
 ROUTER = "router"
 
@@ -88,8 +91,15 @@ def open_image(path: str | Path | None) -> Image.Image:
                     "here; make it smaller.",
                     title="Too large",
                 )
+            short, long = sorted(opened.size)
+            if short < SHORTEST_SIDE or long > LONGEST_TO_SHORTEST * short:
+                raise Refusal(
+                    f"The picture is {opened.width} x {opened.height}; a side of at least {SHORTEST_SIDE} pixels and at "
+                    f"most {LONGEST_TO_SHORTEST} times the other are taken here.",
+                    title="Shape",
+                )
             upright = ImageOps.exif_transpose(opened)
-            image = upright.convert("RGB")
+            image = _to_rgb(upright)
             image.info["exif"] = upright.info.get("exif", b"")
             return image
     except Refusal:  # which is a ValueError to gradio
@@ -102,3 +112,14 @@ def open_image(path: str | Path | None) -> Image.Image:
             "This file cannot be read as a picture; hand in a JPEG, PNG or WebP file that is whole.",
             title="No picture",
         ) from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """As viewers, and `semidepth predict`, show it: 16 bits over their whole range, transparency on white."""
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    seen = image.convert("RGBA")
+    white = Image.new("RGBA", seen.size, "white")
+    return Image.alpha_composite(white, seen).convert("RGB")

@@ -72,3 +72,20 @@ def test_folders_in_use_stay_and_many_visitors_sweep_at_once(work, monkeypatch, 
         thread.join()
     assert len(set(made)) == 8
     assert sorted(tmp_path.iterdir()) == sorted([busy, *made])
+
+
+@pytest.mark.parametrize("size", [(3, 500), (2000, 100), (5, 5)])
+def test_strips_are_refused(work, tmp_path, size):
+    from refusal import Refusal
+
+    Image.new("RGB", size).save(tmp_path / "x.png")
+    with pytest.raises(Refusal):
+        work.open_image(tmp_path / "x.png")
+
+
+def test_sixteen_bits_and_transparency_look_as_in_a_viewer(work, tmp_path):
+    grey = np.tile(np.array([0, 65535 // 2, 65535], np.uint16), (9, 3))
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    assert np.asarray(work.open_image(tmp_path / "grey.png"))[0, :3, 0].tolist() == [0, 127, 255]
+    Image.new("RGBA", (9, 9), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert np.asarray(work.open_image(tmp_path / "clear.png")).min() == 255

@@ -253,8 +253,8 @@ def _predict_video(predictor: Predictor, file: Path, target: Path, options: Pred
             made = predict_video(
                 predictor, file, path, color_map=options.color_map, side_by_side=options.side_by_side, tell=tell
             )
-    except (ValueError, OSError) as error:
-        report.broken[file] = str(error)
+    except Exception as error:  # codecs raise kinds of their own; the other inputs go on
+        report.broken[file] = str(error) or type(error).__name__
         return
     note = None if made.audio in ("copied", "none") else made.audio
     report.results.append(Result(file, [path], note=note))
