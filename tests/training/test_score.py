@@ -170,7 +170,7 @@ SCENES = ["--data", "scenes:indoor?count=2"]
         ([*SCENES, "--output", "x" * 300], "cannot be used"),
         ([*SCENES, "--output", "s.json"], "--output s.json is a folder now"),
         ([*SCENES, "--overwrite"], "--overwrite is for what is in --output"),
-        ([*SCENES, "--model", broken_weights], "it has no model.safetensors"),
+        ([*SCENES, "--model", broken_weights], "has pickled weights (pytorch_model.bin)"),
         ([*SCENES, "--model", "no/such-model"], "'no/such-model' could not be loaded"),
     ],
 )
