@@ -94,8 +94,8 @@ def open_image(path: str | Path | None) -> Image.Image:
             short, long = sorted(opened.size)
             if short < SHORTEST_SIDE or long > LONGEST_TO_SHORTEST * short:
                 raise Refusal(
-                    f"The picture is {opened.width} x {opened.height}; a side of at least {SHORTEST_SIDE} pixels and at "
-                    f"most {LONGEST_TO_SHORTEST} times the other are taken here.",
+                    f"The picture is {opened.width} x {opened.height}; at least {SHORTEST_SIDE} pixels a side are "
+                    f"taken here, and one side at most {LONGEST_TO_SHORTEST} times the other.",
                     title="Shape",
                 )
             upright = ImageOps.exif_transpose(opened)
