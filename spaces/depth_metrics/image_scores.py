@@ -76,7 +76,7 @@ def split_batch(values: Any, what: str) -> list[Any]:
 
 
 def to_map(value: Any, what: str, like: Tensor | None = None) -> Tensor:
-    """(H, W) float64 of a map as an array, a tensor or a nested list; (1, H, W) will do.
+    """(H, W) float64 of a map as an array, a tensor or a nested list; (1, H, W) will do, and masked pixels are NaN.
 
     Args:
         value: the map.
@@ -88,6 +88,10 @@ def to_map(value: Any, what: str, like: Tensor | None = None) -> Tensor:
         tensor = value.detach() if value.device.type in ("cpu", "cuda") else value.detach().cpu()
     else:
         try:
+            if np.iscomplexobj(value):
+                raise TypeError("complex numbers are no depth")
+            if isinstance(value, np.ma.MaskedArray):  # what is masked is unknown
+                value = value.astype(np.float64).filled(np.nan)
             tensor = torch.from_numpy(np.array(value, dtype=np.float64))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{what} is a {type(value).__name__} that is no map (H, W) of numbers: {error}.") from None

@@ -360,3 +360,18 @@ def test_it_has_the_library_s_form(load):
     for text in ("mode", "align", "space", "protocol", "min_depth_m", "max_depth_m", "abs_rel", "NaN, 0 or inf"):
         assert text in metric.compute.__doc__
     assert metric.inputs_description.count(">>>") == 3
+
+
+def test_what_numpy_masks_is_unknown(load):
+    reference = np.full((6, 8), 2.0)
+    masked = np.ma.masked_array(reference.copy(), mask=np.zeros((6, 8), bool))
+    masked.data[0], masked.mask[0] = 500.0, True
+    for references in ([masked], np.ma.stack([masked])):
+        scores = load().compute(predictions=[reference * 1.1], references=references, max_depth_m=np.float32(10))
+        assert scores["abs_rel"] == pytest.approx(0.1)
+        assert scores["rmse"] == pytest.approx(0.2)
+
+
+def test_complex_numbers_are_no_depth(load):
+    with pytest.raises(ValueError, match="complex numbers are no depth"):
+        load().compute(predictions=[np.ones((4, 4)) * 1j], references=[np.ones((4, 4))])
