@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from math import inf
+from numbers import Real
 from typing import Any
 
 from .formulas import ALIGNMENTS, SPACES
@@ -59,7 +60,7 @@ def settle(given: dict[str, Any]) -> Options:
     protocol = named_protocol(given.get("protocol", "none"))
     least, most = given.get("min_depth_m", protocol.min_depth_m), given.get("max_depth_m", protocol.max_depth_m)
     for name, value in (("min_depth_m", least), ("max_depth_m", most)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
             raise ValueError(f"{name} is {value!r}, expected a number of metres.")
     if not 0 < least < (inf if most is None else most):
         raise ValueError(f"min_depth_m, max_depth_m are {least}, {most}: expected 0 < min < max, in metres.")
