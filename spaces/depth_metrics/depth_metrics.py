@@ -39,8 +39,9 @@ Args:
     predictions: maps (H, W) of any sizes, as a list, or an array or tensor (B, H, W). Metres, larger is farther
         (mode="metric"), or inverse depth, larger is nearer (mode="relative"). One of another size than its reference
         is resized to it, bilinearly with corners aligned.
-    references: as many maps of metres, with NaN, 0 or inf where unknown. For "boundary_mask" masks (True or > 0.1 on
-        the object), for "ordinal" pairs of points (N, 2, 2): the nearer one's row and column, then the farther one's.
+    references: as many maps of metres, with NaN, 0 or inf where unknown, or masked by numpy. For "boundary_mask" masks
+        (True or > 0.1 on the object), for "ordinal" pairs of points (N, 2, 2): the nearer one's row and column, then
+        the farther one's.
     mode: "metric" (the default) or "relative".
     align: "none" (the default for metres), "least_squares" (scale and shift, in disparity for mode="relative", its
         default; in depth for mode="metric") or "median" (scale, by the medians of depth).
@@ -50,6 +51,8 @@ Args:
         protocol's. Without a cap relative depth is capped at each image's own largest label.
 
 Options belong to evaluate.load, or to the first add, add_batch or compute; a later one that differs is refused.
+In several processes the first has the scores and the others None, which evaluate.combine cannot merge: it fails in all
+but the first. Call compute of one metric after the other there.
 
 Returns:
     Name to float, means of per-image values; an image without a scored pixel counts in none of them, and if all are so

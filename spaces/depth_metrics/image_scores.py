@@ -21,6 +21,10 @@ NAMES = {
 }
 
 
+class _MaskedError(ValueError):
+    """Masked pixels came where every value is needed."""
+
+
 def score_image(config: str, prediction: Any, reference: Any, options: Options, number: int) -> list[float]:
     """Scores one image.
 
@@ -37,10 +41,10 @@ def score_image(config: str, prediction: Any, reference: Any, options: Options, 
     Raises:
         ValueError: naming the image, if it cannot be scored.
     """
-    predicted = to_map(prediction, f"prediction {number}")
+    predicted = to_map(prediction, f"prediction {number}", may_mask=False)
     if config == "ordinal":
         return _ordinal(predicted, reference, options, number)
-    reference_map = to_map(reference, f"reference {number}", like=predicted)
+    reference_map = to_map(reference, f"reference {number}", like=predicted, may_mask=config != "boundary_mask")
     if config == "boundary_mask":
         return _boundary_mask(fit(predicted, reference_map, None, number)[0], reference_map, options, number)
     predicted, depth = fit(predicted, reference_map, options.protocol, number)
@@ -50,7 +54,10 @@ def score_image(config: str, prediction: Any, reference: Any, options: Options, 
     valid = scored_pixels(depth[None], **bounds)
     broken = int((valid[0] & ~predicted.isfinite()).sum())
     if broken:
-        raise ValueError(f"prediction {number} is not finite in {broken} scored pixels; this checkpoint is broken.")
+        raise ValueError(
+            f"prediction {number} is not finite in {broken} scored pixels; predictions have to be finite wherever they "
+            "are scored."
+        )
     if config == "boundary":
         relative = options.mode == "relative"
         aligned = (aligned_disparity if relative else aligned_depth)(
@@ -75,26 +82,27 @@ def split_batch(values: Any, what: str) -> list[Any]:
     )
 
 
-def to_map(value: Any, what: str, like: Tensor | None = None) -> Tensor:
-    """(H, W) float64 of a map as an array, a tensor or a nested list; (1, H, W) will do, and masked pixels are NaN.
+def to_map(value: Any, what: str, like: Tensor | None = None, may_mask: bool = True) -> Tensor:
+    """(H, W) float64 of a map as an array, a tensor or a nested list; (1, H, W) will do.
 
     Args:
         value: the map.
         what: its name in messages.
         like: a tensor on whose device it is wanted.
+        may_mask: whether numpy's masked pixels are taken, as NaN; else they are refused.
     """
     if isinstance(value, Tensor):
         # Float64 is needed, and not every accelerator has it.
         tensor = value.detach() if value.device.type in ("cpu", "cuda") else value.detach().cpu()
     else:
         try:
-            if np.iscomplexobj(value):
-                raise TypeError("complex numbers are no depth")
-            if isinstance(value, np.ma.MaskedArray):  # what is masked is unknown
-                value = value.astype(np.float64).filled(np.nan)
-            tensor = torch.from_numpy(np.array(value, dtype=np.float64))
+            tensor = torch.from_numpy(_to_array(value, what, may_mask))
+        except _MaskedError:
+            raise
         except (TypeError, ValueError) as error:
             raise ValueError(f"{what} is a {type(value).__name__} that is no map (H, W) of numbers: {error}.") from None
+    if tensor.is_complex():
+        raise ValueError(f"{what} is complex; expected a map (H, W) of real numbers, so take its real part first.")
     tensor = tensor.double()
     if tensor.ndim == 3 and tensor.shape[0] == 1:
         tensor = tensor[0]  # (1, H, W) -> (H, W)
@@ -132,7 +140,21 @@ def fit(predicted: Tensor, reference: Tensor, protocol: str | None, number: int)
     return resized[0, 0], cut
 
 
+def _to_array(value: Any, what: str, may_mask: bool) -> np.ndarray:
+    """A writable copy in float64, NaN where numpy masks; complex numbers are left as they are."""
+    # Of a list of masked rows numpy keeps the masks only this way.
+    array = np.ma.array(value) if isinstance(value, np.ma.MaskedArray | list | tuple) else np.asarray(value)
+    masked = int(np.ma.count_masked(array))
+    if masked and not may_mask:
+        raise _MaskedError(f"{what} has {masked} masked pixels, where every value is needed; fill them first.")
+    if np.iscomplexobj(array):
+        return np.array(array)
+    return np.ma.filled(array.astype(np.float64), np.nan)
+
+
 def _ordinal(predicted: Tensor, pairs: Any, options: Options, number: int) -> list[float]:
+    if not isinstance(pairs, Tensor) and np.ma.is_masked(np.ma.array(pairs)):
+        raise ValueError(f"reference {number} has masked points, expected pairs of known ones; leave the others out.")
     points = torch.as_tensor(np.asarray(pairs) if not isinstance(pairs, Tensor) else pairs).to(predicted.device)
     if points.numel() == 0:
         return [0.0, 0.0]

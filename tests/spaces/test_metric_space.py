@@ -120,6 +120,50 @@ def test_arrays_tensors_lists_and_batches_are_one(load):
     assert load(keep_in_memory=True).compute(predictions=predictions, references=references) == expected
 
 
+def test_masked_pixels_are_unknown_in_references_and_refused_elsewhere(load):
+    predictions, references = maps(sizes=((12, 16),) * 2)
+    hidden = [np.random.default_rng(5).random(depth.shape) < 0.3 for depth in references]
+    unknown = [np.where(mask, np.nan, depth) for mask, depth in zip(hidden, references, strict=True)]
+    expected = load().compute(predictions=predictions, references=unknown)
+    masked = [np.ma.array(depth, mask=mask) for mask, depth in zip(hidden, references, strict=True)]
+    for form in (masked, np.ma.stack(masked), [list(depth) for depth in masked]):
+        assert load().compute(predictions=predictions, references=form) == expected
+        with pytest.raises(ValueError, match=r"^prediction 0 has \d+ masked pixels, where every value is needed; fill"):
+            load().compute(predictions=form, references=references)
+    with pytest.raises(ValueError, match=r"reference 0 has \d+ masked pixels"):
+        load("boundary_mask").compute(predictions=predictions, references=masked)
+    pairs = np.ma.masked_equal([[[0, 0], [0, 1]]], 1)
+    for form in (pairs, list(pairs)):
+        with pytest.raises(ValueError, match="reference 0 has masked points"):
+            load("ordinal").compute(predictions=predictions[:1], references=[form])
+
+
+@pytest.mark.parametrize("make", [np.asarray, torch.as_tensor, list])
+def test_complex_maps_are_refused(load, make):
+    waves, ones = [make(np.full((2, 2), 1 + 2j))], [np.ones((2, 2))]
+    for name, pair in {"prediction": (waves, ones), "reference": (ones, waves)}.items():
+        with pytest.raises(ValueError, match=f"{name} 0 is complex; expected a map"):
+            load().compute(predictions=pair[0], references=pair[1])
+
+
+def test_bounds_are_numbers_of_any_kind(load):
+    predictions, references = maps()
+    expected = load(max_depth_m=10).compute(predictions=predictions, references=references)
+    for number in (np.float32(10), np.int64(10)):
+        assert load(max_depth_m=number).compute(predictions=predictions, references=references) == expected
+    with pytest.raises(ValueError, match="max_depth_m is True, expected a number"):
+        load(max_depth_m=True)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_relative_predictions_have_to_be_finite(load, value):
+    second = np.array([[1.0, value], [2.0, 3.0]])
+    with pytest.raises(
+        ValueError, match="prediction 1 is not finite in 1 scored pixels; predictions have to be finite"
+    ):
+        load(mode="relative").compute(predictions=[np.ones((2, 2)), second], references=np.ones((2, 2, 2)))
+
+
 def test_a_smaller_prediction_is_resized_with_corners_aligned(load):
     """0 and 3 m at the ends of a row of two are 1 and 2 m at the thirds of a row of four."""
     scores = load().compute(predictions=[[[1.0, 4.0]]], references=[[[1.0, 2.0, 3.0, 4.0]]])
@@ -206,7 +250,7 @@ def test_wrong_options_are_told_in_one_sentence(load, options, message):
         (
             [np.ones((2, 2)), np.full((2, 2), np.nan)],
             np.ones((2, 2, 2)),
-            "prediction 1 is not finite in 4 scored pixels",
+            "prediction 1 is not finite in 4 scored pixels; predictions have to be finite wherever",
         ),
     ],
 )
@@ -370,8 +414,3 @@ def test_what_numpy_masks_is_unknown(load):
         scores = load().compute(predictions=[reference * 1.1], references=references, max_depth_m=np.float32(10))
         assert scores["abs_rel"] == pytest.approx(0.1)
         assert scores["rmse"] == pytest.approx(0.2)
-
-
-def test_complex_numbers_are_no_depth(load):
-    with pytest.raises(ValueError, match="complex numbers are no depth"):
-        load().compute(predictions=[np.ones((4, 4)) * 1j], references=[np.ones((4, 4))])
