@@ -10,7 +10,8 @@ from torch import Tensor
 
 from semidepth.training.data.streaming import Sample
 from semidepth.training.engine.depth_models import DepthModel
-from semidepth.training.engine.scoring import Scores, batches_of_one_size, labels_of, require_finite
+from semidepth.training.engine.one_size import batches_of_one_size
+from semidepth.training.engine.scoring import Scores, image_size, labels_of, require_finite
 from semidepth.training.objectives import Protocol, metric_scores
 
 
@@ -95,7 +96,7 @@ def score_metric(
             "metric heads on it with training/metric.py."
         )
     result = MetricScores()
-    for batch in batches_of_one_size(samples, batch_size):
+    for batch in batches_of_one_size(samples, batch_size, image_size):
         found = score_metric_batch(model, batch, device=device, protocol=protocol, flip=flip)
         origins = [sample["origin"] for sample in batch]
         result.routed.add(origins, found.routed)

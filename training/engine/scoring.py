@@ -1,7 +1,7 @@
 """Scores of a depth model over a stream of labeled samples: per image, then the mean over images."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from semidepth.training.data.benchmarks import PointPairs
 from semidepth.training.data.streaming import Sample
+from semidepth.training.engine.one_size import batches_of_one_size
 from semidepth.training.objectives.depth_metrics import METRIC_NAMES, Align, Space, relative_metrics
 from semidepth.training.objectives.ordinal_metrics import ordinal_hits
 
@@ -53,18 +54,6 @@ class Scores:
         return means
 
 
-def batches_of_one_size(samples: Iterable[Sample], batch_size: int) -> Iterator[list[Sample]]:
-    """Consecutive samples of equal image size, at most `batch_size` at a time."""
-    batch: list[Sample] = []
-    for sample in samples:
-        if batch and (len(batch) == batch_size or batch[0]["image"].shape != sample["image"].shape):
-            yield batch
-            batch = []
-        batch.append(sample)
-    if batch:
-        yield batch
-
-
 def score_relative(
     predict_disparity: Predict,
     samples: Iterable[Sample],
@@ -92,7 +81,7 @@ def score_relative(
         Space -> per-image scores.
     """
     scores = {space: Scores() for space in spaces}
-    for batch in batches_of_one_size(samples, batch_size):
+    for batch in batches_of_one_size(samples, batch_size, image_size):
         found = score_relative_batch(
             predict_disparity, batch, device=device, spaces=spaces, max_depth_m=max_depth_m, min_depth_m=min_depth_m
         )
@@ -165,6 +154,11 @@ def require_finite(predicted: Tensor, batch: list[Sample]) -> None:
     broken = [sample["origin"] for sample, finite in zip(batch, fine, strict=True) if not finite]
     if broken:
         raise ValueError(f"the model's prediction is not finite for {', '.join(broken)}; this checkpoint is broken.")
+
+
+def image_size(sample: Sample) -> torch.Size:
+    """Channels, height and width of a sample's image."""
+    return sample["image"].shape
 
 
 def labels_of(sample: Sample) -> Tensor:
