@@ -52,7 +52,7 @@ def bare_batches(predictor: Predictor, photos: list[Path]) -> list[torch.Tensor]
     """The photos as the predictor's batches: decoded, resized, grouped by size, on the device."""
     groups: dict[tuple[int, ...], list[torch.Tensor]] = {}
     for photo in photos:
-        pixels = predictor.prepare(decode_image(photo))
+        pixels = predictor.model.preprocessing.resize(decode_image(photo))
         groups.setdefault(tuple(pixels.shape), []).append(pixels)
     size = predictor.batch_size
     parts = [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]

@@ -17,8 +17,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
 
 from semidepth.training.data.decoding import BrokenSampleError, decode_image
 from semidepth.training.data.pseudo_labels import encode_label
@@ -153,10 +151,7 @@ class Labeler:
         """The row with its image's own bytes, and its pixels (3, h, w) uint8 at the size that the teacher wants."""
         content = present(row["image"], "image", row["origin"])
         pixels = decode_image(content, name=row["origin"], at_least=self.teacher.preprocessing.size)
-        height, width = self.teacher.preprocessing.target_size(*pixels.shape[-2:])
-        if (height, width) != tuple(pixels.shape[-2:]):
-            pixels = transforms.resize(pixels, [height, width], interpolation=InterpolationMode.BICUBIC, antialias=True)
-        return {**row, "image": image_bytes(content)}, pixels
+        return {**row, "image": image_bytes(content)}, self.teacher.preprocessing.resize(pixels)
 
     def _result(self, part: _Part, place: int, decoded: Future[tuple[Row, Tensor]]) -> Iterator[Item]:
         try:

@@ -14,8 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
 
 from semidepth.training.data.decoding import BrokenSampleError
 from semidepth.training.engine.depth_models import DepthModel
@@ -121,13 +119,6 @@ class Predictor:
             yield from self._finished(launched.popleft())
         yield from unreadable
 
-    def prepare(self, image: Tensor) -> Tensor:
-        """(3, H, W) uint8 of any size -> (3, h, w) uint8 of the size that the model wants."""
-        height, width = self.model.preprocessing.target_size(*image.shape[-2:])
-        if (height, width) == tuple(image.shape[-2:]):
-            return image
-        return transforms.resize(image, [height, width], interpolation=InterpolationMode.BICUBIC, antialias=True)
-
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """One batch on the device.
 
@@ -149,7 +140,7 @@ class Predictor:
                 image = decode(item)
             except (BrokenSampleError, OSError) as error:
                 return Unreadable(item, str(error))
-            return item, (image.shape[1], image.shape[2]), self.prepare(image)
+            return item, (image.shape[1], image.shape[2]), self.model.preprocessing.resize(image)
 
         queue: deque[Future[Decoded[T] | Unreadable[T]]] = deque()
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
