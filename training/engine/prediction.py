@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semidepth.training.data.decoding import BrokenSampleError
+from semidepth.training.data.preparing import to_disparity
 from semidepth.training.engine.depth_models import DepthModel
 from semidepth.training.engine.one_size import AHEAD, groups_of_one_size, to_device, to_host
 
@@ -176,8 +177,5 @@ def check_domain(model: DepthModel, domain: str | None) -> None:
 
 
 def disparity_of(values: np.ndarray, unit: Unit) -> np.ndarray:
-    """Inverse depth of a map: of metres 1/m, where NaN stays NaN, inf (sky) becomes 0, and 0 or less is unknown."""
-    if unit != "m":
-        return values
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(values > 0, 1 / values, np.nan).astype(np.float32)
+    """Inverse depth of a map in either unit, as [`to_disparity`] has it."""
+    return to_disparity(torch.from_numpy(np.ascontiguousarray(values))).numpy() if unit == "m" else values
