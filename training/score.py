@@ -39,17 +39,13 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
-from semidepth.training.data.loading import evaluation_samples
-from semidepth.training.engine.depth_models import Kind, load_depth_model
 from semidepth.training.engine.pictures import save_picture, write_whole
 from semidepth.training.engine.score_files import RESULTS, TABLE, ScoreFolder
 from semidepth.training.engine.score_options import Task, make_parser, plan_tasks
 from semidepth.training.engine.score_pictures import Example, make_picture
 from semidepth.training.engine.score_run import run_tasks
 from semidepth.training.engine.score_tables import Scored, router_entries, task_entries, to_markdown, to_parquet
-from semidepth.training.engine.scoring import Scores, score_relative
 from semidepth.training.engine.tracking import set_up_logging
-from semidepth.training.objectives.depth_metrics import Space
 
 logger = logging.getLogger(__name__)
 
@@ -123,44 +119,6 @@ def _write_results(
         write_whole(folder.path / TABLE, f"{table}\n".encode())
         write_whole(folder.path / RESULTS, (json.dumps(results, indent=2, allow_nan=False) + "\n").encode())
     return results | {"table": table}
-
-
-def score_model(
-    name: str,
-    data: Sequence[str],
-    *,
-    device: str,
-    limit: int | None = None,
-    max_depth_m: float | None = None,
-    kind: Kind | None = None,
-    batch_size: int = 8,
-) -> dict[str, dict[Space, Scores]]:
-    """Relative scores of one model on several sources, by this process, in memory.
-
-    Args:
-        name: Hub id or folder.
-        data: labeled sources.
-        device: to run on.
-        limit: images per source.
-        max_depth_m: cap, metres; None: each image's own largest label.
-        kind: what the model predicts, if it is not known.
-        batch_size: images at a time, where consecutive ones have one size.
-
-    Returns:
-        Source -> space -> per-image scores.
-    """
-    model = load_depth_model(name, device=device, kind=kind)
-    return {
-        source: score_relative(
-            model.predict_disparity,
-            evaluation_samples([source], limit, size=model.preprocessing.size),
-            device=torch.device(device),
-            spaces=("depth", "disparity"),
-            max_depth_m=max_depth_m,
-            batch_size=batch_size,
-        )
-        for source in data
-    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:

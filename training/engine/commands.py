@@ -176,7 +176,7 @@ def make_hooks(arguments: TrainingArguments, accelerator: Accelerator, preproces
         for source in arguments.validation:
             samples = evaluation_samples([source], arguments.validation_images, size=preprocessing.size)
             share = islice(samples, accelerator.process_index, None, accelerator.num_processes)
-            means = gather_mean(accelerator, score_relative(predict, share, device=accelerator.device)["depth"])
+            means = gather_mean(accelerator, score_relative(predict, share, device=accelerator.device))
             scores |= {f"{source}/{name}": means[name] for name in ("abs_rel", "delta1")}
         return scores
 

@@ -1,9 +1,8 @@
 """Scores of metres: no alignment, a protocol's pixels and range, and how often the router was right."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -68,7 +67,6 @@ def score_metric(
     protocol: Protocol,
     flip: bool = True,
     batch_size: int = 8,
-    on_batch: Callable[[int], Any] | None = None,
 ) -> MetricScores:
     """Scores metric predictions against labels in metres.
 
@@ -82,7 +80,6 @@ def score_metric(
         protocol: crops and range.
         flip: average with the prediction of the mirrored image.
         batch_size: images at a time, where consecutive ones have one size.
-        on_batch: called with the number of images done.
 
     Returns:
         Scores per image.
@@ -102,8 +99,6 @@ def score_metric(
         result.routed.add(origins, found.routed)
         result.given.add([origins[place] for place in found.known], found.given)
         result.confusion.update((batch[place]["domain"], found.chosen[place]) for place in found.known)
-        if on_batch is not None:
-            on_batch(len(batch))
     return result
 
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -55,40 +54,23 @@ class Scores:
 
 
 def score_relative(
-    predict_disparity: Predict,
-    samples: Iterable[Sample],
-    *,
-    device: torch.device,
-    spaces: Sequence[Space] = ("depth",),
-    max_depth_m: float | None = None,
-    min_depth_m: float = 1e-3,
-    batch_size: int = 16,
-    on_batch: Callable[[int], Any] | None = None,
-) -> dict[Space, Scores]:
-    """Scores inverse-depth predictions against labels in metres.
+    predict_disparity: Predict, samples: Iterable[Sample], *, device: torch.device, batch_size: int = 16
+) -> Scores:
+    """Scores inverse depth as papers do: aligned by least squares in disparity space, compared in depth.
 
     Args:
         predict_disparity: (B, 3, H, W) uint8 on `device` -> (B, H, W) inverse depth, larger is nearer.
         samples: labeled samples of any sizes.
         device: of the model.
-        spaces: where to compare after the alignment in disparity space: "depth", "disparity" or both.
-        max_depth_m: cap of the data set, metres; None: each image's own largest label.
-        min_depth_m: nearest depth that counts, metres.
         batch_size: images at a time, where consecutive ones have one size.
-        on_batch: called with the number of images done.
 
     Returns:
-        Space -> per-image scores.
+        Scores per image.
     """
-    scores = {space: Scores() for space in spaces}
+    scores = Scores()
     for batch in batches_of_one_size(samples, batch_size, image_size):
-        found = score_relative_batch(
-            predict_disparity, batch, device=device, spaces=spaces, max_depth_m=max_depth_m, min_depth_m=min_depth_m
-        )
-        for space, values in found.items():
-            scores[space].add([sample["origin"] for sample in batch], values)
-        if on_batch is not None:
-            on_batch(len(batch))
+        found = score_relative_batch(predict_disparity, batch, device=device, spaces=("depth",))
+        scores.add([sample["origin"] for sample in batch], found["depth"])
     return scores
 
 
@@ -100,12 +82,16 @@ def score_relative_batch(
     spaces: Sequence[Space],
     align: Align = "least_squares",
     max_depth_m: float | None = None,
-    min_depth_m: float = 1e-3,
 ) -> dict[Space, dict[str, list[float]]]:
-    """Scores images of one size; arguments as in [`score_relative`].
+    """Scores inverse depth of labeled images of one size against their labels in metres.
 
     Args:
+        predict_disparity: (B, 3, H, W) uint8 on `device` -> (B, H, W) inverse depth, larger is nearer.
+        batch: the images.
+        device: of the model.
+        spaces: where to compare after the alignment: "depth", "disparity" or both.
         align: how the prediction is brought to the label's scale, as `relative_metrics` has it.
+        max_depth_m: cap of the data set, metres; None: each image's own largest label.
 
     Returns:
         Space -> metric -> one value per image.
@@ -116,9 +102,7 @@ def score_relative_batch(
     require_finite(disparity, batch)
     scores = {}
     for space in spaces:
-        values = relative_metrics(
-            disparity, depth, space=space, align=align, max_depth_m=max_depth_m, min_depth_m=min_depth_m
-        )
+        values = relative_metrics(disparity, depth, space=space, align=align, max_depth_m=max_depth_m)
         scores[space] = {name: per_image.tolist() for name, per_image in values.items()}
     return scores
 
