@@ -33,6 +33,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -76,16 +77,27 @@ def score(argv: Sequence[str]) -> dict[str, Any]:
         folder.begin(overwrite=options.overwrite)
     state.wait_for_everyone()
     if folder.path is not None and folder.finished:
-        logger.info("%s has the results of this run already", folder.path)
-        results = json.loads((folder.path / RESULTS).read_text())
-        table = to_markdown(results["scores"], results["routers"])
-        if state.is_main_process and not (folder.path / TABLE).exists():
-            write_whole(folder.path / TABLE, f"{table}\n".encode())
-        return results | {"table": table}
+        return _read_results(folder.path) if state.is_main_process else {}
     scored, examples = _score_tasks(tasks, folder, state, options)
     if not state.is_main_process:
         return {}
     return _write_results(scored, folder, examples, shlex.join(["python", "training/score.py", *argv]))
+
+
+def _read_results(path: Path) -> dict[str, Any]:
+    """What a finished run has left, and its table again where that is gone."""
+    logger.info("%s has the results of this run already", path)
+    try:
+        results = json.loads((path / RESULTS).read_text())
+        table = to_markdown(results["scores"], results["routers"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{path / RESULTS} is damaged ({type(error).__name__}: {error}); delete it, and the same command writes it "
+            "anew."
+        ) from error
+    if not (path / TABLE).exists():
+        write_whole(path / TABLE, f"{table}\n".encode())
+    return results | {"table": table}
 
 
 def _score_tasks(
