@@ -30,16 +30,10 @@ from semidepth.training.data.loading import evaluation_samples
 from semidepth.training.data.source_spec import parse_source
 from semidepth.training.demo import DOMAINS, LABELED_STYLE, test_sources
 from semidepth.training.encoder import EncoderArguments, pretrain_encoder
-from semidepth.training.engine.arguments import (
-    BUILT_IN_ENCODER,
-    PRESETS,
-    check_at_least,
-    check_folder,
-    parse_arguments,
-    read_yaml,
-)
+from semidepth.training.engine.arguments import BUILT_IN_ENCODER, check_at_least, check_folder, parse_arguments
 from semidepth.training.engine.commands import check_sources, run_command
 from semidepth.training.engine.depth_models import load_depth_model
+from semidepth.training.engine.option_files import PRESETS, read_yaml
 from semidepth.training.engine.pictures import write_whole
 from semidepth.training.engine.scoring import score_relative
 from semidepth.training.engine.student_arguments import StudentArguments
