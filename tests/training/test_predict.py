@@ -15,7 +15,8 @@ from semidepth.training.engine.color_maps import colorize
 from semidepth.training.engine.depth_models import Preprocessing
 from semidepth.training.engine.prediction_files import to_16_bit, write_results
 from semidepth.training.engine.prediction_inputs import PredictionOptions, find_inputs
-from semidepth.training.engine.videos import VideoWriter, read_frames, video_info
+from semidepth.training.engine.video_reading import read_frames, video_info
+from semidepth.training.engine.video_writing import VideoWriter
 from semidepth.training.predict import main
 
 

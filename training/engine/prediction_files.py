@@ -37,7 +37,7 @@ class Result:
     Args:
         input: the file.
         files: that were written.
-        domain: whose head a routed model took; None for other models, and for videos (each frame has its own).
+        domain: whose head a routed model took; None for other models. A video has one for all of it.
         note: something worth telling, such as sound that was left out.
     """
 
@@ -257,7 +257,7 @@ def _predict_video(predictor: Predictor, file: Path, target: Path, options: Pred
         report.broken[file] = str(error) or type(error).__name__
         return
     note = None if made.audio in ("copied", "none") else made.audio
-    report.results.append(Result(file, [path], note=note))
+    report.results.append(Result(file, [path], domain=made.domain, note=note))
 
 
 @contextlib.contextmanager
