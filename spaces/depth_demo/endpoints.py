@@ -11,7 +11,7 @@ Files come in through components that nobody sees: gradio checks that they were 
 from typing import Any
 
 import gradio as gr
-from clips import Clip, depth_of_clip, look_at
+from clips import Clip, Wish, depth_of_clip
 from color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 from coloring import depth_picture, limits_of
 from comparing import compare_models
@@ -169,8 +169,7 @@ class Endpoints:
         progress: Any = gr.Progress(),  # noqa: B008
     ) -> tuple[Any, ...]:
         """A clip's depth in one range of colours, with its sound: MP4 and facts."""
-        look_at(clip)
-        for step in depth_of_clip(self.work.models, clip, model, domain, color_map, side_by_side):
+        for step in depth_of_clip(self.work.models, clip, Wish(model, domain, color_map, side_by_side)):
             if isinstance(step, Clip):
                 told = {"model": model, "domain": step.domain, "metric": step.metric, "frames": step.frames,
                         "shown_from": step.limits[0], "shown_to": step.limits[1], "audio": step.audio}  # fmt: skip
