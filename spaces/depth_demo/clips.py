@@ -131,7 +131,7 @@ def look_at(path: str | None) -> VideoInfo:
     return info
 
 
-def depth_of_clip(models: Models, path: str, wish: Wish) -> Iterator[Step | Clip]:
+def depth_of_clip(models: Models, path: str | None, wish: Wish) -> Iterator[Step | Clip]:
     """Writes a clip's depth in colours, near is bright. Closed before its end, it leaves no file.
 
     Args:
@@ -143,9 +143,9 @@ def depth_of_clip(models: Models, path: str, wish: Wish) -> Iterator[Step | Clip
         How far it is, at least once a second while other clips are before it, and last the finished clip.
 
     Raises:
-        Refusal: it cannot be read, is beyond the limits, or is damaged, or too many are waiting.
+        Refusal: nothing came, it cannot be read, is beyond the limits or damaged, or too many are waiting.
     """
-    info = look_at(path)
+    info, path = look_at(path), str(path)
     with LINE.place() as before:
         ahead = before(0)
         while ahead:

@@ -114,16 +114,13 @@ class VideoEvents:
 
     def make(self, path: str | None, model: str, head: str, colors: str, beside: bool) -> Iterator[list[Any]]:
         """Shows how far the work is, then the clip."""
-        look_at(path)
-        begun = [HIDE, SHOW, HIDE, HIDE, HIDE, OFF, OFF, ON]
         try:
-            for step in depth_of_clip(self.work.models, str(path), Wish(model, head, colors, beside)):
+            for step in depth_of_clip(self.work.models, path, Wish(model, head, colors, beside)):
                 if isinstance(step, Clip):
                     yield self.finished(step, colors)
-                    return
-                html = progress_html(step.done / max(step.frames, 1), step.text)
-                yield [begun[0], gr.update(value=html, visible=True), *begun[2:]]
-                begun = [gr.skip()] * len(self.shown)
+                else:
+                    bar = gr.update(value=progress_html(step.done / max(step.frames, 1), step.text), visible=True)
+                    yield [HIDE, bar, HIDE, HIDE, HIDE, OFF, OFF, ON]
         except gr.Error as error:
             yield self.reset()
             raise error

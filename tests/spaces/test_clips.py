@@ -157,6 +157,13 @@ def test_a_long_line_takes_no_more(work, clips, tmp_path):
     assert next(work(clip)).text == "Getting ready"
 
 
+def test_nothing_to_work_on_is_told(models, clips):
+    from refusal import Refusal
+
+    with pytest.raises(Refusal, match="Upload a clip or record one first"):
+        next(clips.depth_of_clip(models, None, clips.Wish("", None, "magma", True)))
+
+
 def test_a_clip_that_is_damaged_in_the_middle_gets_one_sentence(work, tmp_path):
     from clip_files import noise
     from refusal import Refusal

@@ -20,6 +20,7 @@ import numpy as np
 DEFAULT_FPS = 25.0
 # Matroska files say how long they are. One that ends so much earlier was cut off.
 CUT_OFF_S, CUT_OFF_SHARE = 1.0, 0.02
+SHORT_S = 0.02  # of sound that does not say how long it is
 
 
 @dataclass(frozen=True)
@@ -165,14 +166,22 @@ class Sound:
         self.problem: str | None = None
 
     def packets(self) -> Iterator[Any]:
-        """In order, their times counted from the file's start as those of [`read_frames`] are."""
+        """In order, their times counted from the file's start as those of [`read_frames`] are, and increasing.
+
+        Where stamps go back, as in files put together of several, the sound goes on where it was.
+        """
+        shift, last, end = None, -math.inf, 0
         try:
             for packet in self._container.demux(self.stream):
                 if packet.dts is None:  # the one that ends the stream
                     continue
-                shift = round(_start_s(self._container) / packet.time_base)
+                if shift is None:
+                    shift = round(_start_s(self._container) / packet.time_base)
+                if packet.dts - shift <= last:
+                    shift = packet.dts - end
+                packet.pts = max(packet.dts, packet.dts if packet.pts is None else packet.pts) - shift
                 packet.dts -= shift
-                packet.pts = packet.dts if packet.pts is None else packet.pts - shift
+                last, end = packet.dts, packet.dts + (packet.duration or round(SHORT_S / packet.time_base))
                 yield packet
         except av.FFmpegError as error:
             self.problem = f"the sound is damaged ({_cause(error)}) and was copied up to there"
@@ -216,7 +225,8 @@ def _check_whole(container: Any, end_s: float, path: str | Path) -> None:
 def _end_s(packet: Any) -> float:
     """When a packet's content ends, on its file's clock; 0 where it does not say."""
     begins = packet.dts if packet.pts is None else packet.pts
-    return 0.0 if begins is None else float((begins + (packet.duration or 0)) * packet.time_base)
+    known = begins is not None and packet.time_base is not None
+    return float((begins + (packet.duration or 0)) * packet.time_base) if known else 0.0
 
 
 def _rate(stream: Any) -> float:

@@ -32,7 +32,7 @@ class Sound(Protocol):
     problem: str | None
 
     def packets(self) -> Iterator[Any]:
-        """In order, their times counted from the file's start."""
+        """In order, their times increasing and counted from the file's start."""
 
     def close(self) -> None:
         """Called when nothing more is wanted of it."""
@@ -82,7 +82,6 @@ class VideoWriter:
         self._sound = sound
         self._packets: Iterator[Any] = iter(())
         self._waiting: Any = None  # the next packet of sound
-        self._sound_tick = -math.inf
         self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -184,10 +183,6 @@ class VideoWriter:
         """Sound goes between the frames, so that neither has to wait in memory."""
         while self._waiting is not None and float(self._waiting.dts * self._waiting.time_base) <= until_s + 1:
             packet = self._waiting
-            if packet.dts <= self._sound_tick:  # MP4 has no place for times that go back
-                packet.dts = int(self._sound_tick) + 1
-                packet.pts = max(packet.pts, packet.dts)
-            self._sound_tick = packet.dts
             packet.stream = self._audio_stream
             self._output.mux(packet)
             self._waiting = self._next_audio()

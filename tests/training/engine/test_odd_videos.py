@@ -174,3 +174,17 @@ def test_pictures_that_begin_after_the_sound_keep_their_place(tmp_path):
     times = copied(clip, tmp_path / "b.mp4")[1]
     assert times == pytest.approx(2 + np.arange(10) / 10, abs=2e-3)
     assert video_info(tmp_path / "b.mp4").duration_s == pytest.approx(3, abs=0.02)
+
+
+@pytest.mark.parametrize(("name", "codec", "sound"), [("a.ts", "libx264", "aac"), ("a.webm", "libvpx", "libopus")])
+def test_files_put_together_go_on_where_their_clocks_go_back(tmp_path, name, codec, sound):
+    options = {"live": "1"} if name == "a.webm" else {}
+    content = make_video(tmp_path / name, codec=codec, audio=sound, options=options).read_bytes()
+    (tmp_path / f"twice_{name}").write_bytes(content * 2)
+    writer, times = copied(tmp_path / f"twice_{name}", tmp_path / "b.mp4")
+    assert (writer.frames, writer.audio) == (20, "copied")
+    assert (np.diff(times) > 0.05).all()
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        stamps = [float(packet.pts * packet.time_base) for packet in container.demux(audio=0) if packet.size]
+    assert (np.diff(stamps) > 0).all()
+    assert stamps[-1] == pytest.approx(2, abs=0.15)
