@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -34,6 +35,11 @@ logger = logging.getLogger(__name__)
 NEEDS_MORE_THAN_PIXELS = {"prompt_depth_anything"}
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# What a folder that holds no whole model of a known kind, or lacks a package, makes transformers raise.
+LOADING_ERRORS = (
+    AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError, SafetensorError,
+    StrictDataclassError,
+)  # fmt: skip
 # Metric predictions nearer than this are clamped before they are inverted.
 NEAREST_M = 1e-3
 
@@ -241,7 +247,7 @@ def load_depth_model(
         ours = config.model_type == "depth_anything"
         loader: Any = DepthStudentForDepthEstimation if ours else AutoModelForDepthEstimation
         loaded = loader.from_pretrained(name, dtype=dtype, use_safetensors=True, output_loading_info=True)
-    except (OSError, ValueError, KeyError, AttributeError, RuntimeError, ImportError, SafetensorError) as error:
+    except LOADING_ERRORS as error:
         raise unloadable(name, first_line(error)) from error
     if config.model_type in NEEDS_MORE_THAN_PIXELS:
         raise ValueError(f"{name!r} is a {config.model_type} model, which needs more than an image; take another one.")
