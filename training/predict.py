@@ -134,7 +134,8 @@ def tell(report: Report, unit: "Unit", output: Path) -> None:
 def complain(report: Report) -> None:
     """What goes to standard error: inputs without results, and why."""
     for file, failure in islice(report.broken.items(), TOLD):
-        print(f"{failure.what}: {file}: {failure.reason}", file=sys.stderr)
+        named = failure.reason if failure.reason.startswith(str(file)) else f"{file}: {failure.reason}"
+        print(f"{failure.what}: {named}", file=sys.stderr)
     if len(report.broken) > TOLD:
         print(f"and {len(report.broken) - TOLD} more; --json lists them all", file=sys.stderr)
     if report.stopped:

@@ -159,7 +159,7 @@ def find_inputs(inputs: Sequence[str], *, videos: bool = True) -> list[tuple[Pat
         come in.
 
     Raises:
-        ValueError: if an input matches nothing.
+        ValueError: if an input matches nothing, or all of them only results.
     """
     suffixes = IMAGE_SUFFIXES | (VIDEO_SUFFIXES if videos else frozenset())
     found: dict[Path, tuple[Path, Path]] = {}  # resolved folder / name -> file, name
@@ -167,13 +167,14 @@ def find_inputs(inputs: Sequence[str], *, videos: bool = True) -> list[tuple[Pat
     results = 0
     for text in inputs:
         matching = list(_matching(text, suffixes))
+        if not matching:
+            raise ValueError(f"{text!r} matches no image or video; give files, folders or a glob in quotes.")
         fresh = [(file, name) for file, name in matching if not _is_result(file, records)]
         results += len(matching) - len(fresh)
-        if not fresh:
-            only = f"only results of earlier predictions, says {RECORD} there" if matching else "no image or video"
-            raise ValueError(f"{text!r} matches {only}; give files, folders or a glob in quotes.")
         for file, name in fresh:
             found.setdefault(_place(file), (file, name))
+    if not found:
+        raise ValueError(f"{inputs[0]!r} matches only results of earlier predictions, says {RECORD}; give others.")
     if results:
         logger.warning("%d files are results of earlier predictions, says %s, and are no inputs.", results, RECORD)
     return _unique(list(found.values()))
@@ -190,7 +191,7 @@ def _matching(text: str, suffixes: frozenset[str]) -> Iterator[tuple[Path, Path]
         yield path, Path(path.stem)
     else:
         for file in map(Path, sorted(glob(text, recursive=True))):  # noqa: PTH207
-            if file.is_file() and file.name != RECORD:
+            if file.is_file():
                 yield file, Path(file.stem)
 
 
@@ -200,7 +201,9 @@ def _place(file: Path) -> Path:
 
 
 def _is_result(file: Path, records: dict[Path, frozenset[str]]) -> bool:
-    """Whether a record in one of the folders above names a file; `records` remembers what was read."""
+    """Whether a record in one of the folders above names a file, or is it; `records` remembers what was read."""
+    if file.name == RECORD:
+        return True
     place = _place(file)
     for folder in place.parents:
         if folder not in records:

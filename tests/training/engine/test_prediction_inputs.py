@@ -57,6 +57,8 @@ def test_what_a_record_names_is_no_input_and_what_it_does_not_name_is(room, capl
     assert set(names("y/out")) == {"y/out/s/mine_color.png", "y/out/torn_depth.png"}
     assert "2 files are results of earlier predictions" in caplog.text
     assert set(names("y/out/s/*")) == {"y/out/s/mine_color.png"}
+    # As a shell expands out/*.
+    assert set(names("y/out/a_depth.png", f"y/out/{RECORD}", "y/out/torn_depth.png")) == {"y/out/torn_depth.png"}
     with pytest.raises(ValueError, match="matches only results of earlier predictions"):
         find_inputs(["y/out/a_depth.png"])
 
