@@ -162,22 +162,27 @@ def find_inputs(inputs: Sequence[str], *, videos: bool = True) -> list[tuple[Pat
         ValueError: if an input matches nothing, or all of them only results.
     """
     suffixes = IMAGE_SUFFIXES | (VIDEO_SUFFIXES if videos else frozenset())
-    found: dict[Path, tuple[Path, Path]] = {}  # resolved folder / name -> file, name
+    found: dict[Path, tuple[Path, Path]] = {}  # where it lies -> file, name
+    folders: dict[Path, Path] = {}  # resolved ones
     records: dict[Path, frozenset[str]] = {}
     results = 0
     for text in inputs:
         matching = list(_matching(text, suffixes))
         if not matching:
             raise ValueError(f"{text!r} matches no image or video; give files, folders or a glob in quotes.")
-        fresh = [(file, name) for file, name in matching if not _is_result(file, records)]
-        results += len(matching) - len(fresh)
-        for file, name in fresh:
-            found.setdefault(_place(file), (file, name))
+        for file, name in matching:
+            if file.parent not in folders:
+                folders[file.parent] = file.parent.resolve()
+            place = folders[file.parent] / file.name  # two links to one file are two
+            if _is_result(place, records):
+                results += 1
+            else:
+                found.setdefault(place, (file, name))
     if not found:
         raise ValueError(f"{inputs[0]!r} matches only results of earlier predictions, says {RECORD}; give others.")
     if results:
         logger.warning("%d files are results of earlier predictions, says %s, and are no inputs.", results, RECORD)
-    return _unique(list(found.values()))
+    return _unique(found)
 
 
 def _matching(text: str, suffixes: frozenset[str]) -> Iterator[tuple[Path, Path]]:
@@ -195,36 +200,27 @@ def _matching(text: str, suffixes: frozenset[str]) -> Iterator[tuple[Path, Path]
                 yield file, Path(file.stem)
 
 
-def _place(file: Path) -> Path:
-    """Where a file lies; two links to one file are two."""
-    return file.parent.resolve() / file.name
-
-
-def _is_result(file: Path, records: dict[Path, frozenset[str]]) -> bool:
+def _is_result(place: Path, records: dict[Path, frozenset[str]]) -> bool:
     """Whether a record in one of the folders above names a file, or is it; `records` remembers what was read."""
-    if file.name == RECORD:
-        return True
-    place = _place(file)
     for folder in place.parents:
         if folder not in records:
             records[folder] = frozenset(read_record(folder))
         if records[folder] and place.relative_to(folder).as_posix() in records[folder]:
             return True
-    return False
+    return place.name == RECORD
 
 
-def _unique(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
-    """The same files with names of which no two are equal."""
+def _unique(found: dict[Path, tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    """Files with names of which no two are equal, out of: where it lies -> file, name that it should have."""
 
-    def candidate(file: Path, name: Path, level: int) -> tuple[bool, Path]:
-        place = _place(file)
-        named = (name, name.with_name(file.name), Path(place.parent.name, file.name), place.relative_to(place.anchor))
-        return is_video(file), named[level]  # results of images and of videos never have one name
+    def candidate(place: Path, name: Path, level: int) -> tuple[bool, Path]:
+        named = (name, name.with_name(place.name), Path(place.parent.name, place.name), place.relative_to(place.anchor))
+        return is_video(place), named[level]  # results of images and of videos never have one name
 
     levels = [0] * len(found)
     while True:
-        named = [candidate(*pair, level) for pair, level in zip(found, levels, strict=True)]
+        named = [candidate(place, name, level) for (place, (_, name)), level in zip(found.items(), levels, strict=True)]
         count = Counter(named)
-        if max(count.values(), default=1) == 1:
-            return [(file, name) for (file, _), (_, name) in zip(found, named, strict=True)]
+        if max(count.values()) == 1:
+            return [(file, name) for (file, _), (_, name) in zip(found.values(), named, strict=True)]
         levels = [min(level + (count[key] > 1), 3) for level, key in zip(levels, named, strict=True)]
