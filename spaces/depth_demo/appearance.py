@@ -1,5 +1,7 @@
 """How the page looks: theme, style sheet, and what is shown where there is nothing yet."""
 
+import html
+
 import gradio as gr
 
 TITLE = "How far is everything in this picture?"
@@ -66,17 +68,37 @@ def placeholder(title: str, text: str) -> str:
     return f'<div class="placeholder"><div class="bands"></div><b>{title}</b><span>{text}</span></div>'
 
 
+def refused(refusal: gr.Error) -> str:
+    """What stands there where there is no result, and why; the visitor is told at once, too.
+
+    Args:
+        refusal: its title and message.
+    """
+    title, message = html.escape(refusal.title), html.escape(refusal.message)
+    gr.Warning(message, title=title)
+    return placeholder(title, message)
+
+
 EMPTY_IMAGE = placeholder(
     "Depth appears here", "Drop a photo, take one with the camera, paste one, or click an example."
 )
 EMPTY_SCENE = placeholder("The scene appears here", "Choose a picture in the first tab, then come back and build it.")
 EMPTY_VIDEO = placeholder("The clip's depth appears here", "Near is bright, far is dark, in the same colours all over.")
-NO_MODEL = placeholder(
-    "There is no model yet",
-    "Train one with <code>make demo</code> and start this page again, or name one: "
-    "<code>python spaces/depth_demo/app.py --model FOLDER_OR_ID</code>. "
-    "On a Hugging Face Space, name it in the variable <code>MODELS</code>.",
-)
+
+
+def no_model(reasons: list[str]) -> str:
+    """The page without a model.
+
+    Args:
+        reasons: why models that were found are not offered, as HTML.
+    """
+    return placeholder(
+        "There is no model yet",
+        "Train one with <code>make demo</code> and start this page again, or name one: "
+        "<code>python spaces/depth_demo/app.py --model FOLDER_OR_ID</code>. "
+        "On a Hugging Face Space, name it in the variable <code>MODELS</code>."
+        + "".join(f"<br><br>{reason}" for reason in reasons),
+    )
 
 
 def progress_html(share: float, text: str) -> str:
