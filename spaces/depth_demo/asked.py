@@ -9,6 +9,7 @@ from typing import Any
 
 from refusal import Refusal
 
+LONGEST_WORD = 200
 MOST_SHOWN = 60  # letters of a wrong value
 
 
@@ -44,7 +45,7 @@ def word(value: Any, name: str, known: Sequence[str] = ()) -> str | None:
     """
     if value is None:
         return None
-    if not isinstance(value, str) or (known and value not in known):
+    if not isinstance(value, str) or len(value) > LONGEST_WORD or (known and value not in known):
         raise Refusal(f"{name} is {shown(value)}; give {'one of ' + ', '.join(known) if known else 'a word'}.")
     return value
 
