@@ -10,6 +10,8 @@ THEME = gr.themes.Soft(
     primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"],
     radius_size=gr.themes.sizes.radius_lg,
 ).set(
+    body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500",
+    input_placeholder_color="*neutral_500", input_placeholder_color_dark="*neutral_400",
     background_fill_primary="*neutral_50", block_title_background_fill="transparent",
     block_title_background_fill_dark="transparent",
     block_title_padding="0", block_title_text_color="*body_text_color", block_title_text_color_dark="*body_text_color",
@@ -49,6 +51,8 @@ footer .divider {display: none !important}
 .legend .marks span {position: absolute; top: 2px; white-space: nowrap}
 #told {min-height: 3.2em} #told p, #found p {font-size: 1.05rem; margin: .2rem 0}
 #marked img {cursor: crosshair}
+#picture img {position: relative}
+#picture img::after {content: ""; position: absolute; inset: 0; background: var(--block-background-fill)} /* broken */
 #gallery .grid-wrap, #gallery .grid-container {height: auto; min-height: 0; max-height: none}
 .hint p {color: var(--body-text-color-subdued); margin: 0}
 .work {padding: .4rem 0}
@@ -57,6 +61,7 @@ footer .divider {display: none !important}
 @media (max-width: 600px) {
   .gradio-container {padding: 8px !important}
   .placeholder {min-height: 200px}
+  #marked, #marked .image-container {height: auto !important; min-height: 0}
   #colors {flex-basis: 100% !important}
   #gallery .grid-container {grid-template-columns: 1fr !important}
 }
@@ -69,14 +74,12 @@ def placeholder(title: str, text: str) -> str:
 
 
 def refused(refusal: gr.Error) -> str:
-    """What stands there where there is no result, and why; the visitor is told at once, too.
+    """What stands there where there is no result, and why.
 
     Args:
         refusal: its title and message.
     """
-    title, message = html.escape(refusal.title), html.escape(refusal.message)
-    gr.Warning(message, title=title)
-    return placeholder(title, message)
+    return placeholder(html.escape(refusal.title), html.escape(refusal.message))
 
 
 EMPTY_IMAGE = placeholder(

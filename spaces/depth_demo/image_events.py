@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,7 @@ class ImageEvents:
         try:
             seen = self.work.see(path, name, head)
         except Refusal as refusal:
+            gr.Warning(html.escape(refusal.message), title=html.escape(refusal.title))
             return nothing(refused(refusal))
         limits = value_range(seen.prediction)
         return (

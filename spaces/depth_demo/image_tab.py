@@ -110,7 +110,8 @@ def answering(work: DepthWork) -> dict[str, Any]:
         with gr.Tab("Compare", id="compare"):
             compared = gr.CheckboxGroup(
                 [(card.label, card.name) for card in cards], value=[card.name for card in cards][:4], label="Models",
-                elem_id="compared", visible=len(cards) > 1, info="The head that is chosen is used by all that have it.",
+                elem_id="compared", visible=len(cards) > 1,
+                info="The chosen head is used by all that have it; metres share one range of colours.",
             )  # fmt: skip
             gr.Markdown(
                 "Start this page with several models to compare them: `--model FOLDER_OR_ID FOLDER_OR_ID`.",
