@@ -24,7 +24,7 @@ ablation: setup
 test: setup
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 	  || echo "The browser's tests will fail: Chromium is missing, install it with: apt-get install -y chromium"
-	$(BIN)/python -m pytest -m 'not slow and not gpu' $(ARGS)
+	$(BIN)/python -m pytest -m 'not slow and not gpu' -n 2 --dist loadfile $(ARGS)
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow $(ARGS)

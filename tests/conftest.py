@@ -1,9 +1,10 @@
-"""Every test is offline, seeded, and runs on two threads."""
+"""Every test is offline, seeded, and runs on one thread: `make test` runs two at a time."""
 
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the commands that tests start
 
 import pytest
 import torch
@@ -20,4 +21,4 @@ def _fresh():
 
 @pytest.fixture(autouse=True, scope="session")
 def _threads():
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
