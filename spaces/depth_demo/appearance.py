@@ -61,6 +61,7 @@ footer .divider {display: none !important}
 @media (max-width: 600px) {
   .gradio-container {padding: 8px !important}
   .placeholder {min-height: 200px}
+  #examples .container.gallery {width: 72px} /* four in a row */
   #marked, #marked .image-container {height: auto !important; min-height: 0}
   #colors {flex-basis: 100% !important}
   #gallery .grid-container {grid-template-columns: 1fr !important}

@@ -95,7 +95,7 @@ def with_points(image: Image.Image, points: list[Point], full_size: tuple[int, i
     """
     marked = image.copy()
     draw = ImageDraw.Draw(marked)
-    radius = max(4, max(image.size) // 60)
+    radius = max(4, max(image.size) // 45)  # to be seen on a phone, too
     scale = np.array(image.size) / np.array(full_size)
     places = [tuple((np.array(point) + 0.5) * scale) for point in points]
     if len(places) == 2:

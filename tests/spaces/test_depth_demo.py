@@ -15,11 +15,6 @@ from PIL import Image
 from serving import SPACE, own_values, photo
 
 
-@pytest.fixture(scope="module")
-def client(space):
-    return Client(space.url, verbose=False)
-
-
 @pytest.fixture
 def picture(tmp_path):
     return photo(tmp_path / "a photo.png", seed=3)

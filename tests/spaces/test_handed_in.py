@@ -9,12 +9,10 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from serving import SPACE
 
 
 @pytest.fixture
-def work(monkeypatch):
-    monkeypatch.syspath_prepend(str(SPACE))
+def work(space_on_path):
     import work
 
     return work

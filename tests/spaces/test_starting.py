@@ -23,8 +23,7 @@ def models(tmp_path_factory):
 
 
 @pytest.fixture
-def choosing(monkeypatch):
-    monkeypatch.syspath_prepend(str(SPACE))
+def choosing(space_on_path):
     import choosing
 
     return choosing

@@ -4,7 +4,7 @@ import math
 
 import httpx
 import pytest
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from serving import photo
 from test_depth_demo import write_clip
@@ -31,11 +31,6 @@ SIGNATURES = {
     "compare": ("picture", "models", "color_map", "domain"),
     "video": ("clip", "model", "domain", "color_map", "side_by_side"),
 }
-
-
-@pytest.fixture(scope="module")
-def client(space):
-    return Client(space.url, verbose=False)
 
 
 @pytest.fixture(scope="module")
