@@ -16,8 +16,8 @@
                                --format ask for it
     glb     photo_mesh.glb     the same as a mesh with the image on it, cut where depth jumps by more than --max_jump
 
-and for `clip.mp4` clip_color.mp4: colours in one range over the whole clip, with the clip's times and its sound. Without
-color among the formats, folders are not searched for clips.
+and for `clip.mp4` clip_color.mp4: colours in one range over the whole clip, with the clip's times and its sound.
+Without color among the formats, folders are not searched for clips.
 
 Results of a folder's files have their path in it. Where several inputs would have one name, all of them keep their
 suffix (x.jpg_depth.png beside x.png_depth.png), then their folder, whatever their order.

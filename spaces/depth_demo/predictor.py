@@ -134,15 +134,22 @@ class Models:
             domain: whose head to use, instead of the router's choice.
 
         Raises:
-            ValueError: the model is none of this Space's, does not load, has no such domain, or is broken.
+            ValueError: the model is none of this Space's, does not load, has no such domain, is broken, or the
+                memory does not suffice.
         """
         card = self.card(name)
         if domain is not None and not (card.choosable and domain in card.domains):
             has = f"has {', '.join(card.domains)}" if card.choosable else "has none to choose from"
             raise ValueError(f"The domain {domain!r} is not known: {card.label} {has}.")
         number = None if domain is None else card.domains.index(domain)
+        try:
+            made = run_model(name, self.device, images, number)
+        except torch.OutOfMemoryError as error:
+            raise ValueError(
+                f"{card.label} needs more memory for this than there is; take a smaller picture or another model."
+            ) from error
         found = []
-        for values, chances, chosen in run_model(name, self.device, images, number):
+        for values, chances, chosen in made:
             if not np.isfinite(values).all():
                 raise ValueError(f"{name} gave values that are not finite; this checkpoint is broken.")
             probabilities = dict(zip(card.domains, chances, strict=True)) if card.domains and chances else {}
