@@ -17,6 +17,7 @@
     glb     photo_mesh.glb     the same as a mesh with the image on it, cut where depth jumps by more than --max_jump
 
 and for `clip.mp4` clip_color.mp4: colours in one range over the whole clip, with the clip's times and its sound.
+Without color among the formats, folders are not searched for clips.
 
 Results of a folder's files have their path in it. Where several inputs would have one name, all of them keep their
 suffix (x.jpg_depth.png beside x.png_depth.png), then their folder, whatever their order.
@@ -146,7 +147,7 @@ def complain(report: Report) -> None:
 def run(given: argparse.Namespace, report: Report) -> "Unit":
     """Predicts, filling the report; returns the predictions' unit. Raises ValueError for wrong usage."""
     options = to_options(given)
-    files = find_inputs(given.inputs)
+    files = find_inputs(given.inputs, videos="color" in options.formats)
     check_writable(given.output)
     # Only now what takes seconds to import: --help and a slip of the pen are answered at once.
     import torch

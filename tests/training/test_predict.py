@@ -295,3 +295,12 @@ def test_options_that_do_not_fit_are_refused(tmp_path, model_folder, capsys, ext
     assert stopped.value.code == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_clips_in_a_folder_do_not_stop_pictures_of_which_no_colours_are_wanted(tmp_path, model_folder):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    picture().save(folder / "a.jpg")
+    (folder / "clip.mp4").write_bytes(b"")
+    assert run(model_folder, tmp_path / "out", folder, extra=["--format", "npy"]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a_depth.npy", "predictions.jsonl"}
