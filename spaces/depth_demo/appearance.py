@@ -55,7 +55,7 @@ footer .divider {display: none !important}
 #picture img::after {content: ""; position: absolute; inset: 0; background: var(--block-background-fill)} /* broken */
 #gallery .grid-wrap, #gallery .grid-container {height: auto; min-height: 0; max-height: none}
 .hint p {color: var(--body-text-color-subdued); margin: 0}
-.work {padding: .4rem 0}
+.work {width: min(100%, 26rem)}
 .work .track {height: 10px; border-radius: 5px; overflow: hidden; background: var(--border-color-primary)}
 .work .track div {height: 100%; background: var(--color-accent); transition: width .3s} .work p {margin: .5rem 0 0}
 @media (max-width: 600px) {
@@ -106,13 +106,14 @@ def no_model(reasons: list[str]) -> str:
 
 
 def progress_html(share: float, text: str) -> str:
-    """A bar of work in progress.
+    """A bar of work in progress, standing where its result will be.
 
     Args:
         share: done, between 0 and 1.
         text: below it.
     """
     return (
+        '<div class="placeholder"><div class="bands"></div>'
         f'<div class="work" role="progressbar" aria-valuenow="{100 * share:.0f}"><div class="track">'
-        f'<div style="width:{100 * min(share, 1):.1f}%"></div></div><p>{text}</p></div>'
+        f'<div style="width:{100 * min(share, 1):.1f}%"></div></div><p>{text}</p></div></div>'
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 from asked import number, pixels, word, words, yes_or_no
-from clips import Clip, depth_of_clip, look_at
+from clips import Clip, Wish, depth_of_clip
 from color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 from coloring import limits_of
 from comparing import compare_models
@@ -170,9 +170,8 @@ class Endpoints:
     ) -> tuple[Any, ...]:
         """A clip's depth in one range of colours, with its sound: MP4 and facts."""
         name, head, colors = self._model(model), word(domain, "domain"), colors_of(color_map)
-        beside = yes_or_no(side_by_side, "side_by_side", True)
-        look_at(clip)
-        for step in depth_of_clip(self.work.models, clip, name, head, colors, beside):
+        wish = Wish(name, head, colors, yes_or_no(side_by_side, "side_by_side", True))
+        for step in depth_of_clip(self.work.models, clip, wish):
             if isinstance(step, Clip):
                 told = {"model": name, "domain": step.domain, "metric": step.metric, "frames": step.frames,
                         "shown_from": step.limits[0], "shown_to": step.limits[1], "audio": step.audio}  # fmt: skip

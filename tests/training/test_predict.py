@@ -16,7 +16,8 @@ from semidepth.training.engine.color_maps import colorize
 from semidepth.training.engine.depth_models import Preprocessing
 from semidepth.training.engine.prediction_formats import encode, to_16_bit
 from semidepth.training.engine.prediction_inputs import PredictionOptions
-from semidepth.training.engine.videos import VideoWriter, read_frames, video_info
+from semidepth.training.engine.video_reading import read_frames, video_info
+from semidepth.training.engine.video_writing import VideoWriter
 from semidepth.training.predict import main
 
 

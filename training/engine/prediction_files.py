@@ -220,7 +220,7 @@ class Writer:
             self._fail(task, error)
             return
         note = None if made.audio in ("copied", "none") else made.audio
-        self.report.results.append(Result(task.file, [path], note=note))
+        self.report.results.append(Result(task.file, [path], domain=made.domain, note=note))
 
     def _write(self, prediction: Prediction[Task]) -> Result:
         """Writes the files of one image; those that were there stay, unless options say otherwise."""

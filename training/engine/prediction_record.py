@@ -189,7 +189,7 @@ class Result:
     Args:
         input: the file.
         files: its results.
-        domain: whose head a routed model took; None for other models, and for videos.
+        domain: whose head a routed model took; None for other models. A video has one for all of it.
         note: something worth telling, such as sound that was left out.
     """
 
