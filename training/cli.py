@@ -7,7 +7,8 @@
     semidepth publish outputs/demo/student --repo NAME/student --dry_run
     semidepth info outputs/demo/student
 
-`semidepth COMMAND --help` says more. Exit status: that of the command; 2 for wrong usage.
+`semidepth COMMAND --help` says more. Exit status: that of the command; 2 for wrong usage;
+130 for Ctrl-C, 141 where the output's reader has gone.
 """
 
 import argparse
@@ -72,16 +73,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.command is None:
         parser.print_help(sys.stderr)
         return 2
-    rest = words[1:]
     try:
-        if given.command == "train":
-            return train(rest)
-        if given.command == "demo":
-            return demo(rest)
-        return run_module(given.command, rest)
+        status = run_command(given.command, words[1:])
+        sys.stdout.flush()  # a pipe that is closed says so here
+        return status
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, such as head, has seen enough; Python would flush once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def run_command(command: str, rest: Sequence[str]) -> int:
+    """Runs a command; returns its exit status."""
+    if command == "train":
+        return train(rest)
+    return demo(rest) if command == "demo" else run_module(command, rest)
 
 
 def run_module(command: str, rest: Sequence[str]) -> int:

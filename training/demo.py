@@ -249,8 +249,8 @@ def run_demo(arguments: DemoArguments) -> str:
         output / "photos",
         PredictionOptions(overwrite=True),
     )
-    for file, reason in report.broken.items():
-        logger.warning("not read: %s: %s", file, reason)
+    for file, failure in report.broken.items():
+        logger.warning("%s: %s: %s", failure.what, file, failure.reason)
     if metric_runs:
         draw_metric_gallery(output, output / "gallery_metric.png", list(test_sources(1).values()), device)
     minutes = (time.perf_counter() - began) / 60

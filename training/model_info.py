@@ -5,7 +5,7 @@
 
 Reads config.json, the weights' headers, preprocessor_config.json, the options of the run (teacher.yaml, student.yaml
 or metric.yaml), results.json and scores/results.json; what is not there is left out. No weights are loaded. Exit
-status: 0, or 2 where there is no model.
+status: 0, or 2 where there is no model or one of those files is damaged.
 """
 
 import argparse
@@ -13,7 +13,8 @@ import json
 import math
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,33 +40,41 @@ def model_info(folder: str | Path) -> dict[str, Any]:
         folder: with config.json, as `save_pretrained` writes it.
 
     Returns:
-        JSON-able: `folder`, `model_type`, `unit` ("m", "inverse depth", None where not known), `parameters` (None
-        without safetensors), `encoder`, `decoder`, `domains`, `image_size_px`, `training` (None where unknown) and
-        `scores`.
+        JSON-able: `folder`, `model_type`, `predicts_depth` (None where not known), `unit` ("m", "inverse depth", None
+        where not known), `parameters` (None without safetensors), `encoder`, `decoder`, `domains`, `image_size_px`,
+        `training` (None where unknown) and `scores`.
 
     Raises:
         ValueError: there is no model in it, or one of its files is damaged.
     """
     path = Path(folder)
     if not (path / "config.json").is_file():
-        raise ValueError(f"{str(folder)!r} has no config.json; give the folder of a model.")
-    config = _read_json(path / "config.json")
-    kind = kind_of(SimpleNamespace(**{"model_type": None} | config))
-    # The encoder is the relative core's, in a metric model.
-    core = config.get("core_config") or config
-    domains = [
-        {name: domain.get(name) for name in ("name", "min_depth_m", "max_depth_m")}
-        for domain in config.get("domains") or []
-    ]
-    if not domains and kind == "depth" and isinstance(config.get("max_depth"), int | float):
-        domains = [{"name": None, "min_depth_m": None, "max_depth_m": config["max_depth"]}]
+        raise ValueError(f"{str(folder)!r} {_why_no_model(path)}")
+    with _reading(path / "config.json"):
+        config = _read_json(path / "config.json")
+        kind = kind_of(SimpleNamespace(**{"model_type": None} | config))
+        architectures = config.get("architectures") or []
+        depth = kind is not None or any(str(name).endswith("ForDepthEstimation") for name in architectures)
+        # The encoder is the relative core's, in a metric model; an encoder alone is its own.
+        core = config.get("core_config") or config
+        encoder = _encoder(core.get("backbone_config") or ({} if depth else config))
+        domains = [
+            {name: domain.get(name) for name in ("name", "min_depth_m", "max_depth_m")}
+            for domain in config.get("domains") or []
+        ]
+        if not domains and kind == "depth" and isinstance(config.get("max_depth"), int | float):
+            domains = [{"name": None, "min_depth_m": None, "max_depth_m": config["max_depth"]}]
+        decoder = {name: core.get(name) for name in ("neck_hidden_sizes", "fusion_hidden_size") if name in core}
+        if not isinstance(config.get("model_type"), str):
+            raise ValueError("no model_type")
     return {
         "folder": str(folder),
-        "model_type": config.get("model_type"),
+        "model_type": config["model_type"],
+        "predicts_depth": depth or (False if architectures else None),
         "unit": None if kind is None else UNITS[kind],
         "parameters": count_parameters(path),
-        "encoder": _encoder(core.get("backbone_config") or {}),
-        "decoder": {name: core.get(name) for name in ("neck_hidden_sizes", "fusion_hidden_size") if name in core},
+        "encoder": encoder,
+        "decoder": decoder,
         "domains": domains,
         "image_size_px": _image_size(path),
         "training": _training(path),
@@ -77,28 +86,41 @@ def count_parameters(folder: Path) -> int | None:
     """Numbers in a folder's safetensors, by their headers; None where there is no such file.
 
     Raises:
-        ValueError: a file was cut off or is none.
+        ValueError: a file was cut off, is none, or one of several is missing.
     """
     files = sorted(folder.glob("model*.safetensors"))
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        with _reading(index):
+            named = set(_read_json(index)["weight_map"].values())
+        missing = sorted(named - {file.name for file in files})
+        if missing:
+            raise ValueError(f"{folder / missing[0]} is missing, which {index.name} names; fetch or save it anew.")
     total = 0
     for file in files:
-        with file.open("rb") as opened:
-            # Eight bytes with the length of a JSON header: https://huggingface.co/docs/safetensors
-            start = opened.read(8)
-            length = int(struct.unpack("<Q", start)[0]) if len(start) == 8 else 0
-            if length == 0 or length > file.stat().st_size - 8:
-                raise ValueError(f"{file} is no whole safetensors file; fetch or save it anew.")
-            header = json.loads(opened.read(length))
-        total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+        try:
+            with file.open("rb") as opened:
+                # Eight bytes with the length of a JSON header: https://huggingface.co/docs/safetensors
+                length = int(struct.unpack("<Q", opened.read(8))[0])
+                header = json.loads(opened.read(min(length, file.stat().st_size)))
+            entries = [entry for name, entry in header.items() if name != "__metadata__"]
+            end = max((entry["data_offsets"][1] for entry in entries), default=0)
+            total += sum(math.prod(entry["shape"]) for entry in entries)
+            whole = file.stat().st_size >= 8 + length + end
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, struct.error):
+            whole = False
+        if not whole:
+            raise ValueError(f"{file} is no whole safetensors file; fetch or save it anew.")
     return total if files else None
 
 
 def to_text(info: dict[str, Any]) -> str:
     """The same for people."""
     meaning = {"m": "metric depth, metres", "inverse depth": "relative: inverse depth, larger is nearer"}
-    lines = [("model", f"{info['model_type']} ({meaning.get(info['unit'], 'of unknown unit')})")]
-    if info["parameters"] is not None:
-        lines.append(("parameters", f"{info['parameters'] / 1e6:.2f} M"))
+    other = "no depth model" if info["predicts_depth"] is False else "of unknown unit"
+    lines = [("model", f"{info['model_type']} ({meaning.get(info['unit'], other)})")]
+    parameters = info["parameters"]
+    lines.append(("parameters", "no weights here" if parameters is None else f"{parameters / 1e6:.2f} M"))
     if info["encoder"]:
         lines.append(("encoder", ", ".join(f"{name} {value}" for name, value in info["encoder"].items())))
     if info["decoder"]:
@@ -106,7 +128,7 @@ def to_text(info: dict[str, Any]) -> str:
     if info["image_size_px"]:
         lines.append(("image size", f"{info['image_size_px']} px"))
     for domain in info["domains"]:
-        lines.append(("domain", f"{domain['name'] or 'all'}, to {domain['max_depth_m']:g} m"))
+        lines.append(("domain", f"{domain['name'] or 'all'}, to {domain['max_depth_m']} m"))
     training = info["training"]
     lines.append(("trained by", "unknown: no options of a run here" if training is None else training["command"]))
     if training is not None:
@@ -115,7 +137,7 @@ def to_text(info: dict[str, Any]) -> str:
             if value not in (None, [], ""):
                 lines.append((f"  {name}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
     for score in info["scores"]:
-        values = ", ".join(f"{name} {score[name]:.3f}" for name in SHOWN_METRICS if name in score)
+        values = ", ".join(f"{name} {score[name]:.3f}" for name in SHOWN_METRICS if _is_number(score.get(name)))
         where = " ".join(str(score[name]) for name in ("data", "head", "space") if score.get(name))
         lines.append(("score", f"{where} ({score.get('images', '?')} images): {values}"))
     width = max(len(name) for name, _ in lines) + 2
@@ -135,9 +157,12 @@ def _encoder(backbone: dict[str, Any]) -> dict[str, Any]:
 
 def _image_size(folder: Path) -> int | None:
     file = folder / "preprocessor_config.json"
-    size = (_read_json(file).get("size") or {}) if file.is_file() else {}
-    sides = [side for side in size.values() if isinstance(side, int)] if isinstance(size, dict) else [size]
-    return min(sides) if sides else None
+    if not file.is_file():
+        return None
+    with _reading(file):
+        size = _read_json(file).get("size")
+        sides = size.values() if isinstance(size, dict) else [size]
+        return min((side for side in sides if isinstance(side, int)), default=None)
 
 
 def _training(folder: Path) -> dict[str, Any] | None:
@@ -145,19 +170,17 @@ def _training(folder: Path) -> dict[str, Any] | None:
     name = next((name for name in RUNS if (folder / f"{name}.yaml").is_file()), None)
     if name is None:
         return None
-    try:
-        options = yaml.safe_load((folder / f"{name}.yaml").read_text()) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{folder / f'{name}.yaml'} is not valid YAML; mend the file.") from error
+    with _reading(folder / f"{name}.yaml"):
+        options = dict(yaml.safe_load((folder / f"{name}.yaml").read_text()) or {})
     found: dict[str, Any] = {
         "command": name, "options": {field: options[field] for field in RUN_FIELDS if field in options}
     }  # fmt: skip
-    results = _read_json(folder / "results.json") if (folder / "results.json").is_file() else {}
-    run = results.get("run") or {}
-    for field in ("steps", "hours"):
-        value = results.get(field, run.get(field))
-        if value is not None:
-            found[field] = value
+    file = folder / "results.json"
+    if file.is_file():
+        with _reading(file):
+            results = _read_json(file)
+            both = {**(results.get("run") or {}), **results}
+        found |= {field: both[field] for field in ("steps", "hours") if both.get(field) is not None}
     return found
 
 
@@ -165,21 +188,46 @@ def _scores(file: Path) -> list[dict[str, Any]]:
     """One flat entry for each data set, head and space that `semidepth score` scored."""
     if not file.is_file():
         return []
-    entries = _read_json(file).get("scores", [])
     fields = ("data", "head", "space", "protocol", "images")
-    return [
-        {name: entry[name] for name in fields if name in entry} | entry.get("metrics", {})
-        for entry in (entries if isinstance(entries, list) else [])
-    ]
+    with _reading(file):
+        return [
+            {name: entry[name] for name in fields if name in entry} | (entry.get("metrics") or {})
+            for entry in _read_json(file).get("scores") or []
+        ]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _why_no_model(folder: Path) -> str:
+    """The end of a sentence on a folder without config.json."""
+    if not folder.is_dir():
+        return f"is {'a file' if folder.exists() else 'not here'}; give the folder of a model."
+    if (folder / "trainer.json").is_file():
+        return "is a checkpoint from within a training, without a config.json; give the run's folder once it has ended."
+    models = sorted(file.parent.name for file in folder.glob("*/config.json"))
+    if models:
+        return f"has no config.json, but models in it: {', '.join(models)}; give one of these folders."
+    if any(folder.glob("checkpoint-*/trainer.json")):
+        return "has checkpoints and no config.json: its training has not ended; run its command again, which goes on."
+    return "has no config.json; give the folder of a model."
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Around what is done with a file's content: raises ValueError, naming it, where that is not what it should be."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError, yaml.YAMLError) as error:
+        cause = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{file} is damaged ({cause}); save or fetch it anew.") from error
 
 
 def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"{file} is not valid JSON; save or fetch it anew.") from error
+    content = json.loads(file.read_text())
     if not isinstance(content, dict):
-        raise ValueError(f"{file} holds a {type(content).__name__}; expected a JSON object.")
+        raise TypeError(f"it holds a {type(content).__name__}, no JSON object")
     return content
 
 

@@ -14,20 +14,29 @@
     ply     photo_points.ply   coloured points in metres, x right, y up, the camera at the origin looking along -z, so
                                it opens right way up; of metric models, with --fov_deg or --focal_px, which without
                                --format ask for it
-    glb     photo_mesh.glb     the same as a mesh with the image on it, cut where depth jumps by more than 5 %
+    glb     photo_mesh.glb     the same as a mesh with the image on it, cut where depth jumps by more than --max_jump
 
 and for `clip.mp4` clip_color.mp4: colours in one range over the whole clip, with the clip's times and its sound.
+Without color among the formats, folders are not searched for clips.
 
-Files that are there already are kept, unless --overwrite is given; each appears under its name only when it is whole.
+Results of a folder's files have their path in it. Where several inputs would have one name, all of them keep their
+suffix (x.jpg_depth.png beside x.png_depth.png), then their folder, whatever their order.
 
-Exit status: 0 all is well; 1 some inputs could not be read, which are listed at the end and did not stop the others;
-2 wrong usage, nothing was predicted.
+Each result appears under its name only when it is whole, and OUTPUT/predictions.jsonl says what it was made from, by
+which model and with which options. The same command goes on where it was stopped: what it has made is kept, also after
+the photos were moved or copied. A file that is there and was made from another picture, by another model, with other
+options, or by who knows whom, is neither kept for a result nor replaced: the input is listed at the end. --overwrite
+replaces whatever is there. Files that are results of earlier predictions are not predicted themselves.
+
+Exit status: 0 all is well; 1 some inputs could not be read or their results not be written, which are listed at the end
+and did not stop the others; 2 wrong usage, nothing was predicted; 130 stopped by Ctrl-C.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +48,12 @@ from semidepth.training.engine.prediction_inputs import (
     PredictionOptions,
     find_inputs,
 )
+from semidepth.training.engine.prediction_record import Report, Result, check_writable
 
 if TYPE_CHECKING:
     from semidepth.training.engine.prediction import Unit
-    from semidepth.training.engine.prediction_files import Report
+
+TOLD = 20  # failures that are printed; the rest is counted
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -60,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--focal_px", type=float, help="focal length in pixels, for points and meshes")
     parser.add_argument("--fov_deg", type=float, help="or the horizontal field of view in degrees")
     parser.add_argument("--far_m", type=float, help="points and meshes end at this distance; default: nowhere")
+    parser.add_argument("--max_jump", type=float, help="meshes are cut where depth jumps by this factor; default: 1.05")
     parser.add_argument("--color_map", choices=COLOR_MAPS, default=DEFAULT_COLOR_MAP, help="cividis: colour-blind safe")
     parser.add_argument("--legend", action="store_true", help="a bar with numbers below coloured pictures")
     parser.add_argument("--side_by_side", action="store_true", help="videos show the source beside its depth")
@@ -73,7 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
 def to_options(given: argparse.Namespace) -> PredictionOptions:
     """Checked options; a known camera alone asks for points, too. Raises ValueError."""
     camera = Camera(given.focal_px, given.fov_deg)
-    formats = given.formats or (*DEFAULT_FORMATS, *(["ply"] if camera.known else []))
+    formats = given.formats or (*DEFAULT_FORMATS, *(["ply"] if camera.option else []))
     return PredictionOptions(
         formats=tuple(dict.fromkeys(formats)),
         overwrite=given.overwrite,
@@ -85,34 +97,34 @@ def to_options(given: argparse.Namespace) -> PredictionOptions:
         batch_size=given.batch_size,
         threads=given.threads,
         far_m=given.far_m,
+        max_jump=given.max_jump,
     )
 
 
-def to_json(report: "Report", unit: "Unit", model: str, output: Path) -> dict[str, Any]:
+def to_json(report: Report, unit: "Unit", model: str, output: Path) -> dict[str, Any]:
     """What `--json` prints."""
+
+    def entry(result: Result) -> dict[str, Any]:
+        return {"input": str(result.input), "files": [str(path) for path in result.files]}
+
     return {
         "model": model,
         "unit": unit,
         "output": str(output),
-        "results": [
-            {
-                "input": str(result.input),
-                "files": [str(path) for path in result.files],
-                "domain": result.domain,
-                "note": result.note,
-            }
-            for result in report.results
+        "results": [entry(result) | {"domain": result.domain, "note": result.note} for result in report.results],
+        "kept": [entry(result) for result in report.kept],
+        "broken": [
+            {"input": str(file), "what": failure.what, "reason": failure.reason}
+            for file, failure in report.broken.items()
         ],
-        "kept": [str(file) for file in report.kept],
-        "broken": [{"input": str(file), "reason": reason} for file, reason in report.broken.items()],
+        "stopped": report.stopped,
     }
 
 
-def tell(report: "Report", unit: "Unit", output: Path) -> None:
+def tell(report: Report, unit: "Unit", output: Path) -> None:
     """What is printed for people."""
-    total = len(report.results) + len(report.kept) + len(report.broken)
     meaning = "metres" if unit == "m" else "inverse depth, larger is nearer"
-    print(f"{len(report.results)} of {total} inputs predicted into {output} ({meaning})")
+    print(f"{len(report.results)} of {report.inputs} inputs predicted into {output} ({meaning})")
     if report.kept:
         print(f"{len(report.kept)} had results there already, which were kept; --overwrite replaces them")
     for result in report.results:
@@ -120,36 +132,64 @@ def tell(report: "Report", unit: "Unit", output: Path) -> None:
             print(f"{result.input}: {result.note}")
 
 
+def complain(report: Report) -> None:
+    """What goes to standard error: inputs without results, and why."""
+    for file, failure in islice(report.broken.items(), TOLD):
+        named = failure.reason if failure.reason.startswith(str(file)) else f"{file}: {failure.reason}"
+        print(f"{failure.what}: {named}", file=sys.stderr)
+    if len(report.broken) > TOLD:
+        print(f"and {len(report.broken) - TOLD} more; --json lists them all", file=sys.stderr)
+    if report.stopped:
+        rest = report.inputs - len(report.results) - len(report.kept) - len(report.broken)
+        print(f"stopped: {report.stopped}; {rest} more inputs were not tried", file=sys.stderr)
+
+
+def run(given: argparse.Namespace, report: Report) -> "Unit":
+    """Predicts, filling the report; returns the predictions' unit. Raises ValueError for wrong usage."""
+    options = to_options(given)
+    files = find_inputs(given.inputs, videos="color" in options.formats)
+    check_writable(given.output)
+    # Only now what takes seconds to import: --help and a slip of the pen are answered at once.
+    import torch
+    from transformers.utils import logging
+
+    from semidepth.training.engine.depth_models import load_depth_model
+    from semidepth.training.engine.prediction_files import predict_files
+    from semidepth.training.engine.tracking import set_up_logging
+
+    set_up_logging()
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    model = load_depth_model(given.model, device=device, kind=given.kind)
+    try:
+        predict_files(model, files, given.output, options, report)
+    except torch.OutOfMemoryError:
+        report.stopped = f"{device} has too little memory for batches of {options.batch_size}, see --batch_size"
+    return "m" if model.kind == "depth" else "inverse depth"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; see the top of the file. Returns the exit status."""
     parser = build_parser()
     given = parser.parse_args(argv)
+    report = Report()
     try:
-        options = to_options(given)
-        files = find_inputs(given.inputs)
-        # Only now what takes seconds to import: --help and a slip of the pen are answered at once.
-        import torch
-
-        from semidepth.training.engine.arguments import check_folder
-        from semidepth.training.engine.depth_models import load_depth_model
-        from semidepth.training.engine.prediction_files import predict_files
-        from semidepth.training.engine.tracking import set_up_logging
-
-        set_up_logging()
-        check_folder("output", given.output)
-        device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        model = load_depth_model(given.model, device=device, kind=given.kind)
-        report = predict_files(model, files, given.output, options)
+        unit = run(given, report)
     except ValueError as error:
         parser.exit(2, f"error: {error}\n")
-    unit: Unit = "m" if model.kind == "depth" else "inverse depth"
+    except KeyboardInterrupt:
+        done = f"{len(report.results)} of {report.inputs} inputs predicted, {len(report.kept)} kept"
+        print(
+            f"stopped: {done if report.inputs else 'nothing was predicted'}; the same command goes on", file=sys.stderr
+        )
+        return 130
     if given.json:
         print(json.dumps(to_json(report, unit, given.model, given.output), indent=2))
     else:
         tell(report, unit, given.output)
-    for file, reason in report.broken.items():
-        print(f"not read: {file}: {reason}", file=sys.stderr)
-    return 1 if report.broken else 0
+    complain(report)
+    return 1 if report.broken or report.stopped else 0
 
 
 if __name__ == "__main__":

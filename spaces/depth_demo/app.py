@@ -8,7 +8,11 @@ models there.
 """
 
 import argparse
+import html
+import importlib
+import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -18,15 +22,17 @@ import image_tab
 import scene_tab
 import torch
 import video_tab
-from appearance import CSS, NO_MODEL, SUBTITLE, THEME, TITLE
-from choosing import find_models
+from appearance import CSS, SUBTITLE, THEME, TITLE, no_model
+from choosing import check_device, choose_models
 from clips import MOST_MEGABYTES
 from predictor import Models
+from refusal import answer_in_sentences
 from work import DepthWork
 from zero_gpu import ON_ZERO_GPU
 
 HERE = Path(__file__).resolve().parent
 HOUR_S = 3600
+UPLOADS_KEPT_S = 24 * HOUR_S  # a tab that is left open over night still has its picture
 
 
 def example_pictures() -> list[str]:
@@ -43,10 +49,10 @@ def build(models: Models) -> gr.Blocks:
     Args:
         models: to choose from; without any the page says how to get one.
     """
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(HOUR_S, 6 * HOUR_S)) as page:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(HOUR_S, UPLOADS_KEPT_S)) as page:
         gr.Markdown(f"# {TITLE}\n{SUBTITLE}", elem_id="heading")
         if not models.names:
-            gr.HTML(NO_MODEL)
+            gr.HTML(no_model([html.escape(why) for why in models.skipped]))
             return page
         work = DepthWork(models)
         with gr.Tabs(elem_id="tabs"):
@@ -57,6 +63,7 @@ def build(models: Models) -> gr.Blocks:
             with gr.Tab("Video", id="video"):
                 video_tab.build(work)
         endpoints.build(work)
+    answer_in_sentences(page)
     return page
 
 
@@ -70,18 +77,44 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=None)
     parser.add_argument("--mcp", action="store_true", help="serve the endpoints as MCP tools, too; needs gradio[mcp]")
     options = parser.parse_args()
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    # What stops this process is to stop it as Ctrl-C does, so that it takes its files with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        models = Models(find_models(options.model, options.outputs, HERE / "README.md"), options.device)
-    except ValueError as error:
+        serve(options)
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Serves the page until the process is stopped.
+
+    Raises:
+        ValueError: an option cannot be met.
+        OSError: the port cannot be had.
+    """
+    if options.mcp:
+        try:
+            importlib.import_module("mcp")  # without it gradio would go on and only print a line
+        except ImportError as error:
+            raise ValueError("--mcp needs a package that is missing; pip install 'gradio[mcp]'.") from error
+    if not ON_ZERO_GPU:
+        check_device(options.device)
+    models = choose_models(options.model, options.outputs, HERE / "README.md", options.device)
     page = build(models)
     page.queue(default_concurrency_limit=4, max_size=64)
-    page.launch(
-        server_name=options.host, server_port=options.port, theme=THEME, css=CSS, max_file_size=f"{MOST_MEGABYTES}mb",
-        footer_links=["api"], run_history=False, mcp_server=options.mcp,
-    )  # fmt: skip
-    return 0
+    try:
+        page.launch(
+            server_name=options.host, server_port=options.port, theme=THEME, css=CSS,
+            max_file_size=f"{MOST_MEGABYTES}mb", footer_links=["api"], run_history=False, mcp_server=options.mcp,
+        )  # fmt: skip
+    except (OSError, OverflowError) as error:  # gradio has found no free port
+        where = f"port {options.port}" if options.port is not None else "any port"
+        raise OSError(f"the page cannot be had on {where}, which is in use or closed; give another --port.") from error
 
 
 if __name__ == "__main__":

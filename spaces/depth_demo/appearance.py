@@ -1,5 +1,7 @@
 """How the page looks: theme, style sheet, and what is shown where there is nothing yet."""
 
+import html
+
 import gradio as gr
 
 TITLE = "How far is everything in this picture?"
@@ -8,6 +10,8 @@ THEME = gr.themes.Soft(
     primary_hue="indigo", secondary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"],
     radius_size=gr.themes.sizes.radius_lg,
 ).set(
+    body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500",
+    input_placeholder_color="*neutral_500", input_placeholder_color_dark="*neutral_400",
     background_fill_primary="*neutral_50", block_title_background_fill="transparent",
     block_title_background_fill_dark="transparent",
     block_title_padding="0", block_title_text_color="*body_text_color", block_title_text_color_dark="*body_text_color",
@@ -47,14 +51,18 @@ footer .divider {display: none !important}
 .legend .marks span {position: absolute; top: 2px; white-space: nowrap}
 #told {min-height: 3.2em} #told p, #found p {font-size: 1.05rem; margin: .2rem 0}
 #marked img {cursor: crosshair}
+#picture img {position: relative}
+#picture img::after {content: ""; position: absolute; inset: 0; background: var(--block-background-fill)} /* broken */
 #gallery .grid-wrap, #gallery .grid-container {height: auto; min-height: 0; max-height: none}
 .hint p {color: var(--body-text-color-subdued); margin: 0}
-.work {padding: .4rem 0}
+.work {width: min(100%, 26rem)}
 .work .track {height: 10px; border-radius: 5px; overflow: hidden; background: var(--border-color-primary)}
 .work .track div {height: 100%; background: var(--color-accent); transition: width .3s} .work p {margin: .5rem 0 0}
 @media (max-width: 600px) {
   .gradio-container {padding: 8px !important}
   .placeholder {min-height: 200px}
+  #examples .container.gallery {width: 72px} /* four in a row */
+  #marked, #marked .image-container {height: auto !important; min-height: 0}
   #colors {flex-basis: 100% !important}
   #gallery .grid-container {grid-template-columns: 1fr !important}
 }
@@ -66,27 +74,46 @@ def placeholder(title: str, text: str) -> str:
     return f'<div class="placeholder"><div class="bands"></div><b>{title}</b><span>{text}</span></div>'
 
 
+def refused(refusal: gr.Error) -> str:
+    """What stands there where there is no result, and why.
+
+    Args:
+        refusal: its title and message.
+    """
+    return placeholder(html.escape(refusal.title), html.escape(refusal.message))
+
+
 EMPTY_IMAGE = placeholder(
     "Depth appears here", "Drop a photo, take one with the camera, paste one, or click an example."
 )
 EMPTY_SCENE = placeholder("The scene appears here", "Choose a picture in the first tab, then come back and build it.")
 EMPTY_VIDEO = placeholder("The clip's depth appears here", "Near is bright, far is dark, in the same colours all over.")
-NO_MODEL = placeholder(
-    "There is no model yet",
-    "Train one with <code>make demo</code> and start this page again, or name one: "
-    "<code>python spaces/depth_demo/app.py --model FOLDER_OR_ID</code>. "
-    "On a Hugging Face Space, name it in the variable <code>MODELS</code>.",
-)
+
+
+def no_model(reasons: list[str]) -> str:
+    """The page without a model.
+
+    Args:
+        reasons: why models that were found are not offered, as HTML.
+    """
+    return placeholder(
+        "There is no model yet",
+        "Train one with <code>make demo</code> and start this page again, or name one: "
+        "<code>python spaces/depth_demo/app.py --model FOLDER_OR_ID</code>. "
+        "On a Hugging Face Space, name it in the variable <code>MODELS</code>."
+        + "".join(f"<br><br>{reason}" for reason in reasons),
+    )
 
 
 def progress_html(share: float, text: str) -> str:
-    """A bar of work in progress.
+    """A bar of work in progress, standing where its result will be.
 
     Args:
         share: done, between 0 and 1.
         text: below it.
     """
     return (
+        '<div class="placeholder"><div class="bands"></div>'
         f'<div class="work" role="progressbar" aria-valuenow="{100 * share:.0f}"><div class="track">'
-        f'<div style="width:{100 * min(share, 1):.1f}%"></div></div><p>{text}</p></div>'
+        f'<div style="width:{100 * min(share, 1):.1f}%"></div></div><p>{text}</p></div></div>'
     )

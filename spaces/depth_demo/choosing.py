@@ -1,28 +1,69 @@
-"""Which models a Space offers when it is started: the given ones, else trained ones, else the published one."""
+"""Which models a Space offers when it is started: the given ones, else trained ones, else the published ones."""
 
+import logging
 from pathlib import Path
 
+import torch
 from huggingface_hub import metadata_load
+from predictor import Models
+
+logger = logging.getLogger(__name__)
 
 
-def find_models(given: list[str], outputs: Path, readme: Path) -> list[str]:
-    """The models to offer.
+def choose_models(given: list[str], outputs: Path, readme: Path, device: str) -> Models:
+    """The models to offer, the first of them loaded.
 
     Args:
-        given: by whoever starts the Space; they are taken as they are.
-        outputs: folder of trained models, at any depth, searched when none is given.
+        given: by whoever starts the Space; they are taken as they are, and a broken one stops it.
+        outputs: folder of trained models, at any depth, searched when none is given. Broken ones are left out.
         readme: whose front matter names published models under `models`, used when none is trained.
+        device: to run on.
 
     Returns:
-        Names, the newest folder first; empty if there is nothing.
+        Trained models stand newest first; there may be none.
+
+    Raises:
+        ValueError: a given model cannot be offered.
     """
     if given:
-        return list(dict.fromkeys(given))
-    trained = []
+        return Models(list(dict.fromkeys(given)), device)
+    trained = Models(trained_models(outputs), device, skip_broken=True)
+    if trained.names:
+        return trained
+    published = Models(published_models(readme), device, skip_broken=True)
+    published.skipped = trained.skipped + published.skipped
+    return published
+
+
+def trained_models(outputs: Path) -> list[str]:
+    """Folders with a depth model's configuration and weights, the newest first."""
+    found = []
     for config in outputs.glob("**/config.json") if outputs.is_dir() else ():
-        weights = [*config.parent.glob("model*.safetensors")]
-        if weights and "DepthEstimation" in config.read_text(encoding="utf-8"):
-            trained.append((max(file.stat().st_mtime for file in weights), config.parent.as_posix()))
-    if trained:
-        return [name for _, name in sorted(trained, reverse=True)]
+        try:
+            weights = [file.stat().st_mtime for file in config.parent.glob("model*.safetensors")]
+            if weights and b"DepthEstimation" in config.read_bytes():
+                found.append((max(weights), config.parent.as_posix()))
+        except OSError as error:
+            logger.warning("The folder %s cannot be read (%s). It is left out.", config.parent, error.strerror)
+    return [name for _, name in sorted(found, reverse=True)]
+
+
+def published_models(readme: Path) -> list[str]:
+    """The ids in a README's front matter."""
     return list((metadata_load(readme) or {}).get("models") or []) if readme.is_file() else []
+
+
+def check_device(device: str) -> None:
+    """Sees that a device is there before anything is loaded.
+
+    Raises:
+        ValueError: it is not.
+    """
+    try:
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:
+        there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        there += ["mps"] if torch.backends.mps.is_available() else []
+        raise ValueError(
+            f"--device is {device!r}, which cannot be used here; give one of {', '.join(there)}."
+        ) from error

@@ -1,31 +1,34 @@
 """Depth of a clip: one range of colours and one head for all of it, its own sound, and a look at it before.
 
-A range for each frame would flicker, and so would a router that changes its mind. Both are settled first, on frames
-spread over the clip; then every frame is predicted once, and memory holds one batch of them.
+Both are settled first, on frames spread over the clip; then every frame is predicted once, and memory holds one batch
+of them. One clip is worked on at a time, whoever asks.
 """
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from clip_sample import ClipSample, sample_size, spread
 from color_maps import colorize, display_range
 from PIL import Image
-from predictor import Models, Prediction
+from predictor import Models
 from refusal import Refusal
 from scratch import new_folder, safe_stem
-from videos import VideoInfo, VideoWriter, read_frames, video_info
+from video_reading import Sound, VideoInfo, read_frames, video_info
+from video_writing import VideoWriter
+from waiting_line import WaitingLine
 from work import ROUTER
 
 MOST_SECONDS = 60
 MOST_FRAMES = 1800
 MOST_SIDE = 1920
 MOST_MEGABYTES = 200
-RANGE_FRAMES = 16
 BATCH = 4
+LINE = WaitingLine(8, "clips")
+WAIT_S = 1.0  # between two looks at who is next
 LIMITS_TEXT = (
     f"Clips of up to {MOST_SECONDS} seconds ({MOST_FRAMES} frames), {MOST_SIDE} pixels on the longer side and "
     f"{MOST_MEGABYTES} MB."
@@ -37,20 +40,31 @@ class Step:
     """How far the work is.
 
     Args:
-        done: frames written.
-        frames: about how many there are.
-        left_s: seconds to go; None where it is not known yet.
+        done: predictions made.
+        frames: to be made: those on which the range of colours is found, and one for each frame.
+        text: for a progress bar.
     """
 
     done: int
     frames: int
-    left_s: float | None
+    text: str
 
-    @property
-    def text(self) -> str:
-        """For a progress bar."""
-        left = "finding the range of colours" if self.left_s is None else f"{duration(self.left_s)} left"
-        return f"Frame {self.done} of {self.frames}, {left}"
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for.
+
+    Args:
+        model: one of the Space's; "": the first.
+        domain: whose head to use; None, "" or "router": the one that the router prefers over the whole clip.
+        color_map: of the colours.
+        side_by_side: the clip to the left of its depth.
+    """
+
+    model: str
+    domain: str | None
+    color_map: str
+    side_by_side: bool
 
 
 @dataclass(frozen=True)
@@ -86,7 +100,7 @@ class Clip:
 
 
 def look_at(path: str | None) -> VideoInfo:
-    """What a clip is, before any work.
+    """What a clip is, before any work. Its frames are counted, as browsers record clips that do not tell.
 
     Args:
         path: of the uploaded file.
@@ -98,71 +112,50 @@ def look_at(path: str | None) -> VideoInfo:
         raise Refusal("Upload a clip or record one first.", title="There is no clip yet")
     megabytes = Path(path).stat().st_size / 1e6
     try:
-        info = video_info(path)
+        info = video_info(path, MOST_FRAMES)
     except ValueError as error:
         raise Refusal(
             "This file cannot be read as a video; hand in a clip that is whole, MP4 for example.", title="No video"
         ) from error
-    side = max(info.width, info.height)
-    found = (
-        f"This one: {info.duration_s:.0f} s, {info.frames} frames, {info.width} x {info.height}, {megabytes:.0f} MB."
-    )
+    length = f"{info.duration_s:.0f} s, {info.frames} frames" if info.whole else f"more than {MOST_FRAMES} frames"
     if (
-        info.duration_s > MOST_SECONDS + 0.5
-        or info.frames > MOST_FRAMES
-        or side > MOST_SIDE
+        not info.whole
+        or info.duration_s > MOST_SECONDS + 0.5
+        or max(info.width, info.height) > MOST_SIDE
         or megabytes > MOST_MEGABYTES
     ):
-        raise Refusal(f"{LIMITS_TEXT} {found}", title="Too long or too large")
+        raise Refusal(
+            f"{LIMITS_TEXT} This one: {length}, {info.width} x {info.height}, {megabytes:.0f} MB.",
+            title="Too long or too large",
+        )
     return info
 
 
-def depth_of_clip(
-    models: Models, path: str, model: str, domain: str | None, color_map: str, side_by_side: bool
-) -> Iterator[Step | Clip]:
+def depth_of_clip(models: Models, path: str | None, wish: Wish) -> Iterator[Step | Clip]:
     """Writes a clip's depth in colours, near is bright. Closed before its end, it leaves no file.
 
     Args:
         models: of this Space.
         path: of the uploaded file.
-        model: one of them; "": the first.
-        domain: whose head to use; None, "" or "router": the one that the router prefers over the whole clip.
-        color_map: of the colours.
-        side_by_side: the clip to the left of its depth.
+        wish: what is asked for.
 
     Yields:
-        How far it is, and last the finished clip.
+        How far it is, at least once a second while other clips are before it, and last the finished clip.
 
     Raises:
-        Refusal: it cannot be read, is beyond the limits, or is damaged.
+        Refusal: nothing came, it cannot be read, is beyond the limits or damaged, or too many are waiting.
     """
-    info, model, began = look_at(path), model or models.names[0], time.monotonic()
-    target = new_folder() / f"{safe_stem(path)}_depth.mp4"
-    width = info.width * (2 if side_by_side else 1)
-    try:
-        yield Step(0, info.frames, None)
-        sample = _sample(models, path, info, model, None if (domain or ROUTER) == ROUTER else domain)
-        metric = sample[0].metric
-        limits = display_range(np.stack([prediction.values[::4, ::4] for prediction in sample]))
-        heads = Counter(prediction.domain for prediction in sample)
-        head = heads.most_common(1)[0][0]
-        asked = head if head and models.card(model).choosable else None
-        frames, started = read_frames(path), time.monotonic()
-        with VideoWriter(target, width, info.height, info.fps, audio_from=path) as writer:
-            while batch := list(islice(frames, BATCH)):
-                if writer.frames > MOST_FRAMES:
-                    raise ValueError(f"the clip has more than {MOST_FRAMES} frames.")
-                images = [Image.fromarray(frame.pixels) for frame in batch]
-                for frame, prediction in zip(batch, models.predict(model, images, asked), strict=True):
-                    colors = colorize(prediction.values, limits, color_map, reverse=metric)
-                    both = np.concatenate([frame.pixels, colors], axis=1) if side_by_side else colors
-                    writer.write(both, frame.time_s)
-                count = max(info.frames, writer.frames)
-                pace = (time.monotonic() - started) / writer.frames
-                yield Step(writer.frames, count, pace * (count - writer.frames))
-    except ValueError as error:
-        raise Refusal(f"The clip could not be finished: {_without(str(error), path)}", title="Video") from error
-    yield Clip(str(target), writer.frames, limits, metric, head, writer.audio, time.monotonic() - began)
+    info, path = look_at(path), str(path)
+    with LINE.place() as before:
+        ahead = before(0)
+        while ahead:
+            clips = "one clip is" if ahead == 1 else f"{ahead} clips are"
+            yield Step(0, info.frames, f"Waiting: {clips} before yours.")
+            ahead = before(WAIT_S)
+        try:
+            yield from _work(models, path, info, wish)
+        except ValueError as error:
+            raise Refusal(f"The clip could not be finished: {_without(str(error), path)}", title="Video") from error
 
 
 def duration(seconds: float) -> str:
@@ -170,15 +163,51 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _sample(models: Models, path: str, info: VideoInfo, model: str, domain: str | None) -> list[Prediction]:
-    """Predictions of frames spread over a clip; of its last one where the file promised more than it holds."""
-    step, found, frame = max(1, -(-info.frames // RANGE_FRAMES)), [], None
-    for number, frame in enumerate(read_frames(path)):
-        if number % step == step // 2:
-            found += models.predict(model, [Image.fromarray(frame.pixels)], domain)
-    if not found and frame is not None:
-        found = models.predict(model, [Image.fromarray(frame.pixels)], domain)
-    return found
+def _work(models: Models, path: str, info: VideoInfo, wish: Wish) -> Iterator[Step | Clip]:
+    """First the range of colours and the head, then the frames."""
+    began, model = time.monotonic(), wish.model or models.names[0]
+    domain = None if (wish.domain or ROUTER) == ROUTER else wish.domain
+    card, sample, looks = models.card(model), ClipSample(), sample_size(info.frames)
+    yield Step(0, looks + info.frames, "Getting ready")
+    pace = _Pace(began)
+    for frame in spread(read_frames(path), info.frames):
+        (prediction,) = models.predict(model, [Image.fromarray(frame.pixels)], domain)
+        sample.add(prediction.values, prediction.domain)
+        pace = pace if sample.frames > 1 else _Pace(time.monotonic(), 1)  # the first may have to load the model
+        left = pace.left(sample.frames, looks + info.frames)
+        yield Step(sample.frames, looks + info.frames, f"Finding the range of colours{left}")
+    limits, head = display_range(sample.values), sample.domain
+    target = new_folder() / f"{safe_stem(path)}_depth.mp4"
+    width = info.width * (2 if wish.side_by_side else 1)
+    frames, pace = read_frames(path), _Pace(time.monotonic())
+    with VideoWriter(target, width, info.height, info.fps, sound=Sound(path)) as writer:
+        while batch := list(islice(frames, BATCH)):
+            if writer.frames > MOST_FRAMES:
+                raise ValueError(f"the clip has more than {MOST_FRAMES} frames.")
+            images = [Image.fromarray(frame.pixels) for frame in batch]
+            predictions = models.predict(model, images, head if card.choosable else None)
+            for frame, prediction in zip(batch, predictions, strict=True):
+                colors = colorize(prediction.values, limits, wish.color_map, reverse=card.metric)
+                both = np.concatenate([frame.pixels, colors], axis=1) if wish.side_by_side else colors
+                writer.write(both, frame.time_s)
+            count = max(info.frames, writer.frames)
+            left = pace.left(writer.frames, count)
+            yield Step(looks + writer.frames, looks + count, f"Frame {writer.frames} of {count}{left}")
+    yield Clip(str(target), writer.frames, limits, card.metric, head or "", writer.audio, time.monotonic() - began)
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """Time left, from what was done since a moment."""
+
+    since: float
+    done: int = 0
+
+    def left(self, done: int, of: int) -> str:
+        if done <= self.done:
+            return ""
+        each = (time.monotonic() - self.since) / (done - self.done)
+        return f", about {duration(each * (of - done))} left"
 
 
 def _without(text: str, path: str) -> str:

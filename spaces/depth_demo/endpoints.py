@@ -8,21 +8,25 @@
 Files come in through components that nobody sees: gradio checks that they were uploaded.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
-from clips import Clip, depth_of_clip, look_at
+from asked import number, pixels, word, words, yes_or_no
+from clips import Clip, Wish, depth_of_clip
 from color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
-from coloring import depth_picture, limits_of
+from coloring import limits_of
 from comparing import compare_models
 from image_tab import unopened
+from measuring import FOV_RANGE_DEG
 from meshes import MAX_JUMP
 from read_outs import read_out
-from refusal import Refusal
-from result_files import result_files
+from result_files import KINDS, result_file
 from scenes import build_scene
 from scratch import new_folder, safe_stem
 from work import DepthWork, Seen
+
+MOST_METRES = 1e6
 
 
 def build(work: DepthWork) -> None:
@@ -48,17 +52,19 @@ class Endpoints:
             clip = gr.File(label="clip: a video of up to 60 s")
             unopened(picture)
             unopened(clip)
-            model = gr.Dropdown(names, value=names[0], label="model")
+            model = as_sent(gr.Dropdown(names, value=names[0], label="model"))
             models = gr.JSON(names[:4], label="models: list of names")
-            domain = gr.Textbox("router", label="domain: router, or whose head to use")
-            colors = gr.Dropdown(list(COLOR_MAPS), value=DEFAULT_COLOR_MAP, label="color_map")
-            near = gr.Number(None, label="near: metres, or per cent for relative models")
-            far = gr.Number(None, label="far: metres, or per cent for relative models")
-            fov = gr.Number(None, label="fov: horizontal field of view, degrees; none: EXIF, else 60")
+            domain = as_sent(gr.Textbox("router", label="domain: router, or whose head to use"))
+            colors = as_sent(gr.Dropdown(list(COLOR_MAPS), value=DEFAULT_COLOR_MAP, label="color_map"))
+            near = as_sent(gr.Number(None, label="near: metres, or per cent for relative models"))
+            far = as_sent(gr.Number(None, label="far: metres, or per cent for relative models"))
+            fov = as_sent(gr.Number(None, label="fov: horizontal field of view, degrees; none: EXIF, else 60"))
             points = gr.JSON(label="points: [[x, y]] or [[x, y], [x, y]], pixels of the upright picture")
-            far_m = gr.Number(None, label="far_m: what is farther is left out, metres")
-            jump = gr.Number(MAX_JUMP, label="max_jump: factor of depth at which edges are cut")
-            beside = gr.Checkbox(True, label="side_by_side")
+            cut = as_sent(
+                gr.Number(None, label="far: what is farther is left out, metres, or per cent of relative models")
+            )
+            jump = as_sent(gr.Number(MAX_JUMP, label="max_jump: factor of depth at which edges are cut"))
+            beside = as_sent(gr.Checkbox(True, label="side_by_side"))
             info = gr.JSON(label="info")
             color_png, png16, npy = gr.File(label="coloured PNG"), gr.File(label="16-bit PNG"), gr.File(label=".npy")
             glb, ply = gr.File(label="GLB"), gr.File(label="PLY")
@@ -66,13 +72,14 @@ class Endpoints:
             video = gr.File(label="MP4")
             trigger = gr.Button()
         asked = [picture, model, domain]
+        scene = [*asked, fov, cut, jump], [glb, ply, info]
         for function, inputs, outputs in (
             (self.models, [], info),
             (self.predict, [*asked, colors, near, far], [info, color_png, png16, npy]),
             (self.distance, [picture, points, model, domain, fov], info),
-            (self.point_cloud, [*asked, fov, far_m, jump], [glb, ply, info]),
-            (self.mesh, [*asked, fov, far_m, jump], [glb, ply, info]),
-            (self.compare, [picture, models, colors], [info, pictures]),
+            (self.scene_as("point_cloud", "coloured points in space"), *scene),
+            (self.scene_as("mesh", "a mesh, cut where depth jumps"), *scene),
+            (self.compare, [picture, models, colors, domain], [info, pictures]),
             (self.video, [clip, model, domain, colors, beside], [video, info]),
         ):
             name = function.__name__
@@ -97,64 +104,57 @@ class Endpoints:
 
         The arrays have the upright picture's size: metres, larger is farther, or inverse depth, larger is nearer.
         """
-        seen = self.work.see(picture, model, domain)
-        limits = limits_of(seen.prediction, near, far)
-        png16, npy, colors = result_files(seen, depth_picture(seen.prediction, limits, color_map), picture)
-        return facts(seen) | {"shown_from": limits[0], "shown_to": limits[1]}, colors, png16, npy
+        colors = colors_of(color_map)
+        ends = number(near, "near", 0, MOST_METRES), number(far, "far", 0, MOST_METRES)
+        seen = self._see(picture, model, domain)
+        limits = limits_of(seen.prediction, *ends)
+        paths = {kind: result_file(kind, seen, limits, colors, picture) for kind in KINDS}
+        told = facts(seen) | {"shown_from": limits[0], "shown_to": limits[1]}
+        return told, paths["color"], paths["png16"], paths["npy"]
 
     def distance(
         self, picture: str, points: list[list[int]], model: str, domain: str, fov: float | None = None
     ) -> dict[str, Any]:
         """The distance of one point, or of two and between them, in metres."""
-        try:
-            places = [(int(x), int(y)) for x, y in points]
-        except (TypeError, ValueError) as error:
-            raise Refusal(
-                "points is a list of one or two pairs of pixels, such as [[10, 20]].", title="Points"
-            ) from error
-        if len(places) not in (1, 2):
-            raise Refusal(f"There are {len(places)} points; give one or two, such as [[10, 20]].", title="Points")
-        return read_out(self.work.see(picture, model, domain), places, fov)
+        places, degrees = pixels(points, "points"), number(fov, "fov", *FOV_RANGE_DEG)
+        return read_out(self._see(picture, model, domain), places, degrees)
 
-    def point_cloud(
-        self,
-        picture: str,
-        model: str,
-        domain: str,
-        fov: float | None = None,
-        far_m: float | None = None,
-        max_jump: float = MAX_JUMP,
-    ) -> tuple[Any, ...]:
-        """The picture as coloured points in space: GLB, PLY, facts. Metres, y up, seen along -z."""
-        return self._scene(False, picture, model, domain, fov, far_m, max_jump)
+    def scene_as(self, shape: str, told: str) -> Callable[..., tuple[Any, ...]]:
+        """An endpoint for a scene in space.
 
-    def mesh(
-        self,
-        picture: str,
-        model: str,
-        domain: str,
-        fov: float | None = None,
-        far_m: float | None = None,
-        max_jump: float = MAX_JUMP,
-    ) -> tuple[Any, ...]:
-        """The picture as a mesh, cut where depth jumps: GLB, PLY, facts. Metres, y up, seen along -z."""
-        return self._scene(True, picture, model, domain, fov, far_m, max_jump)
+        Args:
+            shape: "mesh" or "point_cloud", the endpoint's name.
+            told: what the picture becomes.
+        """
 
-    def _scene(
-        self, mesh: bool, picture: str, model: str, domain: str, fov: float | None, far_m: float | None, jump: float
-    ) -> tuple[Any, ...]:
-        seen = self.work.see(picture, model, domain)
-        scene = build_scene(seen, picture, mesh=mesh, given_deg=fov, far_m=far_m, max_jump=jump)
-        told = {"points": scene.points, "triangles": scene.triangles, "note": scene.note}
-        return scene.glb, scene.ply, facts(seen) | told
+        def endpoint(
+            picture: str,
+            model: str,
+            domain: str,
+            fov: float | None = None,
+            far: float | None = None,
+            max_jump: float = MAX_JUMP,
+        ) -> tuple[Any, ...]:
+            degrees, cut = number(fov, "fov", *FOV_RANGE_DEG), number(far, "far", 0, MOST_METRES)
+            jump = number(max_jump, "max_jump", 1.0001, 1000) or MAX_JUMP
+            seen = self._see(picture, model, domain)
+            scene = build_scene(seen, picture, mesh=shape == "mesh", given_deg=degrees, far=cut, max_jump=jump)
+            counts = {"points": scene.points, "triangles": scene.triangles, "note": scene.note}
+            return scene.glb, scene.ply, facts(seen) | counts
 
-    def compare(self, picture: str, models: list[str], color_map: str) -> tuple[Any, ...]:
-        """Several models' depth of the same picture: facts and a coloured PNG of each."""
-        if not isinstance(models, list) or not all(isinstance(name, str) for name in models):
-            raise Refusal("models is a list of names; /models lists them.", title="Compare")
+        endpoint.__name__ = shape
+        endpoint.__doc__ = f"The picture as {told}: GLB, PLY, facts. Metres, y up, seen along -z."
+        return endpoint
+
+    def compare(self, picture: str, models: list[str], color_map: str, domain: str) -> tuple[Any, ...]:
+        """Several models' depth of the same picture: facts and a coloured PNG of each.
+
+        A domain's head is used by those that have it.
+        """
+        asked, head, colors = words(models, "models"), word(domain, "domain"), colors_of(color_map)
         folder, told, paths = new_folder(), [], []
-        for number, (image, caption, seen) in enumerate(compare_models(self.work, picture, models, color_map), 1):
-            paths.append(str(folder / f"{safe_stem(picture)}_{number}.png"))
+        for position, (image, caption, seen) in enumerate(compare_models(self.work, picture, asked, head, colors), 1):
+            paths.append(str(folder / f"{safe_stem(picture)}_{position}.png"))
             image.save(paths[-1])
             told.append(facts(seen) | {"caption": caption})
         return told, paths
@@ -169,14 +169,34 @@ class Endpoints:
         progress: Any = gr.Progress(),  # noqa: B008
     ) -> tuple[Any, ...]:
         """A clip's depth in one range of colours, with its sound: MP4 and facts."""
-        look_at(clip)
-        for step in depth_of_clip(self.work.models, clip, model, domain, color_map, side_by_side):
+        name, head, colors = self._model(model), word(domain, "domain"), colors_of(color_map)
+        wish = Wish(name, head, colors, yes_or_no(side_by_side, "side_by_side", True))
+        for step in depth_of_clip(self.work.models, clip, wish):
             if isinstance(step, Clip):
-                told = {"model": model, "domain": step.domain, "metric": step.metric, "frames": step.frames,
+                told = {"model": name, "domain": step.domain, "metric": step.metric, "frames": step.frames,
                         "shown_from": step.limits[0], "shown_to": step.limits[1], "audio": step.audio}  # fmt: skip
                 return step.path, told
             progress((step.done, step.frames), desc=step.text, unit="frames")
         raise RuntimeError("a clip ended without a result")
+
+    def _model(self, model: Any) -> str:
+        names = self.work.models.names
+        return word(None if model == "" else model, "model", names) or names[0]
+
+    def _see(self, picture: Any, model: Any, domain: Any) -> Seen:
+        """[`DepthWork.see`] of values that may be anything."""
+        return self.work.see(picture, self._model(model), word(domain, "domain"))
+
+
+def colors_of(color_map: Any) -> str:
+    """A colour map's name."""
+    return word(color_map, "color_map", list(COLOR_MAPS)) or DEFAULT_COLOR_MAP
+
+
+def as_sent(component: Any) -> Any:
+    """A component that hands on what came as it came: gradio's own look at it ends in traces, `asked` in sentences."""
+    component.preprocess = lambda payload: payload
+    return component
 
 
 def facts(seen: Seen) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import downloads
 import gradio as gr
 import numpy as np
+from appearance import EMPTY_IMAGE, refused
 from coloring import (
     clickable_size,
-    depth_picture,
     depth_shown,
     legend_html,
     limits_of,
@@ -16,16 +19,19 @@ from coloring import (
     shown_size,
     value_range,
 )
-from comparing import compare_models
+from comparing import compare_models, has_head
+from PIL import Image
 from predictor import Prediction
 from read_outs import HINT, number_of, read_out, with_points
 from refusal import Refusal
-from result_files import result_files
+from result_files import KINDS, result_file
 from work import ROUTER, DepthWork, Seen
 
 if TYPE_CHECKING:
     from image_tab import ImageTab
 
+DEPTH = "Depth"  # to click in; else the photo
+PNG16_LABELS = {True: "16-bit PNG, mm", False: "16-bit PNG"}
 QUICK: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
@@ -46,31 +52,30 @@ class ImageEvents:
         tab = self.tab
         asked = [tab.picture, tab.model, tab.domain]
         colors = [tab.color_map, tab.near, tab.far]
-        shown_parts = [tab.slider, tab.legend]
         measured = [tab.told, tab.marked, tab.points]
         fresh: dict[str, Any] = {
             "fn": self.fresh, "inputs": [*asked, tab.color_map, tab.under], "api_visibility": "private",
-            "outputs": [tab.empty, tab.results, *shown_parts, tab.router, tab.near, tab.far, tab.found, *measured,
-                        tab.gallery],
+            "outputs": [tab.empty, tab.results, tab.slider, tab.legend, tab.router, tab.near, tab.far, tab.found,
+                        *measured, tab.gallery, tab.files[0]],
             "concurrency_id": "look", "concurrency_limit": 2, "show_progress_on": [tab.picture],
         }  # fmt: skip
-        write: dict[str, Any] = {"fn": self.files, "inputs": [*asked, *colors], "outputs": tab.files, **QUICK}
-        tab.run.click(self.refuse_nothing, tab.picture, None, **QUICK).success(**fresh).success(**write)
-        tab.picture.change(**fresh).success(**write)
-        tab.domain.input(**fresh).success(**write)
-        tab.model.input(self.heads, tab.model, tab.domain, **QUICK).then(**fresh).success(**write)
-        again: dict[str, Any] = {"fn": self.again, "inputs": [*asked, *colors], "outputs": shown_parts, **QUICK}
+        tab.run.click(self.refuse_nothing, tab.picture, None, **QUICK).success(**fresh)
+        tab.picture.change(**fresh)
+        tab.domain.input(**fresh)
+        tab.model.input(self.heads, tab.model, tab.domain, **QUICK).then(**fresh)
         for event in (tab.color_map.input, tab.near.release, tab.far.release):
-            event(**again).success(**write)
-        clicked = [*asked, tab.fov, tab.color_map, tab.under, tab.points]
+            event(self.again, [*asked, *colors, tab.under, tab.points], [tab.slider, tab.legend, tab.marked], **QUICK)
+        clicked = [*asked, *colors, tab.fov, tab.under, tab.points]
         tab.marked.select(self.click, clicked, measured, **QUICK)
-        for event in (tab.fov.submit, tab.fov.blur, tab.under.input, tab.color_map.input):
+        for event in (tab.fov.submit, tab.fov.blur, tab.under.input):
             event(self.measure, clicked, measured, **QUICK)
         tab.forget.click(self.clear, clicked, measured, **QUICK)
         tab.compare.click(
-            self.show_compared, [tab.picture, tab.compared, tab.color_map], tab.gallery, api_visibility="private",
-            concurrency_id="look",
+            self.show_compared, [tab.picture, tab.compared, tab.domain, tab.color_map], tab.gallery,
+            api_visibility="private", concurrency_id="look",
         )  # fmt: skip
+        for kind, button in zip(KINDS, tab.files, strict=True):
+            downloads.connect(button, partial(self.file, kind), [*asked, *colors])
 
     def refuse_nothing(self, path: str | None) -> None:
         """Says so if there is no picture."""
@@ -78,35 +83,41 @@ class ImageEvents:
             raise Refusal("Upload a picture, take one, or click an example first.", title="There is no picture yet")
 
     def fresh(self, path: str | None, name: str, head: str, color_map: str, under: str) -> tuple[Any, ...]:
-        """A new prediction: everything is shown afresh, in the prediction's own range. Without a picture nothing is."""
+        """A new prediction: everything is shown afresh, in the prediction's own range.
+
+        Without a picture, or where it is refused, nothing is left of the one before.
+        """
         if not path:
-            hidden = gr.update(visible=False)
-            return (gr.update(visible=True), hidden, None, "", hidden, *[gr.skip()] * 3, HINT, None, [], hidden)
-        seen = self.work.see(path, name, head)
+            return nothing(EMPTY_IMAGE)
+        try:
+            seen = self.work.see(path, name, head)
+        except Refusal as refusal:
+            gr.Warning(html.escape(refusal.message), title=html.escape(refusal.title))
+            return nothing(refused(refusal))
         limits = value_range(seen.prediction)
         return (
-            gr.update(visible=False), gr.update(visible=True), *colored(seen, limits, color_map),
+            gr.update(value=EMPTY_IMAGE, visible=False), gr.update(visible=True), *colored(seen, limits, color_map),
             router_label(seen.prediction), *range_sliders(seen.prediction), range_text(seen.prediction),
-            HINT, self.underlay(seen, color_map, under), [], gr.update(visible=False),
+            HINT, underlay(seen, limits, color_map, under), [], gr.update(value=None, visible=False),
+            PNG16_LABELS[seen.prediction.metric],
         )  # fmt: skip
 
-    def again(self, path: str | None, name: str, head: str, color_map: str, near: float, far: float) -> tuple[Any, ...]:
+    def again(
+        self, path: str | None, name: str, head: str, color_map: str, near: float, far: float, under: str,
+        points: list[Any],
+    ) -> tuple[Any, ...]:  # fmt: skip
         """The same prediction in other colours or another range."""
         if not path:
-            return gr.skip(), gr.skip()
-        seen = self.work.see(path, name, head)
-        return colored(seen, limits_of(seen.prediction, near, far), color_map)
-
-    def files(self, path: str | None, name: str, head: str, color_map: str, near: float, far: float) -> list[Any]:
-        """Files to take home, written after the picture is shown."""
-        if not path:
-            return [gr.update(value=None, interactive=False)] * 3
+            return (gr.skip(),) * 3
         seen = self.work.see(path, name, head)
         limits = limits_of(seen.prediction, near, far)
-        first = "16-bit PNG, mm" if seen.prediction.metric else "16-bit PNG"
-        paths = result_files(seen, depth_picture(seen.prediction, limits, color_map), path)
-        labels = (first, "NumPy .npy", "Coloured PNG")
-        return [gr.update(value=file, interactive=True, label=label) for file, label in zip(paths, labels, strict=True)]
+        below = marked(seen, limits, color_map, under, points) if under == DEPTH else gr.skip()
+        return *colored(seen, limits, color_map), below
+
+    def file(self, kind: str, path: str | None, name: str, head: str, color_map: str, near: float, far: float) -> str:
+        """A file to take home."""
+        seen = self.work.see(path, name, head)
+        return result_file(kind, seen, limits_of(seen.prediction, near, far), color_map, str(path))
 
     def heads(self, name: str) -> Any:
         """The heads that a model has to choose from."""
@@ -116,7 +127,7 @@ class ImageEvents:
         return gr.update(choices=head_choices(card.domains), value=ROUTER, visible=card.choosable)
 
     def click(
-        self, path: str | None, name: str, head: str, given: str, color_map: str, under: str,
+        self, path: str | None, name: str, head: str, color_map: str, near: float, far: float, given: str, under: str,
         before: list[Any], event: gr.SelectData,
     ) -> tuple[Any, ...]:  # fmt: skip
         """A third point begins anew."""
@@ -126,35 +137,56 @@ class ImageEvents:
         full, small = np.array(image.size), np.array(clickable_size(image))
         x, y = np.clip((np.array(event.index) + 0.5) * full / small, 0, full - 1).astype(int).tolist()
         now = [*before, (x, y)] if len(before) < 2 else [(x, y)]
-        return self.measure(path, name, head, given, color_map, under, now)
+        return self.measure(path, name, head, color_map, near, far, given, under, now)
 
     def clear(self, path: str | None, name: str, head: str, *rest: Any) -> tuple[Any, ...]:
         """No points."""
-        given, color_map, under, _ = rest
-        return self.measure(path, name, head, given, color_map, under, [])
+        return self.measure(path, name, head, *rest[:-1], [])
 
     def measure(
-        self, path: str | None, name: str, head: str, given: str, color_map: str, under: str, now: list[Any]
-    ) -> tuple[Any, ...]:
+        self, path: str | None, name: str, head: str, color_map: str, near: float, far: float, given: str, under: str,
+        now: list[Any],
+    ) -> tuple[Any, ...]:  # fmt: skip
         """What is known of the points, in words and drawn."""
         if not path:
             return gr.skip(), gr.skip(), []
         seen = self.work.see(path, name, head)
         points = [(int(x), int(y)) for x, y in now]
         told = read_out(seen, points, number_of(given, "field of view"))["text"] if points else HINT
-        return told, with_points(self.underlay(seen, color_map, under), points, seen.image.size), points
+        limits = limits_of(seen.prediction, near, far) if under == DEPTH else (0.0, 1.0)
+        return told, marked(seen, limits, color_map, under, points), points
 
-    def underlay(self, seen: Seen, color_map: str, under: str) -> Any:
-        """What is clicked in."""
-        size = clickable_size(seen.image)
-        if under == "Depth":
-            return depth_shown(seen.prediction, value_range(seen.prediction), color_map, size)
-        return seen.image.resize(size)
-
-    def show_compared(self, path: str | None, names: list[str], color_map: str) -> Any:
-        """The gallery of several models."""
-        found = compare_models(self.work, path, names, color_map)
+    def show_compared(self, path: str | None, names: list[str], head: str, color_map: str) -> Any:
+        """The gallery of several models, each with the head that is chosen if it has that one."""
+        having = any(has_head(self.work.models.card(name), head) for name in names)
+        found = compare_models(self.work, path, names, head if having else None, color_map)
         return gr.update(value=[(picture, caption) for picture, caption, _ in found], visible=True)
+
+
+def nothing(why: str) -> tuple[Any, ...]:
+    """What `fresh` shows where there is no result.
+
+    Args:
+        why: HTML in its place.
+    """
+    hidden = gr.update(visible=False)
+    return (
+        gr.update(value=why, visible=True), hidden, None, "", hidden, *[gr.skip()] * 2, "", HINT, None, [],
+        gr.update(value=None, visible=False), gr.skip(),
+    )  # fmt: skip
+
+
+def marked(
+    seen: Seen, limits: tuple[float, float], color_map: str, under: str, points: list[tuple[int, int]]
+) -> Image.Image:
+    """The picture to click in, with its points."""
+    return with_points(underlay(seen, limits, color_map, under), points, seen.image.size)
+
+
+def underlay(seen: Seen, limits: tuple[float, float], color_map: str, under: str) -> Image.Image:
+    """What is clicked in."""
+    size = clickable_size(seen.image)
+    return depth_shown(seen.prediction, limits, color_map, size) if under == DEPTH else seen.image.resize(size)
 
 
 def colored(seen: Seen, limits: tuple[float, float], color_map: str) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import gradio as gr
 from appearance import EMPTY_IMAGE
 from color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 from coloring import MAP_NAMES
-from image_events import ImageEvents
+from image_events import DEPTH, PNG16_LABELS, ImageEvents
 from read_outs import HINT
 from work import ROUTER, DepthWork
 
@@ -39,7 +39,7 @@ class ImageTab:
     near: gr.Slider
     far: gr.Slider
     found: gr.Markdown
-    files: list[gr.DownloadButton]
+    files: list[gr.Button]
     points: gr.State
 
 
@@ -103,7 +103,7 @@ def answering(work: DepthWork) -> dict[str, Any]:
                 format="jpeg", height=460,
             )  # fmt: skip
             with gr.Row():
-                under = gr.Radio(["Photo", "Depth"], value="Photo", label="Click in", elem_id="under", min_width=130)
+                under = gr.Radio(["Photo", DEPTH], value="Photo", label="Click in", elem_id="under", min_width=130)
                 fov = gr.Textbox(label="Field of view, degrees", placeholder="the photo's own, else 60", elem_id="fov",
                                  min_width=150)  # fmt: skip
             forget = gr.Button("Clear the points", elem_id="forget", size="md")
@@ -111,6 +111,7 @@ def answering(work: DepthWork) -> dict[str, Any]:
             compared = gr.CheckboxGroup(
                 [(card.label, card.name) for card in cards], value=[card.name for card in cards][:4], label="Models",
                 elem_id="compared", visible=len(cards) > 1,
+                info="The chosen head is used by all that have it; metres share one range of colours.",
             )  # fmt: skip
             gr.Markdown(
                 "Start this page with several models to compare them: `--model FOLDER_OR_ID FOLDER_OR_ID`.",
@@ -129,9 +130,10 @@ def answering(work: DepthWork) -> dict[str, Any]:
         near = gr.Slider(0, 100, 0, label="Near, %", elem_id="near", min_width=170)
         far = gr.Slider(0, 100, 100, label="Far, %", elem_id="far", min_width=170)
     with gr.Row():
-        names = ("16-bit PNG, mm", "NumPy .npy", "Coloured PNG")
-        files = [gr.DownloadButton(name, interactive=False, size="md", min_width=110, elem_id=f"file{number}",
-                                   elem_classes="file") for number, name in enumerate(names)]  # fmt: skip
+        names = (PNG16_LABELS[cards[0].metric], "NumPy .npy", "Coloured PNG")
+        files = [
+            gr.Button(name, size="md", min_width=110, elem_id=f"file{number}") for number, name in enumerate(names)
+        ]
     return {
         "found": found, "slider": slider, "told": told, "marked": marked, "under": under, "fov": fov, "forget": forget,
         "compared": compared, "compare": compare, "gallery": gallery, "legend": legend, "color_map": color_map,

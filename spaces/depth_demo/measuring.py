@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+FOV_RANGE_DEG = 1.0, 170.0
 GUESSED_FOV_DEG = 60.0  # about that of a phone's main camera held upright or a webcam
 FULL_FRAME_MM = math.hypot(36, 24)  # diagonal of the film that "35 mm equivalent" focal lengths mean
 EXIF_IFD, FOCAL_LENGTH_35MM = 0x8769, 0xA405
@@ -38,9 +39,10 @@ def find_field_of_view(image: Image.Image, given_deg: float | None) -> FieldOfVi
     Raises:
         ValueError: for an angle that no pinhole camera has.
     """
-    if given_deg:
-        if not 1 <= given_deg <= 170:
-            raise ValueError(f"The field of view is {given_deg:g} degrees; give one between 1 and 170.")
+    if given_deg is not None:
+        if not FOV_RANGE_DEG[0] <= given_deg <= FOV_RANGE_DEG[1]:
+            least, most = FOV_RANGE_DEG
+            raise ValueError(f"The field of view is {given_deg:g} degrees; give one between {least:g} and {most:g}.")
         return FieldOfView(float(given_deg), "given")
     focal_mm = _focal_35mm(image)
     if focal_mm is not None:

@@ -19,9 +19,6 @@ from zero_gpu import ON_ZERO_GPU, gpu
 
 logger = logging.getLogger(__name__)
 
-# Types of which `kind_of` does not know what they predict, but their stock classes' documentation does.
-FURTHER_KINDS = {"depth_pro": "depth"}
-
 
 @dataclass(frozen=True)
 class ModelCard:
@@ -76,11 +73,11 @@ def read_card(name: str) -> ModelCard:
     """
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"the model {name!r} could not be found ({_first_line(error)}).") from error
-    kind = kind_of(config) or FURTHER_KINDS.get(config.model_type)
+    except Exception as error:  # code that a model brings along raises as it likes
+        raise ValueError(f"The model {name!r} could not be found ({_first_line(error)}).") from error
+    kind = kind_of(config)
     if kind is None:
-        raise ValueError(f"the model {name!r} is a {config.model_type}, of which it is not known what it predicts.")
+        raise ValueError(f"The model {name!r} is a {config.model_type}, of which it is not known what it predicts.")
     own = [domain["name"] for domain in getattr(config, "domains", None) or []]
     stock = [each["name"] for each in getattr(config, "bin_configurations", None) or []]  # ZoeDepth
     domains = tuple(own or stock)
@@ -88,23 +85,35 @@ def read_card(name: str) -> ModelCard:
 
 
 class Models:
-    """The models that this Space was started with.
+    """The models that this Space was started with. The first is loaded at once: no visitor waits for it.
 
     Args:
         names: Hub ids and folders; the first is shown first.
         device: to run on.
+        skip_broken: warn of models that are none and leave them out: for those that nobody asked for by name.
 
     Raises:
-        ValueError: one of them is no depth model.
+        ValueError: one of them is no depth model, or the first does not load.
     """
 
-    def __init__(self, names: list[str], device: str) -> None:
-        self.names = names
+    def __init__(self, names: list[str], device: str, *, skip_broken: bool = False) -> None:
         self.device = device
-        self.cards = {name: read_card(name) for name in names}
-        if ON_ZERO_GPU:  # the process that has the GPU is a copy of this one: what is not there yet is not there then
-            for name in names:
-                _loaded(name, device)
+        self.cards: dict[str, ModelCard] = {}
+        self.skipped: list[str] = []
+        for name in names:
+            try:
+                card = read_card(name)
+                # On ZeroGPU all: the process that has the GPU is a copy of this one, with what is there by then.
+                if ON_ZERO_GPU or not self.cards:
+                    _loaded(name, device)
+            except ValueError as error:
+                if not skip_broken:
+                    raise
+                logger.warning("%s It is left out.", error)
+                self.skipped.append(str(error))
+            else:
+                self.cards[name] = card
+        self.names = list(self.cards)
 
     def card(self, name: str) -> ModelCard:
         """What is known of a model.
@@ -125,15 +134,22 @@ class Models:
             domain: whose head to use, instead of the router's choice.
 
         Raises:
-            ValueError: the model is none of this Space's, does not load, has no such domain, or is broken.
+            ValueError: the model is none of this Space's, does not load, has no such domain, is broken, or the
+                memory does not suffice.
         """
         card = self.card(name)
         if domain is not None and not (card.choosable and domain in card.domains):
             has = f"has {', '.join(card.domains)}" if card.choosable else "has none to choose from"
             raise ValueError(f"The domain {domain!r} is not known: {card.label} {has}.")
         number = None if domain is None else card.domains.index(domain)
+        try:
+            made = run_model(name, self.device, images, number)
+        except torch.OutOfMemoryError as error:
+            raise ValueError(
+                f"{card.label} needs more memory for this than there is; take a smaller picture or another model."
+            ) from error
         found = []
-        for values, chances, chosen in run_model(name, self.device, images, number):
+        for values, chances, chosen in made:
             if not np.isfinite(values).all():
                 raise ValueError(f"{name} gave values that are not finite; this checkpoint is broken.")
             probabilities = dict(zip(card.domains, chances, strict=True)) if card.domains and chances else {}
@@ -171,13 +187,15 @@ def full_size(output: Any, processor: Any, sizes: list[tuple[int, int]]) -> list
 
     Those of ordinary processors are resized as the project's scores and `semidepth predict` do: bilinear, which stays
     within what the model said. The stock way is bicubic and goes beyond it at edges, below 0 m for example.
+    Inverse depth of Depth Pro, which has no field of view then, is resized, too: the stock way would invert it.
 
     Args:
         output: of the model.
         processor: of its images; those that do more than resizing have the last word.
         sizes: height and width of each image.
     """
-    if type(processor).__name__.startswith("DPT"):
+    unscaled = type(processor).__name__.startswith("DepthPro") and output.field_of_view is None
+    if unscaled or type(processor).__name__.startswith("DPT"):
         maps = output.predicted_depth.float()[:, None]  # (B, h, w) -> (B, 1, h, w)
         return [
             F.interpolate(each[None], size=size, mode="bilinear", align_corners=True)[0, 0]
@@ -204,11 +222,11 @@ def _loaded(name: str, device: str) -> tuple[Any, Any]:
                 model: Any = AutoModelForDepthEstimation.from_pretrained(
                     name, trust_remote_code=True, use_safetensors=True, dtype=torch.float32
                 )
-            except (OSError, ValueError, KeyError, AttributeError) as error:
+                _LOADED[key] = model.to(device).eval().requires_grad_(False), processor
+            except Exception as error:  # code that a model brings along raises as it likes
                 raise ValueError(f"The model {name!r} could not be loaded ({_first_line(error)}).") from error
-            _LOADED[key] = model.to(device).eval().requires_grad_(False), processor
         return _LOADED[key]
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

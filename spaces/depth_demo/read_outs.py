@@ -1,9 +1,11 @@
 """What is known of one or two points of a picture, in numbers, in words, and drawn into it."""
 
+import math
 from typing import Any
 
 import numpy as np
-from measuring import FieldOfView, distance_between, find_field_of_view
+from asked import shown
+from measuring import FieldOfView, distance_between, find_field_of_view, point_in_space
 from PIL import Image, ImageDraw
 from refusal import Refusal
 from work import Seen
@@ -29,9 +31,12 @@ def number_of(text: str | None, what: str) -> float | None:
     if not (text or "").strip():
         return None
     try:
-        return float(str(text).strip().rstrip("°m ").replace(",", "."))
-    except ValueError as error:
-        raise Refusal(f"The {what} is {text!r}; write a number, such as 60.", title="Not a number") from error
+        number = float(str(text).strip().rstrip("°m% ").replace(",", "."))
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise Refusal(f"The {what} is {shown(text)}; write a number, such as 60.", title="Not a number")
+    return number
 
 
 def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[str, Any]:
@@ -40,11 +45,11 @@ def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[s
     Args:
         seen: picture and prediction.
         points: (column, row) pixels of the upright picture, one or two.
-        given_deg: horizontal field of view; None or 0: from the EXIF data, else guessed.
+        given_deg: horizontal field of view; None: from the EXIF data, else guessed.
 
     Returns:
-        `points` with `x`, `y` and `distance_m` or `inverse_depth`; of two points `between_m` too, or which is nearer;
-        `fov_deg` and `fov_from`; `text` for people.
+        `points` with `x`, `y` and `inverse_depth`, or `distance_m` along the camera's axis and `straight_m` from the
+        camera; of two points `between_m` too, or which is nearer; `fov_deg` and `fov_from`; `text` for people.
 
     Raises:
         Refusal: a point lies outside.
@@ -65,13 +70,18 @@ def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[s
             found["text"] = f"Point {found['nearer']} is **nearer**. {found['text']}"
         return found
     found |= {"fov_deg": fov.degrees, "fov_from": fov.origin}
+    focal_px = fov.focal_px(width)
+    for point in found["points"]:
+        place = point_in_space(prediction.values, point["x"], point["y"], focal_px)
+        point["straight_m"] = float(np.linalg.norm(place))
     told = [f"Point {number}: **{value:.2f} m** away" for number, value in enumerate(values, 1)]
     if len(points) == 2:
-        found["between_m"] = distance_between(prediction.values, points[0], points[1], fov.focal_px(width))
+        found["between_m"] = distance_between(prediction.values, points[0], points[1], focal_px)
         told.append(f"**{found['between_m']:.2f} m** apart")
-    found["text"] = " · ".join(told)
-    if len(points) == 2:
-        found["text"] += f"\n\nField of view {fov.degrees:.0f}°, {fov.origin}."
+    else:
+        told.append(f"{found['points'][0]['straight_m']:.2f} m in a straight line")
+    along = "“Away” is along the camera's axis; the other distance goes by a field of view of"
+    found["text"] = f"{' · '.join(told)}\n\n{along} {fov.degrees:.0f}°, {fov.origin}."
     return found
 
 
@@ -85,7 +95,7 @@ def with_points(image: Image.Image, points: list[Point], full_size: tuple[int, i
     """
     marked = image.copy()
     draw = ImageDraw.Draw(marked)
-    radius = max(4, max(image.size) // 60)
+    radius = max(4, max(image.size) // 45)  # to be seen on a phone, too
     scale = np.array(image.size) / np.array(full_size)
     places = [tuple((np.array(point) + 0.5) * scale) for point in points]
     if len(places) == 2:

@@ -1,6 +1,11 @@
 """What a visitor is told when something cannot be done."""
 
+import logging
+from typing import Any
+
 import gradio as gr
+
+logger = logging.getLogger(__name__)
 
 
 class Refusal(gr.Error):
@@ -13,3 +18,25 @@ class Refusal(gr.Error):
 
     def __init__(self, message: str, title: str = "Not possible") -> None:
         super().__init__(message, title=title, print_exception=False)
+
+
+def answer_in_sentences(page: gr.Blocks) -> None:
+    """Makes a page answer with a sentence where gradio's own look at what came in ends in a trace.
+
+    Such are files that were never uploaded, and values of a shape that no component has.
+    """
+    checked = page.preprocess_data
+
+    async def preprocess_data(*args: Any, **options: Any) -> Any:
+        try:
+            return await checked(*args, **options)
+        except gr.Error:
+            raise
+        except Exception as error:
+            logger.info("refused: %s", error)
+            raise Refusal(
+                "What was sent is not what is taken here: files have to be uploaded first, and each value has to be of "
+                "the kind that “Use via API” names."
+            ) from error
+
+    setattr(page, "preprocess_data", preprocess_data)  # noqa: B010 - a method, which a type checker guards

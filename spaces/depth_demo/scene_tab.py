@@ -1,9 +1,12 @@
 """The tab that shows the picture of the first tab in 3D."""
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import downloads
 import gradio as gr
-from appearance import EMPTY_SCENE
+from appearance import EMPTY_SCENE, refused
 from image_tab import ImageTab
 from meshes import MAX_JUMP
 from read_outs import number_of
@@ -14,6 +17,7 @@ from work import DepthWork
 SHAPES = ["Mesh", "Point cloud"]
 # The viewer's camera: from the front, where the photo was taken, a little above.
 CAMERA = (90, 88, None)
+CUT_LABELS = {True: "Leave out what is farther than, metres", False: "Leave out what is farther than, % of near to far"}
 
 
 def build(work: DepthWork, tab: gr.Tab, image: ImageTab) -> None:
@@ -31,7 +35,8 @@ def build(work: DepthWork, tab: gr.Tab, image: ImageTab) -> None:
                 label="Horizontal field of view, degrees", placeholder="the photo's own, else 60", elem_id="scene_fov",
                 info="Too wide and the scene is flat, too narrow and it is drawn out.",
             )  # fmt: skip
-            far = gr.Textbox(label="Leave out what is farther than, metres", placeholder="nothing", elem_id="cut")
+            first = work.models.card(work.models.names[0])
+            far = gr.Textbox(label=CUT_LABELS[first.metric], placeholder="nothing", elem_id="cut")
             jump = gr.Slider(
                 1.01, 1.5, MAX_JUMP, step=0.01, label="Cut where depth jumps by a factor of", elem_id="jump"
             )
@@ -46,33 +51,42 @@ def build(work: DepthWork, tab: gr.Tab, image: ImageTab) -> None:
                 gr.Markdown("Drag to turn, scroll or pinch to come nearer.", elem_classes="hint")
                 note = gr.Markdown(elem_id="scene_note")
                 with gr.Row():
-                    glb = gr.DownloadButton("Download GLB", size="md", min_width=120, elem_id="glb")
-                    ply = gr.DownloadButton("Download PLY", size="md", min_width=120, elem_id="ply")
-    built = gr.State(())
+                    glb = gr.Button("Download GLB", size="md", min_width=120, elem_id="glb")
+                    ply = gr.Button("Download PLY", size="md", min_width=120, elem_id="ply")
+    built, files = gr.State(()), gr.State(())
     asked = [image.picture, image.model, image.domain]
     options = [shape, fov, far, jump]
-    shown = [empty, results, viewer, note, glb, ply, built]
+    shown = [empty, results, viewer, note, built, files]
 
     def make(path: str | None, name: str, head: str, *given: Any) -> tuple[Any, ...]:
-        """The scene, and what it is of."""
-        if not path:
-            raise Refusal("Choose a picture in the Image tab first.", title="There is no picture yet")
+        """The scene, and what it is of; or the reason why there is none, in the place of the one before."""
         what, fov_text, far_text, most = given
-        fov_deg, far_m = number_of(fov_text, "field of view"), number_of(far_text, "far end")
-        seen = work.see(path, name, head)
-        scene = build_scene(seen, path, mesh=what == SHAPES[0], given_deg=fov_deg, far_m=far_m, max_jump=most)
+        fov_deg, far_end = number_of(fov_text, "field of view"), number_of(far_text, "far end")
+        try:
+            if not path:
+                raise Refusal("Choose a picture in the Image tab first.", title="There is no picture yet")
+            seen = work.see(path, name, head)
+            scene = build_scene(seen, path, mesh=what == SHAPES[0], given_deg=fov_deg, far=far_end, max_jump=most)
+        except Refusal as refusal:
+            return gr.update(value=refused(refusal), visible=True), gr.update(visible="hidden"), None, "", (), ()
         return (
-            gr.update(visible=False), gr.update(visible=True), scene.glb, scene.note,
-            gr.update(value=scene.glb), gr.update(value=scene.ply), (path, name, head),
+            gr.update(value=EMPTY_SCENE, visible=False), gr.update(visible=True), scene.glb, scene.note,
+            (path, name, head), (scene.glb, scene.ply),
         )  # fmt: skip
 
     def opened(path: str | None, name: str, head: str, before: Any, *given: Any) -> tuple[Any, ...]:
         """Builds the scene when the tab is opened and another picture, model or head was chosen since."""
         if not path:
-            return gr.update(visible=True), gr.update(visible="hidden"), *[gr.skip()] * 4, ()
+            return gr.update(value=EMPTY_SCENE, visible=True), gr.update(visible="hidden"), None, "", (), ()
         if tuple(before) == (path, name, head):
-            return (gr.skip(),) * 7
+            return (gr.skip(),) * len(shown)
         return make(path, name, head, *given)
+
+    def kept(number: int, paths: Any) -> str:
+        """One of the scene's files."""
+        if not paths or not Path(paths[number]).is_file():
+            raise Refusal("This scene is no longer kept; build it again.", title="Download")
+        return str(paths[number])
 
     build_event: dict[str, Any] = {
         "outputs": shown, "api_visibility": "private", "concurrency_id": "scene", "concurrency_limit": 2,
@@ -80,7 +94,20 @@ def build(work: DepthWork, tab: gr.Tab, image: ImageTab) -> None:
     run.click(make, [*asked, *options], **build_event)
     tab.select(opened, [*asked, built, *options], **build_event)
     for event in (shape.input, jump.release, fov.submit, far.submit):
-        event(lambda path, *rest: make(path, *rest) if path else (gr.skip(),) * 7, [*asked, *options], **build_event)
+        event(lambda path, *rest: make(path, *rest) if path else (gr.skip(),) * len(shown), [*asked, *options],
+              **build_event)  # fmt: skip
+    downloads.connect(glb, partial(kept, 0), [files])
+    downloads.connect(ply, partial(kept, 1), [files])
+
+    metric = gr.State(first.metric)
+
+    def unit(name: str, before: bool) -> tuple[Any, bool]:
+        """Another unit of the far end; its number is not taken over from the one to the other."""
+        now = work.models.card(name).metric
+        return gr.skip() if now == before else gr.update(label=CUT_LABELS[now], value=""), now
+
+    image.model.change(unit, [image.model, metric], [far, metric], api_visibility="private", show_progress="hidden")
+
     # One camera took the picture: what is said of it in one tab holds in the other.
     image.fov.input(None, image.fov, fov, js="(value) => value", api_visibility="private")
     fov.input(None, fov, image.fov, js="(value) => value", api_visibility="private")

@@ -1,6 +1,7 @@
 """A picture's depth as a scene in space: point cloud or mesh, cut where depth jumps, as GLB and PLY."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from meshes import Mesh, mesh_to_glb, points_to_glb, to_mesh
@@ -35,7 +36,7 @@ class Scene:
 
 
 def build_scene(
-    seen: Seen, source: str, *, mesh: bool, given_deg: float | None, far_m: float | None, max_jump: float
+    seen: Seen, source: str, *, mesh: bool, given_deg: float | None, far: float | None, max_jump: float
 ) -> Scene:
     """Writes the files.
 
@@ -43,8 +44,9 @@ def build_scene(
         seen: picture and prediction.
         source: file whose name the results get.
         mesh: triangles with the picture on them; else points.
-        given_deg: horizontal field of view; None or 0: from the EXIF data, else guessed.
-        far_m: what is farther is left out; None or 0: nothing is.
+        given_deg: horizontal field of view; None: from the EXIF data, else guessed.
+        far: what is farther is left out, metres; of relative models per cent of the way from the nearest to the
+            farthest value; None: nothing is.
         max_jump: neighbours whose depths differ by more than this factor are not joined, and points without a
             neighbour are left out.
 
@@ -62,7 +64,7 @@ def build_scene(
     grid = np.asarray(seen.image)[step // 2 :: step, step // 2 :: step]
     try:
         points = unproject(picked, fov.focal_px(width) / step)
-        made = to_mesh(points, grid, max_jump=max_jump, far_m=far_m or None)
+        made = to_mesh(points, grid, max_jump=max_jump, far_m=cut_of(seen, far))
         glb = mesh_to_glb(made, np.asarray(image)) if mesh else points_to_glb(made.vertices, made.colors)
     except ValueError as error:
         raise Refusal(f"Nothing to show: {error}", title="3D") from error
@@ -81,7 +83,25 @@ def depth_of(seen: Seen) -> np.ndarray:
     if seen.prediction.metric:
         return values
     low, high = (float(each) for each in np.percentile(values, [0.5, 99.5]))
-    nearness = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
+    return _invented_depth(np.clip((values - low) / max(high - low, 1e-12), 0, 1))
+
+
+def cut_of(seen: Seen, far: float | None) -> float | None:
+    """The far end in the unit of `depth_of`.
+
+    Raises:
+        Refusal: it is not positive, or more than 100 per cent.
+    """
+    if far is None:
+        return None
+    if not far > 0 or (not seen.prediction.metric and far > 100):
+        unit = "metres" if seen.prediction.metric else "per cent, at most 100"
+        raise Refusal(f"The far end is {far:g}; give a positive number of {unit}.", title="3D")
+    return far if seen.prediction.metric else float(_invented_depth(1 - far / 100))
+
+
+def _invented_depth(nearness: Any) -> Any:
+    """From 0 for the farthest and 1 for the nearest, straight in inverse depth."""
     return 1 / (nearness * (1 - 1 / FAR_OF_RELATIVE) + 1 / FAR_OF_RELATIVE)
 
 
@@ -91,4 +111,4 @@ def told(seen: Seen, made: Mesh, mesh: bool, fov: str) -> str:
     if seen.prediction.metric:
         return f"{count}. In metres; field of view {fov}."
     guess = f"the shape is a guess, with the farthest point {FAR_OF_RELATIVE:.0f} times as far as the nearest"
-    return f"{count}. This model has no unit: {guess}."
+    return f"{count}. Field of view {fov}. This model has no unit: {guess}."

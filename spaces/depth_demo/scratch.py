@@ -1,28 +1,62 @@
-"""Where result files lie until they are fetched: each in a folder of its own, gone an hour after it was written to."""
+"""Where result files lie until they are fetched: each in a folder of its own, and all gone when the process ends.
 
+They lie in gradio's own folder, which may be handed out as it is; from elsewhere each would be copied there first.
+"""
+
+import atexit
+import os
+import secrets
 import shutil
 import tempfile
 import time
 from pathlib import Path
 
-KEPT_S = 3600
-_ROOT = Path(tempfile.mkdtemp(prefix="depth-demo-"))
+from refusal import Refusal
+
+KEPT_S = 24 * 3600
+BUSY_S = 60  # a folder that was written to so lately is being filled or fetched
+MOST_BYTES = 4_000_000_000
+_ROOT = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "gradio") / f"depth-demo-{os.getpid()}"
 
 
 def new_folder() -> Path:
-    """An empty folder that nobody else writes to; old ones are removed on the way."""
-    for old in _ROOT.iterdir():
-        if time.time() - _last_touched(old) > KEPT_S:
-            shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(dir=_ROOT))
+    """An empty folder that nobody else writes to, and whose name cannot be guessed.
+
+    On the way old ones are removed, and where all together are too large the oldest, but none that is in use.
+
+    Raises:
+        Refusal: those in use are too large.
+    """
+    if not _ROOT.is_dir():
+        _ROOT.mkdir(parents=True, exist_ok=True)
+        atexit.register(_remove_all, os.getpid())
+    now = time.time()
+    folders = sorted((*_facts(folder), folder) for folder in _ROOT.iterdir())  # the oldest first
+    size = sum(bytes_ for _, bytes_, _ in folders)
+    for touched, bytes_, folder in folders:
+        if now - touched > KEPT_S or (size > MOST_BYTES and now - touched > BUSY_S):
+            shutil.rmtree(folder, ignore_errors=True)
+            size -= bytes_
+    if size > MOST_BYTES:
+        raise Refusal("Too many results are being written at the moment; try again in a minute.", title="Busy")
+    made = _ROOT / secrets.token_hex(16)
+    made.mkdir()
+    return made
 
 
-def _last_touched(folder: Path) -> float:
-    """When a folder or a file in it was written last: a long clip's grows for hours. Never, if it is gone by now."""
+def _facts(folder: Path) -> tuple[float, int]:
+    """When a folder or a file in it was written last (a long clip's grows for hours), and how many bytes it holds."""
     try:
-        return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+        found = [path.stat() for path in (folder, *folder.iterdir())]
     except OSError:  # another visitor's request has just removed it
-        return time.time()
+        return time.time(), 0
+    return max(each.st_mtime for each in found), sum(each.st_size for each in found[1:])
+
+
+def _remove_all(owner: int) -> None:
+    """At the end; a copy of the process, such as ZeroGPU makes, leaves the files to the one that made them."""
+    if os.getpid() == owner:
+        shutil.rmtree(_ROOT, ignore_errors=True)
 
 
 def safe_stem(path: str | Path) -> str:

@@ -55,7 +55,8 @@ class DepthWork:
         """
         image = open_image(path)
         model, domain = model or self.models.names[0], domain or ROUTER
-        key = (hashlib.sha256(Path(str(path)).read_bytes()).hexdigest(), model, domain)
+        with Path(str(path)).open("rb") as file:
+            key = (hashlib.file_digest(file, "sha256").hexdigest(), model, domain)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -82,6 +83,8 @@ def open_image(path: str | Path | None) -> Image.Image:
     """
     if not path:
         raise Refusal("Upload a picture, take one, or click an example first.", title="There is no picture yet")
+    if not Path(path).is_file():
+        raise Refusal("Pictures are kept for a day, and this one is gone; upload it again.", title="Picture gone")
     try:
         with Image.open(path) as opened:
             pixels = opened.width * opened.height

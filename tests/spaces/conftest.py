@@ -1,7 +1,8 @@
 """One running Space for all tests of this folder."""
 
 import pytest
-from serving import Served, save_models, serve
+from gradio_client import Client
+from serving import SPACE, Served, save_models, serve
 
 
 @pytest.fixture(scope="session")
@@ -10,3 +11,15 @@ def space(tmp_path_factory):
     routed, stock = save_models(folder)
     with serve(folder, "--model", routed, stock) as url:
         yield Served(url, routed, stock, folder)
+
+
+@pytest.fixture(scope="session")
+def client(space):
+    """It through its API."""
+    return Client(space.url, verbose=False)
+
+
+@pytest.fixture
+def space_on_path(monkeypatch):
+    """The Space's files can be imported, as they import one another."""
+    monkeypatch.syspath_prepend(str(SPACE))

@@ -1,10 +1,6 @@
 """The Space through its API: each endpoint against the model's own values, and what is refused."""
 
 import math
-import os
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,12 +12,7 @@ import trimesh
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
-from serving import SPACE, own_values, photo, serve
-
-
-@pytest.fixture(scope="module")
-def client(space):
-    return Client(space.url, verbose=False)
+from serving import SPACE, own_values, photo
 
 
 @pytest.fixture
@@ -111,9 +102,12 @@ def test_distance_is_pythagoras_in_space(client, space, picture):
     found = client.predict(handle_file(picture), points, domain="outdoor", fov=80, api_name="/distance")
     assert math.isclose(found["between_m"], math.dist(*places), rel_tol=1e-4)
     assert [point["distance_m"] for point in found["points"]] == pytest.approx([own[20, 10], own[70, 100]], rel=1e-4)
+    straight = [point["straight_m"] for point in found["points"]]
+    assert straight == pytest.approx([math.hypot(*place) for place in places], rel=1e-4)
     assert found["fov_from"] == "given"
     guessed = client.predict(handle_file(picture), points[:1], api_name="/distance")
     assert (guessed["fov_deg"], guessed["fov_from"]) == (60, "guessed")
+    assert "60°, guessed" in guessed["text"]
 
 
 def test_distance_takes_the_field_of_view_from_the_camera(client, tmp_path):
@@ -128,7 +122,8 @@ def test_distance_takes_the_field_of_view_from_the_camera(client, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("points", "says"), [([[500, 3]], "lies outside"), ([], "0 points"), ("middle", "list of one or two pairs")]
+    ("points", "says"),
+    [([[500, 3]], "lies outside"), ([], "0 points"), ("middle", "list of one or two pairs"), ([[1, 2, 3]], "pairs")],
 )
 def test_distance_refuses_points_that_are_none(client, picture, points, says):
     with pytest.raises(AppError, match=says):
@@ -147,7 +142,7 @@ def test_mesh_and_point_cloud_stand_upright_in_metres(client, space, picture):
     assert top > 0 > bottom
     assert mesh.vertices[:, 2].max() < 0  # in front of a camera that looks along -z
     np.testing.assert_allclose([-mesh.vertices[:, 2].min()], [own.max()], rtol=0.05)
-    glb, ply, info = client.predict(handle_file(picture), far_m=far, **options, api_name="/point_cloud")
+    glb, ply, info = client.predict(handle_file(picture), far=far, **options, api_name="/point_cloud")
     cloud = trimesh.load(ply)
     assert info["points"] == len(cloud.vertices) < len(mesh.vertices)
     assert -cloud.vertices[:, 2].min() <= far * 1.0001
@@ -156,7 +151,7 @@ def test_mesh_and_point_cloud_stand_upright_in_metres(client, space, picture):
     near_corner = np.asarray(Image.open(picture))[:45, :60].reshape(-1, 3)
     assert np.abs(near_corner.astype(int) - first).sum(1).min() == 0
     with pytest.raises(AppError, match="farther cut-off"):
-        client.predict(handle_file(picture), far_m=1e-4, api_name="/point_cloud")
+        client.predict(handle_file(picture), far=1e-4, api_name="/point_cloud")
 
 
 def test_compare_shows_each_model(client, space, picture):
@@ -166,6 +161,27 @@ def test_compare_shows_each_model(client, space, picture):
     assert (np.asarray(Image.open(files[0])) != np.asarray(Image.open(files[1]))).any()
     with pytest.raises(AppError, match="not one of this Space's"):
         client.predict(handle_file(picture), ["facebook/dpt"], api_name="/compare")
+
+
+def test_compare_uses_the_chosen_head_where_there_is_one(client, space, picture):
+    names = [space.stock, space.routed]
+    told, _ = client.predict(handle_file(picture), names, domain="outdoor", api_name="/compare")
+    assert [each["domain"] for each in told] == ["", "outdoor"]
+    assert told[1]["largest"] == pytest.approx(own_values(space.routed, picture, 1).max(), rel=1e-4)
+    with pytest.raises(AppError, match="None of these models has a head called 'outdoor'"):
+        client.predict(handle_file(picture), [space.stock], domain="outdoor", api_name="/compare")
+
+
+def test_the_far_end_of_a_relative_scene_is_per_cent(client, space, picture):
+    options = {"model": space.stock, "max_jump": 500}
+    own = own_values(space.stock, picture)
+    low, high = np.percentile(own, [0.5, 99.5])
+    for far in (100, 40):
+        *_, info = client.predict(handle_file(picture), far=far, **options, api_name="/point_cloud")
+        kept = ((high - own) / (high - low) <= far / 100) | (far == 100)
+        assert info["points"] == pytest.approx(kept.sum(), rel=0.06)  # those without a neighbour are left out
+    with pytest.raises(AppError, match="per cent, at most 100"):
+        client.predict(handle_file(picture), far=101, **options, api_name="/mesh")
 
 
 def test_video_comes_back_with_its_sound_and_steady_colours(client, space, tmp_path):
@@ -257,41 +273,6 @@ def test_the_page_offers_documented_endpoints_alone(client):
     assert all(endpoint["description"] for endpoint in named.values())
 
 
-def test_without_a_model_the_page_says_so(tmp_path):
-    with serve(tmp_path) as url:
-        assert "There is no model yet" in httpx.get(url).text
-
-
 def test_the_requirements_name_what_is_imported():
     names = {line.split(">")[0] for line in (SPACE / "requirements.txt").read_text().split()}
     assert {"torch", "torchvision", "transformers", "safetensors", "numpy", "pillow", "av", "trimesh"} <= names
-
-
-def test_models_are_chosen_in_order(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(SPACE))
-    from choosing import find_models
-
-    readme, outputs = tmp_path / "README.md", tmp_path / "outputs"
-    readme.write_text("---\nmodels:\n- someone/published\n---\n")
-    assert find_models(["b", "a", "b"], outputs, readme) == ["b", "a"]
-    assert find_models([], outputs, readme) == ["someone/published"]
-    for age, name in ((300, "old/metric"), (100, "new"), (10, "encoder")):
-        folder = outputs / name
-        folder.mkdir(parents=True)
-        kind = "Dinov2Model" if name == "encoder" else "DepthAnythingForDepthEstimation"
-        (folder / "config.json").write_text(f'{{"architectures": ["{kind}"]}}')
-        (folder / "model.safetensors").write_bytes(b"")
-        os.utime(folder / "model.safetensors", (time.time() - age,) * 2)
-    (outputs / "unfinished").mkdir()
-    (outputs / "unfinished" / "config.json").write_text('{"architectures": ["DepthAnythingForDepthEstimation"]}')
-    expected = [(outputs / "new").as_posix(), (outputs / "old" / "metric").as_posix()]
-    assert find_models([], outputs, readme) == expected
-    assert find_models([], tmp_path / "none", tmp_path / "no.md") == []
-
-
-def test_a_model_that_is_none_is_said_at_the_start(tmp_path):
-    command = [sys.executable, str(SPACE / "app.py"), "--model", str(tmp_path / "none")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 2
-    assert "none' could not be found" in done.stderr
-    assert "Traceback" not in done.stderr

@@ -229,9 +229,71 @@ def test_a_text_file_and_an_empty_submit_get_a_sentence(visit, tmp_path):
     text = tmp_path / "text.jpg"
     text.write_text("This is not a picture.")
     page.set_input_files("#picture input[type=file]", text)
-    expect(page.get_by_text("This file cannot be read as a picture")).to_be_visible()
+    expect(page.locator("#empty")).to_contain_text("This file cannot be read as a picture")
     assert "Traceback" not in page.content()
-    keep(page, "refused")
+
+
+@pytest.mark.parametrize("kind", ["text", "too large"])
+def test_nothing_stays_of_the_picture_before_a_refused_one(visit, picture, tmp_path, kind):
+    page = visit()
+    hand_in(page, picture)
+    bad = tmp_path / "bad.jpg"
+    if kind == "text":
+        bad.write_text("This is not a picture.")
+    else:
+        Image.new("L", (6000, 4100)).save(bad)
+    page.get_by_role("tab", name="3D").click()
+    expect(page.locator("#scene_note")).to_contain_text("points")
+    page.get_by_role("tab", name="Image", exact=True).click()
+    page.locator("#picture button[aria-label='Remove Image']").click()
+    expect(page.locator("#empty")).to_contain_text("Depth appears here")
+    page.set_input_files("#picture input[type=file]", bad)
+    says = "cannot be read as a picture" if kind == "text" else "24.6 megapixels"
+    expect(page.locator("#empty")).to_contain_text(says)
+    expect(page.locator("#results")).to_be_hidden()
+    page.wait_for_timeout(1000)
+    assert page.locator(".toast-body").count() == 1
+    expect(page.locator(".toast-body")).to_contain_text(says)
+    keep(page, f"refused_{kind.replace(' ', '_')}")
+    page.get_by_role("tab", name="3D").click()
+    expect(page.locator("#scene_empty")).to_contain_text(says)
+    expect(page.locator("#scene_note")).to_be_hidden()
+    page.get_by_role("tab", name="Image", exact=True).click()
+    page.locator("#picture button[aria-label='Remove Image']").click()
+    hand_in(page, picture)
+    expect(page.locator("#empty")).to_be_hidden()
+
+
+def test_the_range_holds_for_the_depth_that_is_clicked_in_and_writes_no_file(visit, space, picture):
+    page = visit()
+    hand_in(page, picture)
+    page.get_by_role("tab", name="Measure").click()
+    before = settled(page, "#marked img")
+    page.locator("#under").get_by_label("Depth").check()
+    page.wait_for_function("(old) => document.querySelector('#marked img').src !== old", arg=before)
+    before, files = settled(page, "#marked img"), list(space.folder.glob("gradio/depth-demo-*/*"))
+    far = page.locator("#far input[type=number]")
+    far.fill(str(float(far.input_value()) * 0.9))
+    far.press("Tab")
+    page.wait_for_function("(old) => document.querySelector('#marked img').src !== old", arg=before)
+    assert list(space.folder.glob("gradio/depth-demo-*/*")) == files
+
+
+def test_a_picture_that_was_kept_too_long_is_asked_for_again(visit, space, tmp_path):
+    page = visit()
+    hand_in(page, photo(tmp_path / "forgotten.png", seed=9))
+    for upload in space.folder.glob("gradio/*/forgotten.png"):
+        upload.unlink()
+    page.click("#file0")
+    expect(page.locator(".toast-body")).to_contain_text("this one is gone; upload it again")
+
+
+def test_the_far_end_of_the_scene_has_the_models_unit(visit, space):
+    page = visit()
+    page.locator("#model input").click()
+    page.get_by_role("option", name="near to far").click()
+    page.get_by_role("tab", name="3D").click()
+    expect(page.get_by_label("Leave out what is farther than, % of near to far")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -9,12 +9,10 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from serving import SPACE
 
 
 @pytest.fixture
-def work(monkeypatch):
-    monkeypatch.syspath_prepend(str(SPACE))
+def work(space_on_path):
     import work
 
     return work
@@ -74,6 +72,30 @@ def test_folders_in_use_stay_and_many_visitors_sweep_at_once(work, monkeypatch, 
     assert sorted(tmp_path.iterdir()) == sorted([busy, *made])
 
 
+def test_results_together_stay_below_a_size_and_none_in_use_is_removed(work, monkeypatch, tmp_path):
+    import scratch
+    from refusal import Refusal
+
+    monkeypatch.setattr(scratch, "_ROOT", tmp_path)
+    monkeypatch.setattr(scratch, "MOST_BYTES", 2500)
+
+    def results(name, age_s):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.npy").write_bytes(b"0" * 1000)
+        for path in (tmp_path / name / "x.npy", tmp_path / name):
+            os.utime(path, (time.time() - age_s,) * 2)
+
+    for name, age_s in (("oldest", 3000), ("older", 2000), ("old", 1000), ("in use", 1)):
+        results(name, age_s)
+    made = scratch.new_folder()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["old", "in use", made.name])
+    results("in use, too", 1)
+    results("and this", 1)
+    with pytest.raises(Refusal, match="try again in a minute"):
+        scratch.new_folder()
+    assert not (tmp_path / "old").exists()
+
+
 @pytest.mark.parametrize("size", [(3, 500), (2000, 100), (5, 5)])
 def test_strips_are_refused(work, tmp_path, size):
     from refusal import Refusal
@@ -81,6 +103,13 @@ def test_strips_are_refused(work, tmp_path, size):
     Image.new("RGB", size).save(tmp_path / "x.png")
     with pytest.raises(Refusal):
         work.open_image(tmp_path / "x.png")
+
+
+def test_a_picture_that_is_gone_is_asked_for_again(work, tmp_path):
+    from refusal import Refusal
+
+    with pytest.raises(Refusal, match="this one is gone; upload it again"):
+        work.open_image(tmp_path / "gone.png")
 
 
 def test_sixteen_bits_and_transparency_look_as_in_a_viewer(work, tmp_path):

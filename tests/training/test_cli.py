@@ -1,6 +1,7 @@
 """The command `semidepth`: help without waiting, exit statuses, and what goes to which command."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -45,7 +46,7 @@ def test_help_shows_an_example_and_needs_no_torch(capsys):
         (["bogus"], "invalid choice: 'bogus'"),
         (["train"], "usage: semidepth train"),
         (["train", "dragon"], "choose one of teacher, student, metric"),
-        (["info", "/nowhere"], "has no config.json"),
+        (["info", "/nowhere"], "is not here; give the folder of a model"),
         (["predict", "/nowhere/*.jpg", "--model", "x", "--output", "y"], "matches no image or video"),
     ],
 )
@@ -104,3 +105,19 @@ def test_damaged_weights_are_named(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"\x10\x27\0\0\0\0\0\0{")
     with pytest.raises(ValueError, match="no whole safetensors file"):
         count_parameters(tmp_path)
+
+
+def test_a_reader_that_has_gone_and_ctrl_c_are_no_tracebacks(model_folder):
+    words = [sys.executable, "-m", "semidepth.training.cli", "info", str(model_folder), "--json"]
+    reader, writer = os.pipe()
+    os.close(reader)  # as `head` does when it has seen enough
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+    code = (
+        "import signal, sys\nfrom semidepth.training import cli, model_info\n"
+        "model_info.model_info = lambda folder: signal.raise_signal(signal.SIGINT)\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words[3:]], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "stopped\n")

@@ -1,5 +1,6 @@
 """Prediction from files: what is written, for every kind of file that people have, and what is not overwritten."""
 
+import io
 import json
 
 import numpy as np
@@ -13,9 +14,10 @@ import semidepth
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.training.engine.color_maps import colorize
 from semidepth.training.engine.depth_models import Preprocessing
-from semidepth.training.engine.prediction_files import to_16_bit, write_results
-from semidepth.training.engine.prediction_inputs import PredictionOptions, find_inputs
-from semidepth.training.engine.videos import VideoWriter, read_frames, video_info
+from semidepth.training.engine.prediction_formats import encode, to_16_bit
+from semidepth.training.engine.prediction_inputs import PredictionOptions
+from semidepth.training.engine.video_reading import read_frames, video_info
+from semidepth.training.engine.video_writing import VideoWriter
 from semidepth.training.predict import main
 
 
@@ -83,32 +85,8 @@ def test_broken_files_are_listed_and_do_not_stop_the_others(tmp_path, model_fold
     assert "cut.jpg" in printed.err
     assert "text.png" in printed.err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "whole_depth.npy", "whole_depth.png", "whole_color.png",
+        "whole_depth.npy", "whole_depth.png", "whole_color.png", "predictions.jsonl",
     }  # fmt: skip
-
-
-def test_results_are_kept_unless_overwriting(tmp_path, model_folder, capsys):
-    picture().save(tmp_path / "a.png")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/a_depth.npy").write_bytes(b"mine")
-    run(model_folder, tmp_path / "out", tmp_path / "a.png")
-    assert (tmp_path / "out/a_depth.npy").read_bytes() == b"mine"
-    assert (tmp_path / "out/a_color.png").is_file()
-    capsys.readouterr()
-    run(model_folder, tmp_path / "out", tmp_path / "a.png")
-    assert "1 had results there already" in capsys.readouterr().out
-    run(model_folder, tmp_path / "out", tmp_path / "a.png", extra=["--overwrite"])
-    assert np.load(tmp_path / "out/a_depth.npy").shape == (40, 60)
-
-
-def test_folders_globs_and_equal_names(tmp_path):
-    for name in ("x/a.jpg", "y/a.jpg", "y/a.png", "y/deep/b.JPG", "y/a_color.png"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        picture().save(tmp_path / name)
-    found = find_inputs([str(tmp_path / "x" / "*.jpg"), str(tmp_path / "y")])
-    assert [str(name) for _, name in found] == ["a", "a-2", "a-3", "deep/b"]
-    with pytest.raises(ValueError, match="matches no image or video"):
-        find_inputs([str(tmp_path / "*.webp")])
 
 
 def test_16_bit_of_metres_is_millimetres_and_of_disparity_the_images_range():
@@ -118,10 +96,10 @@ def test_16_bit_of_metres_is_millimetres_and_of_disparity_the_images_range():
     assert to_16_bit(np.full((1, 2), 3.0, np.float32), "inverse depth").tolist() == [[0, 0]]
 
 
-def test_a_metric_picture_is_bright_where_it_is_near(tmp_path):
+def test_a_metric_picture_is_bright_where_it_is_near():
     metres = np.array([[1.0, 10.0]], np.float32)
-    write_results(metres, "m", {"color": tmp_path / "m_color.png"}, PredictionOptions())
-    colors = np.asarray(Image.open(tmp_path / "m_color.png")).sum(-1)
+    content = encode("color", metres, "m", PredictionOptions(), None)
+    colors = np.asarray(Image.open(io.BytesIO(content))).sum(-1)
     assert colors[0, 0] > colors[0, 1]
 
 
@@ -178,7 +156,8 @@ def test_the_domain_can_be_told(tmp_path, metric_folder):
         (["--fov_deg", "90", "--focal_px", "300"], "give one of them"),
         (["--fov_deg", "180"], "between 0 and 180"),
         (["--focal_px", "0"], "positive number of pixels"),
-        (["--fov_deg", "60"], "needs metres and this model predicts inverse depth"),
+        (["--fov_deg", "60"], "error: --fov_deg is for points and meshes (ply, glb), which need metres"),
+        (["--focal_px", "60", "--format", "glb"], "error: --focal_px is for points and meshes"),
         (["--domain", "indoor"], "the model has no domains"),
     ],
 )
@@ -200,7 +179,8 @@ def test_formats_are_those_asked_for_and_a_mesh_ends_at_the_cut_off(tmp_path, me
     picture(40, 60).save(tmp_path / "a.png")
     extra = ["--domain", "indoor", "--fov_deg", "90", "--format", "npy", "glb", "ply"]
     assert run(metric_folder, tmp_path / "out", tmp_path / "a.png", extra=extra) == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_depth.npy", "a_mesh.glb", "a_points.ply"]
+    made = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert made == ["a_depth.npy", "a_mesh.glb", "a_points.ply", "predictions.jsonl"]
     metres = np.load(tmp_path / "out/a_depth.npy")
     middle = float(np.median(metres))
     extra += ["--far_m", str(middle)]
@@ -209,6 +189,19 @@ def test_formats_are_those_asked_for_and_a_mesh_ends_at_the_cut_off(tmp_path, me
     assert f"element vertex {(metres <= np.float32(middle)).sum()}".encode() in header
     mesh = next(iter(trimesh.load_scene(tmp_path / "cut/a_mesh.glb").geometry.values()))
     assert -mesh.vertices[:, 2].min() <= middle * (1 + 1e-6)
+
+
+def test_a_mesh_is_cut_where_it_is_told_to(tmp_path, metric_folder, capsys):
+    picture(40, 60).save(tmp_path / "a.png")
+    extra = ["--domain", "indoor", "--fov_deg", "90", "--format", "glb", "--max_jump"]
+    faces = []
+    for jump in ("1.01", "100"):
+        assert run(metric_folder, tmp_path / jump, tmp_path / "a.png", extra=[*extra, jump]) == 0
+        faces.append(len(next(iter(trimesh.load_scene(tmp_path / jump / "a_mesh.glb").geometry.values())).faces))
+    assert faces[0] < faces[1] == 2 * 39 * 59
+    assert run(metric_folder, tmp_path / "none", tmp_path / "a.png", extra=[*extra, "1.0000001"]) == 1
+    assert "not made: " in (told := capsys.readouterr().err)
+    assert "allow larger jumps in depth (max_jump)" in told
 
 
 def test_json_is_all_that_is_printed(tmp_path, model_folder, capsys):
@@ -220,10 +213,11 @@ def test_json_is_all_that_is_printed(tmp_path, model_folder, capsys):
     assert told["results"] == [
         {"input": f"{tmp_path}/a.png", "files": [f"{tmp_path}/out/a_depth.npy"], "domain": None, "note": None}
     ]
-    assert [entry["input"] for entry in told["broken"]] == [f"{tmp_path}/b.png"]
+    assert [(entry["input"], entry["what"]) for entry in told["broken"]] == [(f"{tmp_path}/b.png", "not read")]
     assert run(model_folder, tmp_path / "out", tmp_path / "a.png", extra=["--json", "--format", "npy"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["results"], told["kept"]) == ([], [f"{tmp_path}/a.png"])
+    assert told["results"] == []
+    assert told["kept"] == [{"input": f"{tmp_path}/a.png", "files": [f"{tmp_path}/out/a_depth.npy"]}]
 
 
 def test_batches_of_many_sizes_give_what_each_image_gives_alone(tmp_path, model_folder):
@@ -243,8 +237,9 @@ def test_a_result_that_cannot_be_written_is_listed(tmp_path, model_folder, capsy
         picture().save(tmp_path / f"{name}.png")
     (tmp_path / "out/a_depth.npy").mkdir(parents=True)  # a folder of that name
     assert run(model_folder, tmp_path / "out", tmp_path / "a.png", tmp_path / "b.png", extra=["--overwrite"]) == 1
-    assert "a.png" in capsys.readouterr().err
+    assert f"not written: {tmp_path}/a.png" in capsys.readouterr().err
     assert (tmp_path / "out/b_depth.npy").is_file()
+    assert not list((tmp_path / "out").glob(".*"))
 
 
 def test_a_legend_is_below_the_picture(tmp_path, model_folder):
@@ -262,7 +257,7 @@ def test_a_video_becomes_one_of_the_same_times_in_one_range(tmp_path, model_fold
             writer.write(frame, time_s)
     (tmp_path / "text.mp4").write_text("no video")
     assert run(model_folder, tmp_path / "out", tmp_path, extra=["--side_by_side"]) == 1
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["clip_color.mp4"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip_color.mp4", "predictions.jsonl"}
     info = video_info(tmp_path / "out/clip_color.mp4")
     assert (info.width, info.height, info.frames) == (128, 48, 6)
     made = list(read_frames(tmp_path / "out/clip_color.mp4"))
@@ -283,6 +278,13 @@ def test_a_video_becomes_one_of_the_same_times_in_one_range(tmp_path, model_fold
         (["--format", "glb"], "needs --fov_deg"),
         (["--batch_size", "0"], "--batch_size is 0"),
         (["--far_m", "-1"], "--far_m is -1.0"),
+        (["--far_m", "3"], "--far_m is for --format ply or glb"),
+        (["--fov_deg", "60", "--format", "color"], "--fov_deg is for --format ply or glb"),
+        (["--max_jump", "1"], "--max_jump is 1.0; give a factor above 1"),
+        (["--fov_deg", "60", "--max_jump", "2"], "--max_jump is for --format glb"),
+        (["--device", "cuda:99"], "the device 'cuda:99' cannot be used"),
+        (["--device", "nonsense"], "the device 'nonsense' cannot be used"),
+        (["--output", "/proc/here"], "--output /proc/here: /proc cannot be written to"),
         (["--format", "npy"], "is a video, of which only colours are made"),
     ],
 )
@@ -293,3 +295,12 @@ def test_options_that_do_not_fit_are_refused(tmp_path, model_folder, capsys, ext
     assert stopped.value.code == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_clips_in_a_folder_do_not_stop_pictures_of_which_no_colours_are_wanted(tmp_path, model_folder):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    picture().save(folder / "a.jpg")
+    (folder / "clip.mp4").write_bytes(b"")
+    assert run(model_folder, tmp_path / "out", folder, extra=["--format", "npy"]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a_depth.npy", "predictions.jsonl"}

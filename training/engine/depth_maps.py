@@ -80,8 +80,8 @@ def predict(
     """Depth of one image or of many, of any sizes.
 
     Args:
-        images: a path, a PIL image, an array (H, W, 3) or (H, W) of uint8, a tensor (3, H, W) of uint8; or a list, or
-            any other iterable, of those.
+        images: a path, a PIL image, an array (H, W, 3), (H, W, 4) or (H, W) of uint8, a tensor (3, H, W) of uint8; or a
+            list, or any other iterable, of those; or a batch, (B, H, W, 3) or a tensor (B, 3, H, W).
         model: Hub id or folder, which is loaded anew in each call; or what [`load_depth_model`] gives
             (`semidepth.load_model`), for many calls.
         domain: of all images, instead of what a routed model's router would choose.
@@ -96,8 +96,15 @@ def predict(
     Raises:
         ValueError: an image cannot be read, or the model cannot be loaded; the first that fails is named.
     """
-    single = isinstance(images, str | Path | Image.Image | np.ndarray | Tensor)
+    for name, number in (("batch_size", batch_size), ("threads", threads)):
+        if number < 1:
+            raise ValueError(f"{name} is {number}; give at least 1.")
+    batch = isinstance(images, np.ndarray | Tensor) and images.ndim == 4
+    single = isinstance(images, str | bytes | Path | Image.Image | np.ndarray | Tensor) and not batch
+    single = single or not isinstance(images, Iterable)  # `to_pixels` says what it is
     given: Iterable[Any] = [images] if single else images  # type: ignore[assignment]
+    if not isinstance(model, DepthModel | str | Path):
+        raise ValueError(f"model is a {type(model).__name__}; give a Hub id, a folder, or what load_model gives.")
     if not isinstance(model, DepthModel):
         place = device or ("cuda" if torch.cuda.is_available() else "cpu")
         model = load_depth_model(str(model), device=place, kind=kind)
@@ -112,16 +119,19 @@ def predict(
 
 def to_pixels(image: ImageLike, name: str) -> Tensor:
     """Whatever stands for an image -> (3, H, W) uint8; raises BrokenSampleError, calling it `name` if it has none."""
-    if isinstance(image, Tensor) and (image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3):
-        raise BrokenSampleError(
-            f"{name} is a tensor of {image.dtype} and shape {tuple(image.shape)}; give (3, H, W) of uint8"
-        )
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
+    if isinstance(image, Tensor):
+        if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
+            raise BrokenSampleError(
+                f"{name} is a tensor of {image.dtype} and shape {tuple(image.shape)}; give (3, H, W) of uint8, 0 to 255"
+            )
+    elif isinstance(image, np.ndarray):
+        image = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+        channels = image.shape[2] if image.ndim == 3 else 1
+        if image.dtype != np.uint8 or image.ndim not in (2, 3) or channels not in (1, 3, 4) or image.size == 0:
             raise BrokenSampleError(
                 f"{name} is an array of {image.dtype} and shape {image.shape}; give (H, W, 3) of uint8, 0 to 255"
             )
         image = Image.fromarray(image)
-    if not isinstance(image, str | Path | Image.Image | Tensor):
+    elif not isinstance(image, str | Path | Image.Image):
         raise BrokenSampleError(f"{name} is a {type(image).__name__}; give a path, a PIL image, an array or a tensor")
     return decode_image(image, name=None if isinstance(image, str | Path) else name)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -36,6 +37,11 @@ logger = logging.getLogger(__name__)
 NEEDS_MORE_THAN_PIXELS = {"prompt_depth_anything"}
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# What a folder that holds no whole model of a known kind, or lacks a package, makes transformers raise.
+LOADING_ERRORS = (
+    AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError, SafetensorError,
+    StrictDataclassError,
+)  # fmt: skip
 # Metric predictions nearer than this are clamped before they are inverted.
 NEAREST_M = 1e-3
 
@@ -212,6 +218,15 @@ def preprocessing_of(name: str, config: Any) -> Preprocessing:
     )
 
 
+def check_device(device: torch.device | str) -> None:
+    """Raises ValueError if nothing can be computed on a device."""
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, ImportError) as error:  # each kind of device has its own
+        reason = first_line(error).split(". ")[0]
+        raise ValueError(f"the device {str(device)!r} cannot be used ({reason}); take cpu or cuda.") from error
+
+
 def load_depth_model(
     name: str,
     *,
@@ -231,8 +246,9 @@ def load_depth_model(
         The model in evaluation mode, without gradients.
 
     Raises:
-        ValueError: if there is no such model, or its kind is neither known nor given.
+        ValueError: if there is no such model, its kind is neither known nor given, or the device cannot be used.
     """
+    check_device(device)
     refuse_pickled(name)
     try:
         config = AutoConfig.from_pretrained(name)
@@ -240,7 +256,7 @@ def load_depth_model(
         ours = config.model_type == "depth_anything"
         loader: Any = DepthStudentForDepthEstimation if ours else AutoModelForDepthEstimation
         loaded = loader.from_pretrained(name, dtype=dtype, use_safetensors=True, output_loading_info=True)
-    except (OSError, ValueError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
+    except LOADING_ERRORS as error:
         raise unloadable(name, first_line(error)) from error
     if config.model_type in NEEDS_MORE_THAN_PIXELS:
         raise ValueError(f"{name!r} is a {config.model_type} model, which needs more than an image; take another one.")
@@ -249,12 +265,7 @@ def load_depth_model(
     found = kind or kind_of(config)
     if found is None:
         raise unknown_kind(name, config)
-    try:
-        model = model.to(device).eval().requires_grad_(False)  # type: ignore[arg-type]
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"the device {str(device)!r} cannot be used ({first_line(error)}); take cpu or cuda."
-        ) from error
+    model = model.to(device).eval().requires_grad_(False)  # type: ignore[arg-type]
     return DepthModel(model, preprocessing_of(name, config), found, stock_processor(name, config))
 
 

@@ -109,7 +109,7 @@ def mesh_to_glb(mesh: Mesh, image: np.ndarray) -> bytes:
         ValueError: the mesh is empty.
     """
     if not len(mesh.faces):
-        raise ValueError("the mesh has no triangle; allow larger jumps in depth, or a farther cut-off.")
+        raise ValueError("the mesh has no triangle; allow larger jumps in depth (max_jump) or a greater far_m.")
     material = trimesh.visual.material.PBRMaterial(
         baseColorTexture=Image.fromarray(image), metallicFactor=0.0, roughnessFactor=1.0, doubleSided=True
     )

@@ -12,7 +12,7 @@ DEPTH_MODEL_TYPES = {"routed_depth", "zoedepth", "glpn"}
 def kind_of(config: Any) -> Kind | None:
     """What a model of this configuration predicts, None where it is not known."""
     if config.model_type == "depth_pro":  # without its field of view there is no scale
-        return "depth" if config.use_fov_model else "disparity"
+        return "depth" if getattr(config, "use_fov_model", False) else "disparity"
     if getattr(config, "depth_estimation_type", "relative") == "metric":
         return "depth"
     if config.model_type in DISPARITY_MODEL_TYPES:

@@ -108,8 +108,12 @@ def write_whole(path: Path, content: bytes) -> None:
     """Writes a file beside its name and renames it, so that a file of that name is never half there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.write_bytes(content)
-    partial.replace(path)
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _fit(picture: np.ndarray, width: int) -> Image.Image:

@@ -1,69 +1,54 @@
-"""Predictions of files into files: formats, what is kept, what could not be read."""
+"""Predictions of files into files: what is predicted, what is kept, what could not be read or written."""
 
-import contextlib
-import io
-import sys
+import errno
+import hashlib
+import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-from tqdm.auto import tqdm
+import torch
 
 from semidepth.training.data.decoding import BrokenSampleError, decode_image
-from semidepth.training.engine.color_maps import colorize, display_range, legend
 from semidepth.training.engine.depth_models import DepthModel
 from semidepth.training.engine.pictures import to_array, write_whole
-from semidepth.training.engine.point_clouds import to_ply, to_points, unproject
-from semidepth.training.engine.prediction import Prediction, Predictor, Unit, Unreadable, disparity_of
+from semidepth.training.engine.prediction import Prediction, Predictor, Unreadable
+from semidepth.training.engine.prediction_formats import encode
 from semidepth.training.engine.prediction_inputs import IN_SPACE, PredictionOptions, is_video
-from semidepth.training.engine.tracking import bar_interval_s
+from semidepth.training.engine.prediction_record import Failure, Maker, Record, Report, Result, Source
+from semidepth.training.engine.tracking import Progress
 
-MAX_16_BIT = 65535
-MILLIMETRES = 1000
-MESH_VERTICES = 1_000_000  # of a larger image every second, third, ... pixel is taken
-PNG_LEVEL = 1  # of zlib: a few per cent larger than the usual 6, and several times as quick
+# After one of these no other result can be written either.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# What two copies of a model may differ in.
+UNLIKE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "auto_map"}
 
 
 @dataclass(frozen=True)
-class Result:
-    """What one input came to.
+class Task:
+    """One input, and the files that it becomes.
 
     Args:
-        input: the file.
-        files: that were written.
-        domain: whose head a routed model took; None for other models, and for videos (each frame has its own).
-        note: something worth telling, such as sound that was left out.
+        file: the input.
+        source: it as it was found.
+        paths: format -> result.
     """
 
-    input: Path
-    files: list[Path]
-    domain: str | None = None
-    note: str | None = None
-
-
-@dataclass
-class Report:
-    """What all inputs came to.
-
-    Args:
-        results: of those that were predicted.
-        kept: inputs whose results were all there.
-        broken: inputs that could not be read, or whose results could not be made, with the reason.
-    """
-
-    results: list[Result] = field(default_factory=list)
-    kept: list[Path] = field(default_factory=list)
-    broken: dict[Path, str] = field(default_factory=dict)
+    file: Path
+    source: Source
+    paths: dict[str, Path]
 
 
 def predict_files(
-    model: DepthModel, files: Sequence[tuple[Path, Path]], output: Path, options: PredictionOptions | None = None
+    model: DepthModel,
+    files: Sequence[tuple[Path, Path]],
+    output: Path,
+    options: PredictionOptions | None = None,
+    report: Report | None = None,
 ) -> Report:
     """Predicts files and writes their results, each under its final name only when it is whole.
 
@@ -72,6 +57,7 @@ def predict_files(
         files: (file, name of its results) from `find_inputs`.
         output: folder of the results.
         options: see [`PredictionOptions`].
+        report: is filled on the way, for a caller who is interrupted.
 
     Returns:
         What became of each file; nothing is raised for one that is broken.
@@ -79,23 +65,18 @@ def predict_files(
     Raises:
         ValueError: model and options do not fit, or a package is missing; before anything is predicted.
     """
-    options = options or PredictionOptions()
+    options, report = options or PredictionOptions(), report or Report()
     check_options(model, files, options)
+    report.inputs = len(files)
     predictor = Predictor(model, batch_size=options.batch_size, threads=options.threads, domain=options.domain)
-    report = Report()
-    todo: list[tuple[Path, Path]] = []
-    for file, name in files:
-        paths = result_paths(file, output / name, options).values()
-        if not options.overwrite and all(path.exists() for path in paths):
-            report.kept.append(file)
-        else:
-            todo.append((file, output / name))
-    with tqdm(total=len(todo), desc="predict", unit="img", dynamic_ncols=True, mininterval=bar_interval_s()) as bar:
-        _predict_images(predictor, [pair for pair in todo if not is_video(pair[0])], options, report, bar.update)
-        for file, target in todo:
-            if is_video(file):
-                _predict_video(predictor, file, target, options, report)
-                bar.update(1)
+    writer = Writer(predictor, output, options, report)
+    todo = writer.plan(files)
+    with Progress(len(todo), "predict", "img") as progress:
+        writer.predict_images([task for task in todo if not is_video(task.file)], progress.update)
+        for task in todo:
+            if is_video(task.file) and not report.stopped:
+                writer.predict_video(task)
+                progress.update(1)
     order = {file: number for number, (file, _) in enumerate(files)}
     report.results.sort(key=lambda result: order[result.input])
     report.broken = dict(sorted(report.broken.items(), key=lambda pair: order[pair[0]]))
@@ -104,10 +85,10 @@ def predict_files(
 
 def check_options(model: DepthModel, files: Sequence[tuple[Path, Path]], options: PredictionOptions) -> None:
     """Raises ValueError where model, files and options do not fit, or a package is missing."""
-    needing = [name for name in IN_SPACE if name in options.formats]
-    if needing and model.kind != "depth":
+    if set(IN_SPACE) & set(options.formats) and model.kind != "depth":
         raise ValueError(
-            f"--format {needing[0]} needs metres and this model predicts inverse depth; take a metric one."
+            f"{options.camera.option} is for points and meshes ({', '.join(IN_SPACE)}), which need metres, and this "
+            "model predicts inverse depth; leave them out, or take a metric model."
         )
     videos = [file for file, _ in files if is_video(file)]
     if videos and "color" not in options.formats:
@@ -120,155 +101,148 @@ def check_options(model: DepthModel, files: Sequence[tuple[Path, Path]], options
             raise ValueError(f"{what} need the package {package}; pip install 'semidepth[media]'.")
 
 
-def result_paths(file: Path, target: Path, options: PredictionOptions) -> dict[str, Path]:
-    """Format -> the file that it is written to."""
-    return {name: target.with_name(target.name + end) for name, end in options.result_suffixes(file).items()}
+def maker_of(model: DepthModel) -> Maker:
+    """A model's name, and a digest of its weights, configuration and preprocessing: half a second per gigabyte."""
+    module: Any = model.model
+    config = {name: value for name, value in module.config.to_dict().items() if name not in UNLIKE}
+    processor = None if model.processor is None else model.processor.to_dict()
+    seen = [model.kind, repr(model.preprocessing), processor, config]
+    digest = hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode())
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy())
+    name = getattr(module.config, "_name_or_path", "") or type(module).__name__
+    return Maker(name, digest.hexdigest()[:16])
 
 
-def write_results(
-    values: np.ndarray,
-    unit: Unit,
-    paths: dict[str, Path],
-    options: PredictionOptions,
-    image: Callable[[], np.ndarray] | None = None,
-) -> list[Path]:
-    """Writes the files of one image.
+class Writer:
+    """Predicts tasks and writes what they become, into `report`.
 
     Args:
-        values: (H, W) float32, metres or inverse depth.
-        unit: which of the two.
-        paths: format -> file.
+        predictor: with its model on its device.
+        output: folder of the results.
         options: see [`PredictionOptions`].
-        image: gives (H, W, 3) uint8 where points or a mesh need colours.
+        report: what became of each input.
 
-    Returns:
-        The files that were written; those that were there stay, unless options say otherwise.
+    Raises:
+        ValueError: the folder's record is something else.
     """
-    missing = {name: path for name, path in paths.items() if options.overwrite or not path.exists()}
-    pixels = image() if image is not None and any(name in missing for name in IN_SPACE) else None
-    for name, path in missing.items():
-        write_whole(path, _encode(name, values, unit, options, pixels))
-    return list(missing.values())
 
+    def __init__(self, predictor: Predictor, output: Path, options: PredictionOptions, report: Report) -> None:
+        self.predictor = predictor
+        self.output = output
+        self.options = options
+        self.report = report
+        self.record = Record(output)
+        self.maker = maker_of(predictor.model)
 
-def to_16_bit(values: np.ndarray, unit: Unit) -> np.ndarray:
-    """A map as uint16: millimetres for metres (0 where unknown), the image's own range for inverse depth.
-
-    Args:
-        values: (H, W) float32, metres or inverse depth.
-        unit: which of the two.
-
-    Returns:
-        (H, W) uint16.
-    """
-    known = np.isfinite(values)
-    if unit == "m":
-        return np.where(known, np.clip(np.round(values * MILLIMETRES), 0, MAX_16_BIT), 0).astype(np.uint16)
-    if not known.any():
-        return np.zeros(values.shape, np.uint16)
-    low, high = values[known].min(), values[known].max()
-    scaled = (np.where(known, values, low) - low) / max(high - low, 1e-12)
-    return np.round(scaled * MAX_16_BIT).astype(np.uint16)
-
-
-def _encode(name: str, values: np.ndarray, unit: Unit, options: PredictionOptions, pixels: np.ndarray | None) -> bytes:
-    """The content of one result."""
-    buffer = io.BytesIO()
-    if name == "npy":
-        np.save(buffer, values, allow_pickle=False)
-    elif name == "png16":
-        Image.fromarray(to_16_bit(values, unit)).save(buffer, "PNG", compress_level=PNG_LEVEL)
-    elif name == "color":
-        _color_picture(values, unit, options).save(buffer, "PNG", compress_level=PNG_LEVEL)
-    elif pixels is not None:
-        metres = np.where(values <= (options.far_m or np.inf), values, np.nan)
-        focal_px = options.camera.focal(values.shape[1])
-        if name == "ply":
-            return to_ply(*to_points(metres, pixels, focal_px))
-        from semidepth.training.engine.meshes import mesh_to_glb, to_mesh  # trimesh is of choice
-
-        return mesh_to_glb(to_mesh(unproject(metres, focal_px), pixels, max_vertices=MESH_VERTICES), pixels)
-    return buffer.getvalue()
-
-
-def _color_picture(values: np.ndarray, unit: Unit, options: PredictionOptions) -> Image.Image:
-    disparity = disparity_of(values, unit)
-    limits = display_range(disparity)
-    picture = Image.fromarray(colorize(disparity, limits, options.color_map))
-    if not options.legend:
-        return picture
-    metric = unit == "m"
-    bar = legend(limits, options.color_map, unit="m" if metric else None, inverse=metric, width=picture.width)
-    canvas = Image.new("RGB", (picture.width, picture.height + bar.height))
-    canvas.paste(picture, (0, 0))
-    canvas.paste(bar, (0, picture.height))
-    return canvas
-
-
-def _predict_images(
-    predictor: Predictor,
-    todo: Sequence[tuple[Path, Path]],
-    options: PredictionOptions,
-    report: Report,
-    tell: Callable[[int], Any],
-) -> None:
-    """Predicts and writes; writing overlaps with the model, which waits for whoever is slower."""
-
-    def write(prediction: Prediction[tuple[Path, Path]]) -> Result:
-        file, target = prediction.item
-        # Colours are decoded once more where they are needed, so that no photo waits in memory for its turn.
-        files = write_results(
-            prediction.full_size(), predictor.unit, result_paths(file, target, options), options,
-            lambda: to_array(decode_image(file)),
-        )  # fmt: skip
-        return Result(file, files, prediction.domain)
-
-    def settle(file: Path, written: Future[Result]) -> None:
-        tell(1)
-        try:
-            report.results.append(written.result())
-        except (BrokenSampleError, ValueError, OSError) as error:
-            report.broken[file] = str(error)
-
-    writing: deque[tuple[Path, Future[Result]]] = deque()
-    with ThreadPoolExecutor(options.threads, thread_name_prefix="write") as pool:
-        for result in predictor.run(todo, lambda pair: decode_image(pair[0])):
-            if isinstance(result, Unreadable):
-                report.broken[result.item[0]] = result.reason
-                tell(1)
+    def plan(self, files: Sequence[tuple[Path, Path]]) -> list[Task]:
+        """What is to be predicted: not what is there already, nor what something else stands in the way of."""
+        inputs = {file.resolve() for file, _ in files}
+        folder = self.output.resolve()
+        todo = []
+        for file, name in files:
+            ends = self.options.result_suffixes(file)
+            paths = {form: self.output / name.with_name(name.name + end) for form, end in ends.items()}
+            own = [path for path in paths.values() if folder / path.relative_to(self.output) in inputs]
+            try:
+                task = Task(file, Source.of(file), paths)
+                objection = f"{own[0]} is itself an input; give another --output." if own else self._objection(task)
+            except OSError as error:
+                self.report.broken[file] = Failure("not read", str(error))
                 continue
-            writing.append((result.item[0], pool.submit(write, result)))
-            while len(writing) > options.batch_size + 2 * options.threads:
-                settle(*writing.popleft())
-        while writing:
-            settle(*writing.popleft())
+            if objection:
+                self.report.broken[file] = Failure("not replaced", objection)
+            elif self.options.overwrite or not all(path.exists() for path in paths.values()):
+                todo.append(task)
+            else:
+                self.report.kept.append(Result(file, list(paths.values())))
+        return todo
 
+    def _objection(self, task: Task) -> str | None:
+        for form, path in task.paths.items():
+            if path.exists() and not self.options.overwrite:
+                matter = self.options.that_matter(form, task.file)
+                objection = self.record.objection(path, task.source, self.maker, matter)
+                if objection:
+                    return f"{objection}; --overwrite replaces it, or give another --output."
+        return None
 
-def _predict_video(predictor: Predictor, file: Path, target: Path, options: PredictionOptions, report: Report) -> None:
-    from semidepth.training.engine.prediction_videos import predict_video  # av is of choice
+    def predict_images(self, tasks: Sequence[Task], tell: Callable[[int], Any]) -> None:
+        """Predicts and writes; writing overlaps with the model, which waits for whoever is slower."""
 
-    path = result_paths(file, target, options)["color"]
-    try:
-        with frame_bar(file.name) as tell:
-            made = predict_video(
-                predictor, file, path, color_map=options.color_map, side_by_side=options.side_by_side, tell=tell
-            )
-    except Exception as error:  # codecs raise kinds of their own; the other inputs go on
-        report.broken[file] = str(error) or type(error).__name__
-        return
-    note = None if made.audio in ("copied", "none") else made.audio
-    report.results.append(Result(file, [path], note=note))
+        def decode(task: Task) -> torch.Tensor:
+            content = task.file.read_bytes()
+            task.source.sha256 = hashlib.sha256(content).hexdigest()
+            return decode_image(content, name=str(task.file))
 
+        def settle(task: Task, written: "Future[Result]") -> None:
+            tell(1)
+            try:
+                self.report.results.append(written.result())
+            except Exception as error:
+                self._fail(task, error)
 
-@contextlib.contextmanager
-def frame_bar(name: str) -> Iterator[Callable[[int, int], Any]]:
-    """A progress bar over the frames of a video: to be told how many are done, and of how many."""
-    with tqdm(
-        desc=name, unit="frame", dynamic_ncols=True, leave=False, file=sys.stderr, mininterval=bar_interval_s()
-    ) as bar:
+        writing: deque[tuple[Task, Future[Result]]] = deque()
+        with ThreadPoolExecutor(self.options.threads, thread_name_prefix="write") as pool:
+            try:
+                for result in self.predictor.run(tasks, decode):
+                    if isinstance(result, Unreadable):
+                        self.report.broken[result.item.file] = Failure("not read", result.reason)
+                        tell(1)
+                        continue
+                    writing.append((result.item, pool.submit(self._write, result)))
+                    while len(writing) > self.options.batch_size + 2 * self.options.threads:
+                        settle(*writing.popleft())
+                    if self.report.stopped:
+                        break
+            finally:  # what is predicted is written, also where the run is interrupted
+                while writing:
+                    settle(*writing.popleft())
 
-        def tell(done: int, total: int) -> None:
-            bar.total = max(total, done)
-            bar.update(done - bar.n)
+    def predict_video(self, task: Task) -> None:
+        """Predicts a video and writes it in colours."""
+        from semidepth.training.engine.prediction_videos import predict_video  # av is of choice
 
-        yield tell
+        path = task.paths["color"]
+        options = self.options
+        try:
+            # The record wants the content's digest, which is made first: a video is read whole anyway.
+            with (
+                self.record.making(path, task.source, self.maker, options.that_matter("color", task.file)),
+                Progress(None, task.file.name, "frame") as progress,
+            ):
+                made = predict_video(
+                    self.predictor, task.file, path,
+                    color_map=options.color_map, side_by_side=options.side_by_side, tell=progress.at,
+                )  # fmt: skip
+        except Exception as error:  # codecs raise kinds of their own; the other inputs go on
+            self._fail(task, error)
+            return
+        note = None if made.audio in ("copied", "none") else made.audio
+        self.report.results.append(Result(task.file, [path], domain=made.domain, note=note))
+
+    def _write(self, prediction: Prediction[Task]) -> Result:
+        """Writes the files of one image; those that were there stay, unless options say otherwise."""
+        task, values = prediction.item, prediction.full_size()
+        missing = {form: path for form, path in task.paths.items() if self.options.overwrite or not path.exists()}
+        # Colours are decoded once more where they are needed, so that no photo waits in memory for its turn.
+        pixels = to_array(decode_image(task.file)) if set(IN_SPACE) & missing.keys() else None
+        for form, path in missing.items():
+            content = encode(form, values, self.predictor.unit, self.options, pixels)
+            with self.record.making(path, task.source, self.maker, self.options.that_matter(form, task.file)):
+                write_whole(path, content)
+        return Result(task.file, list(missing.values()), prediction.domain)
+
+    def _fail(self, task: Task, error: Exception) -> None:
+        """Notes what was the matter with a task."""
+        reason = str(error) or type(error).__name__
+        unread = isinstance(error, BrokenSampleError) or (is_video(task.file) and isinstance(error, ValueError))
+        if unread or (isinstance(error, OSError) and error.filename in (str(task.file), task.source.source)):
+            self.report.broken[task.file] = Failure("not read", reason)
+        elif isinstance(error, OSError):
+            self.report.broken[task.file] = Failure("not written", reason)
+            if error.errno in NO_ROOM:
+                self.report.stopped = error.strerror or reason
+        else:
+            self.report.broken[task.file] = Failure("not made", reason)

@@ -1,14 +1,20 @@
 """Which files a prediction is for: images and videos behind files, folders and globs. Light to import."""
 
+import logging
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 from semidepth.training.data.source_spec import IMAGE_SUFFIXES
 from semidepth.training.engine.color_maps import DEFAULT_COLOR_MAP
 from semidepth.training.engine.point_clouds import focal_from_fov
+from semidepth.training.engine.prediction_record import RECORD, read_record
+
+logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"})
 # What `--format` names, and what such a result's name ends with.
@@ -48,9 +54,11 @@ class Camera:
             raise ValueError(f"--fov_deg is {self.fov_deg}; give an angle between 0 and 180 degrees, such as 60.")
 
     @property
-    def known(self) -> bool:
-        """Whether there is something to make points with."""
-        return self.focal_px is not None or self.fov_deg is not None
+    def option(self) -> str | None:
+        """The option that says so, None where nothing is known."""
+        if self.focal_px is not None:
+            return "--focal_px"
+        return None if self.fov_deg is None else "--fov_deg"
 
     def focal(self, width: int) -> float:
         """Focal length in pixels for an image of that width."""
@@ -76,6 +84,7 @@ class PredictionOptions:
         batch_size: images of one size in a forward pass.
         threads: that decode, and as many that write.
         far_m: points and meshes end here, metres; None: nowhere.
+        max_jump: meshes are cut where depth jumps by more than this factor; None: `meshes.MAX_JUMP`.
 
     Raises:
         ValueError: one sentence naming the option, what came and what was expected.
@@ -91,6 +100,7 @@ class PredictionOptions:
     batch_size: int = 4
     threads: int = 2
     far_m: float | None = None
+    max_jump: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "threads"):
@@ -98,15 +108,34 @@ class PredictionOptions:
                 raise ValueError(f"--{name} is {getattr(self, name)}; give at least 1.")
         if self.far_m is not None and not self.far_m > 0:
             raise ValueError(f"--far_m is {self.far_m}; give a positive number of metres.")
+        if self.max_jump is not None and not self.max_jump > 1:
+            raise ValueError(f"--max_jump is {self.max_jump}; give a factor above 1, such as 1.05.")
         needing = [name for name in IN_SPACE if name in self.formats]
-        if needing and not self.camera.known:
+        if needing and self.camera.option is None:
             raise ValueError(f"--format {needing[0]} needs --fov_deg (such as 60) or --focal_px; give one of them.")
+        for option, given, users in (
+            (self.camera.option, self.camera.option, IN_SPACE),
+            ("--far_m", self.far_m, IN_SPACE),
+            ("--max_jump", self.max_jump, ("glb",)),
+        ):
+            if given is not None and not set(users) & set(self.formats):
+                raise ValueError(f"{option} is for --format {' or '.join(users)}; add one of them or leave it out.")
 
     def result_suffixes(self, file: Path) -> dict[str, str]:
         """Format -> what the name of a file's result ends with; of a video there is its colours alone."""
         if is_video(file):
             return {"color": VIDEO_RESULT}
         return {name: FORMATS[name] for name in self.formats}
+
+    def that_matter(self, name: str, file: Path) -> dict[str, Any]:
+        """The options on which a file's result in a format depends, JSON-able."""
+        matter: dict[str, Any] = {"domain": self.domain}
+        if name == "color":
+            own = {"side_by_side": self.side_by_side} if is_video(file) else {"legend": self.legend}
+            matter |= {"color_map": self.color_map} | own
+        if name in IN_SPACE:
+            matter |= {"focal_px": self.camera.focal_px, "fov_deg": self.camera.fov_deg, "far_m": self.far_m}
+        return matter | ({"max_jump": self.max_jump} if name == "glb" else {})
 
 
 def is_video(file: Path) -> bool:
@@ -117,41 +146,81 @@ def is_video(file: Path) -> bool:
 def find_inputs(inputs: Sequence[str], *, videos: bool = True) -> list[tuple[Path, Path]]:
     """Images and videos behind files, folders (with what is below them) and globs.
 
+    Results of earlier predictions, as `predictions.jsonl` above them tells, are not among them; it is logged how many.
+
     Args:
         inputs: as given on the command line.
         videos: whether folders are searched for videos, too.
 
     Returns:
-        (file, name of its results without suffix, relative to the output folder); the names are unique. A folder's own
-        results of an earlier prediction are not among them.
+        (file, name of its results without suffix, relative to the output folder). A file that was given by its name or
+        by a glob has its own, one from a folder also has its path in there. Where several have one name, all of them
+        keep their suffix (`x.jpg`, `x.png`), then their folder (`a/x.jpg`), then all their folders: whatever order they
+        come in.
 
     Raises:
-        ValueError: if an input matches nothing.
+        ValueError: if an input matches nothing, or all of them only results.
     """
     suffixes = IMAGE_SUFFIXES | (VIDEO_SUFFIXES if videos else frozenset())
-    results = (*FORMATS.values(), VIDEO_RESULT)
-    found: dict[Path, Path] = {}
+    found: dict[Path, tuple[Path, Path]] = {}  # where it lies -> file, name
+    folders: dict[Path, Path] = {}  # resolved ones
+    records: dict[Path, frozenset[str]] = {}
+    results = 0
     for text in inputs:
-        path = Path(text)
-        if path.is_dir():
-            files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in suffixes and file.is_file()]
-            files = [file for file in files if not file.name.endswith(results) and not file.name.startswith(".")]
-            names = [file.relative_to(path).with_suffix("") for file in files]
-        else:
-            files = (
-                [path] if path.is_file() else [Path(file) for file in sorted(glob(text, recursive=True))]  # noqa: PTH207
-            )
-            files = [file for file in files if file.is_file()]
-            names = [Path(file.stem) for file in files]
-        if not files:
+        matching = list(_matching(text, suffixes))
+        if not matching:
             raise ValueError(f"{text!r} matches no image or video; give files, folders or a glob in quotes.")
-        found |= {file: name for file, name in zip(files, names, strict=True) if file not in found}
-    taken: set[Path] = set()
-    unique = []
-    for file, name in found.items():
-        candidate, number = name, 2
-        while candidate in taken:  # a/x.jpg and b/x.jpg, or x.jpg and x.png
-            candidate, number = name.with_name(f"{name.name}-{number}"), number + 1
-        taken.add(candidate)
-        unique.append((file, candidate))
-    return unique
+        for file, name in matching:
+            if file.parent not in folders:
+                folders[file.parent] = file.parent.resolve()
+            place = folders[file.parent] / file.name  # two links to one file are two
+            if _is_result(place, records):
+                results += 1
+            else:
+                found.setdefault(place, (file, name))
+    if not found:
+        raise ValueError(f"{inputs[0]!r} matches only results of earlier predictions, says {RECORD}; give others.")
+    if results:
+        logger.warning("%d files are results of earlier predictions, says %s, and are no inputs.", results, RECORD)
+    return _unique(found)
+
+
+def _matching(text: str, suffixes: frozenset[str]) -> Iterator[tuple[Path, Path]]:
+    """Files behind one input, each with the name that its results should have."""
+    path = Path(text)
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if file.suffix.lower() in suffixes and not file.name.startswith(".") and file.is_file():
+                yield file, file.relative_to(path).with_suffix("")
+    elif path.is_file():
+        yield path, Path(path.stem)
+    else:
+        for file in map(Path, sorted(glob(text, recursive=True))):  # noqa: PTH207
+            if file.is_file():
+                yield file, Path(file.stem)
+
+
+def _is_result(place: Path, records: dict[Path, frozenset[str]]) -> bool:
+    """Whether a record in one of the folders above names a file, or is it; `records` remembers what was read."""
+    for folder in place.parents:
+        if folder not in records:
+            records[folder] = frozenset(read_record(folder))
+        if records[folder] and place.relative_to(folder).as_posix() in records[folder]:
+            return True
+    return place.name == RECORD
+
+
+def _unique(found: dict[Path, tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    """Files with names of which no two are equal, out of: where it lies -> file, name that it should have."""
+
+    def candidate(place: Path, name: Path, level: int) -> tuple[bool, Path]:
+        named = (name, name.with_name(place.name), Path(place.parent.name, place.name), place.relative_to(place.anchor))
+        return is_video(place), named[level]  # results of images and of videos never have one name
+
+    levels = [0] * len(found)
+    while True:
+        named = [candidate(place, name, level) for (place, (_, name)), level in zip(found.items(), levels, strict=True)]
+        count = Counter(named)
+        if max(count.values()) == 1:
+            return [(file, name) for (file, _), (_, name) in zip(found.values(), named, strict=True)]
+        levels = [min(level + (count[key] > 1), 3) for level, key in zip(levels, named, strict=True)]

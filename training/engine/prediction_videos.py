@@ -1,7 +1,7 @@
-"""Depth of a video as a video: one range of colours over the whole clip, the source's times and sound.
+"""Depth of a video as a video: one range of colours and one head over the whole clip, the source's times and sound.
 
-A range for each frame would flicker. The clip's is found first, on frames spread over it; then every frame is predicted
-once, coloured in threads and written in order. Memory holds a few batches of frames, however long the clip is.
+Both are settled first, on frames spread over the clip; then every frame is predicted once, coloured in threads and
+written in order. Memory holds a few batches of frames, however long the clip is.
 """
 
 from collections import deque
@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from semidepth.training.engine.clip_sample import ClipSample, sample_size, spread
 from semidepth.training.engine.color_maps import DEFAULT_COLOR_MAP, colorize, display_range
 from semidepth.training.engine.prediction import Prediction, Predictor, Unreadable, disparity_of
-from semidepth.training.engine.videos import Frame, VideoWriter, read_frames, video_info
+from semidepth.training.engine.video_reading import Frame, Sound, read_frames, video_info
+from semidepth.training.engine.video_writing import VideoWriter
 
-# Frames on which the range of colours is found: predicted once more, which costs a clip of a minute about 1 %.
-RANGE_FRAMES = 24
+Tell = Callable[[int, int], object]
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,13 @@ class VideoResult:
         frames: how many were written.
         audio: "copied", "none", or a sentence saying why the sound was left out.
         limits: inverse depth shown darkest and brightest, 1/m for a metric model.
+        domain: whose head a routed model took, for all frames; None for other models.
     """
 
     frames: int
     audio: str
     limits: tuple[float, float]
+    domain: str | None
 
 
 def predict_video(
@@ -43,17 +46,19 @@ def predict_video(
     *,
     color_map: str = DEFAULT_COLOR_MAP,
     side_by_side: bool = False,
-    tell: Callable[[int, int], object] | None = None,
+    tell: Tell | None = None,
 ) -> VideoResult:
     """Writes a video's depth in colours, near is bright.
 
     Args:
-        predictor: with its model on its device.
+        predictor: with its model on its device. Without a domain of its own, the one is taken for all frames that the
+            router prefers over the clip.
         source: the video.
         target: ending in .mp4; it is there when it is whole.
         color_map: of the colours.
         side_by_side: the source's frames to the left of their depth.
-        tell: called with the number of frames predicted and (about) how many there are.
+        tell: called with the number of frames predicted and (about) how many there are to predict: all of them, and
+            the few on which the range is found.
 
     Returns:
         What was written.
@@ -62,51 +67,61 @@ def predict_video(
         ValueError: the source cannot be read, or is damaged.
     """
     info = video_info(source)
-    limits = clip_range(predictor, source, info.frames)
+    looks = sample_size(info.frames)
+
+    def told(done: int) -> None:
+        if tell is not None:
+            tell(done, max(looks + info.frames, done))
+
+    sample = sample_clip(predictor, source, info.frames, told)
+    limits = display_range(sample.values)
 
     def color(prediction: Prediction[Frame]) -> np.ndarray:
         colors = colorize(disparity_of(prediction.full_size(), predictor.unit), limits, color_map)
         return np.concatenate([prediction.item.pixels, colors], axis=1) if side_by_side else colors
 
+    steady = Predictor(
+        predictor.model, batch_size=predictor.batch_size, threads=predictor.threads, domain=sample.domain
+    )
     width = info.width * (2 if side_by_side else 1)
-    coloring: deque[tuple[float, Future[np.ndarray]]] = deque()
-    with (
-        VideoWriter(target, width, info.height, info.fps, audio_from=source) as writer,
-        ThreadPoolExecutor(predictor.threads, thread_name_prefix="color") as pool,
-    ):
-
-        def write_next() -> None:
-            time_s, colors = coloring.popleft()
-            writer.write(colors.result(), time_s)
-            if tell is not None:
-                tell(writer.frames, max(info.frames, writer.frames))
-
-        for prediction in _predictions(predictor, read_frames(source)):
-            coloring.append((prediction.item.time_s, pool.submit(color, prediction)))
-            while len(coloring) > predictor.batch_size + predictor.threads:
-                write_next()
-        while coloring:
-            write_next()
-    return VideoResult(writer.frames, writer.audio, limits)
+    with VideoWriter(target, width, info.height, info.fps, sound=Sound(source)) as writer:
+        for time_s, pixels in _in_order(steady, source, color):
+            writer.write(pixels, time_s)
+            told(looks + writer.frames)
+    return VideoResult(writer.frames, writer.audio, limits, sample.domain)
 
 
-def clip_range(predictor: Predictor, source: Path, frames: int) -> tuple[float, float]:
-    """Inverse depth shown darkest and brightest all over a clip: the 1st and 99th percentile over frames spread in it.
+def sample_clip(
+    predictor: Predictor, source: Path, frames: int, told: Callable[[int], object] = lambda done: None
+) -> ClipSample:
+    """What a model says of a few frames spread over a clip, as inverse depth (1/m of a metric model).
 
     Args:
         predictor: with its model.
         source: the video.
         frames: about how many it has.
-
-    Returns:
-        Low and high, of inverse depth (1/m for a metric model).
+        told: called with how many were predicted.
     """
-    step = max(1, -(-frames // RANGE_FRAMES))
-    some = (frame for number, frame in enumerate(read_frames(source)) if number % step == step // 2 or frames < 2)
-    values = [
-        disparity_of(prediction.values.numpy(), predictor.unit).ravel() for prediction in _predictions(predictor, some)
-    ]
-    return display_range(np.concatenate(values)) if values else (0.0, 1.0)
+    sample = ClipSample()
+    for prediction in _predictions(predictor, spread(read_frames(source), frames)):
+        sample.add(disparity_of(prediction.values.numpy(), predictor.unit), prediction.domain)
+        told(sample.frames)
+    return sample
+
+
+def _in_order(
+    predictor: Predictor, source: Path, draw: Callable[[Prediction[Frame]], np.ndarray]
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Each frame's time and what is drawn of its depth, drawn in threads while the next ones are predicted."""
+    drawing: deque[tuple[float, Future[np.ndarray]]] = deque()
+    with ThreadPoolExecutor(predictor.threads, thread_name_prefix="draw") as pool:
+        for prediction in _predictions(predictor, read_frames(source)):
+            drawing.append((prediction.item.time_s, pool.submit(draw, prediction)))
+            while len(drawing) > predictor.batch_size + predictor.threads:
+                time_s, drawn = drawing.popleft()
+                yield time_s, drawn.result()
+        for time_s, drawn in drawing:
+            yield time_s, drawn.result()
 
 
 def _predictions(predictor: Predictor, frames: Iterator[Frame]) -> Iterator[Prediction[Frame]]:

@@ -30,6 +30,47 @@ def bar_interval_s() -> float:
     return 0.2 if sys.stderr.isatty() else 20.0
 
 
+class Progress:
+    """A progress bar at a terminal; elsewhere, as in a log, a plain line now and then.
+
+    Args:
+        total: how many there are; None where it is not known yet.
+        name: shown before the bar.
+        unit: what is counted.
+    """
+
+    def __init__(self, total: int | None, name: str, unit: str) -> None:
+        self.done, self.total, self.name, self.unit = 0, total, name, unit
+        self.started = self.told = time.monotonic()
+        self.bar = tqdm(
+            total=total, desc=name, unit=unit, dynamic_ncols=True, leave=total is not None,
+            disable=not sys.stderr.isatty(),
+        )  # fmt: skip
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def update(self, count: int) -> None:
+        """So many more are done."""
+        self.at(self.done + count, self.total)
+
+    def at(self, done: int, total: int | None) -> None:
+        """So many are done, of so many."""
+        self.bar.total = self.total = total
+        self.bar.update(done - self.done)
+        self.done = done
+        now = time.monotonic()
+        if self.bar.disable and now - self.told >= bar_interval_s():
+            self.told = now
+            logger.info(
+                "%s",
+                tqdm.format_meter(done, total, now - self.started, ncols=0, prefix=self.name, unit=self.unit),  # type: ignore[arg-type]
+            )
+
+
 class Tracking:
     """Progress bar, tracker and previews of one run; silent in all but the main process.
 

@@ -54,11 +54,45 @@ def test_many_images_come_back_in_their_order(model):
         (np.zeros((4, 4, 3)), "image 0 is an array of float64"),
         (torch.zeros(4, 4, 3, dtype=torch.uint8), "image 0 is a tensor of torch.uint8 and shape"),
         ([image(), 7], "image 1 is a int"),
+        (None, "image 0 is a NoneType; give a path"),
+        (b"abc", "image 0 is a bytes; give a path"),
+        (np.zeros((0, 5, 3), np.uint8), r"image 0 is an array of uint8 and shape \(0, 5, 3\)"),
+        (torch.zeros(3, 0, 5, dtype=torch.uint8), "image 0 is a tensor of torch.uint8 and shape"),
+        (np.zeros((5, 5, 2), np.uint8), r"shape \(5, 5, 2\); give \(H, W, 3\) of uint8, 0 to 255"),
+        (np.zeros((2, 4, 4, 3)), "image 0 is an array of float64"),
+        (np.array([None]), "image 0 is an array of object"),
+        (Image.new("F", (4, 4)), "image 0 has float pixels"),
     ],
 )
 def test_what_is_no_image_is_named(model, wrong, words):
     with pytest.raises(ValueError, match=words):
         semidepth.predict(wrong, model)
+
+
+def test_batches_and_channels(model):
+    pixels = np.stack([image(seed=0), image(seed=1)])
+    for batch in (pixels, torch.from_numpy(pixels).permute(0, 3, 1, 2)):
+        for one, depth in zip(pixels, semidepth.predict(batch, model), strict=True):
+            assert np.allclose(depth.values, semidepth.predict(one, model).values, atol=1e-4)
+    assert semidepth.predict(pixels[:0], model) == []
+    gray = pixels[0, ..., :1]
+    same = semidepth.predict(gray.repeat(3, 2), model).values
+    opaque = np.concatenate([gray.repeat(3, 2), np.full_like(gray, 255)], 2)
+    for form in (gray, gray[..., 0], opaque, Image.fromarray(gray[..., 0])):
+        assert np.allclose(semidepth.predict(form, model).values, same, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"batch_size": 0}, "batch_size is 0; give at least 1"),
+        ({"threads": 0}, "threads is 0; give at least 1"),
+        ({"model": None}, "model is a NoneType; give a Hub id"),
+    ],
+)
+def test_options_that_cannot_be_are_named(model, options, words):
+    with pytest.raises(ValueError, match=words):
+        semidepth.predict(image(), **({"model": model} | options))
 
 
 def test_importing_is_light_and_unknown_names_are_refused():

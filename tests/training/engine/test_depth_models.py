@@ -119,3 +119,23 @@ def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path):
 def test_a_device_that_is_not_there_is_refused(stock_folder):
     with pytest.raises(ValueError, match="the device 'cuda:99' cannot be used"):
         load_depth_model(str(stock_folder[0]), device="cuda:99")
+
+
+@pytest.mark.parametrize("device", ["nonsense", "meta", "mps", "xpu", "hpu", "cuda:99", ""])
+def test_a_device_is_looked_at_before_the_model(device):
+    with pytest.raises(ValueError, match=r"the device '.*' cannot be used .*; take cpu or cuda"):
+        load_depth_model("/no/model/here", device=device)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"model_type": "depth_anything", "backbone_config": "a"}',
+        '{"model_type": "dpt", "backbone": "resnet18", "use_timm_backbone": true, "use_pretrained_backbone": false}',
+        '{"model_type": "depth_anything", "patch_size": []}',
+    ],
+)
+def test_what_transformers_raises_on_odd_configurations_becomes_one_sentence(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match="could not be loaded as a depth-estimation model"):
+        load_depth_model(str(tmp_path))

@@ -1,39 +1,12 @@
 """Videos: upright frames at their times, and files written whole with the source's sound."""
 
-from fractions import Fraction
-
 import av
 import numpy as np
 import pytest
+from clip_files import make_video
 
-from semidepth.training.engine.videos import VideoWriter, read_frames, video_info
-
-WIDTH, HEIGHT = 64, 48
-
-
-def make_video(path, *, frames=10, audio=None, rotation=0, times=None, codec="libx264"):
-    """A red upper left quarter on black, ten frames per second or at those times; a second of a tone."""
-    with av.open(str(path), "w") as output:
-        stream = output.add_stream(codec, rate=10)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 1000)
-        if rotation:
-            stream.set_display_rotation(rotation)
-        sound = output.add_stream(audio, rate=48000) if audio else None
-        pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-        pixels[: HEIGHT // 2, : WIDTH // 2] = (255, 0, 0)
-        for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
-            frame.pts = round(1000 * (number / 10 if times is None else times[number]))
-            frame.time_base = Fraction(1, 1000)
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
-        if sound is not None:
-            tone = (8000 * np.sin(np.arange(48000) / 48000 * 2 * np.pi * 440)).astype(np.int16)
-            samples = av.AudioFrame.from_ndarray(tone[None], format="s16", layout="mono")
-            samples.sample_rate, samples.pts = 48000, 0
-            output.mux(sound.encode(samples))
-            output.mux(sound.encode(None))
+from semidepth.training.engine.video_reading import Sound, read_frames, video_info
+from semidepth.training.engine.video_writing import VideoWriter
 
 
 def sound_of(path):
@@ -45,7 +18,7 @@ def sound_of(path):
 
 def copy(source, target, **options):
     info = video_info(source)
-    with VideoWriter(target, info.width, info.height, info.fps, audio_from=source, **options) as writer:
+    with VideoWriter(target, info.width, info.height, info.fps, sound=Sound(source), **options) as writer:
         for frame in read_frames(source):
             writer.write(frame.pixels, frame.time_s)
     return writer

@@ -1,0 +1,1 @@
+../../training/engine/clip_sample.py

@@ -1,0 +1,1 @@
+../../training/engine/video_writing.py

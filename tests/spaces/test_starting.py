@@ -1,0 +1,163 @@
+"""Starting the Space: which models it takes, and what it says when it cannot start."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from processes import free_port
+from serving import SPACE, save_models, serve
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A routed and a stock model."""
+    return [Path(folder) for folder in save_models(tmp_path_factory.mktemp("models"))]
+
+
+@pytest.fixture
+def choosing(space_on_path):
+    import choosing
+
+    return choosing
+
+
+def refused(tmp_path: Path, *arguments: str, **settings: str) -> str:
+    """What the Space says when it does not start."""
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(tmp_path / "modules")} | settings
+    command = [sys.executable, str(SPACE / "app.py"), *arguments]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False, timeout=100
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("error: ")
+    return line
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nonsense", "meta"])
+def test_a_device_that_is_not_there(tmp_path, device):
+    assert f"--device is '{device}', which cannot be used here; give one of cpu" in refused(
+        tmp_path, "--device", device
+    )
+
+
+def test_a_model_that_is_none(tmp_path):
+    assert "none' could not be found" in refused(tmp_path, "--model", str(tmp_path / "none"))
+
+
+def test_a_model_without_weights_is_said_at_the_start(tmp_path, models):
+    shutil.copytree(models[1], tmp_path / "m", ignore=shutil.ignore_patterns("*.safetensors"))
+    assert "could not be loaded" in refused(tmp_path, "--model", str(tmp_path / "m"))
+
+
+def test_a_model_whose_code_needs_a_package(tmp_path, models):
+    shutil.copytree(models[0], tmp_path / "m")
+    code = next((tmp_path / "m").glob("modeling_routed*.py"))
+    code.write_text(code.read_text() + "\nimport a_package_that_nobody_has\n")
+    assert "a_package_that_nobody_has" in refused(tmp_path, "--model", str(tmp_path / "m"))
+
+
+def test_a_port_in_use(tmp_path, models):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        says = refused(tmp_path, "--model", str(models[1]), "--host", "127.0.0.1", "--port", port)
+    assert f"port {port}" in says
+
+
+def test_mcp_without_its_extra(tmp_path):
+    (tmp_path / "mcp.py").write_text("raise ImportError('not here')")  # whether it is installed here or not
+    assert "pip install 'gradio[mcp]'" in refused(tmp_path, "--mcp", PYTHONPATH=str(tmp_path))
+
+
+def test_trained_models_newest_first_and_finished_ones_alone(choosing, tmp_path):
+    outputs = tmp_path / "outputs"
+    for age, name in ((300, "old/metric"), (100, "new"), (10, "encoder")):
+        folder = outputs / name
+        folder.mkdir(parents=True)
+        kind = "Dinov2Model" if name == "encoder" else "DepthAnythingForDepthEstimation"
+        (folder / "config.json").write_text(f'{{"architectures": ["{kind}"]}}')
+        (folder / "model.safetensors").write_bytes(b"")
+        os.utime(folder / "model.safetensors", (time.time() - age,) * 2)
+    (outputs / "unfinished").mkdir()
+    (outputs / "unfinished" / "config.json").write_text('{"architectures": ["DepthAnythingForDepthEstimation"]}')
+    assert choosing.trained_models(outputs) == [(outputs / "new").as_posix(), (outputs / "old" / "metric").as_posix()]
+    assert choosing.trained_models(tmp_path / "none") == []
+
+
+def test_given_then_trained_then_published(choosing, models, tmp_path):
+    routed, stock = (str(folder) for folder in models)
+    readme, outputs = tmp_path / "README.md", tmp_path / "outputs"
+    readme.write_text(f"---\nmodels:\n- {stock}\n---\n")
+    assert choosing.choose_models([stock, routed, stock], outputs, readme, "cpu").names == [stock, routed]
+    assert choosing.choose_models([], outputs, readme, "cpu").names == [stock]
+    shutil.copytree(stock, outputs / "run")
+    assert choosing.choose_models([], outputs, readme, "cpu").names == [(outputs / "run").as_posix()]
+    assert choosing.choose_models([], tmp_path / "none", tmp_path / "none.md", "cpu").names == []
+
+
+@pytest.mark.parametrize("damage", ["no JSON", "unknown type", "torn weights", "not text"])
+def test_a_broken_folder_is_left_out_with_a_warning(choosing, models, tmp_path, caplog, damage):
+    outputs = tmp_path / "outputs"
+    shutil.copytree(models[1], outputs / "good")
+    shutil.copytree(models[1], outputs / "broken")
+    config = outputs / "broken" / "config.json"
+    if damage == "no JSON":
+        config.write_text('{"architectures": ["DepthAnythingForDepthEstimation"]')
+    elif damage == "unknown type":
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "unheard_of"}))
+    elif damage == "torn weights":
+        (outputs / "broken" / "model.safetensors").write_bytes(b"torn")
+    else:
+        config.write_bytes(b"\xff\xfe DepthEstimation")
+    later = time.time() + 100
+    os.utime(outputs / "broken" / "model.safetensors", (later, later))  # the newest: the one to load at the start
+    assert choosing.choose_models([], outputs, tmp_path / "no.md", "cpu").names == [(outputs / "good").as_posix()]
+    assert "outputs/broken" in caplog.text
+    assert "left out" in caplog.text
+
+
+def test_the_readme_names_a_model_to_fall_back_on(choosing):
+    assert choosing.published_models(SPACE / "README.md")
+
+
+def test_without_any_model_the_page_says_so_and_why(tmp_path):
+    with serve(tmp_path, HF_HOME=str(tmp_path / "hub")) as url:  # the Hub is out of reach there
+        page = httpx.get(url).text
+        assert "There is no model yet" in page
+        assert "Depth-Anything-V2-Small-hf" in page
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_results_are_gone_when_the_process_has_ended(tmp_path, models, number):
+    from gradio_client import Client, handle_file
+    from serving import photo
+
+    temporary, port = tmp_path / "gradio", free_port()
+    environment = os.environ | {"GRADIO_TEMP_DIR": str(temporary), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(SPACE / "app.py"), "--model", str(models[1]), "--device", "cpu"]
+    process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], env=environment, cwd=tmp_path)
+    try:
+        for _ in range(300):
+            try:
+                client = Client(f"http://127.0.0.1:{port}", verbose=False)
+                break
+            except Exception:  # not there yet
+                assert process.poll() is None
+                time.sleep(0.2)
+        client.predict(handle_file(photo(tmp_path / "a.png")), api_name="/predict")
+        assert list(temporary.rglob("*.npy"))
+    finally:
+        process.send_signal(number)
+        process.wait(timeout=30)
+    assert not list(temporary.rglob("*.npy"))

@@ -1,0 +1,248 @@
+"""Videos in: what a file holds, its frames one at a time as a viewer sees them, and its sound as it is stored.
+
+Stands alone: it needs numpy and PyAV and nothing of semidepth, so that a Space can carry this very file.
+
+    info = video_info("clip.mp4")
+    for frame in read_frames("clip.mp4"):
+        frame.pixels, frame.time_s
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+DEFAULT_FPS = 25.0
+# Matroska files say how long they are. One that ends so much earlier was cut off.
+CUT_OFF_S, CUT_OFF_SHARE = 1.0, 0.02
+SHORT_S = 0.02  # of sound that does not say how long it is
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file holds.
+
+    Args:
+        width: as seen, pixels: of a video that is turned by 90 degrees, the stored height.
+        height: as seen, pixels.
+        fps: frames per second on average.
+        frames: how many are stored, counted: what a file says of itself may be missing or wrong. A few more than can be
+            shown where a codec stores pictures that are only there to predict others from.
+        duration_s: seconds until the last frame's end.
+        whole: whether it was counted to the end; else there are more frames, and it lasts longer.
+        rotation_deg: by how much stored frames have to be turned counterclockwise to be upright: 0, 90, 180 or 270.
+        has_audio: whether there is a sound track.
+    """
+
+    width: int
+    height: int
+    fps: float
+    frames: int
+    duration_s: float
+    whole: bool
+    rotation_deg: int
+    has_audio: bool
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB, upright.
+        time_s: seconds since the file's start. Gaps between frames may differ (variable frame rate).
+    """
+
+    pixels: np.ndarray
+    time_s: float
+
+
+def video_info(path: str | Path, most_frames: int | None = None) -> VideoInfo:
+    """Looks at a video: reads all of it and decodes its first frame alone.
+
+    Args:
+        path: of the file.
+        most_frames: to stop counting after; None: count them all.
+
+    Returns:
+        Size, rate, length and the like.
+
+    Raises:
+        ValueError: the file cannot be read as a video, or ends before it should.
+    """
+    first, count, ends = None, 0, {False: 0.0, True: 0.0}  # of other streams, of the frames
+    with _opened(path) as container:
+        stream, start = _video_stream(container, path), _start_s(container)
+        try:
+            for packet in container.demux():
+                own = packet.stream.index == stream.index
+                if own and first is None:
+                    first = next(iter(packet.decode()), None)
+                if packet.size:  # the empty one at the end makes a decoder hand out what it held back
+                    count += own
+                    ends[own] = max(ends[own], _end_s(packet) - start)
+                if first is not None and most_frames is not None and count > most_frames:
+                    break
+            else:
+                _check_whole(container, max(ends.values()), path)
+        except av.FFmpegError as error:
+            where = "holds no frame that can be decoded" if first is None else f"is damaged after frame {count}"
+            raise ValueError(f"{path} {where} ({_cause(error)}); export it anew.") from error
+        if first is None:
+            raise ValueError(f"{path} holds no frame that can be decoded; give a video file.")
+        rotation, fps = _rotation(first), _rate(stream)
+        width, height = (first.height, first.width) if rotation % 180 else (first.width, first.height)
+        return VideoInfo(
+            width=width,
+            height=height,
+            fps=fps,
+            frames=count,
+            duration_s=ends[True] or count / fps,
+            whole=most_frames is None or count <= most_frames,
+            rotation_deg=rotation,
+            has_audio=bool(container.streams.audio),
+        )
+
+
+def read_frames(path: str | Path) -> Iterator[Frame]:
+    """Frames in the order in which they are shown, one at a time in memory (and a few in the decoder).
+
+    Args:
+        path: of the file.
+
+    Yields:
+        Frames of one size, upright; their times increase.
+
+    Raises:
+        ValueError: the file cannot be read as a video, or is damaged from some frame on.
+    """
+    count, size, last = 0, None, -math.inf
+    with _opened(path) as container:
+        stream = _video_stream(container, path)
+        stream.thread_type = "AUTO"
+        rate, start = _rate(stream), _start_s(container)
+        try:
+            for frame in container.decode(stream):
+                if frame.is_corrupt:
+                    raise ValueError(f"{path} is damaged after frame {count}; mend or export the video anew.")
+                size = size or (frame.width, frame.height)
+                # Some streams change their size on the way; what is written cannot.
+                stored = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
+                time_s = frame.time - start if frame.time is not None else count / rate
+                if time_s <= last:  # a stamp that goes back, or none: one frame later than the one before
+                    time_s = last + 1 / rate
+                count, last = count + 1, time_s
+                turns = _rotation(frame) // 90
+                yield Frame(np.ascontiguousarray(np.rot90(stored, turns)), time_s)
+        except av.FFmpegError as error:
+            raise ValueError(f"{path} is damaged after frame {count} ({_cause(error)}); export it anew.") from error
+    if count == 0:
+        raise ValueError(f"{path} holds no frame that can be decoded; give a video file.")
+
+
+class Sound:
+    """A file's first sound track as it is stored, to be copied; close it when done.
+
+    Args:
+        path: of the file.
+
+    Attributes:
+        stream: PyAV's; None where there is no sound.
+        problem: None, or why its packets ended early.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._stack = contextlib.ExitStack()
+        self._container = self._stack.enter_context(_opened(path))
+        self.stream: Any = self._container.streams.audio[0] if self._container.streams.audio else None
+        self.problem: str | None = None
+
+    def packets(self) -> Iterator[Any]:
+        """In order, their times counted from the file's start as those of [`read_frames`] are, and increasing.
+
+        Where stamps go back, as in files put together of several, the sound goes on where it was.
+        """
+        shift, last, end = None, -math.inf, 0
+        try:
+            for packet in self._container.demux(self.stream):
+                if packet.dts is None:  # the one that ends the stream
+                    continue
+                if shift is None:
+                    shift = round(_start_s(self._container) / packet.time_base)
+                if packet.dts - shift <= last:
+                    shift = packet.dts - end
+                packet.pts = max(packet.dts, packet.dts if packet.pts is None else packet.pts) - shift
+                packet.dts -= shift
+                last, end = packet.dts, packet.dts + (packet.duration or round(SHORT_S / packet.time_base))
+                yield packet
+        except av.FFmpegError as error:
+            self.problem = f"the sound is damaged ({_cause(error)}) and was copied up to there"
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._stack.close()
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    try:
+        container = av.open(str(path))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as a video ({_cause(error)}); give a video file.") from error
+    with container:
+        yield container
+
+
+def _video_stream(container: Any, path: str | Path) -> Any:
+    """The first that is not a cover picture. MP4 says where each frame lies: one that was cut off is found at once."""
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            ends = [entry.pos + entry.size for entry in stream.index_entries] if "mp4" in container.format.name else []
+            if ends and max(ends) > Path(path).stat().st_size:
+                raise ValueError(f"{path} was cut off: frames at its end are missing; export or fetch it anew.")
+            return stream
+    raise ValueError(f"{path} holds no moving picture; give a video file.")
+
+
+def _check_whole(container: Any, end_s: float, path: str | Path) -> None:
+    """Matroska's readers end a file that was cut off as if nothing were missing."""
+    said = (container.duration or 0) / av.time_base if "matroska" in container.format.name else 0.0
+    if end_s < said - max(CUT_OFF_S, CUT_OFF_SHARE * said):
+        raise ValueError(
+            f"{path} was cut off or is damaged: it says that it lasts {said:.1f} s and ends after {end_s:.1f} s; "
+            "export or fetch it anew."
+        )
+
+
+def _end_s(packet: Any) -> float:
+    """When a packet's content ends, on its file's clock; 0 where it does not say."""
+    begins = packet.dts if packet.pts is None else packet.pts
+    known = begins is not None and packet.time_base is not None
+    return float((begins + (packet.duration or 0)) * packet.time_base) if known else 0.0
+
+
+def _rate(stream: Any) -> float:
+    return float(stream.average_rate or stream.guessed_rate or DEFAULT_FPS)
+
+
+def _rotation(frame: Any) -> int:
+    """Quarter turns in degrees, counterclockwise, that make a stored frame upright."""
+    return round(frame.rotation / 90) * 90 % 360
+
+
+def _start_s(container: Any) -> float:
+    """Where the file's clock starts: transport streams begin anywhere."""
+    return max(0.0, (container.start_time or 0) / av.time_base)
+
+
+def _cause(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.splitlines()[0]
