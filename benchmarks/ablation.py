@@ -7,8 +7,7 @@
 Rows are trained one upon the other, as in the ablation of arXiv 2401.10891, all students of a seed with one teacher
 and from one encoder: labeled images only; + unlabeled images, as they are; + strong perturbation of these; + feature
 alignment; and of later work + gradient matching loss (Depth Anything V2) and + selective re-training (ST++). Labels are
-those of a few scenes of one style; unlabeled are many of all styles, and --photos. Tested on held-out scenes and
---real.
+those of a few scenes of one style; unlabeled are many of all styles, and --photos. Tests: held-out scenes and --real.
 
 What is finished is kept in --output_dir, one JSON for each row and seed, and not trained again: the same command with
 more seeds or rows goes on from there.
@@ -27,23 +26,19 @@ from typing import Any
 
 import torch
 
+from semidepth.training.data.loading import evaluation_samples
 from semidepth.training.data.source_spec import parse_source
 from semidepth.training.demo import DOMAINS, LABELED_STYLE, test_sources
 from semidepth.training.encoder import EncoderArguments, pretrain_encoder
-from semidepth.training.engine.arguments import (
-    BUILT_IN_ENCODER,
-    PRESETS,
-    check_at_least,
-    check_folder,
-    parse_arguments,
-    read_yaml,
-)
+from semidepth.training.engine.arguments import BUILT_IN_ENCODER, check_at_least, check_folder, parse_arguments
 from semidepth.training.engine.commands import check_sources, run_command
+from semidepth.training.engine.depth_models import load_depth_model
+from semidepth.training.engine.option_files import PRESETS, read_yaml
 from semidepth.training.engine.pictures import write_whole
+from semidepth.training.engine.scoring import score_relative
 from semidepth.training.engine.student_arguments import StudentArguments
 from semidepth.training.engine.teacher_arguments import TeacherArguments
 from semidepth.training.engine.tracking import set_up_logging
-from semidepth.training.score import score_model
 from semidepth.training.student import train_student
 from semidepth.training.teacher import train_teacher
 
@@ -197,17 +192,18 @@ def test_sets(arguments: AblationArguments) -> dict[str, str]:
     return test_sources(arguments.test_scenes) | real
 
 
-def score_row(arguments: AblationArguments, folder: Path, device: str) -> Scores:
+def score_row(arguments: AblationArguments, folder: Path, device: torch.device) -> Scores:
     """Means over the images of each test set, in depth space after least squares in disparity space."""
-    sets = test_sets(arguments)
-    scores = score_model(str(folder), list(sets.values()), device=device, batch_size=32)
-    found: Scores = {name: scores[source]["depth"].mean() for name, source in sets.items()}
+    model, found = load_depth_model(str(folder), device=device), Scores()
+    for name, source in test_sets(arguments).items():
+        samples = evaluation_samples([source], size=model.preprocessing.size)
+        found[name] = score_relative(model.predict_disparity, samples, device=device, batch_size=32).mean()
     scenes = [found[name] for name in test_sources(1)]
     found[SCENES_MEAN] = {metric: statistics.fmean(each[metric] for each in scenes) for metric in METRICS}
     return found
 
 
-def finish_row(arguments: AblationArguments, encoder: str, seed: int, row: str, device: str) -> Scores:
+def finish_row(arguments: AblationArguments, encoder: str, seed: int, row: str, device: torch.device) -> Scores:
     """The scores of one row and seed: those kept from before, else of a model trained now."""
     kept = Path(arguments.output_dir) / f"seed_{seed}" / f"{row}.json"
     if not kept.is_file():
@@ -263,7 +259,7 @@ def run_ablation(arguments: AblationArguments) -> str:
     check_sources(arguments.real)
     check_setting(arguments)
     output = Path(arguments.output_dir)
-    device = "cuda" if torch.cuda.is_available() and not arguments.cpu else "cpu"
+    device = torch.device("cuda" if torch.cuda.is_available() and not arguments.cpu else "cpu")
     encoder = arguments.encoder
     if encoder == BUILT_IN_ENCODER:
         encoder = str(output / "encoder")

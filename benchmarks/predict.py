@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from pseudo_label import make_photos
+from pseudo_label import bare_batches, make_photos, run_bare
 from torch import nn
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, pipeline, set_seed
 from transformers.utils import logging as transformers_logging
@@ -46,27 +46,6 @@ def save_stock(folder: Path, size: int) -> None:
     nn.init.constant_(model.head.conv3.bias, 1.0)
     model.save_pretrained(folder)
     Preprocessing(size=size, multiple=14).to_image_processor().save_pretrained(folder)
-
-
-def bare_batches(predictor: Predictor, photos: list[Path]) -> list[torch.Tensor]:
-    """The photos as the predictor's batches: decoded, resized, grouped by size, on the device."""
-    groups: dict[tuple[int, ...], list[torch.Tensor]] = {}
-    for photo in photos:
-        pixels = predictor.prepare(decode_image(photo))
-        groups.setdefault(tuple(pixels.shape), []).append(pixels)
-    size = predictor.batch_size
-    parts = [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]
-    return [torch.stack(part).to(predictor.device) for part in parts]
-
-
-def run_bare(predictor: Predictor, batches: list[torch.Tensor]) -> float:
-    """Seconds of the forward passes alone."""
-    began = time.perf_counter()
-    for batch in batches:
-        predictor.forward(batch)
-    if predictor.device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
 
 
 def run_pipeline(stock: Any, photos: list[Path], output: Path) -> float:
@@ -129,14 +108,15 @@ def main() -> None:
         model = load_depth_model(str(room / "model"), device=device)
         predictor = Predictor(model, batch_size=arguments.batch_size, threads=arguments.threads)
         stock = pipeline("depth-estimation", model=str(room / "model"), device=device)
-        batches = bare_batches(predictor, photos)
+        pixels = (model.preprocessing.resize(decode_image(photo)) for photo in photos)
+        batches = bare_batches(pixels, arguments.batch_size, predictor.device)
         run_ours(predictor, room / "photos", room / "first", options)  # warms up, too
         agreed = agrees(predictor, stock, photos, room / "first")
         shares, gains = [], []
         print("| round | bare, images/s | semidepth predict | stock pipeline | of the bare model | over the pipeline |")
         print("|---|---|---|---|---|---|")
         for number in range(arguments.rounds):
-            bare = run_bare(predictor, batches)
+            bare = run_bare(predictor.forward, batches)
             ours = run_ours(predictor, room / "photos", room / f"ours_{number}", options)
             theirs = run_pipeline(stock, photos, room / f"stock_{number}")
             shares.append(bare / ours)

@@ -14,6 +14,7 @@ import io
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from semidepth.training.data.pseudo_labels import LabelFolder, parts_to_make
 from semidepth.training.data.source_spec import parse_source
 from semidepth.training.engine.depth_models import DepthModel, Preprocessing, load_depth_model
 from semidepth.training.engine.labeling import Labeler
+from semidepth.training.engine.one_size import groups_of_one_size, to_device
 
 # Width and height of the photos; the first two come to one size for the model.
 SIZES = ((640, 480), (800, 600), (480, 640), (700, 500))
@@ -57,23 +59,23 @@ def make_teacher(arguments: argparse.Namespace, device: torch.device) -> DepthMo
     return DepthModel(model, Preprocessing(size=arguments.size, multiple=14), "disparity")
 
 
-def bare_batches(labeler: Labeler, folder: Path) -> list[torch.Tensor]:
-    """The photos as the labeler's batches: decoded, resized, grouped by size, on the device."""
-    groups: dict[tuple[int, int], list[torch.Tensor]] = {}
-    for path in sorted(folder.glob("*.jpg")):
-        _, pixels = labeler.decode({"image": str(path), "origin": str(path)})  # type: ignore[typeddict-item]
-        groups.setdefault((pixels.shape[1], pixels.shape[2]), []).append(pixels)
-    size = labeler.batch_size
-    parts = [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]
-    return [torch.stack(part).to(labeler.device) for part in parts]
+def pixels_of(labeler: Labeler, photo: Path) -> torch.Tensor:
+    """A photo as the labeler shows it to its model."""
+    return labeler.decode({"image": str(photo), "origin": str(photo)})[1]  # type: ignore[typeddict-item]
 
 
-def run_bare(labeler: Labeler, batches: list[torch.Tensor]) -> float:
+def bare_batches(images: Iterable[torch.Tensor], batch_size: int, device: torch.device) -> list[torch.Tensor]:
+    """Pixels of the model's size in the batches that it is given, grouped by size, on the device."""
+    groups = groups_of_one_size(images, batch_size, lambda image: image.shape)
+    return [to_device(group, device) for group in groups]
+
+
+def run_bare(predict: Callable[[torch.Tensor], Any], batches: list[torch.Tensor]) -> float:
     """Seconds of the forward passes alone."""
     began = time.perf_counter()
     for batch in batches:
-        labeler.predict(batch)
-    if labeler.device.type == "cuda":
+        predict(batch)
+    if batches[0].device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - began
 
@@ -87,15 +89,15 @@ def run_whole(labeler: Labeler, photos: Path, output: Path) -> float:
     return time.perf_counter() - began
 
 
-def agrees(labeler: Labeler, output: Path) -> bool:
+def agrees(labeler: Labeler, photos: Path, output: Path) -> bool:
     """Whether stored labels are the model's predictions, to half a quantisation step and the rounding of batches."""
     rows: list[dict[str, Any]] = []
     for path in sorted((output / "data").glob("*.parquet")):
         rows += pq.read_table(path).to_pylist()
     for row in rows[:: max(1, len(rows) // 4)]:
-        assert np.array_equal(decode_image(row["image"]["bytes"]), decode_image(row["origin"]))
-        _, pixels = labeler.decode({"image": row["origin"], "origin": row["origin"]})  # type: ignore[typeddict-item]
-        expected = labeler.predict(pixels[None].to(labeler.device))[0][0].float().cpu().numpy()
+        photo = photos / Path(row["origin"]).name
+        assert np.array_equal(decode_image(row["image"]["bytes"]), decode_image(photo))
+        expected = labeler.predict(pixels_of(labeler, photo)[None].to(labeler.device))[0][0].float().cpu().numpy()
         stored = np.asarray(Image.open(io.BytesIO(row["disparity"]["bytes"]))) * row["depth_scale"] + row["depth_shift"]
         tolerance = 1e-3 if labeler.precision is None else 3e-2  # of the range: batches of another size round otherwise
         if np.abs(stored - expected).max() > row["depth_scale"] + tolerance * np.ptp(expected):
@@ -129,14 +131,15 @@ def main() -> None:
         photos = Path(temporary) / "photos"
         photos.mkdir()
         make_photos(photos, arguments.images)
-        batches = bare_batches(labeler, photos)
-        run_bare(labeler, batches[:1])
+        pixels = (pixels_of(labeler, photo) for photo in sorted(photos.glob("*.jpg")))
+        batches = bare_batches(pixels, arguments.batch_size, device)
+        run_bare(labeler.predict, batches[:1])
         agreed, shares = True, []
         print("| round | bare forward, images/s | photos to parquet, images/s | share |\n|---|---|---|---|")
         for number in range(arguments.rounds):
             output = Path(temporary) / f"labels_{number}"
-            bare, whole = run_bare(labeler, batches), run_whole(labeler, photos, output)
-            agreed = agreed and agrees(labeler, output)
+            bare, whole = run_bare(labeler.predict, batches), run_whole(labeler, photos, output)
+            agreed = agreed and agrees(labeler, photos, output)
             shares.append(bare / whole)
             speeds = (f"{arguments.images / seconds:.2f}" for seconds in (bare, whole))
             print(f"| {number + 1} | {' | '.join(speeds)} | {shares[-1]:.3f} |", flush=True)

@@ -3,12 +3,15 @@
 import torch
 from torch import nn
 from transformers import (
+    BeitConfig,
     DepthAnythingConfig,
     DepthAnythingForDepthEstimation,
     Dinov2Config,
     Dinov2Model,
     Dinov2WithRegistersConfig,
     DINOv3ViTConfig,
+    ZoeDepthConfig,
+    ZoeDepthForDepthEstimation,
     set_seed,
 )
 
@@ -51,10 +54,47 @@ def stock_model(config: DepthAnythingConfig | None = None, seed: int = 0) -> Dep
     """Stock Depth Anything whose output varies (its own initialisation gives an almost constant one)."""
     set_seed(seed)
     model = DepthAnythingForDepthEstimation(config or stock_config()).eval()
-    for module in [*model.neck.modules(), *model.head.modules()]:
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    make_lively(model.neck, model.head)
     nn.init.constant_(model.head.conv3.bias, 1.0)
+    return model
+
+
+def make_lively(*parts: nn.Module) -> None:
+    """Stock initialisation gives almost constant maps, on which nothing could be told apart."""
+    for part in parts:
+        for module in part.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+
+def zoedepth_config(domains: int = 0, n_bins: int = 64, **changes) -> ZoeDepthConfig:
+    """A stock ZoeDepth configuration: with one head or two as published, with 0 the class's own default head."""
+    backbone = BeitConfig(
+        image_size=64, patch_size=16, num_hidden_layers=4, hidden_size=32, intermediate_size=64, num_attention_heads=2,
+        use_relative_position_bias=True, reshape_hidden_states=False, out_indices=[1, 2, 3, 4],
+    )  # fmt: skip
+    fields = {
+        "backbone_config": backbone, "neck_hidden_sizes": [16, 16, 32, 32], "fusion_hidden_size": 16,
+        "bottleneck_features": 16, "num_relative_features": 8, "bin_embedding_dim": 32,
+    }  # fmt: skip
+    if domains:
+        heads = [
+            {"name": "nyu", "n_bins": n_bins, "min_depth": 1e-3, "max_depth": 10.0},
+            {"name": "kitti", "n_bins": n_bins, "min_depth": 1e-3, "max_depth": 80.0},
+        ]
+        fields |= {
+            "bin_configurations": heads[:domains], "num_patch_transformer_layers": 4,
+            "patch_transformer_hidden_size": 128, "patch_transformer_intermediate_size": 64,
+            "patch_transformer_num_attention_heads": 4,
+        }  # fmt: skip
+    return ZoeDepthConfig(**(fields | changes))
+
+
+def zoedepth(domains: int, **changes) -> ZoeDepthForDepthEstimation:
+    """A tiny stock ZoeDepth whose maps vary."""
+    set_seed(0)
+    model = ZoeDepthForDepthEstimation(zoedepth_config(domains, **changes)).eval()
+    make_lively(model.neck, model.relative_head, model.metric_head)
     return model
 
 

@@ -26,7 +26,7 @@ import torch
 from semidepth.training.data.loading import evaluation_samples
 from semidepth.training.data.scenes import STYLES
 from semidepth.training.encoder import EncoderArguments, pretrain_encoder
-from semidepth.training.engine.arguments import BUILT_IN_ENCODER, PRESETS, parse_arguments, read_yaml
+from semidepth.training.engine.arguments import BUILT_IN_ENCODER, parse_arguments
 from semidepth.training.engine.demo_metric import (
     draw_metric_gallery,
     metric_table,
@@ -37,6 +37,7 @@ from semidepth.training.engine.demo_metric import (
     with_spread,
 )
 from semidepth.training.engine.depth_models import load_depth_model
+from semidepth.training.engine.option_files import PRESETS, read_yaml
 from semidepth.training.engine.pictures import grid, prediction_row, save_picture, write_whole
 from semidepth.training.engine.prediction_files import predict_files
 from semidepth.training.engine.prediction_inputs import PredictionOptions, find_inputs
@@ -266,15 +267,14 @@ def run_demo(arguments: DemoArguments) -> str:
     write_whole(output / "results.json", (json.dumps(results, indent=2) + "\n").encode())
     metric_text = f"{metric_table(metric_runs)}\n\n{router_line(confusion)}\n" if metric_runs else ""
     write_whole(output / "table.md", f"{table}\n\n{metric_text}".encode())
-    return "\n".join([
-        "",
-        f"{arguments.test_scenes} held-out scenes each; {minutes:.1f} minutes; models and pictures in {output}/",
-        "",
-        table,
-        "",
-        verdict(summary),
-        "",
-        "In metres, without alignment, on the same scenes:" if metric_runs else "",
+    title = f"{arguments.test_scenes} held-out scenes each; {minutes:.1f} minutes; models and pictures in {output}/"
+    return "\n".join(["", title, "", table, "", verdict(summary), "", *closing_lines(output, metric_text)])
+
+
+def closing_lines(output: Path, metric_text: str) -> list[str]:
+    """The table in metres where there is one, and how the models that were trained are used."""
+    return [
+        "In metres, without alignment, on the same scenes:" if metric_text else "",
         "",
         metric_text,
         "Use the student anywhere, with plain transformers:",
@@ -282,8 +282,8 @@ def run_demo(arguments: DemoArguments) -> str:
         "    from transformers import pipeline",
         f'    depth = pipeline("depth-estimation", model="{output / "student"}", trust_remote_code=True)',
         '    depth("photo.jpg")["depth"].save("depth.png")',
-        f"and for metres: {output / 'metric'}" if metric_runs else "",
-    ])  # fmt: skip
+        f"and for metres: {output / 'metric'}" if metric_text else "",
+    ]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -43,7 +43,7 @@ from semidepth.training.engine.commands import (
     save_results,
 )
 from semidepth.training.engine.depth_models import Preprocessing
-from semidepth.training.engine.loop import check_resume, train
+from semidepth.training.engine.loop import train
 from semidepth.training.engine.losses import Losses
 from semidepth.training.engine.metric_arguments import Domain, MetricArguments, source_weights
 from semidepth.training.engine.metric_checks import check_labels
@@ -57,6 +57,7 @@ from semidepth.training.engine.metric_models import (
 )
 from semidepth.training.engine.optimization import choose_attention, metric_optimizer
 from semidepth.training.engine.pushing import open_pusher
+from semidepth.training.engine.resuming import check_resume
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.tracking import set_up_logging
 from semidepth.training.objectives import known_depth, silog_loss_by_domain

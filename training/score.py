@@ -33,23 +33,20 @@ import shlex
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
-from semidepth.training.data.loading import evaluation_samples
-from semidepth.training.engine.depth_models import Kind, load_depth_model
 from semidepth.training.engine.pictures import save_picture, write_whole
 from semidepth.training.engine.score_files import RESULTS, TABLE, ScoreFolder
 from semidepth.training.engine.score_options import Task, make_parser, plan_tasks
 from semidepth.training.engine.score_pictures import Example, make_picture
 from semidepth.training.engine.score_run import run_tasks
 from semidepth.training.engine.score_tables import Scored, router_entries, task_entries, to_markdown, to_parquet
-from semidepth.training.engine.scoring import Scores, score_relative
 from semidepth.training.engine.tracking import set_up_logging
-from semidepth.training.objectives.depth_metrics import Space
 
 logger = logging.getLogger(__name__)
 
@@ -80,16 +77,27 @@ def score(argv: Sequence[str]) -> dict[str, Any]:
         folder.begin(overwrite=options.overwrite)
     state.wait_for_everyone()
     if folder.path is not None and folder.finished:
-        logger.info("%s has the results of this run already", folder.path)
-        results = json.loads((folder.path / RESULTS).read_text())
-        table = to_markdown(results["scores"], results["routers"])
-        if state.is_main_process and not (folder.path / TABLE).exists():
-            write_whole(folder.path / TABLE, f"{table}\n".encode())
-        return results | {"table": table}
+        return _read_results(folder.path) if state.is_main_process else {}
     scored, examples = _score_tasks(tasks, folder, state, options)
     if not state.is_main_process:
         return {}
     return _write_results(scored, folder, examples, shlex.join(["python", "training/score.py", *argv]))
+
+
+def _read_results(path: Path) -> dict[str, Any]:
+    """What a finished run has left, and its table again where that is gone."""
+    logger.info("%s has the results of this run already", path)
+    try:
+        results = json.loads((path / RESULTS).read_text())
+        table = to_markdown(results["scores"], results["routers"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{path / RESULTS} is damaged ({type(error).__name__}: {error}); delete it, and the same command writes it "
+            "anew."
+        ) from error
+    if not (path / TABLE).exists():
+        write_whole(path / TABLE, f"{table}\n".encode())
+    return results | {"table": table}
 
 
 def _score_tasks(
@@ -123,44 +131,6 @@ def _write_results(
         write_whole(folder.path / TABLE, f"{table}\n".encode())
         write_whole(folder.path / RESULTS, (json.dumps(results, indent=2, allow_nan=False) + "\n").encode())
     return results | {"table": table}
-
-
-def score_model(
-    name: str,
-    data: Sequence[str],
-    *,
-    device: str,
-    limit: int | None = None,
-    max_depth_m: float | None = None,
-    kind: Kind | None = None,
-    batch_size: int = 8,
-) -> dict[str, dict[Space, Scores]]:
-    """Relative scores of one model on several sources, by this process, in memory.
-
-    Args:
-        name: Hub id or folder.
-        data: labeled sources.
-        device: to run on.
-        limit: images per source.
-        max_depth_m: cap, metres; None: each image's own largest label.
-        kind: what the model predicts, if it is not known.
-        batch_size: images at a time, where consecutive ones have one size.
-
-    Returns:
-        Source -> space -> per-image scores.
-    """
-    model = load_depth_model(name, device=device, kind=kind)
-    return {
-        source: score_relative(
-            model.predict_disparity,
-            evaluation_samples([source], limit, size=model.preprocessing.size),
-            device=torch.device(device),
-            spaces=("depth", "disparity"),
-            max_depth_m=max_depth_m,
-            batch_size=batch_size,
-        )
-        for source in data
-    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -45,10 +45,11 @@ from semidepth.training.engine.commands import (
     save_results,
 )
 from semidepth.training.engine.depth_models import DepthModel, Preprocessing, load_depth_model
-from semidepth.training.engine.loop import check_resume, train
+from semidepth.training.engine.loop import train
 from semidepth.training.engine.losses import Losses
 from semidepth.training.engine.optimization import choose_attention, relative_optimizer
 from semidepth.training.engine.pushing import open_pusher
+from semidepth.training.engine.resuming import check_resume
 from semidepth.training.engine.selection import train_with_selection
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.student_arguments import StudentArguments
@@ -71,10 +72,10 @@ def unlabeled_terms(
     """Loss on mixed images against the teacher's labels of the clean ones, both sides of each border apart.
 
     Args:
-        predicted: (B, H, W) the student's inverse depth of the mixed images.
-        pseudo: (B, H, W) the teacher's inverse depth of the clean images.
-        masks: (B, H, W) bool, True where image i shows itself, False where it shows image partner[i].
-        partner: (B,) index of the image pasted into each.
+        predicted: (U, H, W) the student's inverse depth of the mixed images.
+        pseudo: (U, H, W) the teacher's inverse depth of the clean images.
+        masks: (U, H, W) bool, True where image i shows itself, False where it shows image partner[i].
+        partner: (U,) index of the image pasted into each.
         arguments: for the share of losses dropped and the gradient matching weight.
 
     Returns:
@@ -106,7 +107,7 @@ def student_losses(
 
     Args:
         model: the student, wrapped or not.
-        batch: `labeled` (image uint8, disparity) and `unlabeled` (image uint8), unlabeled_per_labeled to 1.
+        batch: `labeled` (B images, uint8, and their disparity) and `unlabeled` (U images, uint8); in the paper U = 2 B.
         teacher: labels clean images; None where the unlabeled batch has pseudo labels, as `disparity`.
         frozen_encoder: the encoder that the student started from.
         preprocessing: the student's.
@@ -121,7 +122,7 @@ def student_losses(
     augmentation = arguments.augmentation()
 
     clean = unlabeled["image"].float() / 255
-    # (2B, H, W), from the clean images: now, or by training/pseudo_label.py before
+    # (U, H, W), from the clean images: now, or by training/pseudo_label.py before
     pseudo = unlabeled["disparity"] if teacher is None else teacher.predict_disparity(clean)
 
     distorted = distort_colors(clean, generator, augmentation)
@@ -131,7 +132,7 @@ def student_losses(
     clean_labeled = preprocessing.normalize(labeled["image"])
     hard_unlabeled = preprocessing.normalize(mixed)
     output = model(pixel_values=torch.cat([clean_labeled, hard_unlabeled]), output_features=True)
-    predicted = output.predicted_depth
+    predicted = output.predicted_depth  # (B + U, H, W), inverse depth
 
     terms = labeled_terms(predicted[:count], labeled["disparity"], arguments.gradient_matching_weight)
     terms |= unlabeled_terms(predicted[count:], pseudo, masks, partner, arguments)
@@ -163,36 +164,36 @@ def train_student(arguments: StudentArguments) -> dict[str, Any]:
     pusher = open_pusher(arguments, arguments.output_dir, main_process=accelerator.is_main_process)
     announce(arguments, accelerator, "student")
     check_sources(arguments.labeled + arguments.validation)
-    unlabeled_sources, is_labeled = arguments.unlabeled_sources(), bool(arguments.pseudo_labels)
-    check_sources(unlabeled_sources, labeled=is_labeled)
-    if not is_labeled:
+    unlabeled_sources, pseudo_labeled = arguments.unlabeled_sources(), bool(arguments.pseudo_labels)
+    check_sources(unlabeled_sources, labeled=pseudo_labeled)
+    if not pseudo_labeled:
         check_teacher(arguments)
     encoder = resolve_encoder(arguments, accelerator)
     preprocessing = resolve_preprocessing(arguments, encoder)
-    unlabeled_batch = arguments.batch_size * arguments.unlabeled_per_labeled
-    steps = resolve_steps(
-        arguments,
-        unlabeled_sources,
-        labeled=is_labeled,
-        batch_size=unlabeled_batch,
-        world=accelerator.num_processes,
-    )
+    unlabeled_batch, world = arguments.batch_size * arguments.unlabeled_per_labeled, accelerator.num_processes
+    steps = resolve_steps(arguments, unlabeled_sources, labeled=pseudo_labeled, batch_size=unlabeled_batch, world=world)
     check_resume(arguments, steps)
-    teacher_name = ", ".join(arguments.pseudo_labels) if is_labeled else resolve_teacher(arguments, train_teacher)
-    accelerator.wait_for_everyone()
-    kind = kind_given(arguments.teacher_kind)
-    teacher = None if is_labeled else load_depth_model(teacher_name, device=accelerator.device, kind=kind)
+    teacher, teacher_name = None, ", ".join(arguments.pseudo_labels)
+    if not pseudo_labeled:
+        teacher_name = resolve_teacher(arguments, train_teacher)
+        accelerator.wait_for_everyone()  # the main process may just have trained it
+        kind = kind_given(arguments.teacher_kind)
+        teacher = load_depth_model(teacher_name, device=accelerator.device, kind=kind)
 
     make = partial(make_run_loader, arguments, accelerator, preprocessing)
     # A loader each, so that the ratio in a step is exact.
     labeled = make(arguments.labeled)
-    unlabeled = make(unlabeled_sources, labeled=is_labeled, batch_size=unlabeled_batch, seed=arguments.seed + 1)
+    unlabeled = make(unlabeled_sources, labeled=pseudo_labeled, batch_size=unlabeled_batch, seed=arguments.seed + 1)
     generator = torch.Generator().manual_seed(arguments.seed * 100_003 + accelerator.process_index)
 
     set_seed(arguments.seed)  # the same start whether or not a teacher was trained before
     model = DepthStudentForDepthEstimation.from_encoder(encoder)
     choose_attention(model.backbone, (preprocessing.size // preprocessing.multiple) ** 2, accelerator.device)
     frozen_encoder = copy.deepcopy(model.backbone).to(accelerator.device).eval().requires_grad_(False)
+    losses = partial(
+        student_losses, teacher=teacher, frozen_encoder=frozen_encoder, preprocessing=preprocessing,
+        generator=generator, arguments=arguments,
+    )  # fmt: skip
     results = train(
         arguments,
         name="student",
@@ -201,14 +202,7 @@ def train_student(arguments: StudentArguments) -> dict[str, Any]:
         model=model,
         make_optimizer=partial(relative_optimizer, arguments=arguments),
         data=StepData({"labeled": labeled, "unlabeled": unlabeled}, generator),
-        compute_losses=partial(
-            student_losses,
-            teacher=teacher,
-            frozen_encoder=frozen_encoder,
-            preprocessing=preprocessing,
-            generator=generator,
-            arguments=arguments,
-        ),
+        compute_losses=losses,
         hooks=make_hooks(arguments, accelerator, preprocessing),
         pusher=pusher,
     )

@@ -32,10 +32,11 @@ from semidepth.training.engine.commands import (
     save_results,
 )
 from semidepth.training.engine.depth_models import Preprocessing
-from semidepth.training.engine.loop import check_resume, train
+from semidepth.training.engine.loop import train
 from semidepth.training.engine.losses import Losses
 from semidepth.training.engine.optimization import choose_attention, relative_optimizer
 from semidepth.training.engine.pushing import open_pusher
+from semidepth.training.engine.resuming import check_resume
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.teacher_arguments import TeacherArguments
 from semidepth.training.engine.tracking import set_up_logging

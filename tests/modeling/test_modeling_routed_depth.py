@@ -6,7 +6,7 @@ import pytest
 import tiny
 import torch
 from torch import nn
-from transformers import BeitConfig, ZoeDepthConfig, ZoeDepthForDepthEstimation, set_seed
+from transformers import set_seed
 
 from semidepth.modeling import (
     DepthStudentForDepthEstimation,
@@ -33,34 +33,10 @@ def make(domains=(ROOMS, STREETS), seed=0, **fields) -> RoutedDepthForDepthEstim
     return RoutedDepthForDepthEstimation.from_student(student, list(domains), **(SMALL | fields)).eval()
 
 
-def stock(bin_centers_type: str, domains: int) -> ZoeDepthForDepthEstimation:
-    """A tiny stock ZoeDepth with weights that make its maps vary."""
-    set_seed(0)
-    backbone = BeitConfig(
-        image_size=64, patch_size=16, num_hidden_layers=4, hidden_size=32, intermediate_size=64, num_attention_heads=2,
-        use_relative_position_bias=True, reshape_hidden_states=False, out_indices=[1, 2, 3, 4],
-    )  # fmt: skip
-    entries = [
-        {"name": "nyu", "n_bins": 64, "min_depth": 1e-3, "max_depth": 10.0},
-        {"name": "kitti", "n_bins": 64, "min_depth": 1e-3, "max_depth": 80.0},
-    ]
-    config = ZoeDepthConfig(
-        backbone_config=backbone, neck_hidden_sizes=[16, 16, 32, 32], fusion_hidden_size=16, bottleneck_features=16,
-        num_relative_features=8, bin_embedding_dim=32, bin_centers_type=bin_centers_type,
-        bin_configurations=entries[:domains], num_patch_transformer_layers=4, patch_transformer_hidden_size=128,
-        patch_transformer_intermediate_size=64, patch_transformer_num_attention_heads=4,
-    )  # fmt: skip
-    model = ZoeDepthForDepthEstimation(config).eval()
-    for module in [*model.neck.modules(), *model.relative_head.modules(), *model.metric_head.modules()]:
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-    return model
-
-
 @pytest.mark.parametrize("domains", [1, 2])
 @pytest.mark.parametrize("kind", ["softplus", "normed"])
 def test_equals_stock_zoedepth_and_goes_back(kind, domains, tmp_path):
-    theirs = stock(kind, domains)
+    theirs = tiny.zoedepth(domains, bin_centers_type=kind)
     theirs.save_pretrained(tmp_path / "stock")
     ours = RoutedDepthForDepthEstimation.from_zoedepth(str(tmp_path / "stock"))
     back = ours.to_zoedepth()
@@ -162,7 +138,7 @@ def test_measured_scales_make_the_cores_scale_irrelevant_and_are_saved(tmp_path)
 
 
 def test_a_core_whose_maps_were_divided_is_not_stock():
-    ours = RoutedDepthForDepthEstimation.from_zoedepth(stock("softplus", 1))
+    ours = RoutedDepthForDepthEstimation.from_zoedepth(tiny.zoedepth(1))
     ours.core_scales[0] = 2
     with pytest.raises(ValueError, match="does not divide its core's maps"):
         ours.to_zoedepth()

@@ -13,9 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForDepthEstimation,
-    BeitConfig,
     DepthAnythingForDepthEstimation,
-    ZoeDepthConfig,
     ZoeDepthForDepthEstimation,
     set_seed,
 )
@@ -142,15 +140,7 @@ def test_a_checkpoint_knows_the_ranges_of_its_own_domains(tmp_path, student):
 def test_stock_zoedepth_is_trained_on(tmp_path):
     """A single head without a name, as the class has it by default, is called depth."""
     set_seed(0)
-    backbone = BeitConfig(
-        image_size=64, patch_size=16, num_hidden_layers=4, hidden_size=32, intermediate_size=64, num_attention_heads=2,
-        use_relative_position_bias=True, reshape_hidden_states=False, out_indices=[1, 2, 3, 4],
-    )  # fmt: skip
-    config = ZoeDepthConfig(
-        backbone_config=backbone, neck_hidden_sizes=[16, 16, 32, 32], fusion_hidden_size=16, bottleneck_features=16,
-        num_relative_features=8, bin_embedding_dim=32,
-    )  # fmt: skip
-    ZoeDepthForDepthEstimation(config).save_pretrained(tmp_path / "zoe")
+    ZoeDepthForDepthEstimation(tiny.zoedepth_config()).save_pretrained(tmp_path / "zoe")
     Preprocessing(size=64, multiple=32).to_image_processor().save_pretrained(tmp_path / "zoe")
     with pytest.raises(ValueError, match="has heads for depth and --train names indoor"):
         train_metric(arguments(tmp_path, str(tmp_path / "zoe"), train=SCENES[:1]))

@@ -16,7 +16,7 @@ from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDep
 from semidepth.training.data.loading import evaluation_samples
 from semidepth.training.engine import score_pictures, score_run
 from semidepth.training.engine.depth_models import Preprocessing, load_depth_model
-from semidepth.training.engine.scoring import batches_of_one_size, score_relative
+from semidepth.training.engine.scoring import score_relative
 from semidepth.training.score import main
 
 
@@ -221,13 +221,6 @@ def test_the_picture_names_no_folder_of_the_user(model_folder, tmp_path, monkeyp
     assert main([*argv, "--output", str(tmp_path / "s")]) == 0
     assert {"model", "frames", "0.png"} <= set(shown)
     assert not any("/" in line for line in shown)
-
-
-def test_batches_hold_images_of_one_size():
-    sizes = [(4, 4), (4, 4), (4, 4), (4, 6), (4, 4)]
-    samples = [{"image": torch.zeros(3, *size), "origin": str(i)} for i, size in enumerate(sizes)]
-    batches = [[s["origin"] for s in batch] for batch in batches_of_one_size(samples, 2)]
-    assert batches == [["0", "1"], ["2"], ["3"], ["4"]]
 
 
 def test_a_prediction_that_is_not_finite_is_an_error_and_no_missing_label():

@@ -173,6 +173,23 @@ def test_a_damaged_file_of_scores_is_told(tmp_path, run, capsys):
     assert f"line 1 of {file} is damaged" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", ["", '{"scores": [', "[]", '{"scores": []}'])
+def test_damaged_results_are_told(tmp_path, run, capsys, content):
+    argv = [*run, "--output", str(tmp_path / "s")]
+    main(argv)
+    table = capsys.readouterr().out
+    file = tmp_path / "s/results.json"
+    file.write_text(content)
+    with pytest.raises(SystemExit):
+        main(argv)
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith(f"error: {file} is damaged")
+    assert error.endswith("; delete it, and the same command writes it anew.")
+    file.unlink()
+    main(argv)
+    assert capsys.readouterr().out == table
+
+
 @pytest.mark.parametrize("output", [True, False])
 def test_two_processes_share_the_images(tmp_path, run, output):
     """13 images: 7 for one process and 6 for the other."""
@@ -189,3 +206,6 @@ def test_two_processes_share_the_images(tmp_path, run, output):
         assert results(tmp_path / "two") == results(tmp_path / "one")
         shares = [len(file.read_text().splitlines()) - 1 for file in (tmp_path / "two/images").glob("*.jsonl")]
         assert sorted(shares) == [6, 7]
+        run_processes(tmp_path / "slow.py", [str(tmp_path / "seen.txt"), "0", *options, *folder])  # finished
+        assert (tmp_path / "seen.txt.0").read_text() == (tmp_path / "one/table.md").read_text()
+        assert (tmp_path / "seen.txt.1").read_text() == ""

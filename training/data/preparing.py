@@ -78,12 +78,12 @@ def to_disparity(depth: Tensor) -> Tensor:
     """Inverse depth.
 
     Args:
-        depth: any shape, metres, larger is farther; NaN unknown, inf sky.
+        depth: any shape, metres, larger is farther; NaN, 0 or less unknown, inf sky.
 
     Returns:
         The same shape, 1/m, larger is nearer; NaN unknown, 0 sky.
     """
-    return 1.0 / depth
+    return torch.where(depth > 0, 1.0 / depth, torch.nan)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

@@ -5,27 +5,25 @@ student is named), then `--config`, then the command line. What came out is prin
 """
 
 import argparse
-import dataclasses
 import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, Protocol, TypeVar, cast
 
-import yaml
 from transformers import HfArgumentParser
 
 from semidepth.training.data.redaction import refuse_secrets
 from semidepth.training.data.sources import parse_source
 from semidepth.training.engine.hub_arguments import HubArguments
+from semidepth.training.engine.option_files import PRESETS, read_yaml
 
 logger = logging.getLogger(__name__)
 
 # The name of the built-in encoder that stands in for DINOv2 where nothing can be downloaded.
 BUILT_IN_ENCODER = "scenes"
-PRESETS = Path(__file__).parent.parent / "configs"
 MIXED_PRECISION = ("no", "bf16", "fp16")
 TRACKERS = ("none", "tensorboard", "trackio")
 
@@ -252,60 +250,3 @@ def _given(argv: Sequence[str], name: str) -> str | None:
         return getattr(reader.parse_known_args(list(argv))[0], name)
     except argparse.ArgumentError as error:
         raise ValueError(str(error)) from error
-
-
-def read_yaml(path: Path, cls: type) -> dict[str, Any]:
-    """Reads a YAML of options.
-
-    Args:
-        path: the file.
-        cls: the dataclass whose fields are allowed.
-
-    Returns:
-        Option names to values, of the fields' types.
-
-    Raises:
-        ValueError: if the file is missing, is not a mapping, or holds an unknown option or a value of a wrong type.
-    """
-    if not path.is_file():
-        raise ValueError(f"--config {path} is not a file; give the path of a YAML file.")
-    try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML ({' '.join(str(error).split())}); mend the file.") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} holds a {type(values).__name__}; expected `option: value` lines.")
-    # Not dataclasses.fields(): HfArgumentParser writes its own simpler types into those.
-    fields = get_type_hints(cls)
-    unknown = sorted(set(values) - set(fields))
-    if unknown:
-        raise ValueError(f"{path} has unknown options {', '.join(map(str, unknown))}; known are {', '.join(fields)}.")
-    return {name: _typed(path, name, value, fields[name]) for name, value in values.items()}
-
-
-def _typed(path: Path, name: str, value: Any, annotation: Any) -> Any:
-    """Checks a YAML value against a field's type; YAML reads 1e-4 as text, so numbers may come as strings."""
-    options = [] if get_origin(annotation) is list else list(get_args(annotation))
-    wanted = tuple(get_origin(option) or option for option in options) or (get_origin(annotation) or annotation,)
-    if float in wanted:
-        wanted = (*wanted, int)
-        if isinstance(value, str):
-            try:
-                return float(value)
-            except ValueError:
-                raise ValueError(f"{path}: {name} is {value!r}; expected a number.") from None
-    items = get_args(next((kind for kind in (annotation, *options) if get_origin(kind) is list), None))
-    wrong_item = isinstance(value, list) and items and not all(type(item) is items[0] for item in value)
-    if (isinstance(value, bool) and bool not in wanted) or not isinstance(value, wanted) or wrong_item:
-        names = " or ".join("none" if kind is type(None) else kind.__name__ for kind in wanted)
-        of = f" of {items[0].__name__}" if wrong_item else ""
-        raise ValueError(f"{path}: {name} is {value!r}; expected {names}{of}.")
-    return value
-
-
-def save_arguments(arguments: Any, path: Path) -> str:
-    """Writes the options as YAML, which `--config` reads back, and returns the text."""
-    text = yaml.safe_dump(dataclasses.asdict(arguments), sort_keys=False, allow_unicode=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return text

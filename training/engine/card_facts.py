@@ -8,7 +8,6 @@ from typing import Any
 import yaml
 from safetensors import SafetensorError, safe_open
 
-from semidepth.training.engine.arguments import BUILT_IN_ENCODER
 from semidepth.training.engine.metric_arguments import MetricArguments
 from semidepth.training.engine.public_names import is_hub_id
 from semidepth.training.engine.student_arguments import StudentArguments
@@ -75,11 +74,6 @@ class Facts:
     def remote_code(self) -> bool:
         """Whether plain transformers needs the code beside the weights."""
         return bool(self.config.get("auto_map"))
-
-    @property
-    def built_in_encoder(self) -> bool:
-        """Whether the run started from the encoder that training/encoder.py makes."""
-        return self.options.get("encoder") == BUILT_IN_ENCODER
 
     @property
     def names(self) -> set[str]:

@@ -82,21 +82,14 @@ def save_checkpoint(
     """
     final = folder / f"{PREFIX}{step:08d}"
     partial = final.with_name(final.name + UNFINISHED)
+    trainer: dict[str, Any] = {"step": step, "setting": setting, "run": run or {}}
     try:
         if accelerator.is_main_process:
             for stray in folder.glob(f"{PREFIX}*{UNFINISHED}"):  # of a run that was killed amid writing
                 shutil.rmtree(stray, ignore_errors=True)
             partial.mkdir(parents=True)
         accelerator.wait_for_everyone()
-        trainer: dict[str, Any] = {"step": step, "setting": setting, "run": run or {}}
-        for name, module in modules.items():
-            tensors = _whole_tensors(accelerator.unwrap_model(module).state_dict(), accelerator.is_main_process)
-            if accelerator.is_main_process:
-                save_file(tensors, partial / f"{name}.safetensors")
-        tensors, trainer["param_groups"] = _split_optimizer(optimizer.state_dict())
-        tensors = _whole_tensors(tensors, accelerator.is_main_process)
-        if accelerator.is_main_process:
-            save_file(tensors, partial / "optimizer.safetensors")
+        trainer["param_groups"] = _save_tensors(partial, accelerator, modules, optimizer)
         _save_own(partial, accelerator, data)
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
@@ -115,6 +108,19 @@ def save_checkpoint(
             shutil.rmtree(old)
     accelerator.wait_for_everyone()
     return final
+
+
+def _save_tensors(
+    folder: Path, accelerator: Accelerator, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer
+) -> list[dict[str, Any]]:
+    """Weights and the optimizer's tensors: all processes make them whole, one writes; returns what is no tensor."""
+    values, groups = _split_optimizer(optimizer.state_dict())
+    states = {name: accelerator.unwrap_model(module).state_dict() for name, module in modules.items()}
+    for name, state in (states | {"optimizer": values}).items():
+        tensors = _whole_tensors(state, accelerator.is_main_process)
+        if accelerator.is_main_process:
+            save_file(tensors, folder / f"{name}.safetensors")
+    return groups
 
 
 def _save_own(folder: Path, accelerator: Accelerator, data: StepData) -> None:

@@ -19,11 +19,12 @@ from transformers import AutoConfig, PreTrainedModel
 from semidepth.training.data.loading import BatchLoader, evaluation_samples, make_loader
 from semidepth.training.data.source_spec import Source
 from semidepth.training.data.sources import count_samples, open_source
-from semidepth.training.engine.arguments import RunArguments, TrainingArguments, save_arguments
+from semidepth.training.engine.arguments import RunArguments, TrainingArguments
 from semidepth.training.engine.checkpoints import CheckpointError
 from semidepth.training.engine.depth_models import DepthModel, Preprocessing, check_size, first_line, preprocessing_of
 from semidepth.training.engine.loop import Hooks
 from semidepth.training.engine.losses import NonFiniteLossError
+from semidepth.training.engine.option_files import save_arguments
 from semidepth.training.engine.pictures import grid, prediction_row, write_whole
 from semidepth.training.engine.safe_weights import refuse_pickled
 from semidepth.training.engine.scoring import gather_mean, score_relative
@@ -176,7 +177,7 @@ def make_hooks(arguments: TrainingArguments, accelerator: Accelerator, preproces
         for source in arguments.validation:
             samples = evaluation_samples([source], arguments.validation_images, size=preprocessing.size)
             share = islice(samples, accelerator.process_index, None, accelerator.num_processes)
-            means = gather_mean(accelerator, score_relative(predict, share, device=accelerator.device)["depth"])
+            means = gather_mean(accelerator, score_relative(predict, share, device=accelerator.device))
             scores |= {f"{source}/{name}": means[name] for name in ("abs_rel", "delta1")}
         return scores
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from semidepth.training.data.loading import evaluation_samples
-from semidepth.training.engine.arguments import PRESETS, read_yaml
 from semidepth.training.engine.depth_models import load_depth_model
 from semidepth.training.engine.metric_arguments import MetricArguments
 from semidepth.training.engine.metric_pictures import metric_row
 from semidepth.training.engine.metric_scoring import predict_metres, router_accuracy
+from semidepth.training.engine.option_files import PRESETS, read_yaml
 from semidepth.training.engine.pictures import grid, save_picture
 
 logger = logging.getLogger(__name__)

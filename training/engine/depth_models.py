@@ -16,6 +16,8 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
@@ -73,6 +75,13 @@ class Preprocessing:
         scale = min((self.size / height, self.size / width), key=lambda scale: abs(1 - scale))
         sides = [max(1, round(side * scale / self.multiple)) * self.multiple for side in (height, width)]
         return sides[0], sides[1]
+
+    def resize(self, image: Tensor) -> Tensor:
+        """(3, H, W) uint8 -> (3, h, w) uint8 of [`target_size`], as stock image processors do it: 8 bits, bicubic."""
+        height, width = self.target_size(*image.shape[-2:])
+        if (height, width) == tuple(image.shape[-2:]):
+            return image
+        return transforms.resize(image, [height, width], interpolation=InterpolationMode.BICUBIC, antialias=True)
 
     def to_image_processor(self) -> DPTImageProcessor:
         """The stock image processor that prepares pixels in this way; it is saved beside the weights."""

@@ -17,21 +17,18 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
 
 from semidepth.training.data.decoding import BrokenSampleError, decode_image
 from semidepth.training.data.pseudo_labels import encode_label
 from semidepth.training.data.sources import Row
 from semidepth.training.data.streaming import present
 from semidepth.training.engine.depth_models import DepthModel
+from semidepth.training.engine.one_size import AHEAD, groups_of_one_size, to_device, to_host
 from semidepth.training.engine.public_names import public_origin
 from semidepth.training.objectives.stability import stability
 
 logger = logging.getLogger(__name__)
 
-# Images decoded ahead, in batches; also the most that wait for others of their size.
-AHEAD = 4
 WRITES_AHEAD = 2  # parts
 
 Item = tuple["_Part", int, Row, Tensor]  # a part, the place in it, a row and its pixels
@@ -59,7 +56,7 @@ class _Batch:
     group: list[Item]
     disparity: Tensor
     reliability: Tensor
-    finished: Any
+    finished: torch.cuda.Event | None
 
 
 class Labeler:
@@ -117,23 +114,26 @@ class Labeler:
         labeled = 0
         with ThreadPoolExecutor(self.threads) as ahead, ThreadPoolExecutor(self.threads) as behind:
             launched: deque[_Batch] = deque()
-            for group in self._groups(self._decoded(ahead, parts, under_way)):
-                if group:
-                    launched.append(self._launch(group))
-                    labeled += len(group)
-                    tell(len(group))
-                # The one before it: while the device computes, the host encodes.
-                while len(launched) > (1 if group else 0):
+            items = self._decoded(ahead, parts, under_way)
+            # A part that is read need not stay in memory for an image of a rare size.
+            for group in groups_of_one_size(items, self.batch_size, _size, section_of=_part):
+                launched.append(self._launch(group))
+                labeled += len(group)
+                tell(len(group))
+                if len(launched) > 1:  # the one before it: while the device computes, the host encodes
                     self._encode_batch(launched.popleft(), behind)
                 self._write_whole(under_way, behind, written, write)
+            while launched:
+                self._encode_batch(launched.popleft(), behind)
+            self._write_whole(under_way, behind, written, write)
             for done in written:
                 done.result()
         return labeled
 
     def _decoded(
         self, pool: ThreadPoolExecutor, parts: Iterator[tuple[str, Iterator[Row]]], under_way: list[_Part]
-    ) -> Iterator[Item | None]:
-        """Rows in order with their pixels, decoded ahead; None where one was skipped."""
+    ) -> Iterator[Item]:
+        """Rows in order with their pixels, decoded ahead; without those that are skipped."""
         queue: deque[tuple[_Part, int, Future[tuple[Row, Tensor]]]] = deque()
         for name, rows in parts:
             part = _Part(name)
@@ -142,68 +142,34 @@ class Labeler:
                 queue.append((part, part.total, pool.submit(self.decode, row)))
                 part.total += 1
                 if len(queue) > AHEAD * self.batch_size:
-                    yield self._result(*queue.popleft())
+                    yield from self._result(*queue.popleft())
             part.read = True
         while queue:
-            yield self._result(*queue.popleft())
+            yield from self._result(*queue.popleft())
 
     def decode(self, row: Row) -> tuple[Row, Tensor]:
         """The row with its image's own bytes, and its pixels (3, h, w) uint8 at the size that the teacher wants."""
         content = present(row["image"], "image", row["origin"])
         pixels = decode_image(content, name=row["origin"], at_least=self.teacher.preprocessing.size)
-        height, width = self.teacher.preprocessing.target_size(*pixels.shape[-2:])
-        if (height, width) != tuple(pixels.shape[-2:]):
-            pixels = transforms.resize(pixels, [height, width], interpolation=InterpolationMode.BICUBIC, antialias=True)
-        return {**row, "image": image_bytes(content)}, pixels
+        return {**row, "image": image_bytes(content)}, self.teacher.preprocessing.resize(pixels)
 
-    def _result(self, part: _Part, place: int, decoded: Future[tuple[Row, Tensor]]) -> Item | None:
+    def _result(self, part: _Part, place: int, decoded: Future[tuple[Row, Tensor]]) -> Iterator[Item]:
         try:
             row, pixels = decoded.result()
         except BrokenSampleError as error:
             part.skipped += 1
             self.skipped += 1
             logger.warning("skipped broken image (%d skipped so far): %s", self.skipped, error)
-            return None
-        return part, place, row, pixels
+            return
+        yield part, place, row, pixels
 
-    def _groups(self, items: Iterator[Item | None]) -> Iterator[list[Item]]:
-        """Batches of one size: full ones, the longest-waiting where too many wait, all at the end of a part."""
-        waiting: dict[tuple[int, int], list[Item]] = {}
-        part = None
-        for item in items:
-            if item is None:
-                continue
-            if item[0] is not part:  # what waits is of a part that is read, which need not stay for a rare size
-                part = item[0]
-                while waiting:
-                    yield waiting.pop(next(iter(waiting)))
-            height, width = item[3].shape[-2:]
-            group = waiting.setdefault((height, width), [])
-            group.append(item)
-            if len(group) == self.batch_size:
-                yield waiting.pop((height, width))
-            elif sum(map(len, waiting.values())) > AHEAD * self.batch_size:
-                yield waiting.pop(next(iter(waiting)))
-        while waiting:
-            yield waiting.pop(next(iter(waiting)))
-        yield []
-
-    def _launch(self, group: list[Item]) -> "_Batch":
+    def _launch(self, group: list[Item]) -> _Batch:
         """Starts one batch on the device; nothing waits for it here."""
-        images = torch.stack([pixels for *_, pixels in group])
-        cuda = self.device.type == "cuda"
-        images = images.pin_memory() if cuda else images
-        results = self.predict(images.to(self.device, non_blocking=True))
-        if not cuda:
-            return _Batch(group, results[0], results[1], None)
-        hosts = [torch.empty(result.shape, dtype=result.dtype, pin_memory=True) for result in results]
-        for host, result in zip(hosts, results, strict=True):
-            host.copy_(result, non_blocking=True)
-        finished = torch.cuda.Event()
-        finished.record()
-        return _Batch(group, hosts[0], hosts[1], finished)
+        results = self.predict(to_device([pixels for *_, pixels in group], self.device))
+        (disparity, reliability), finished = to_host(results)
+        return _Batch(group, disparity, reliability, finished)
 
-    def _encode_batch(self, batch: "_Batch", pool: ThreadPoolExecutor) -> None:
+    def _encode_batch(self, batch: _Batch, pool: ThreadPoolExecutor) -> None:
         if batch.finished is not None:
             batch.finished.synchronize()
         maps, scores = batch.disparity.float().numpy(), batch.reliability.tolist()
@@ -254,6 +220,14 @@ class Labeler:
             written.append(pool.submit(lambda name, rows: write(name, [row.result() for row in rows]), part.name, rows))
         while written and (written[0].done() or len(written) > WRITES_AHEAD):
             written.popleft().result()
+
+
+def _size(item: Item) -> torch.Size:
+    return item[3].shape
+
+
+def _part(item: Item) -> _Part:
+    return item[0]
 
 
 def image_bytes(content: Any) -> bytes:

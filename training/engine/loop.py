@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -13,34 +13,20 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from semidepth.training.engine.arguments import RunArguments
-from semidepth.training.engine.checkpoints import check_setting, list_checkpoints, load_checkpoint, save_checkpoint
+from semidepth.training.engine.checkpoints import save_checkpoint
 from semidepth.training.engine.losses import Losses, LossWindow
-from semidepth.training.engine.optimization import average_weights, learning_rates
+from semidepth.training.engine.optimization import learning_rates
 from semidepth.training.engine.pushing import Pusher
+from semidepth.training.engine.resuming import resume, setting_of
 from semidepth.training.engine.run_record import RunRecord
-from semidepth.training.engine.sharding import gather, look_at, prepare
+from semidepth.training.engine.sharding import gather
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.tracking import Tracking
+from semidepth.training.engine.trained_model import OptimizerAndSchedule, TrainedModel, prepare_model
 
 logger = logging.getLogger(__name__)
 
-# Options in which a resumed run must not differ from its checkpoint. Rates and steps may.
-SETTING = (
-    "encoder",
-    "size",
-    "seed",
-    "labeled",
-    "unlabeled",
-    "pseudo_labels",
-    "teacher",
-    "student",
-    "train",
-    "domains",
-    "freeze_core",
-)
-
 ComputeLosses = Callable[[nn.Module, Batch], Losses]
-MakeOptimizer = Callable[[nn.Module, int], tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]]
 
 
 def train_step(
@@ -91,7 +77,7 @@ def train(
     steps: int,
     accelerator: Accelerator,
     model: nn.Module,
-    make_optimizer: MakeOptimizer,
+    make_optimizer: Callable[[nn.Module, int], OptimizerAndSchedule],
     data: StepData,
     compute_losses: ComputeLosses,
     hooks: Hooks,
@@ -118,79 +104,98 @@ def train(
         NonFiniteLossError: if a loss term or the gradient is not finite; nothing is saved after it happened.
         ValueError: if there is a checkpoint that this run cannot go on from.
     """
-    output_dir = Path(arguments.output_dir)
-    record = RunRecord(accelerator, arguments.mixed_precision, asdict(arguments))
-    if arguments.activation_checkpointing:
-        _activation_checkpointing(model)
-    model.to(accelerator.device)
-    optimizer, scheduler = make_optimizer(model, steps)
-    average = average_weights(model, arguments.ema_decay) if arguments.ema_decay else None
-    if arguments.compile:
-        _compile(model)
-    bare = model
-    model, optimizer, whole = prepare(accelerator, model, optimizer)
-    saved = {"model": bare} | ({"average": average} if average is not None else {})
-
-    start = _resume(arguments, steps, accelerator, saved, optimizer, scheduler, data, record)
-    tracking = Tracking(accelerator, output_dir, name=name, steps=steps, start=start, options=asdict(arguments))
-    window = LossWindow()
-    results: dict[str, Any] = {}
-
-    def shown_now() -> nn.Module:
-        return average.module.eval() if average is not None else look_at(whole, bare)
-
-    def show(step: int, *, preview: bool, validate: bool) -> None:
-        """Saves at the end, and looks at the model."""
-        shown = shown_now()
-        if step == steps and accelerator.is_main_process:
-            hooks.save(shown, output_dir)
-        if preview:
-            hooks.preview(shown, tracking, step)
-        if validate:
-            results.update(_validate(hooks, shown, tracking, step))
-
+    output_dir, options = Path(arguments.output_dir), asdict(arguments)
+    record = RunRecord(accelerator, arguments.mixed_precision, options)
+    trained = prepare_model(model, lambda model: make_optimizer(model, steps), arguments, accelerator)
+    start = resume(arguments, steps, accelerator, trained, data, record)
+    tracking = Tracking(accelerator, output_dir, name=name, steps=steps, start=start, options=options)
+    run = _Run(arguments, steps, accelerator, trained, data, compute_losses, hooks, pusher, record, tracking)
     try:
         if start == steps:  # stopped between its last checkpoint and its end
-            show(steps, preview=False, validate=True)
+            run.show(steps, preview=False, validate=True)
         for step in range(start + 1, steps + 1):
-            bare.train()
-            for _ in range(arguments.gradient_accumulation_steps):
-                batch, waited_s = _next_batch(data, accelerator.device)
-                losses, norm = train_step(
-                    accelerator, model, optimizer, scheduler, batch, compute_losses, arguments.max_grad_norm
-                )
-                window.add(step, losses, norm)
-                tracking.advance(losses.images, waited_s)
-            if average is not None:
-                average.update_parameters(bare)
-            tracking.bar.update(1)
-
-            last = step == steps
-            preview, checkpoint = (
-                every > 0 and (last or step % every == 0)
-                for every in (arguments.preview_every, arguments.checkpoint_every)
-            )
-            validate = last or (arguments.validate_every > 0 and step % arguments.validate_every == 0)
-            if validate or preview or checkpoint or step % arguments.log_every == 0:
-                # First of all: what is not finite is neither saved nor looked at.
-                means = mean_over_processes(accelerator, window.close())
-                results |= means | tracking.log_step(step, means | learning_rates(optimizer))
+            run.update(step)
+            preview = run.is_due(step, arguments.preview_every)
+            checkpoint = run.is_due(step, arguments.checkpoint_every)
+            validate = step == steps or run.is_due(step, arguments.validate_every)
+            if preview or checkpoint or validate or step % arguments.log_every == 0:
+                run.log(step)  # first of all: what is not finite is neither saved nor looked at
             if checkpoint:
-                save_checkpoint(
-                    output_dir, accelerator=accelerator, step=step, modules=saved, optimizer=optimizer,
-                    data=data, keep=arguments.keep_checkpoints, setting=_setting(arguments), run=record.values(),
-                )  # fmt: skip
-                if arguments.push_to_hub is not None and not last:
-                    pusher.offer(step, partial(hooks.save, shown_now()))
-            if validate or preview:
-                show(step, preview=preview, validate=validate)
+                run.save_checkpoint(step)
+            run.show(step, preview=preview, validate=validate)
     except BaseException:
         pusher.abandon()
         raise
     finally:
         tracking.close()
     accelerator.wait_for_everyone()
-    return results | {"run": record.values()}
+    return run.results | {"run": record.values()}
+
+
+@dataclass
+class _Run:
+    """What a run is made of, as [`train`] was given it or made it, and what is done with it."""
+
+    arguments: RunArguments
+    steps: int
+    accelerator: Accelerator
+    trained: TrainedModel
+    data: StepData
+    compute_losses: ComputeLosses
+    hooks: Hooks
+    pusher: Pusher
+    record: RunRecord
+    tracking: Tracking
+    window: LossWindow = field(default_factory=LossWindow)
+    results: dict[str, Any] = field(default_factory=dict)
+
+    def is_due(self, step: int, every: int) -> bool:
+        """Whether something is done after this step that is done after every so many, and the last; 0: never."""
+        return every > 0 and (step == self.steps or step % every == 0)
+
+    def update(self, step: int) -> None:
+        """One update of the weights, of as many micro-batches as are accumulated."""
+        trained = self.trained
+        trained.bare.train()
+        for _ in range(self.arguments.gradient_accumulation_steps):
+            batch, waited_s = _next_batch(self.data, self.accelerator.device)
+            losses, norm = train_step(
+                self.accelerator, trained.wrapped, trained.optimizer, trained.scheduler, batch, self.compute_losses,
+                self.arguments.max_grad_norm,
+            )  # fmt: skip
+            self.window.add(step, losses, norm)
+            self.tracking.advance(losses.images, waited_s)
+        if trained.average is not None:
+            trained.average.update_parameters(trained.bare)
+        self.tracking.bar.update(1)
+
+    def log(self, step: int) -> None:
+        """Means of the losses since the last time; raises NonFiniteLossError where one is not finite."""
+        means = mean_over_processes(self.accelerator, self.window.close())
+        speed = self.tracking.log_step(step, means | learning_rates(self.trained.optimizer))
+        self.results |= means | speed
+
+    def save_checkpoint(self, step: int) -> None:
+        """Everything that it takes to go on from here; and what is shown of the model goes to the Hub, if asked for."""
+        save_checkpoint(
+            Path(self.arguments.output_dir), accelerator=self.accelerator, step=step, modules=self.trained.modules(),
+            optimizer=self.trained.optimizer, data=self.data, keep=self.arguments.keep_checkpoints,
+            setting=setting_of(self.arguments), run=self.record.values(),
+        )  # fmt: skip
+        if self.arguments.push_to_hub is not None and step < self.steps:
+            self.pusher.offer(step, partial(self.hooks.save, self.trained.shown()))
+
+    def show(self, step: int, *, preview: bool, validate: bool) -> None:
+        """Looks at the model where that is due, and saves it at the end."""
+        if not (preview or validate):
+            return
+        shown = self.trained.shown()
+        if step == self.steps and self.accelerator.is_main_process:
+            self.hooks.save(shown, Path(self.arguments.output_dir))
+        if preview:
+            self.hooks.preview(shown, self.tracking, step)
+        if validate:
+            self.results |= _validate(self.hooks, shown, self.tracking, step)
 
 
 def _next_batch(data: StepData, device: torch.device) -> tuple[Batch, float]:
@@ -219,52 +224,6 @@ def _validate(hooks: Hooks, model: nn.Module, tracking: Tracking, step: int) -> 
     return scores
 
 
-def _setting(arguments: RunArguments) -> dict[str, Any]:
-    """What a run must share with its checkpoint to be the same run."""
-    values = asdict(arguments)
-    return {name: values[name] for name in SETTING if name in values}
-
-
-def check_resume(arguments: RunArguments, steps: int) -> Path | None:
-    """The checkpoint that a run will go on from, None where there is none.
-
-    Raises:
-        ValueError: if there is one that it cannot go on from. Called before anything expensive, and again by [`train`].
-    """
-    checkpoints = list_checkpoints(Path(arguments.output_dir))
-    if not checkpoints:
-        return None
-    newest = checkpoints[-1]
-    if not arguments.resume:
-        raise ValueError(f"{newest} is of an earlier run; remove it, or give another --output_dir, to start afresh.")
-    done = check_setting(newest, _setting(arguments))
-    if done > steps or (done == steps and (Path(arguments.output_dir) / "results.json").is_file()):
-        raise ValueError(f"{newest} has all of {steps} steps done; give more --steps, or another --output_dir.")
-    return newest
-
-
-def _resume(
-    arguments: RunArguments,
-    steps: int,
-    accelerator: Accelerator,
-    modules: dict[str, nn.Module],
-    optimizer: torch.optim.Optimizer,
-    scheduler: Any,
-    data: StepData,
-    record: RunRecord,
-) -> int:
-    """Loads the newest checkpoint where there is one; returns the number of steps done."""
-    newest = check_resume(arguments, steps)
-    if newest is None:
-        return 0
-    step = load_checkpoint(
-        newest, accelerator=accelerator, modules=modules, optimizer=optimizer, scheduler=scheduler, data=data
-    )
-    record.go_on_from(newest)
-    logger.info("going on from %s", newest)
-    return step
-
-
 def to_device(batch: Any, device: torch.device) -> Any:
     """Moves the tensors of a nested batch, without waiting."""
     if isinstance(batch, Tensor):
@@ -272,15 +231,3 @@ def to_device(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, dict):
         return {name: to_device(value, device) for name, value in batch.items()}
     return batch
-
-
-def _compile(model: nn.Module) -> None:
-    """A metric model's heads group images by domain, which would compile anew for every mixture: its encoder alone."""
-    core = getattr(model, "core", None)
-    (model if core is None else cast(nn.Module, core.backbone)).compile()
-
-
-def _activation_checkpointing(model: nn.Module) -> None:
-    """Newer transformers call it activation checkpointing, older ones gradient checkpointing."""
-    enable: Any = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-    enable()

@@ -34,7 +34,7 @@ def make_metric_hooks(
         scores: dict[str, float] = {}
         confusion: Counter[tuple[str, str]] = Counter()
         for domain in domains:
-            found = _score_domain(DepthModel(model, preprocessing, "depth"), domain)
+            found = _score_domain(DepthModel(model, preprocessing, "depth"), domain, arguments, accelerator)
             if found is None:
                 continue
             kinds = {"": found.routed} | ({"/domain_given": found.given} if len(domains) > 1 else {})
@@ -48,25 +48,6 @@ def make_metric_hooks(
             right, total = accelerator.reduce(counts, "sum").tolist()
             scores["validation/router_accuracy"] = right / total if total else float("nan")
         return scores
-
-    def _score_domain(model: DepthModel, domain: Domain) -> MetricScores | None:
-        sources = [source for source in arguments.validation_sources() if source.domain == domain.name]
-        if not sources:
-            return None
-        merged = MetricScores()
-        protocol = Protocol(domain.name, domain.min_depth_m, domain.max_depth_m)
-        for source in sources:
-            samples = evaluation_samples([source], arguments.validation_images, size=preprocessing.size)
-            share = islice(samples, accelerator.process_index, None, accelerator.num_processes)
-            with accelerator.autocast():
-                found = score_metric(
-                    model, share, device=accelerator.device, protocol=protocol, flip=False,
-                    batch_size=arguments.batch_size,
-                )  # fmt: skip
-            merged.routed.extend(found.routed)
-            merged.given.extend(found.given)
-            merged.confusion += found.confusion
-        return merged
 
     def preview(model: nn.Module, tracking: Tracking, step: int) -> None:
         if not accelerator.is_main_process:
@@ -94,3 +75,25 @@ def make_metric_hooks(
         save_model(model, preprocessing, folder)
 
     return Hooks(validate=validate, preview=preview, save=save)
+
+
+def _score_domain(
+    model: DepthModel, domain: Domain, arguments: MetricArguments, accelerator: Accelerator
+) -> MetricScores | None:
+    """This process's share of a domain's validation sources; None where it has none."""
+    sources = [source for source in arguments.validation_sources() if source.domain == domain.name]
+    if not sources:
+        return None
+    merged = MetricScores()
+    protocol = Protocol(domain.name, domain.min_depth_m, domain.max_depth_m)
+    for source in sources:
+        samples = evaluation_samples([source], arguments.validation_images, size=model.preprocessing.size)
+        share = islice(samples, accelerator.process_index, None, accelerator.num_processes)
+        with accelerator.autocast():
+            found = score_metric(
+                model, share, device=accelerator.device, protocol=protocol, flip=False, batch_size=arguments.batch_size
+            )
+        merged.routed.extend(found.routed)
+        merged.given.extend(found.given)
+        merged.confusion += found.confusion
+    return merged

@@ -13,7 +13,6 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, ZoeDepth
 
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.modeling.zoedepth_conversion import config_of_zoedepth
-from semidepth.training.engine.arguments import PRESETS, read_yaml
 from semidepth.training.engine.depth_models import (
     Preprocessing,
     check_nothing_missing,
@@ -22,6 +21,7 @@ from semidepth.training.engine.depth_models import (
     preprocessing_of,
 )
 from semidepth.training.engine.metric_arguments import Domain, MetricArguments
+from semidepth.training.engine.option_files import PRESETS, read_yaml
 from semidepth.training.engine.safe_weights import refuse_pickled
 from semidepth.training.engine.student_arguments import StudentArguments
 

@@ -1,16 +1,16 @@
 """Scores of metres: no alignment, a protocol's pixels and range, and how often the router was right."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from semidepth.training.data.streaming import Sample
 from semidepth.training.engine.depth_models import DepthModel
-from semidepth.training.engine.scoring import Scores, batches_of_one_size, labels_of, require_finite
+from semidepth.training.engine.one_size import batches_of_one_size
+from semidepth.training.engine.scoring import Scores, image_size, labels_of, require_finite
 from semidepth.training.objectives import Protocol, metric_scores
 
 
@@ -67,7 +67,6 @@ def score_metric(
     protocol: Protocol,
     flip: bool = True,
     batch_size: int = 8,
-    on_batch: Callable[[int], Any] | None = None,
 ) -> MetricScores:
     """Scores metric predictions against labels in metres.
 
@@ -81,7 +80,6 @@ def score_metric(
         protocol: crops and range.
         flip: average with the prediction of the mirrored image.
         batch_size: images at a time, where consecutive ones have one size.
-        on_batch: called with the number of images done.
 
     Returns:
         Scores per image.
@@ -95,14 +93,12 @@ def score_metric(
             "metric heads on it with training/metric.py."
         )
     result = MetricScores()
-    for batch in batches_of_one_size(samples, batch_size):
+    for batch in batches_of_one_size(samples, batch_size, image_size):
         found = score_metric_batch(model, batch, device=device, protocol=protocol, flip=flip)
         origins = [sample["origin"] for sample in batch]
         result.routed.add(origins, found.routed)
         result.given.add([origins[place] for place in found.known], found.given)
         result.confusion.update((batch[place]["domain"], found.chosen[place]) for place in found.known)
-        if on_batch is not None:
-            on_batch(len(batch))
     return result
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from semidepth.training.data.preparing import to_disparity
 from semidepth.training.engine import color_maps
 from semidepth.training.engine.color_maps import DEFAULT_COLOR_MAP, display_range
 
@@ -85,7 +85,7 @@ def prediction_row(image: Tensor, depth: Tensor | None, predictions: Sequence[Te
     cells = [to_array(image)]
     if depth is None:
         return cells + [colorize(prediction.cpu()) for prediction in predictions]
-    truth = (1 / depth.double()).cpu()  # NaN stays NaN, sky becomes 0
+    truth = to_disparity(depth.double()).cpu()
     limits = display_range(truth.numpy())
     cells.append(colorize(truth, limits))
     known = truth.isfinite()
@@ -121,8 +121,3 @@ def _fit(picture: np.ndarray, width: int) -> Image.Image:
     height = max(1, round(image.height * width / image.width))
     small = image.width < width
     return image.resize((width, height), Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS)
-
-
-def as_disparity(depth: Tensor) -> Tensor:
-    """Metres to inverse depth: NaN stays NaN, inf (sky) becomes 0, and 0 or less is unknown."""
-    return torch.where(depth > 0, 1 / depth, torch.nan)

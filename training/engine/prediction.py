@@ -8,23 +8,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
 
 from semidepth.training.data.decoding import BrokenSampleError
+from semidepth.training.data.preparing import to_disparity
 from semidepth.training.engine.depth_models import DepthModel
-
-# Images decoded ahead, in batches; also the most that wait for others of their size.
-AHEAD = 4
+from semidepth.training.engine.one_size import AHEAD, groups_of_one_size, to_device, to_host
 
 Unit = Literal["m", "inverse depth"]
 T = TypeVar("T")
+Decoded = tuple[T, tuple[int, int], Tensor]  # an item, its image's height and width, and its pixels for the model
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class _Batch(Generic[T]):
     items: list[tuple[T, tuple[int, int]]]
     values: Tensor
     domains: Tensor | None
-    finished: Any
+    finished: torch.cuda.Event | None
 
 
 class Predictor:
@@ -102,22 +100,25 @@ class Predictor:
             One result per item: in order where all images have one size, else grouped by size.
         """
         launched: deque[_Batch[T]] = deque()
-        for group in self._groups(self._decoded(items, decode)):
-            if isinstance(group, Unreadable):
-                yield group
-                continue
-            if group:
-                launched.append(self._launch(group))
-            # The one before it: while the device computes, its predecessor is handed out.
-            while len(launched) > (1 if group and self.device.type == "cuda" else 0):
-                yield from self._finished(launched.popleft())
+        unreadable: list[Unreadable[T]] = []
 
-    def prepare(self, image: Tensor) -> Tensor:
-        """(3, H, W) uint8 of any size -> (3, h, w) uint8 of the size that the model wants."""
-        height, width = self.model.preprocessing.target_size(*image.shape[-2:])
-        if (height, width) == tuple(image.shape[-2:]):
-            return image
-        return transforms.resize(image, [height, width], interpolation=InterpolationMode.BICUBIC, antialias=True)
+        def readable() -> Iterator[Decoded[T]]:
+            for entry in self._decoded(items, decode):
+                if isinstance(entry, Unreadable):
+                    unreadable.append(entry)
+                else:
+                    yield entry
+
+        for group in groups_of_one_size(readable(), self.batch_size, lambda entry: entry[2].shape):
+            yield from unreadable
+            unreadable.clear()
+            launched.append(self._launch(group))
+            # The one before it: while a GPU computes, its predecessor is handed out.
+            while len(launched) > (1 if self.device.type == "cuda" else 0):
+                yield from self._finished(launched.popleft())
+        while launched:
+            yield from self._finished(launched.popleft())
+        yield from unreadable
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """One batch on the device.
@@ -132,19 +133,17 @@ class Predictor:
         values, output = self.model.forward(images, **given)
         return values, output.domain if self.model.domains else None
 
-    def _decoded(
-        self, items: Iterable[T], decode: Callable[[T], Tensor]
-    ) -> Iterator[tuple[T, tuple[int, int], Tensor] | Unreadable[T]]:
+    def _decoded(self, items: Iterable[T], decode: Callable[[T], Tensor]) -> Iterator[Decoded[T] | Unreadable[T]]:
         """Items in order with their size and prepared pixels, decoded ahead."""
 
-        def work(item: T) -> tuple[T, tuple[int, int], Tensor] | Unreadable[T]:
+        def work(item: T) -> Decoded[T] | Unreadable[T]:
             try:
                 image = decode(item)
             except (BrokenSampleError, OSError) as error:
                 return Unreadable(item, str(error))
-            return item, (image.shape[1], image.shape[2]), self.prepare(image)
+            return item, (image.shape[1], image.shape[2]), self.model.preprocessing.resize(image)
 
-        queue: deque[Future[tuple[T, tuple[int, int], Tensor] | Unreadable[T]]] = deque()
+        queue: deque[Future[Decoded[T] | Unreadable[T]]] = deque()
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
         try:
             for item in items:
@@ -156,42 +155,11 @@ class Predictor:
         finally:  # also where the caller stops early
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _groups(
-        self, decoded: Iterator[tuple[T, tuple[int, int], Tensor] | Unreadable[T]]
-    ) -> Iterator[list[tuple[T, tuple[int, int], Tensor]] | Unreadable[T]]:
-        """Batches of one size: full ones, the longest-waiting where too many wait, and all at the end."""
-        waiting: dict[tuple[int, ...], list[tuple[T, tuple[int, int], Tensor]]] = {}
-        for entry in decoded:
-            if isinstance(entry, Unreadable):
-                yield entry
-                continue
-            shape = tuple(entry[2].shape)
-            group = waiting.setdefault(shape, [])
-            group.append(entry)
-            if len(group) == self.batch_size:
-                yield waiting.pop(shape)
-            elif sum(map(len, waiting.values())) > AHEAD * self.batch_size:
-                yield waiting.pop(next(iter(waiting)))
-        while waiting:
-            yield waiting.pop(next(iter(waiting)))
-        yield []
-
-    def _launch(self, group: list[tuple[T, tuple[int, int], Tensor]]) -> _Batch[T]:
+    def _launch(self, group: list[Decoded[T]]) -> _Batch[T]:
         """Starts one batch on the device; on a GPU nothing waits for it here."""
-        items = [(item, size) for item, size, _ in group]
-        images = torch.stack([pixels for *_, pixels in group])
-        if self.device.type != "cuda":
-            values, domains = self.forward(images.to(self.device))
-            return _Batch(items, values.cpu(), None if domains is None else domains.cpu(), None)
-        values, domains = self.forward(images.pin_memory().to(self.device, non_blocking=True))
-        host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
-        host.copy_(values, non_blocking=True)
-        numbers = None if domains is None else torch.empty(domains.shape, dtype=domains.dtype, pin_memory=True)
-        if numbers is not None and domains is not None:
-            numbers.copy_(domains, non_blocking=True)
-        finished = torch.cuda.Event()
-        finished.record()
-        return _Batch(items, host, numbers, finished)
+        values, domains = self.forward(to_device([pixels for *_, pixels in group], self.device))
+        (values, *numbers), finished = to_host([values] if domains is None else [values, domains])
+        return _Batch([(item, size) for item, size, _ in group], values, numbers[0] if numbers else None, finished)
 
     def _finished(self, batch: _Batch[T]) -> Iterator[Prediction[T]]:
         if batch.finished is not None:
@@ -209,8 +177,5 @@ def check_domain(model: DepthModel, domain: str | None) -> None:
 
 
 def disparity_of(values: np.ndarray, unit: Unit) -> np.ndarray:
-    """Inverse depth of a map: of metres 1/m, where NaN stays NaN, inf (sky) becomes 0, and 0 or less is unknown."""
-    if unit != "m":
-        return values
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(values > 0, 1 / values, np.nan).astype(np.float32)
+    """Inverse depth of a map in either unit, as [`to_disparity`] has it."""
+    return to_disparity(torch.from_numpy(np.ascontiguousarray(values))).numpy() if unit == "m" else values

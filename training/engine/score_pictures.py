@@ -12,12 +12,13 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from semidepth.training.data.benchmarks import PointPairs
+from semidepth.training.data.preparing import to_disparity
 from semidepth.training.data.streaming import Sample
 from semidepth.training.engine.color_maps import UNKNOWN_COLOR
 from semidepth.training.engine.depth_models import DepthModel
 from semidepth.training.engine.metric_pictures import colorize_metres, metre_range
 from semidepth.training.engine.metric_scoring import predict_metres
-from semidepth.training.engine.pictures import as_disparity, colorize, display_range, grid, to_array
+from semidepth.training.engine.pictures import colorize, display_range, grid, to_array
 from semidepth.training.engine.public_names import public_source
 from semidepth.training.engine.score_files import ImageScores
 from semidepth.training.engine.score_options import Task
@@ -108,7 +109,7 @@ def depth_cells(task: Task, model: DepthModel, sample: Sample) -> tuple[Cells, s
         by_depth = (1 / predicted - depth).abs() / depth
         by_disparity = (predicted - 1 / depth).abs() * depth
         error = torch.where(scored, by_depth if task.spaces[0] == "depth" else by_disparity, torch.nan)
-        truth = as_disparity(depth.double())
+        truth = to_disparity(depth.double())
         limits = display_range(torch.where(scored, truth, torch.nan).numpy())
         maps = [colorize(shrink(each), limits) for each in (truth, predicted)]
         note = f"{1 / max(limits[1], 1e-9):.2g} to {1 / max(limits[0], 1e-9):.2g} m"

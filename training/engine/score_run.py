@@ -13,6 +13,7 @@ from semidepth.training.data.benchmarks import PointPairs
 from semidepth.training.data.streaming import Sample
 from semidepth.training.engine.depth_models import DepthModel, load_depth_model
 from semidepth.training.engine.metric_scoring import score_metric_batch
+from semidepth.training.engine.one_size import batches_of_one_size
 from semidepth.training.engine.score_data import Item, Place, read_ahead
 from semidepth.training.engine.score_files import ImageScores, Progress, ScoreFolder
 from semidepth.training.engine.score_options import Task
@@ -72,31 +73,24 @@ def _run_task(
         disable=not state.is_main_process, mininterval=bar_interval_s(),
     )  # fmt: skip
     with bar:
-        for batch in batches(read_ahead(items, 2 * batch_size), batch_size, bar):
+        whole = _whole(read_ahead(items, 2 * batch_size), bar)
+        for batch in batches_of_one_size(whole, batch_size, _size):
             folder.add(task, score_batch(task, model, batch))
             bar.update(len(batch))
     folder.end(task)
 
 
-def batches(
-    items: Iterator[tuple[Place, Item | None]], batch_size: int, bar: tqdm | None = None
-) -> Iterator[list[tuple[Place, Item]]]:
-    """Consecutive images of one size, at most `batch_size` at a time; pairs of points one image at a time."""
-    batch: list[tuple[Place, Item]] = []
+def _whole(items: Iterator[tuple[Place, Item | None]], bar: tqdm) -> Iterator[tuple[Place, Item]]:
+    """Images that could be read; the bar counts the others, too."""
     for place, item in items:
-        if item is None:  # broken
-            if bar is not None:
-                bar.update(1)
-            continue
-        if batch and (len(batch) == batch_size or _shape(batch[0][1]) != _shape(item) or isinstance(item, PointPairs)):
-            yield batch
-            batch = []
-        batch.append((place, item))
-    if batch:
-        yield batch
+        if item is None:
+            bar.update(1)
+        else:
+            yield place, item
 
 
-def _shape(item: Item) -> torch.Size:
+def _size(placed: tuple[Place, Item]) -> torch.Size:
+    _, item = placed
     return (item.image if isinstance(item, PointPairs) else item["image"]).shape
 
 

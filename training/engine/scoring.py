@@ -1,9 +1,8 @@
 """Scores of a depth model over a stream of labeled samples: per image, then the mean over images."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from semidepth.training.data.benchmarks import PointPairs
 from semidepth.training.data.streaming import Sample
+from semidepth.training.engine.one_size import batches_of_one_size
 from semidepth.training.objectives.depth_metrics import METRIC_NAMES, Align, Space, relative_metrics
 from semidepth.training.objectives.ordinal_metrics import ordinal_hits
 
@@ -53,53 +53,24 @@ class Scores:
         return means
 
 
-def batches_of_one_size(samples: Iterable[Sample], batch_size: int) -> Iterator[list[Sample]]:
-    """Consecutive samples of equal image size, at most `batch_size` at a time."""
-    batch: list[Sample] = []
-    for sample in samples:
-        if batch and (len(batch) == batch_size or batch[0]["image"].shape != sample["image"].shape):
-            yield batch
-            batch = []
-        batch.append(sample)
-    if batch:
-        yield batch
-
-
 def score_relative(
-    predict_disparity: Predict,
-    samples: Iterable[Sample],
-    *,
-    device: torch.device,
-    spaces: Sequence[Space] = ("depth",),
-    max_depth_m: float | None = None,
-    min_depth_m: float = 1e-3,
-    batch_size: int = 16,
-    on_batch: Callable[[int], Any] | None = None,
-) -> dict[Space, Scores]:
-    """Scores inverse-depth predictions against labels in metres.
+    predict_disparity: Predict, samples: Iterable[Sample], *, device: torch.device, batch_size: int = 16
+) -> Scores:
+    """Scores inverse depth as papers do: aligned by least squares in disparity space, compared in depth.
 
     Args:
         predict_disparity: (B, 3, H, W) uint8 on `device` -> (B, H, W) inverse depth, larger is nearer.
         samples: labeled samples of any sizes.
         device: of the model.
-        spaces: where to compare after the alignment in disparity space: "depth", "disparity" or both.
-        max_depth_m: cap of the data set, metres; None: each image's own largest label.
-        min_depth_m: nearest depth that counts, metres.
         batch_size: images at a time, where consecutive ones have one size.
-        on_batch: called with the number of images done.
 
     Returns:
-        Space -> per-image scores.
+        Scores per image.
     """
-    scores = {space: Scores() for space in spaces}
-    for batch in batches_of_one_size(samples, batch_size):
-        found = score_relative_batch(
-            predict_disparity, batch, device=device, spaces=spaces, max_depth_m=max_depth_m, min_depth_m=min_depth_m
-        )
-        for space, values in found.items():
-            scores[space].add([sample["origin"] for sample in batch], values)
-        if on_batch is not None:
-            on_batch(len(batch))
+    scores = Scores()
+    for batch in batches_of_one_size(samples, batch_size, image_size):
+        found = score_relative_batch(predict_disparity, batch, device=device, spaces=("depth",))
+        scores.add([sample["origin"] for sample in batch], found["depth"])
     return scores
 
 
@@ -111,12 +82,16 @@ def score_relative_batch(
     spaces: Sequence[Space],
     align: Align = "least_squares",
     max_depth_m: float | None = None,
-    min_depth_m: float = 1e-3,
 ) -> dict[Space, dict[str, list[float]]]:
-    """Scores images of one size; arguments as in [`score_relative`].
+    """Scores inverse depth of labeled images of one size against their labels in metres.
 
     Args:
+        predict_disparity: (B, 3, H, W) uint8 on `device` -> (B, H, W) inverse depth, larger is nearer.
+        batch: the images.
+        device: of the model.
+        spaces: where to compare after the alignment: "depth", "disparity" or both.
         align: how the prediction is brought to the label's scale, as `relative_metrics` has it.
+        max_depth_m: cap of the data set, metres; None: each image's own largest label.
 
     Returns:
         Space -> metric -> one value per image.
@@ -127,9 +102,7 @@ def score_relative_batch(
     require_finite(disparity, batch)
     scores = {}
     for space in spaces:
-        values = relative_metrics(
-            disparity, depth, space=space, align=align, max_depth_m=max_depth_m, min_depth_m=min_depth_m
-        )
+        values = relative_metrics(disparity, depth, space=space, align=align, max_depth_m=max_depth_m)
         scores[space] = {name: per_image.tolist() for name, per_image in values.items()}
     return scores
 
@@ -165,6 +138,11 @@ def require_finite(predicted: Tensor, batch: list[Sample]) -> None:
     broken = [sample["origin"] for sample, finite in zip(batch, fine, strict=True) if not finite]
     if broken:
         raise ValueError(f"the model's prediction is not finite for {', '.join(broken)}; this checkpoint is broken.")
+
+
+def image_size(sample: Sample) -> torch.Size:
+    """Channels, height and width of a sample's image."""
+    return sample["image"].shape
 
 
 def labels_of(sample: Sample) -> Tensor:

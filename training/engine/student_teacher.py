@@ -9,9 +9,10 @@ from typing import Any, cast
 from accelerate import PartialState
 
 from semidepth.training.data.sources import count_samples
-from semidepth.training.engine.arguments import TrainingArguments, read_yaml
+from semidepth.training.engine.arguments import TrainingArguments
 from semidepth.training.engine.commands import resolve_steps
 from semidepth.training.engine.depth_models import Kind, load_depth_model
+from semidepth.training.engine.option_files import read_yaml
 from semidepth.training.engine.student_arguments import StudentArguments
 from semidepth.training.engine.teacher_arguments import TeacherArguments
 

@@ -23,7 +23,7 @@ from semidepth.training.objectives.depth_metrics import (
 )
 from semidepth.training.objectives.feature_alignment import feature_alignment_loss
 from semidepth.training.objectives.gradient_matching import gradient_matching_loss
-from semidepth.training.objectives.ordinal_metrics import ordinal_accuracy, ordinal_hits
+from semidepth.training.objectives.ordinal_metrics import ordinal_hits
 from semidepth.training.objectives.protocols import PROTOCOLS, Protocol, find_protocol
 from semidepth.training.objectives.silog import known_depth, silog_loss, silog_loss_by_domain
 
@@ -47,7 +47,6 @@ __all__ = [
     "gradient_matching_loss",
     "known_depth",
     "metric_scores",
-    "ordinal_accuracy",
     "ordinal_hits",
     "relative_metrics",
     "scored_pixels",

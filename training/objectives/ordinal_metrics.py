@@ -46,8 +46,3 @@ def ordinal_hits(prediction: Tensor, nearer: Tensor, farther: Tensor, *, larger_
     if not (near.isfinite() & far.isfinite()).all():
         raise ValueError("the prediction is not finite at a labeled point; this checkpoint is broken.")
     return near > far if larger_is_nearer else near < far
-
-
-def ordinal_accuracy(prediction: Tensor, nearer: Tensor, farther: Tensor, *, larger_is_nearer: bool = True) -> float:
-    """Share of pairs in the labeled order, of one image ([`ordinal_hits`]); NaN without a pair."""
-    return ordinal_hits(prediction, nearer, farther, larger_is_nearer=larger_is_nearer).double().mean().item()

@@ -24,8 +24,8 @@ from sample_files import HEIGHT, WIDTH, depth_mm, encoded, npy, picture, write_i
 from semidepth.training.data.loading import evaluation_samples, make_loader
 from semidepth.training.data.sources import ROWS_PER_READ
 from semidepth.training.data.streaming import Sample, stream_samples
-from semidepth.training.engine.arguments import save_arguments
 from semidepth.training.engine.commands import check_sources, run_command
+from semidepth.training.engine.option_files import save_arguments
 from semidepth.training.engine.teacher_arguments import TeacherArguments
 from semidepth.training.teacher import labeled_terms
 

@@ -151,8 +151,9 @@ def test_wrong_sizes_are_refused():
 
 
 def test_disparity_of_unknown_and_sky():
-    depth = torch.tensor([0.5, 4.0, torch.nan, torch.inf])
-    np.testing.assert_array_equal(to_disparity(depth).numpy(), np.array([2.0, 0.25, np.nan, 0.0], np.float32))
+    depth = torch.tensor([0.5, 4.0, torch.nan, torch.inf, 0.0, -1.0])
+    expected = np.array([2.0, 0.25, np.nan, 0.0, np.nan, np.nan], np.float32)
+    np.testing.assert_array_equal(to_disparity(depth).numpy(), expected)
 
 
 def test_collate_stacks_and_inverts():

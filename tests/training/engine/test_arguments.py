@@ -7,7 +7,8 @@ import yaml
 from sample_files import write_images
 
 from semidepth.training.demo import DemoArguments
-from semidepth.training.engine.arguments import parse_arguments, save_arguments
+from semidepth.training.engine.arguments import parse_arguments
+from semidepth.training.engine.option_files import save_arguments
 from semidepth.training.engine.student_arguments import StudentArguments
 from semidepth.training.engine.teacher_arguments import TeacherArguments
 

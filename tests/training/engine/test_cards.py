@@ -19,9 +19,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from semidepth.modeling import DepthStudentConfig, RoutedDepthConfig
-from semidepth.training.engine.arguments import save_arguments
 from semidepth.training.engine.cards import make_card
 from semidepth.training.engine.metric_arguments import MetricArguments
+from semidepth.training.engine.option_files import save_arguments
 from semidepth.training.engine.student_arguments import StudentArguments
 from semidepth.training.engine.teacher_arguments import TeacherArguments
 

@@ -87,6 +87,15 @@ def test_images_are_shown_at_the_size_that_the_saved_processor_gives_them(size):
     assert preprocessing.target_size(2, 400) == (14, 518)  # of such a strip the processor makes nothing
 
 
+def test_resized_pixels_are_those_of_the_saved_processor():
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (3, 61, 97), dtype=torch.uint8, generator=generator)
+    theirs = PREPROCESSING.to_image_processor()(images=image, return_tensors="pt")["pixel_values"]
+    assert torch.allclose(PREPROCESSING.normalize(PREPROCESSING.resize(image)[None]), theirs, atol=1e-5)
+    fitting = image[:, : tiny.SIZE, : tiny.SIZE]
+    assert PREPROCESSING.resize(fitting) is fitting
+
+
 @pytest.mark.parametrize("stock", [True, False])
 def test_under_autocast_predictions_keep_their_precision(stock):
     config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)

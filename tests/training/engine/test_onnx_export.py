@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoImageProcessor, BeitConfig, ZoeDepthConfig, set_seed
+from transformers import AutoImageProcessor, set_seed
 
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthConfig, RoutedDepthForDepthEstimation
 from semidepth.training.engine import onnx_export, onnx_graphs
@@ -224,15 +224,9 @@ def test_refusals_say_what_to_do(tmp_path, monkeypatch):
     folder = save(student("dinov2"), tmp_path / "student")
     with pytest.raises(ValueError, match=r"opset is 17; give a whole number from 18 to 23\."):
         export_onnx(folder, file, opset=17)
-    backbone = BeitConfig(
-        image_size=64, patch_size=16, num_hidden_layers=4, hidden_size=32, intermediate_size=64, num_attention_heads=2,
-        use_relative_position_bias=True, reshape_hidden_states=False, out_indices=[1, 2, 3, 4],
-    )  # fmt: skip
-    core = ZoeDepthConfig(
-        backbone_config=backbone, neck_hidden_sizes=[16, 16, 32, 32], fusion_hidden_size=16, bottleneck_features=16,
-        num_relative_features=8, bin_embedding_dim=32,
-    )  # fmt: skip
-    midas = save(RoutedDepthForDepthEstimation(RoutedDepthConfig(core_config=core)), tmp_path / "midas")
+    midas = save(
+        RoutedDepthForDepthEstimation(RoutedDepthConfig(core_config=tiny.zoedepth_config())), tmp_path / "midas"
+    )
     with pytest.raises(ValueError, match=r"MiDaS core of stock ZoeDepth, .*; export a metric model on a student\."):
         export_onnx(midas, file)
     with pytest.raises(ValueError, match="could not be loaded"):

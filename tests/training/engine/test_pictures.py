@@ -6,7 +6,6 @@ from PIL import Image
 
 from semidepth.training.engine.color_maps import UNKNOWN_COLOR, color_table
 from semidepth.training.engine.pictures import (
-    as_disparity,
     colorize,
     grid,
     prediction_row,
@@ -49,9 +48,3 @@ def test_grid_has_a_cell_for_each_picture(tmp_path):
     pixels = np.asarray(Image.open(path))
     assert (pixels == 7).all(-1).sum() >= 4 * 40 * 20
     assert [file.name for file in path.parent.iterdir()] == ["grid.png"]
-
-
-def test_metres_to_inverse_depth():
-    got = as_disparity(torch.tensor([2.0, torch.inf, torch.nan, 0.0, -1.0]))
-    assert got[:2].tolist() == [0.5, 0.0]
-    assert got[2:].isnan().all()

@@ -11,8 +11,7 @@ import pytest
 import tiny
 import torch
 from safetensors import safe_open
-from torch import nn
-from transformers import AutoImageProcessor, BeitConfig, ZoeDepthConfig, ZoeDepthForDepthEstimation, set_seed
+from transformers import AutoImageProcessor, set_seed
 
 from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.training.engine.depth_models import Preprocessing
@@ -71,37 +70,13 @@ def test_half_precision_stays(tmp_path):
     assert json.loads((tmp_path / "stock" / "config.json").read_text())["dtype"] == "bfloat16"
 
 
-def zoedepth(domains: int) -> ZoeDepthForDepthEstimation:
-    """A tiny stock ZoeDepth whose maps vary."""
-    set_seed(0)
-    backbone = BeitConfig(
-        image_size=64, patch_size=16, num_hidden_layers=4, hidden_size=32, intermediate_size=64, num_attention_heads=2,
-        use_relative_position_bias=True, reshape_hidden_states=False, out_indices=[1, 2, 3, 4],
-    )  # fmt: skip
-    entries = [
-        {"name": "nyu", "n_bins": 64, "min_depth": 1e-3, "max_depth": 10.0},
-        {"name": "kitti", "n_bins": 64, "min_depth": 1e-3, "max_depth": 80.0},
-    ]
-    config = ZoeDepthConfig(
-        backbone_config=backbone, neck_hidden_sizes=[16, 16, 32, 32], fusion_hidden_size=16, bottleneck_features=16,
-        num_relative_features=8, bin_embedding_dim=32, bin_configurations=entries[:domains],
-        num_patch_transformer_layers=4, patch_transformer_hidden_size=128, patch_transformer_intermediate_size=64,
-        patch_transformer_num_attention_heads=4,
-    )  # fmt: skip
-    model = ZoeDepthForDepthEstimation(config).eval()
-    for module in [*model.neck.modules(), *model.relative_head.modules(), *model.metric_head.modules()]:
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-    return model
-
-
 @torch.no_grad()
 def test_plain_transformers_predicts_the_same_in_a_fresh_process(tmp_path):
     models = {
         "relative": student(),
         "metric": student(depth_estimation_type="metric", max_depth=20.0),
-        "zoe": RoutedDepthForDepthEstimation.from_zoedepth(zoedepth(1)),
-        "zoe_of_two": RoutedDepthForDepthEstimation.from_zoedepth(zoedepth(2)),
+        "zoe": RoutedDepthForDepthEstimation.from_zoedepth(tiny.zoedepth(1)),
+        "zoe_of_two": RoutedDepthForDepthEstimation.from_zoedepth(tiny.zoedepth(2)),
     }
     folders = {name: save(model, tmp_path / name) for name, model in models.items()}
     (folders["relative"] / "student.yaml").write_text("seed: 0\n")

@@ -6,7 +6,6 @@ import torch
 from PIL import Image
 from torch import nn
 from transformers import (
-    BeitConfig,
     DepthProConfig,
     DepthProForDepthEstimation,
     DepthProImageProcessor,
@@ -16,7 +15,6 @@ from transformers import (
     GLPNConfig,
     GLPNForDepthEstimation,
     GLPNImageProcessor,
-    ZoeDepthConfig,
     ZoeDepthForDepthEstimation,
     ZoeDepthImageProcessor,
     pipeline,
@@ -44,21 +42,7 @@ def depth_anything(**changes):
 
 
 def zoedepth(heads):
-    backbone = BeitConfig(
-        image_size=64, patch_size=16, num_hidden_layers=4, hidden_size=32, intermediate_size=64, num_attention_heads=2,
-        use_relative_position_bias=True, reshape_hidden_states=False, out_indices=[1, 2, 3, 4],
-    )  # fmt: skip
-    entries = [
-        {"name": "nyu", "n_bins": 16, "min_depth": 1e-3, "max_depth": 10.0},
-        {"name": "kitti", "n_bins": 16, "min_depth": 1e-3, "max_depth": 80.0},
-    ]
-    config = ZoeDepthConfig(
-        backbone_config=backbone, neck_hidden_sizes=[16, 16, 32, 32], fusion_hidden_size=16, bottleneck_features=16,
-        num_relative_features=8, bin_embedding_dim=32, bin_configurations=entries[:heads],
-        num_patch_transformer_layers=4, patch_transformer_hidden_size=128, patch_transformer_intermediate_size=64,
-        patch_transformer_num_attention_heads=4,
-    )  # fmt: skip
-    model = lively(ZoeDepthForDepthEstimation(config))
+    model = lively(ZoeDepthForDepthEstimation(tiny.zoedepth_config(heads, n_bins=16)))
     return model, ZoeDepthImageProcessor(size={"height": 64, "width": 96}, ensure_multiple_of=32, **STANDARD)
 
 

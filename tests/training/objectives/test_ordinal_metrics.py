@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from semidepth.training.objectives import ordinal_accuracy, ordinal_hits
+from semidepth.training.objectives import ordinal_hits
 
 MAP = torch.tensor([[5.0, 3.0], [3.0, 1.0]])
 NEARER = torch.tensor([[0, 0], [1, 1], [0, 1], [1, 0]])
@@ -15,18 +15,17 @@ FARTHER = torch.tensor([[1, 1], [0, 0], [1, 0], [1, 1]])
 def test_hits_misses_and_ties():
     assert ordinal_hits(MAP, NEARER, FARTHER).tolist() == [True, False, False, True]
     assert ordinal_hits(MAP, NEARER, FARTHER, larger_is_nearer=False).tolist() == [False, True, False, False]
-    assert ordinal_accuracy(MAP, NEARER, FARTHER) == 0.5
 
 
 def test_only_the_order_counts():
     for change in (MAP * 9 - 20, MAP.exp()):
         assert ordinal_hits(change, NEARER, FARTHER).tolist() == [True, False, False, True]
-    assert ordinal_accuracy(torch.ones(2, 2), NEARER, FARTHER) == 0
+    assert not ordinal_hits(torch.ones(2, 2), NEARER, FARTHER).any()
 
 
-def test_no_pair_is_nan():
+def test_no_pair_has_no_hits():
     none = torch.zeros(0, 2, dtype=torch.long)
-    assert math.isnan(ordinal_accuracy(MAP, none, none))
+    assert ordinal_hits(MAP, none, none).tolist() == []
 
 
 def test_wrong_points_are_refused():

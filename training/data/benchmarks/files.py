@@ -69,12 +69,24 @@ def stored_rgb(file: Path) -> Tensor:
     Raises:
         BrokenSampleError: not an RGB image of 8 bits, or cut off.
     """
-    pixels = stored_pixels(file)
+    return rgb_tensor(stored_pixels(file), str(file))
+
+
+def rgb_tensor(pixels: np.ndarray, name: str) -> Tensor:
+    """(H, W, 3) uint8 -> (3, H, W) uint8.
+
+    Args:
+        pixels: what a file holds.
+        name: of it, for the error.
+
+    Raises:
+        BrokenSampleError: if they are of another type or shape.
+    """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise BrokenSampleError(
-            f"{file} has pixels of {pixels.dtype} in the shape {pixels.shape}; 8-bit RGB was expected."
+            f"{name} has pixels of {pixels.dtype} in the shape {pixels.shape}; 8-bit RGB was expected."
         )
-    return torch.from_numpy(pixels).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
 
 
 def load_npy(file: Path) -> np.ndarray:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from semidepth.training.data.benchmarks.base import BenchmarkSet, check_complete
-from semidepth.training.data.benchmarks.files import import_extra, labeled_sample
+from semidepth.training.data.benchmarks.files import first_words, import_extra, labeled_sample
 from semidepth.training.data.decoding import BrokenSampleError, decode_depth, decode_image
 from semidepth.training.data.streaming import Sample
 
@@ -124,8 +124,9 @@ def _read_depth(file: Path, name: str) -> Tensor:
         with import_extra("h5py", name).File(file) as content:
             distance = np.asarray(content["dataset"], dtype=np.float64)
     except (OSError, KeyError, ValueError, TypeError) as error:
-        cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise BrokenSampleError(f"{file} has no `dataset` of numbers that can be read: {cause}.") from error
+        raise BrokenSampleError(
+            f"{file} has no `dataset` of numbers that can be read: {first_words(error)}."
+        ) from error
     if distance.shape != (HEIGHT, WIDTH):
         raise BrokenSampleError(
             f"{file} has the shape {distance.shape}; {(HEIGHT, WIDTH)} was expected, to which the focal length belongs."

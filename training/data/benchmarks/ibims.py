@@ -23,13 +23,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from semidepth.training.data.benchmarks.base import BenchmarkSet, check_complete
 from semidepth.training.data.benchmarks.files import (
     first_words,
     import_extra,
     labeled_sample,
+    rgb_tensor,
     stored_pixels,
     stored_rgb,
     usable,
@@ -50,7 +50,7 @@ _RAW_PARTS = ("rgb", "depth", "mask_invalid", "mask_transp")
 def open_set(root: Path, name: str) -> BenchmarkSet:
     """The 100 photos, in the order of imagelist.txt."""
     check_complete(name, root, [], LAYOUT)
-    folder, kind = _find_folder(root, name)
+    folder, kind = _find_folder(root)
     frames = _read_list(root, folder, name)
     if kind == "raw":
         check_complete(name, root, [folder / part / f"{frame}.png" for frame in frames for part in _RAW_PARTS], LAYOUT)
@@ -68,21 +68,20 @@ def open_set(root: Path, name: str) -> BenchmarkSet:
     )
 
 
-def _find_folder(root: Path, name: str) -> tuple[Path, str]:
+def _find_folder(root: Path) -> tuple[Path, str]:
     for folder in (root / "ibims1_core_raw", root):
         if (folder / "rgb").is_dir():
             return folder, "raw"
     for folder in (root / "ibims1_core_mat", root):
         if any(folder.glob("*.mat")):
             return folder, "mat"
-    raise ValueError(f"all files of {name} are missing below {root}; expected is {LAYOUT}.")
+    return root / "ibims1_core_raw", "raw"  # which is not there, as the next check tells
 
 
 def _read_list(root: Path, folder: Path, name: str) -> list[str]:
     places = [place / "imagelist.txt" for place in (folder, root, folder.parent)]
-    file = next((place for place in places if place.is_file()), None)
-    if file is None:
-        raise ValueError(f"imagelist.txt of {name} is missing in {folder}; expected is {LAYOUT}.")
+    file = next((place for place in places if place.is_file()), places[0])
+    check_complete(name, root, [file], LAYOUT)
     frames = file.read_text().split()
     if len(frames) != COUNT or len(set(frames)) != COUNT:
         raise ValueError(
@@ -105,13 +104,10 @@ def _read_raw(folder: Path, name: str, frames: list[str], number: int) -> Sample
 def _read_mat(folder: Path, name: str, frames: list[str], number: int) -> Sample:
     file = folder / f"{frames[number]}.mat"
     data = _load_struct(file, name)
-    rgb = data["rgb"]
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
-        raise BrokenSampleError(f"{file} has `rgb` of {rgb.dtype} in the shape {rgb.shape}; 8-bit RGB was expected.")
+    image = rgb_tensor(data["rgb"], f"`rgb` of {file}")
     depth = decode_depth(data["depth"].astype(np.float32), name=str(file))
     for mask in ("mask_invalid", "mask_transp"):
         depth = usable(data[mask], depth, file)
-    image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
     return labeled_sample(image, depth, origin=f"{name}/{frames[number]}", depth_file=file, domain="indoor")
 
 

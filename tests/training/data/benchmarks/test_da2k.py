@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmark_folders_a import broken, gradient, opens_without_reading, refused, travels, truncate, write, write_image
+from benchmark_folders import broken, gradient, opens_without_reading, refused, travels, truncate, write, write_image
 
 from semidepth.training.data.benchmarks import PointPairSet, open_benchmark
 

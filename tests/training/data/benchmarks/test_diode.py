@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from benchmark_folders_b import assert_metres, picture, put, save, touch
+from benchmark_folders import assert_metres, picture, touch, write, write_image
 from sample_files import npy
 
 from semidepth.training.data.benchmarks import open_benchmark
@@ -28,9 +28,9 @@ def root(tmp_path):
 
 
 def write_sample(root, depth, mask, stem=INDOORS):
-    save(root / f"{stem}.png", picture(2, 3))
-    put(root / f"{stem}_depth.npy", npy(np.array(depth, dtype=np.float32)))
-    put(root / f"{stem}_depth_mask.npy", npy(np.array(mask, dtype=np.float64)))
+    write_image(root / f"{stem}.png", picture(2, 3))
+    write(root / f"{stem}_depth.npy", npy(np.array(depth, dtype=np.float32)))
+    write(root / f"{stem}_depth_mask.npy", npy(np.array(mask, dtype=np.float64)))
 
 
 def test_all_photos_of_a_domain_without_reading_any(root):

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 import torch
-from benchmark_folders_b import assert_metres, put, save, touch
+from benchmark_folders import assert_metres, touch, write, write_image
 from PIL import Image as Pillow
 
 from semidepth.training.data.benchmarks import open_benchmark
@@ -67,7 +67,7 @@ def test_depth_is_bare_rows_of_the_photos_size(root):
     write_photo(root / "courtyard" / PHOTO.format("0286"), 32, 16)
     values = [float(1 + index) for index in range(32 * 16)]
     values[:3] = [math.inf, 0.0, math.nan]
-    put(root / "courtyard" / DEPTH.format("0286"), struct.pack("<512f", *values))
+    write(root / "courtyard" / DEPTH.format("0286"), struct.pack("<512f", *values))
     sample = open_benchmark("eth3d", root).read(0)
     assert sample["depth"].shape == (16, 32)
     assert_metres(sample["depth"][0, :5], [math.nan, math.nan, math.nan, 4.0, 5.0])
@@ -81,7 +81,7 @@ def test_depth_is_bare_rows_of_the_photos_size(root):
 
 def test_a_photo_that_is_to_be_shown_upright_stays_on_its_depth(root):
     write_photo(root / "courtyard" / PHOTO.format("0286"), 32, 16, orientation=6)  # a viewer turns it by 90 degrees
-    put(root / "courtyard" / DEPTH.format("0286"), struct.pack("<512f", *range(1, 513)))
+    write(root / "courtyard" / DEPTH.format("0286"), struct.pack("<512f", *range(1, 513)))
     sample = open_benchmark("eth3d", root).read(0)
     assert sample["image"].shape == (3, 16, 32)
     assert (sample["image"][:, 8, 28] > 235).all()
@@ -92,7 +92,7 @@ def test_each_sample_tells_its_scenes_domain(root):
     photos = open_benchmark("eth3d", root)
     for scene, number in (("courtyard", "0286"), ("office", "0219")):
         write_photo(root / scene / PHOTO.format(number), 1, 1)
-        put(root / scene / DEPTH.format(number), struct.pack("<f", 2.0))
+        write(root / scene / DEPTH.format(number), struct.pack("<f", 2.0))
     domains = [photos.read(photos.frames.index(f))["domain"] for f in ("courtyard/DSC_0286", "office/DSC_0219")]
     assert domains == ["outdoor", "indoor"]
 
@@ -112,7 +112,7 @@ def test_depth_of_another_size_is_named(root):
     write_photo(root / "courtyard" / PHOTO.format("0286"), 32, 16)
     eth3d = open_benchmark("eth3d", root)
     for floats in (511, 513):
-        put(root / "courtyard" / DEPTH.format("0286"), struct.pack(f"<{floats}f", *range(floats)))
+        write(root / "courtyard" / DEPTH.format("0286"), struct.pack(f"<{floats}f", *range(floats)))
         said = rf"dslr_images/DSC_0286\.JPG has {4 * floats} bytes where 32x16 pixels of float32 depth.* need 2048"
         with pytest.raises(ValueError, match=said):
             eth3d.read(0)
@@ -121,6 +121,6 @@ def test_depth_of_another_size_is_named(root):
 def test_a_broken_photo_is_named(root):
     with pytest.raises(ValueError, match=r"courtyard/images/dslr_images/DSC_0286\.JPG cannot be decoded as an image"):
         open_benchmark("eth3d", root).read(0)
-    save(root / "courtyard" / PHOTO.format("0286"), torch.zeros(4, 4, dtype=torch.uint8).numpy())
+    write_image(root / "courtyard" / PHOTO.format("0286"), torch.zeros(4, 4, dtype=torch.uint8).numpy())
     with pytest.raises(ValueError, match=r"DSC_0286\.JPG has pixels of uint8 in the shape \(4, 4\); 8-bit RGB"):
         open_benchmark("eth3d", root).read(0)

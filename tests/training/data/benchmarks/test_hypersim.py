@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from benchmark_folders_b import put, save, touch
+from benchmark_folders import touch, write, write_image
 
 from semidepth.training.data.benchmarks import open_benchmark
 
@@ -35,7 +35,7 @@ FILES = [
 
 @pytest.fixture
 def root(tmp_path):
-    put(tmp_path / "metadata_images_split_scene_v1.csv", "\n".join([HEADER, *ROWS, ""]).encode())
+    write(tmp_path / "metadata_images_split_scene_v1.csv", "\n".join([HEADER, *ROWS, ""]).encode())
     return touch(tmp_path, FILES)
 
 
@@ -47,7 +47,7 @@ def write_distance(root, distance):
 def write_sample(root, distance):
     """Rows darken downwards, in the one image that is not empty."""
     gray = np.repeat(np.linspace(255, 0, 768).astype(np.uint8), 1024).reshape(768, 1024)
-    save(root / IMAGE, np.stack([gray] * 3, -1))
+    write_image(root / IMAGE, np.stack([gray] * 3, -1))
     write_distance(root, distance)
 
 
@@ -128,7 +128,7 @@ def test_broken_depth_is_named(root):
 
 def test_an_image_of_another_size_is_named(root):
     write_sample(root, np.ones((768, 1024), np.float32))
-    save(root / IMAGE, np.zeros((384, 512, 3), np.uint8))
+    write_image(root / IMAGE, np.zeros((384, 512, 3), np.uint8))
     with pytest.raises(ValueError, match=r"depth_meters\.hdf5 has depth of 1024x768 and its image has 512x384"):
         open_benchmark("hypersim", root).read(0)
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from benchmark_folders_b import assert_metres, picture, put, save, touch
+from benchmark_folders import assert_metres, picture, touch, write, write_image
 from scipy.io import savemat
 
 from semidepth.training.data.benchmarks import open_benchmark
@@ -22,23 +22,23 @@ PARTS = ("rgb", "depth", "mask_invalid", "mask_transp")
 @pytest.fixture
 def raw(tmp_path):
     touch(tmp_path, [f"ibims1_core_raw/{part}/{name}.png" for name in NAMES for part in PARTS])
-    put(tmp_path / "ibims1_core_raw/imagelist.txt", "\n".join(NAMES).encode())
+    write(tmp_path / "ibims1_core_raw/imagelist.txt", "\n".join(NAMES).encode())
     return tmp_path
 
 
 @pytest.fixture
 def mat(tmp_path):
     touch(tmp_path, [f"ibims1_core_mat/{name}.mat" for name in NAMES])
-    put(tmp_path / "imagelist.txt", "\r\n".join(NAMES).encode())
+    write(tmp_path / "imagelist.txt", "\r\n".join(NAMES).encode())
     return tmp_path
 
 
 def write_raw(root, depth, invalid, transp):
     folder = root / "ibims1_core_raw"
-    save(folder / f"rgb/{FIRST}.png", picture(2, 3))
-    save(folder / f"depth/{FIRST}.png", np.array(depth, dtype=np.uint16))
-    save(folder / f"mask_invalid/{FIRST}.png", np.array(invalid, dtype=np.uint8))
-    save(folder / f"mask_transp/{FIRST}.png", np.array(transp, dtype=bool))
+    write_image(folder / f"rgb/{FIRST}.png", picture(2, 3))
+    write_image(folder / f"depth/{FIRST}.png", np.array(depth, dtype=np.uint16))
+    write_image(folder / f"mask_invalid/{FIRST}.png", np.array(invalid, dtype=np.uint8))
+    write_image(folder / f"mask_transp/{FIRST}.png", np.array(transp, dtype=bool))
 
 
 def write_mat(root, **fields):
@@ -104,10 +104,16 @@ def test_a_missing_or_short_list_is_named(raw, tmp_path_factory):
     with pytest.raises(ValueError, match=r"imagelist\.txt names 99 different photos in 99 lines; the set's own"):
         open_benchmark("ibims", raw)
     file.unlink()
-    with pytest.raises(ValueError, match=r"^imagelist\.txt of ibims is missing in .*ibims1_core_raw; expected is"):
+    with pytest.raises(
+        ValueError, match=r"^1 of 1 files of ibims .*, such as ibims1_core_raw/imagelist\.txt; expected is"
+    ):
         open_benchmark("ibims", raw)
-    with pytest.raises(ValueError, match=r"^all files of ibims are missing below .*expected is ibims1_core_raw with"):
-        open_benchmark("ibims", tmp_path_factory.mktemp("empty"))
+    empty = tmp_path_factory.mktemp("empty")
+    with pytest.raises(ValueError, match=r"^1 of 1 files of ibims are missing .*expected is ibims1_core_raw with"):
+        open_benchmark("ibims", empty)
+    (empty / "imagelist.txt").write_text("\n".join(NAMES))
+    with pytest.raises(ValueError, match=r"^400 of 400 files of ibims .*, such as ibims1_core_raw/rgb/storageroom_01"):
+        open_benchmark("ibims", empty)
 
 
 def test_parts_of_another_size_are_named(raw):
@@ -121,7 +127,7 @@ def test_parts_of_another_size_are_named(raw):
 
 def test_8_bit_depth_made_for_viewing_is_refused(raw):
     write_raw(raw, [[1, 2, 3]] * 2, [[1, 1, 1]] * 2, [[1, 1, 1]] * 2)
-    save(raw / f"ibims1_core_raw/depth/{FIRST}.png", np.ones((2, 3), np.uint8))
+    write_image(raw / f"ibims1_core_raw/depth/{FIRST}.png", np.ones((2, 3), np.uint8))
     with pytest.raises(ValueError, match=rf"depth/{FIRST}\.png holds 8-bit depth"):
         open_benchmark("ibims", raw).read(0)
 
@@ -138,7 +144,9 @@ def test_a_broken_mat_file_is_named(mat):
     with pytest.raises(ValueError, match=rf"{FIRST}\.mat has no struct `data` .*mask_invalid"):
         open_benchmark("ibims", mat).read(0)
     write_mat(mat, rgb=picture(2, 3)[..., 0])
-    with pytest.raises(ValueError, match=rf"{FIRST}\.mat has `rgb` of uint8 in the shape \(2, 3\); 8-bit RGB"):
+    with pytest.raises(
+        ValueError, match=rf"^`rgb` of .*{FIRST}\.mat has pixels of uint8 in the shape \(2, 3\); 8-bit RGB"
+    ):
         open_benchmark("ibims", mat).read(0)
     write_mat(mat, mask_transp=np.ones((3, 2)))
     with pytest.raises(ValueError, match=rf"{FIRST}\.mat has a mask of the shape \(3, 2\)"):

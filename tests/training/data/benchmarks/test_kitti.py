@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmark_folders_a import (
+from benchmark_folders import (
     broken,
     gradient,
     opens_without_reading,

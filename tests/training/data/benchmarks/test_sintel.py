@@ -6,7 +6,7 @@ import struct
 
 import pytest
 import torch
-from benchmark_folders_b import assert_metres, picture, put, save, touch
+from benchmark_folders import assert_metres, picture, touch, write, write_image
 
 from semidepth.training.data.benchmarks import open_benchmark
 from semidepth.training.data.benchmarks.sintel import SCENES
@@ -36,8 +36,8 @@ def test_all_frames_with_depth_in_order_without_reading_any(root):
 
 
 def test_depth_is_rows_of_float32_after_tag_width_and_height(root):
-    save(root / "training/final/alley_1/frame_0001.png", picture(2, 3))
-    put(root / FIRST, dpt(3, 2, 0.5, 1.25, 71.0, 0.0, -1.0, 100.0))
+    write_image(root / "training/final/alley_1/frame_0001.png", picture(2, 3))
+    write(root / FIRST, dpt(3, 2, 0.5, 1.25, 71.0, 0.0, -1.0, 100.0))
     # What the format looks like on disk: the tag is 202021.25 = 0x48454950, "PIEH".
     assert (root / FIRST).read_bytes()[:16] == b"PIEH\x03\0\0\0\x02\0\0\0\x00\x00\x00\x3f"
     sample = open_benchmark("sintel", root).read(0)
@@ -48,16 +48,16 @@ def test_depth_is_rows_of_float32_after_tag_width_and_height(root):
 
 
 def test_a_set_can_be_handed_to_another_process(root):
-    save(root / "training/final/alley_1/frame_0001.png", picture(1, 2))
-    put(root / FIRST, dpt(2, 1, 3.0, 4.0))
+    write_image(root / "training/final/alley_1/frame_0001.png", picture(1, 2))
+    write(root / FIRST, dpt(2, 1, 3.0, 4.0))
     copy = pickle.loads(pickle.dumps(open_benchmark("sintel", root)))
     assert_metres(copy.read(0)["depth"], [[3.0, 4.0]])
 
 
 def test_the_final_pass_is_shown(root):
-    save(root / "training/final/alley_1/frame_0001.png", picture(1, 1))
-    save(root / "training/clean/alley_1/frame_0001.png", picture(1, 1) * 0)
-    put(root / FIRST, dpt(1, 1, 2.0))
+    write_image(root / "training/final/alley_1/frame_0001.png", picture(1, 1))
+    write_image(root / "training/clean/alley_1/frame_0001.png", picture(1, 1) * 0)
+    write(root / FIRST, dpt(1, 1, 2.0))
     assert open_benchmark("sintel", root).read(0)["image"].flatten().tolist() == [0, 0, 200]
 
 
@@ -72,7 +72,7 @@ def test_missing_files_are_counted_and_one_is_named(root):
 
 
 def test_broken_depth_is_named(root):
-    save(root / "training/final/alley_1/frame_0001.png", picture(2, 3))
+    write_image(root / "training/final/alley_1/frame_0001.png", picture(2, 3))
     sintel = open_benchmark("sintel", root)
     for content, said in (
         (dpt(3, 2, *range(1, 6)), "has 32 bytes where 3x2 pixels of depth need 36"),
@@ -83,15 +83,15 @@ def test_broken_depth_is_named(root):
         (dpt(-1, -1, 2.0), "is no Sintel depth"),
         (dpt(2, 3, *range(1, 7)), "has depth of 2x3 and its image has 3x2"),
     ):
-        put(root / FIRST, content)
+        write(root / FIRST, content)
         with pytest.raises(ValueError, match=rf"alley_1/frame_0001\.dpt {said}"):
             sintel.read(0)
 
 
 def test_a_broken_image_is_named(root):
-    save(root / "training/final/alley_1/frame_0001.png", picture(20, 30))
+    write_image(root / "training/final/alley_1/frame_0001.png", picture(20, 30))
     file = root / "training/final/alley_1/frame_0001.png"
     file.write_bytes(file.read_bytes()[:-40])
-    put(root / FIRST, dpt(30, 20, *range(1, 601)))
+    write(root / FIRST, dpt(30, 20, *range(1, 601)))
     with pytest.raises(ValueError, match=r"frame_0001\.png cannot be decoded as an image"):
         open_benchmark("sintel", root).read(0)

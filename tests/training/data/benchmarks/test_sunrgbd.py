@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
-from benchmark_folders_a import (
+from benchmark_folders import (
     broken,
     gradient,
     opens_without_reading,

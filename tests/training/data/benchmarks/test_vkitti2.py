@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from benchmark_folders_b import assert_metres, picture, put, save, touch
+from benchmark_folders import assert_metres, picture, touch, write, write_image
 
 from semidepth.training.data.benchmarks import open_benchmark
 from semidepth.training.data.benchmarks.vkitti2 import SCENES, VARIANTS, spread_evenly
@@ -64,8 +64,8 @@ def test_1701_images_spread_over_all_scenes_and_variants_without_reading_any(roo
 
 
 def test_centimetres_become_metres_and_65535_is_sky(small):
-    save(small / RGB, np.full((2, 3, 3), (10, 200, 90), np.uint8), quality=100)
-    put(small / DEPTH, png16([[100, 12345, 65535], [65534, 0, 1]]))
+    write_image(small / RGB, np.full((2, 3, 3), (10, 200, 90), np.uint8), quality=100)
+    write(small / DEPTH, png16([[100, 12345, 65535], [65534, 0, 1]]))
     sample = open_benchmark("vkitti2", small).read(0)
     assert_metres(sample["depth"], [[1.0, 123.45, math.inf], [655.34, math.nan, 0.01]])
     assert sample["depth"].dtype == torch.float32
@@ -76,9 +76,9 @@ def test_centimetres_become_metres_and_65535_is_sky(small):
 
 def test_large_maps_are_read_alike(small):
     """Maps beyond 65536 pixels are converted another way."""
-    save(small / RGB, picture(375, 1242))
+    write_image(small / RGB, picture(375, 1242))
     rows = [[65535] * 1242] * 100 + [[2500] * 1242] * 275
-    put(small / DEPTH, png16(rows))
+    write(small / DEPTH, png16(rows))
     depth = open_benchmark("vkitti2", small).read(0)["depth"]
     assert torch.isinf(depth[:100]).all()
     assert (depth[100:] == 25.0).all()
@@ -89,8 +89,8 @@ def test_the_archives_may_lie_in_folders_of_their_own(tmp_path, rgb, depth):
     frames = ["Scene20/rain/Camera_0/00836", "Scene01/15-deg-left/Camera_0/00000"]
     touch(tmp_path, [file for frame in frames for file in files_of(frame, rgb, depth)])
     (tmp_path / "test.txt").write_text("".join(f"{files_of(frame)[0]}\n" for frame in frames))
-    save(tmp_path / rgb / RGB, picture(1, 2))
-    put(tmp_path / depth / DEPTH, png16([[300, 400]]))
+    write_image(tmp_path / rgb / RGB, picture(1, 2))
+    write(tmp_path / depth / DEPTH, png16([[300, 400]]))
     images = open_benchmark("vkitti2", tmp_path)
     assert list(images.frames) == frames
     assert_metres(images.read(1)["depth"], [[3.0, 4.0]])
@@ -135,12 +135,12 @@ def test_missing_files_are_counted_and_one_is_named(root):
 
 
 def test_broken_depth_is_named(small):
-    save(small / RGB, picture(2, 3))
+    write_image(small / RGB, picture(2, 3))
     whole = png16([[100, 200, 300], [400, 500, 600]])
     for content in (b"", whole[:50]):
-        put(small / DEPTH, content)
+        write(small / DEPTH, content)
         with pytest.raises(ValueError, match=r"depth_00000\.png cannot be decoded as depth"):
             open_benchmark("vkitti2", small).read(0)
-    put(small / DEPTH, png16([[100, 200]]))
+    write(small / DEPTH, png16([[100, 200]]))
     with pytest.raises(ValueError, match=r"depth_00000\.png has depth of 2x1 and its image has 3x2"):
         open_benchmark("vkitti2", small).read(0)
