@@ -27,7 +27,7 @@ ImageLike = str | Path | Image.Image | np.ndarray | Tensor
 
 @dataclass(frozen=True)
 class DepthMap:
-    """Depth of one image, as large as the image is seen.
+    """Depth of one image, as large as the image is seen: brought to that size as transformers' pipeline does.
 
     Args:
         values: (H, W) float32: metres, larger is farther; or inverse depth, larger is nearer, right up to a scale and a

@@ -8,8 +8,10 @@ import pytest
 import tiny
 import torch
 from PIL import Image
+from transformers import pipeline, set_seed
 
 import semidepth
+from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.training.engine.depth_models import DepthModel, Preprocessing
 
 PREPROCESSING = Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH)
@@ -101,3 +103,25 @@ def test_importing_is_light_and_unknown_names_are_refused():
     with pytest.raises(AttributeError, match="nothing"):
         _ = semidepth.nothing
     assert {"predict", "load_model", "DepthMap", "__version__"} <= set(dir(semidepth))
+
+
+@pytest.mark.parametrize("metric", [False, True])
+@pytest.mark.parametrize("size", [(40, 60), (170, 133)])
+def test_maps_are_those_of_the_stock_pipeline_at_the_images_size(tmp_path, metric, size):
+    set_seed(0)
+    config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
+    module = DepthStudentForDepthEstimation(config)
+    if metric:
+        domains = [{"name": "indoor"}, {"name": "outdoor", "max_depth_m": 80.0}]
+        module = RoutedDepthForDepthEstimation.from_student(module, domains)
+    module.save_pretrained(tmp_path)
+    PREPROCESSING.to_image_processor().save_pretrained(tmp_path)
+    # Smooth, as photos are: the stock processor's resizing of 8 bits differs from ours by a step here and there.
+    picture = Image.fromarray(image(6, 8)).resize(size[::-1], Image.Resampling.BICUBIC)
+    ours = semidepth.predict(picture, tmp_path)
+    loaded = semidepth.load_model(str(tmp_path)).model
+    stock = pipeline("depth-estimation", model=loaded, image_processor=PREPROCESSING.to_image_processor())
+    theirs = stock(picture)["predicted_depth"].numpy()
+    assert ours.values.shape == theirs.shape == size
+    assert np.abs(ours.values - theirs).max() <= 1e-4 * np.abs(theirs).max()
+    assert np.ptp(theirs) > 1e-3 * np.abs(theirs).max()  # it is no constant that agrees
