@@ -38,7 +38,7 @@ import sys
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from semidepth.training.engine.color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 from semidepth.training.engine.prediction_inputs import (
@@ -49,9 +49,6 @@ from semidepth.training.engine.prediction_inputs import (
     find_inputs,
 )
 from semidepth.training.engine.prediction_record import Report, Result, check_writable
-
-if TYPE_CHECKING:
-    from semidepth.training.engine.prediction import Unit
 
 TOLD = 20  # failures that are printed; the rest is counted
 
@@ -101,7 +98,7 @@ def to_options(given: argparse.Namespace) -> PredictionOptions:
     )
 
 
-def to_json(report: Report, unit: "Unit", model: str, output: Path) -> dict[str, Any]:
+def to_json(report: Report, model: str, output: Path) -> dict[str, Any]:
     """What `--json` prints."""
 
     def entry(result: Result) -> dict[str, Any]:
@@ -109,22 +106,30 @@ def to_json(report: Report, unit: "Unit", model: str, output: Path) -> dict[str,
 
     return {
         "model": model,
-        "unit": unit,
+        "unit": report.unit,
         "output": str(output),
         "results": [entry(result) | {"domain": result.domain, "note": result.note} for result in report.results],
         "kept": [entry(result) for result in report.kept],
         "broken": [
-            {"input": str(file), "what": failure.what, "reason": failure.reason}
+            {
+                "input": str(file),
+                "what": failure.what,
+                "reason": failure.reason,
+                "files": [str(path) for path in failure.files],
+            }
             for file, failure in report.broken.items()
         ],
         "stopped": report.stopped,
     }
 
 
-def tell(report: Report, unit: "Unit", output: Path) -> None:
+def tell(report: Report, output: Path) -> None:
     """What is printed for people."""
-    meaning = "metres" if unit == "m" else "inverse depth, larger is nearer"
+    meaning = "metres" if report.unit == "m" else "inverse depth, larger is nearer"
     print(f"{len(report.results)} of {report.inputs} inputs predicted into {output} ({meaning})")
+    partly = sum(bool(failure.files) for failure in report.broken.values())
+    if partly:
+        print(f"of {partly} more some results were made, not all")
     if report.kept:
         print(f"{len(report.kept)} had results there already, which were kept; --overwrite replaces them")
     for result in report.results:
@@ -141,11 +146,14 @@ def complain(report: Report) -> None:
         print(f"and {len(report.broken) - TOLD} more; --json lists them all", file=sys.stderr)
     if report.stopped:
         rest = report.inputs - len(report.results) - len(report.kept) - len(report.broken)
-        print(f"stopped: {report.stopped}; {rest} more inputs were not tried", file=sys.stderr)
+        print(
+            f"stopped: {report.stopped}; {rest} inputs lack results, which the same command goes on to make",
+            file=sys.stderr,
+        )
 
 
-def run(given: argparse.Namespace, report: Report) -> "Unit":
-    """Predicts, filling the report; returns the predictions' unit. Raises ValueError for wrong usage."""
+def run(given: argparse.Namespace, report: Report) -> None:
+    """Predicts, filling the report. Raises ValueError for wrong usage."""
     options = to_options(given)
     files = find_inputs(given.inputs, videos="color" in options.formats)
     check_writable(given.output)
@@ -166,7 +174,6 @@ def run(given: argparse.Namespace, report: Report) -> "Unit":
         predict_files(model, files, given.output, options, report)
     except torch.OutOfMemoryError:
         report.stopped = f"{device} has too little memory for batches of {options.batch_size}, see --batch_size"
-    return "m" if model.kind == "depth" else "inverse depth"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -174,20 +181,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     given = parser.parse_args(argv)
     report = Report()
+    status = 0
     try:
-        unit = run(given, report)
+        run(given, report)
     except ValueError as error:
         parser.exit(2, f"error: {error}\n")
     except KeyboardInterrupt:
+        report.stopped, status = "by Ctrl-C", 130
+    if given.json:
+        print(json.dumps(to_json(report, given.model, given.output), indent=2))
+    elif not status:
+        tell(report, given.output)
+    if status:
         done = f"{len(report.results)} of {report.inputs} inputs predicted, {len(report.kept)} kept"
         print(
             f"stopped: {done if report.inputs else 'nothing was predicted'}; the same command goes on", file=sys.stderr
         )
-        return 130
-    if given.json:
-        print(json.dumps(to_json(report, unit, given.model, given.output), indent=2))
-    else:
-        tell(report, unit, given.output)
+        return status
     complain(report)
     return 1 if report.broken or report.stopped else 0
 

@@ -201,7 +201,34 @@ def test_a_mesh_is_cut_where_it_is_told_to(tmp_path, metric_folder, capsys):
     assert faces[0] < faces[1] == 2 * 39 * 59
     assert run(metric_folder, tmp_path / "none", tmp_path / "a.png", extra=[*extra, "1.0000001"]) == 1
     assert "not made: " in (told := capsys.readouterr().err)
-    assert "allow larger jumps in depth (max_jump)" in told
+    assert "no glb: it would have no triangle; give a greater --max_jump (it is 1)" in told
+
+
+@pytest.mark.parametrize("form", ["ply", "glb"])
+def test_nothing_nearer_than_the_cut_off_is_not_made_and_the_other_formats_are(tmp_path, metric_folder, capsys, form):
+    picture(40, 60).save(tmp_path / "a.png")
+    extra = ["--fov_deg", "90", "--far_m", "0.001", "--format", form, "npy", "--json"]
+    assert run(metric_folder, tmp_path / "out", tmp_path / "a.png", extra=extra) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["results"] == []
+    (broken,) = told["broken"]
+    assert (broken["what"], broken["files"]) == ("not made", [f"{tmp_path}/out/a_depth.npy"])
+    nearest = np.load(tmp_path / "out/a_depth.npy").min()
+    assert broken["reason"] == f"no {form}: the nearest pixel is {nearest:.3g} m away, beyond --far_m 0.001"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a_depth.npy", "predictions.jsonl"}
+    (tmp_path / "out/a_depth.npy").unlink()
+    assert run(metric_folder, tmp_path / "out", tmp_path / "a.png", extra=extra[:-1]) == 1
+    told = capsys.readouterr().out
+    assert "0 of 1 inputs predicted" in told
+    assert "of 1 more some results were made" in told
+
+
+def test_an_image_of_one_row_has_points_and_no_mesh(tmp_path, metric_folder, capsys):
+    picture(1, 60).save(tmp_path / "row.png")
+    extra = ["--fov_deg", "90", "--format", "ply", "glb"]
+    assert run(metric_folder, tmp_path / "out", tmp_path / "row.png", extra=extra) == 1
+    assert "no glb: a mesh needs an image of two rows and two columns" in capsys.readouterr().err
+    assert (tmp_path / "out/row_points.ply").is_file()
 
 
 def test_json_is_all_that_is_printed(tmp_path, model_folder, capsys):

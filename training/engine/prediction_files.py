@@ -6,7 +6,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,13 @@ class Task:
         file: the input.
         source: it as it was found.
         paths: format -> result.
+        made: results that were written so far.
     """
 
     file: Path
     source: Source
     paths: dict[str, Path]
+    made: list[Path] = field(default_factory=list)
 
 
 def predict_files(
@@ -57,7 +59,7 @@ def predict_files(
         files: (file, name of its results) from `find_inputs`.
         output: folder of the results.
         options: see [`PredictionOptions`].
-        report: is filled on the way, for a caller who is interrupted.
+        report: is filled on the way, for a caller who is interrupted; may hold inputs that were not found.
 
     Returns:
         What became of each file; nothing is raised for one that is broken.
@@ -67,19 +69,22 @@ def predict_files(
     """
     options, report = options or PredictionOptions(), report or Report()
     check_options(model, files, options)
-    report.inputs = len(files)
+    report.inputs = len(files) + len(report.broken)
     predictor = Predictor(model, batch_size=options.batch_size, threads=options.threads, domain=options.domain)
+    report.unit = predictor.unit
     writer = Writer(predictor, output, options, report)
     todo = writer.plan(files)
-    with Progress(len(todo), "predict", "img") as progress:
-        writer.predict_images([task for task in todo if not is_video(task.file)], progress.update)
-        for task in todo:
-            if is_video(task.file) and not report.stopped:
-                writer.predict_video(task)
-                progress.update(1)
     order = {file: number for number, (file, _) in enumerate(files)}
-    report.results.sort(key=lambda result: order[result.input])
-    report.broken = dict(sorted(report.broken.items(), key=lambda pair: order[pair[0]]))
+    try:
+        with Progress(len(todo), "predict", "img") as progress:
+            writer.predict_images([task for task in todo if not is_video(task.file)], progress.update)
+            for task in todo:
+                if is_video(task.file) and not report.stopped:
+                    writer.predict_video(task)
+                    progress.update(1)
+    finally:  # also where the caller is interrupted
+        report.results.sort(key=lambda result: order[result.input])
+        report.broken = dict(sorted(report.broken.items(), key=lambda pair: order.get(pair[0], len(order))))
     return report
 
 
@@ -228,21 +233,29 @@ class Writer:
         missing = {form: path for form, path in task.paths.items() if self.options.overwrite or not path.exists()}
         # Colours are decoded once more where they are needed, so that no photo waits in memory for its turn.
         pixels = to_array(decode_image(task.file)) if set(IN_SPACE) & missing.keys() else None
+        reasons = []
         for form, path in missing.items():
-            content = encode(form, values, self.predictor.unit, self.options, pixels)
+            try:
+                content = encode(form, values, self.predictor.unit, self.options, pixels)
+            except ValueError as error:  # of one format; the others are made
+                reasons.append(str(error))
+                continue
             with self.record.making(path, task.source, self.maker, self.options.that_matter(form, task.file)):
                 write_whole(path, content)
-        return Result(task.file, list(missing.values()), prediction.domain)
+            task.made.append(path)
+        if reasons:
+            raise ValueError("; ".join(reasons))
+        return Result(task.file, task.made, prediction.domain)
 
     def _fail(self, task: Task, error: Exception) -> None:
         """Notes what was the matter with a task."""
-        reason = str(error) or type(error).__name__
+        reason, made = str(error) or type(error).__name__, tuple(task.made)
         unread = isinstance(error, BrokenSampleError) or (is_video(task.file) and isinstance(error, ValueError))
         if unread or (isinstance(error, OSError) and error.filename in (str(task.file), task.source.source)):
-            self.report.broken[task.file] = Failure("not read", reason)
+            self.report.broken[task.file] = Failure("not read", reason, made)
+        elif isinstance(error, OSError) and error.errno in NO_ROOM:  # said once, not of each input
+            self.report.stopped = f"{self.output} cannot be written to any more ({error.strerror or reason})"
         elif isinstance(error, OSError):
-            self.report.broken[task.file] = Failure("not written", reason)
-            if error.errno in NO_ROOM:
-                self.report.stopped = error.strerror or reason
+            self.report.broken[task.file] = Failure("not written", reason, made)
         else:
-            self.report.broken[task.file] = Failure("not made", reason)
+            self.report.broken[task.file] = Failure("not made", reason, made)

@@ -176,10 +176,11 @@ def check_writable(folder: Path) -> None:
 
 
 class Failure(NamedTuple):
-    """Why an input has no results: what was the matter, and a sentence on it."""
+    """Why an input lacks results: what was the matter, a sentence on it, and which were written all the same."""
 
     what: Literal["not read", "not made", "not written", "not replaced"]
     reason: str
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -205,14 +206,16 @@ class Report:
 
     Args:
         inputs: how many there are.
+        unit: of the predictions; None until the model is there.
         results: of those that were predicted.
         kept: those whose results were all there.
-        broken: those that could not be read, or whose results could not be made, or that others' results stand in the
-            way of.
+        broken: those that could not be found or read, or of whose results some could not be made, or that others'
+            results stand in the way of.
         stopped: why the rest was not tried, such as a full disk.
     """
 
     inputs: int = 0
+    unit: Literal["m", "inverse depth"] | None = None
     results: list[Result] = field(default_factory=list)
     kept: list[Result] = field(default_factory=list)
     broken: dict[Path, Failure] = field(default_factory=dict)

@@ -171,15 +171,28 @@ def test_a_full_disk_stops_the_run_in_one_sentence_and_leaves_no_parts(tmp_path,
     assert not [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
 
 
+def test_no_room_is_said_once_with_the_folder(tmp_path, command, capsys):
+    (tmp_path / "out").mkdir()
+    for number in range(12):  # to write there is to write to a full disk
+        (tmp_path / f"out/.{number:02}_depth.npy.{os.getpid()}.part").symlink_to("/dev/full")
+    assert main([*command[4:], "--format", "npy", "--json"]) == 1
+    printed, told = capsys.readouterr()
+    reason = f"{tmp_path}/out cannot be written to any more (No space left on device)"
+    assert f"stopped: {reason}; 12 inputs lack results" in told
+    assert "Errno" not in told
+    report = json.loads(printed)
+    assert (report["results"], report["broken"], report["stopped"]) == ([], [], reason)
+
+
 def test_ctrl_c_tells_what_is_done_and_the_same_command_goes_on(tmp_path, command, capsys):
     for number in range(12, 150):
         picture(tmp_path / f"in/{number:03}.png", number)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 120
     while not (tmp_path / "out" / RECORD).is_file() and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=120)
+    printed, told = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in told
     assert "of 150 inputs predicted, 0 kept; the same command goes on" in told
@@ -188,6 +201,9 @@ def test_ctrl_c_tells_what_is_done_and_the_same_command_goes_on(tmp_path, comman
     finished = len([name for name in whole if name.endswith("_color.png")])
     assert f"stopped: {finished} of 150" in told
     assert 0 < finished < 150
+    report = json.loads(printed)
+    assert (len(report["results"]), report["stopped"], report["unit"]) == (finished, "by Ctrl-C", "inverse depth")
+    assert [result["input"] for result in report["results"]] == sorted(result["input"] for result in report["results"])
     assert main([*command[4:], "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (len(report["kept"]), len(report["results"])) == (finished, 150 - finished)
