@@ -19,17 +19,23 @@
 and for `clip.mp4` clip_color.mp4: colours in one range over the whole clip, with the clip's times and its sound.
 Without color among the formats, folders are not searched for clips.
 
+Of folders, images (jpg jpeg jpe jfif png webp avif jp2 bmp tif tiff gif ppm, not heic) and videos are taken, also from
+folders that are links, and nothing that is hidden. Transparent pictures are put on white.
+
 Results of a folder's files have their path in it. Where several inputs would have one name, all of them keep their
 suffix (x.jpg_depth.png beside x.png_depth.png), then their folder, whatever their order.
 
 Each result appears under its name only when it is whole, and OUTPUT/predictions.jsonl says what it was made from, by
-which model and with which options. The same command goes on where it was stopped: what it has made is kept, also after
-the photos were moved or copied. A file that is there and was made from another picture, by another model, with other
-options, or by who knows whom, is neither kept for a result nor replaced: the input is listed at the end. --overwrite
-replaces whatever is there. Files that are results of earlier predictions are not predicted themselves.
+which model and with which options; the inputs' paths are in it, so leave it out where you share the results. The same
+command goes on where it was stopped: what it has made is kept, also after the photos were moved or copied. A file that
+is there and was made from another picture, by another model, with other options, or by who knows whom, is neither kept
+for a result nor replaced: the input is listed at the end. --overwrite replaces whatever is there. Files that are
+results of earlier predictions are not predicted themselves.
 
-Exit status: 0 all is well; 1 some inputs could not be read or their results not be written, which are listed at the end
-and did not stop the others; 2 wrong usage, nothing was predicted; 130 stopped by Ctrl-C.
+Exit status: 0 all is well; 1 some inputs were not there or could not be read, or their results not be made or written,
+which are listed at the end and did not stop the others; 2 wrong usage or no input at all, nothing was predicted, and
+there is a sentence on stderr alone; 130 stopped by Ctrl-C. --json prints its object with the results so far and what
+"stopped" the run also where one was.
 """
 
 import argparse
@@ -48,7 +54,7 @@ from semidepth.training.engine.prediction_inputs import (
     PredictionOptions,
     find_inputs,
 )
-from semidepth.training.engine.prediction_record import Report, Result, check_writable
+from semidepth.training.engine.prediction_record import Failure, Report, Result, check_writable
 
 TOLD = 20  # failures that are printed; the rest is counted
 
@@ -155,7 +161,9 @@ def complain(report: Report) -> None:
 def run(given: argparse.Namespace, report: Report) -> None:
     """Predicts, filling the report. Raises ValueError for wrong usage."""
     options = to_options(given)
-    files = find_inputs(given.inputs, videos="color" in options.formats)
+    missing: dict[Path, str] = {}
+    files = find_inputs(given.inputs, videos="color" in options.formats, missing=missing)
+    report.broken.update({path: Failure("not read", reason) for path, reason in missing.items()})
     check_writable(given.output)
     # Only now what takes seconds to import: --help and a slip of the pen are answered at once.
     import torch

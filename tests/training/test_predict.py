@@ -89,6 +89,21 @@ def test_broken_files_are_listed_and_do_not_stop_the_others(tmp_path, model_fold
     }  # fmt: skip
 
 
+def test_a_name_without_a_file_is_listed_and_does_not_stop_the_others(tmp_path, model_folder, capsys):
+    picture().save(tmp_path / "a.png")
+    inputs = [tmp_path / "gone.jpg", tmp_path / "a.png"]
+    assert run(model_folder, tmp_path / "out", *inputs, extra=["--format", "npy"]) == 1
+    printed = capsys.readouterr()
+    assert "1 of 2 inputs predicted" in printed.out
+    assert f"not read: {tmp_path}/gone.jpg: no such file" in printed.err
+    with pytest.raises(SystemExit) as stopped:
+        run(model_folder, tmp_path / "other", tmp_path / "gone.jpg", extra=["--json"])
+    assert stopped.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == f"error: '{tmp_path}/gone.jpg': no such file; give files, folders or a glob in quotes.\n"
+
+
 def test_16_bit_of_metres_is_millimetres_and_of_disparity_the_images_range():
     metres = np.array([[0.5, 1.2346, np.nan, 70.0]], np.float32)
     assert to_16_bit(metres, "m").tolist() == [[500, 1235, 0, 65535]]
