@@ -23,7 +23,8 @@ Of folders, images (jpg jpeg jpe jfif png webp avif jp2 bmp tif tiff gif ppm, no
 folders that are links, and nothing that is hidden. Transparent pictures are put on white.
 
 Results of a folder's files have their path in it. Where several inputs would have one name, all of them keep their
-suffix (x.jpg_depth.png beside x.png_depth.png), then their folder, whatever their order.
+suffix (x.jpg_depth.png beside x.png_depth.png), then their folder, whatever their order; but results that are there
+from an earlier run keep their names.
 
 Each result appears under its name only when it is whole, and OUTPUT/predictions.jsonl says what it was made from, by
 which model and with which options; the inputs' paths are in it, so leave it out where you share the results. The same
@@ -66,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", required=True, help="Hub id or folder of any depth-estimation model")
     parser.add_argument("--output", required=True, type=Path, help="folder for the results")
     parser.add_argument(
-        "--format", nargs="+", choices=FORMATS, dest="formats", metavar="FORMAT", help=f"of {', '.join(FORMATS)}"
+        "--format", nargs="+", dest="formats", metavar="FORMAT", help=f"of {' '.join(FORMATS)}, or with commas"
     )
     parser.add_argument("--kind", choices=("disparity", "depth"), help="what the model predicts, if it is not known")
     parser.add_argument("--device", help="default: cuda where there is one, else cpu")
@@ -88,7 +89,11 @@ def build_parser() -> argparse.ArgumentParser:
 def to_options(given: argparse.Namespace) -> PredictionOptions:
     """Checked options; a known camera alone asks for points, too. Raises ValueError."""
     camera = Camera(given.focal_px, given.fov_deg)
-    formats = given.formats or (*DEFAULT_FORMATS, *(["ply"] if camera.option else []))
+    formats = [name for text in given.formats or [] for name in text.split(",") if name]
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or (given.formats and not formats):
+        raise ValueError(f"--format is {' '.join(unknown or given.formats)!r}; choose of {', '.join(FORMATS)}.")
+    formats = formats or [*DEFAULT_FORMATS, *(["ply"] if camera.option else [])]
     return PredictionOptions(
         formats=tuple(dict.fromkeys(formats)),
         overwrite=given.overwrite,

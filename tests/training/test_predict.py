@@ -174,6 +174,7 @@ def test_the_domain_can_be_told(tmp_path, metric_folder):
         (["--fov_deg", "60"], "error: --fov_deg is for points and meshes (ply, glb), which need metres"),
         (["--focal_px", "60", "--format", "glb"], "error: --focal_px is for points and meshes"),
         (["--domain", "indoor"], "the model has no domains"),
+        (["--side_by_side"], "--side_by_side is for videos and none is among the inputs"),
     ],
 )
 def test_cameras_and_domains_that_cannot_be_are_refused(tmp_path, model_folder, capsys, extra, words):
@@ -286,7 +287,16 @@ def test_a_result_that_cannot_be_written_is_listed(tmp_path, model_folder, capsy
 
 def test_a_legend_is_below_the_picture(tmp_path, model_folder):
     picture(40, 60).save(tmp_path / "a.png")
-    assert run(model_folder, tmp_path / "out", tmp_path / "a.png", extra=["--legend", "--color_map", "cividis"]) == 0
+    assert (
+        run(
+            model_folder,
+            tmp_path / "out",
+            tmp_path / "a.png",
+            extra=["--legend", "--color_map", "cividis", "--format", "npy,color"],
+        )
+        == 0
+    )
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a_depth.npy", "a_color.png", "predictions.jsonl"}
     assert Image.open(tmp_path / "out/a_color.png").size == (60, 40 + 44)
 
 
@@ -327,6 +337,12 @@ def test_a_video_becomes_one_of_the_same_times_in_one_range(tmp_path, model_fold
         (["--device", "cuda:99"], "the device 'cuda:99' cannot be used"),
         (["--device", "nonsense"], "the device 'nonsense' cannot be used"),
         (["--output", "/proc/here"], "--output /proc/here: /proc cannot be written to"),
+        (["--legend"], "--legend is for coloured pictures and all inputs are videos"),
+        (["--format", "npy", "--legend"], "--legend is for --format color"),
+        (["--format", "npy", "--side_by_side"], "--side_by_side is for --format color"),
+        (["--format", "npy", "--color_map", "cividis"], "--color_map is for --format color"),
+        (["--format", "npy,jpg", "color"], "--format is 'jpg'; choose of png16, npy, color, ply, glb."),
+        (["--format", ","], "--format is ','; choose of"),
         (["--format", "npy"], "is a video, of which only colours are made"),
     ],
 )

@@ -15,10 +15,10 @@ import torch
 
 from semidepth.training.data.decoding import BrokenSampleError, decode_image
 from semidepth.training.engine.depth_models import DepthModel
-from semidepth.training.engine.pictures import to_array, write_whole
+from semidepth.training.engine.pictures import remove_leftovers, to_array, write_whole
 from semidepth.training.engine.prediction import Prediction, Predictor, Unreadable
 from semidepth.training.engine.prediction_formats import encode
-from semidepth.training.engine.prediction_inputs import IN_SPACE, PredictionOptions, is_video
+from semidepth.training.engine.prediction_inputs import FORMATS, IN_SPACE, VIDEO_RESULT, PredictionOptions, is_video
 from semidepth.training.engine.prediction_record import Failure, Maker, Record, Report, Result, Source
 from semidepth.training.engine.tracking import Progress
 
@@ -98,6 +98,10 @@ def check_options(model: DepthModel, files: Sequence[tuple[Path, Path]], options
     videos = [file for file, _ in files if is_video(file)]
     if videos and "color" not in options.formats:
         raise ValueError(f"{videos[0]} is a video, of which only colours are made; add color to --format.")
+    if options.side_by_side and not videos:
+        raise ValueError("--side_by_side is for videos and none is among the inputs; leave it out.")
+    if options.legend and len(videos) == len(files):
+        raise ValueError("--legend is for coloured pictures and all inputs are videos; leave it out.")
     for package, needed, what in (
         ("av", bool(videos), "videos"),
         ("trimesh", "glb" in options.formats, "--format glb"),
@@ -144,14 +148,17 @@ class Writer:
     def plan(self, files: Sequence[tuple[Path, Path]]) -> list[Task]:
         """What is to be predicted: not what is there already, nor what something else stands in the way of."""
         inputs = {file.resolve() for file, _ in files}
+        taken = {(is_video(file), name) for file, name in files}
         folder = self.output.resolve()
         todo = []
-        for file, name in files:
-            ends = self.options.result_suffixes(file)
-            paths = {form: self.output / name.with_name(name.name + end) for form, end in ends.items()}
-            own = [path for path in paths.values() if folder / path.relative_to(self.output) in inputs]
+        for file, found_name in files:
             try:
-                task = Task(file, Source.of(file), paths)
+                source = Source.of(file)
+                name = self._earlier_name(file, found_name, source, taken)
+                ends = self.options.result_suffixes(file)
+                paths = {form: self.output / name.with_name(name.name + end) for form, end in ends.items()}
+                own = [path for path in paths.values() if folder / path.relative_to(self.output) in inputs]
+                task = Task(file, source, paths)
                 objection = f"{own[0]} is itself an input; give another --output." if own else self._objection(task)
             except OSError as error:
                 self.report.broken[file] = Failure("not read", str(error))
@@ -162,7 +169,18 @@ class Writer:
                 todo.append(task)
             else:
                 self.report.kept.append(Result(file, list(paths.values())))
+        remove_leftovers(path for task in todo for path in task.paths.values())
         return todo
+
+    def _earlier_name(self, file: Path, name: Path, source: Source, taken: set[tuple[bool, Path]]) -> Path:
+        """A short name that an input's results have from a run in which no other input had that name, else `name`."""
+        if name.name == file.name:
+            ends = [VIDEO_RESULT] if is_video(file) else list(FORMATS.values())
+            for earlier in self.record.names_of(source, ends):
+                if earlier.name == file.stem and (is_video(file), earlier) not in taken:
+                    taken.add((is_video(file), earlier))
+                    return earlier
+        return name
 
     def _objection(self, task: Task) -> str | None:
         for form, path in task.paths.items():

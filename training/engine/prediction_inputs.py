@@ -119,6 +119,9 @@ class PredictionOptions:
             (self.camera.option, self.camera.option, IN_SPACE),
             ("--far_m", self.far_m, IN_SPACE),
             ("--max_jump", self.max_jump, ("glb",)),
+            ("--legend", self.legend or None, ("color",)),
+            ("--side_by_side", self.side_by_side or None, ("color",)),
+            ("--color_map", None if self.color_map == DEFAULT_COLOR_MAP else self.color_map, ("color",)),
         ):
             if given is not None and not set(users) & set(self.formats):
                 raise ValueError(f"{option} is for --format {' or '.join(users)}; add one of them or leave it out.")

@@ -14,7 +14,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -89,6 +89,9 @@ class Record:
         self.folder = folder
         self._lock = threading.Lock()
         self._made = read_record(folder)
+        self._of_source: dict[str, list[str]] = {}
+        for key, line in self._made.items():
+            self._of_source.setdefault(str(line["source"]), []).append(key)
         file = folder / RECORD
         if not self._made and file.exists() and not file.read_bytes().startswith((b'{"file": ', b"\n")):
             raise ValueError(f"{file} is no record of predictions; give another --output, or move that file away.")
@@ -111,6 +114,11 @@ class Record:
         if (entry["source"], entry["mtime_ns"]) != (source.source, source.mtime_ns):
             self._append(entry | asdict(source))  # so that the next run need not read it
         return None
+
+    def names_of(self, source: Source, ends: Iterable[str]) -> list[Path]:
+        """Names of a source's results that earlier runs made and that are there, without these ends."""
+        keys = [key for key in self._of_source.get(source.source, []) if (self.folder / key).exists()]
+        return [Path(key.removesuffix(end)) for key in keys for end in ends if key.endswith(end)]
 
     @contextmanager
     def making(self, path: Path, source: Source, maker: Maker, options: dict[str, Any]) -> Iterator[None]:
