@@ -41,9 +41,11 @@ there is a sentence on stderr alone; 130 stopped by Ctrl-C. --json prints its ob
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from itertools import islice
+from logging import LogRecord
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +165,12 @@ def complain(report: Report) -> None:
         )
 
 
+def without_colors(record: LogRecord) -> bool:
+    """Takes what only terminals understand out of a log line; transformers' report on weights has some."""
+    record.msg = re.sub(r"\x1b\[[0-9;]*m", "", str(record.msg))
+    return True
+
+
 def run(given: argparse.Namespace, report: Report) -> None:
     """Predicts, filling the report. Raises ValueError for wrong usage."""
     options = to_options(given)
@@ -181,6 +189,8 @@ def run(given: argparse.Namespace, report: Report) -> None:
     set_up_logging()
     if not sys.stderr.isatty():
         logging.disable_progress_bar()
+        for handler in logging.get_logger("transformers").handlers:
+            handler.addFilter(without_colors)
     device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
     model = load_depth_model(given.model, device=device, kind=given.kind)
     try:

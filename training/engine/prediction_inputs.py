@@ -179,7 +179,7 @@ def find_inputs(
     for text in inputs:
         matching = list(_matching(text, suffixes, absent))
         if not matching:
-            absent.setdefault(Path(text), _why_nothing(text))
+            absent.setdefault(Path(text), why_nothing(text))
         for file, name in matching:
             if file.parent not in folders:
                 folders[file.parent] = file.parent.resolve()
@@ -243,7 +243,7 @@ def _is(path: Path, kind: Callable[[int], bool]) -> bool:
         return False
 
 
-def _why_nothing(text: str) -> str:
+def why_nothing(text: str) -> str:
     """What is said of an input behind which no file was found."""
     path = Path(text)
     if not text:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,7 +53,12 @@ def test_many_images_come_back_in_their_order(model):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ("missing.jpg", "missing.jpg cannot be decoded"),
+        ("missing.jpg", "missing.jpg: no such file; give an image file, a PIL image"),
+        (Path("/tmp"), "/tmp: is a folder; give an image file.*folders, globs and videos are for the command"),
+        ("*.jpg", "is a glob; give"),
+        ("/dev/null", "is not a regular file; give"),
+        ("http://example.org/a.jpg", "http://example.org/a.jpg: addresses are not fetched; give"),
+        ("gone.mp4", "gone.mp4: no such file; give"),
         (np.zeros((4, 4, 3)), "image 0 is an array of float64"),
         (torch.zeros(4, 4, 3, dtype=torch.uint8), "image 0 is a tensor of torch.uint8 and shape"),
         ([image(), 7], "image 1 is a int"),
@@ -69,6 +75,12 @@ def test_many_images_come_back_in_their_order(model):
 def test_what_is_no_image_is_named(model, wrong, words):
     with pytest.raises(ValueError, match=words):
         semidepth.predict(wrong, model)
+
+
+def test_a_video_is_for_the_command(tmp_path, model):
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"clip\.mp4: is a video; give an image file"):
+        semidepth.predict(tmp_path / "clip.mp4", model)
 
 
 def test_batches_and_channels(model):
