@@ -15,14 +15,17 @@ from semidepth.training.engine.student_arguments import StudentArguments
 from semidepth.training.engine.teacher_arguments import TeacherArguments
 
 STEPS = 4
-# float32 sums in another order. AdamW divides gradients by their own size, so that one that is all rounding (where the
-# loss does not depend on the weight) comes back as a whole step: losses are compared over a few steps at a small rate.
-GRADIENT_TOLERANCE, LOSS_TOLERANCE = 1e-5, 1e-5
+# float32 sums in another order: 1e-6 of the largest gradient, and 1e-4 in some runs, where rounding puts a pixel on the
+# other side of a kink (|x|, ReLU, median). A micro-batch of another weight would be a hundred times that.
+GRADIENT_TOLERANCE = 1e-3
+# AdamW divides gradients by their own size, so that one that is all rounding (where the loss does not depend on the
+# weight) comes back as a whole step: losses are compared over a few steps at a small rate.
+LOSS_TOLERANCE = 1e-4
 
 COMMON = {
     "labeled": ["scenes:indoor?count=16"],
     "steps": STEPS,
-    "learning_rate": 1e-4,
+    "learning_rate": 1e-6,
     "warmup_steps": 0,
     "gradient_matching_weight": 1.0,
     "max_grad_norm": 1e6,  # clipping would hide gradients of another size

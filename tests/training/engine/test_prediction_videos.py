@@ -25,7 +25,9 @@ def wavering(tmp_path):
     """A routed model whose router takes `soft(0)` for a street and `soft(1)` for a room."""
     model = load_depth_model(save_models(tmp_path)[0])
     predictor = Predictor(model, threads=1)
-    pictures = torch.stack([predictor.prepare(torch.from_numpy(soft(seed)).permute(2, 0, 1)) for seed in (0, 1)])
+    pictures = torch.stack(
+        [model.preprocessing.resize(torch.from_numpy(soft(seed)).permute(2, 0, 1)) for seed in (0, 1)]
+    )
     margins = model.forward(pictures)[1].domain_logits.diff(dim=1)[:, 0]  # of the second head before the first
     last = [module for module in model.model.router.modules() if isinstance(module, torch.nn.Linear)][-1]
     sign = 1.0 if margins[0] > margins[1] else -1.0
