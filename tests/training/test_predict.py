@@ -2,12 +2,16 @@
 
 import io
 import json
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tiny
 import trimesh
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import set_seed
 
 import semidepth
@@ -137,6 +141,22 @@ def metric_folder(tmp_path_factory):
     ).save_pretrained(folder)
     Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
     return str(folder)
+
+
+def test_a_model_of_an_earlier_version_is_named_without_colours_in_a_log(tmp_path, metric_folder):
+    folder = shutil.copytree(metric_folder, tmp_path / "old")
+    weights = load_file(folder / "model.safetensors")
+    del weights["core_scales"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    picture().save(tmp_path / "a.png")
+    words = ["predict", str(tmp_path / "a.png"), "--model", str(folder), "--output", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "semidepth.training.cli", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "such as core_scales; give a complete checkpoint" in done.stderr
+    assert "train it again if an earlier version of semidepth has trained it" in done.stderr
+    assert "LOAD REPORT" in done.stderr
+    assert "\x1b" not in done.stderr
 
 
 def test_a_metric_model_gives_millimetres_and_points_right_way_up(tmp_path, metric_folder):

@@ -20,6 +20,7 @@ from semidepth.training.data.preparing import to_disparity
 from semidepth.training.engine.depth_models import DepthModel
 from semidepth.training.engine.one_size import AHEAD, groups_of_one_size, to_device, to_host
 
+ENLARGED = "bicubic"  # how maps come to their images' size; part of what results are known by
 Unit = Literal["m", "inverse depth"]
 T = TypeVar("T")
 Decoded = tuple[T, tuple[int, int], Tensor]  # an item, its image's height and width, and its pixels for the model
@@ -49,7 +50,7 @@ class Prediction(Generic[T]):
         """
         if tuple(self.values.shape) == self.size:
             return self.values.numpy()
-        large = F.interpolate(self.values[None, None], size=self.size, mode="bicubic", align_corners=False)
+        large = F.interpolate(self.values[None, None], size=self.size, mode=ENLARGED, align_corners=False)
         return large[0, 0].numpy()  # (1, 1, h, w) -> (H, W)
 
 

@@ -16,7 +16,7 @@ import torch
 from semidepth.training.data.decoding import BrokenSampleError, decode_image
 from semidepth.training.engine.depth_models import DepthModel
 from semidepth.training.engine.pictures import remove_leftovers, to_array, write_whole
-from semidepth.training.engine.prediction import Prediction, Predictor, Unreadable
+from semidepth.training.engine.prediction import ENLARGED, Prediction, Predictor, Unreadable
 from semidepth.training.engine.prediction_formats import encode
 from semidepth.training.engine.prediction_inputs import FORMATS, IN_SPACE, VIDEO_RESULT, PredictionOptions, is_video
 from semidepth.training.engine.prediction_record import Failure, Maker, Record, Report, Result, Source
@@ -111,11 +111,14 @@ def check_options(model: DepthModel, files: Sequence[tuple[Path, Path]], options
 
 
 def maker_of(model: DepthModel) -> Maker:
-    """A model's name, and a digest of its weights, configuration and preprocessing: half a second per gigabyte."""
+    """A model's name, and a digest of its weights, configuration, preprocessing and of how its maps are enlarged.
+
+    It takes half a second per gigabyte.
+    """
     module: Any = model.model
     config = {name: value for name, value in module.config.to_dict().items() if name not in UNLIKE}
     processor = None if model.processor is None else model.processor.to_dict()
-    seen = [model.kind, repr(model.preprocessing), processor, config]
+    seen = [ENLARGED, model.kind, repr(model.preprocessing), processor, config]
     digest = hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode())
     for name, tensor in module.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
