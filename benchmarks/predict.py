@@ -7,8 +7,8 @@ All three have the same weights (random ones: speed does not depend on them) and
 The bare model is given batches of pixels that lie on its device already, and its predictions stay there. The pipeline
 is `pipeline("depth-estimation")` called file by file, its 8-bit picture saved as PNG. Ours decodes, resizes, predicts,
 brings maps to the photo's size and writes --format, by default 16-bit PNG, .npy and a coloured PNG. Before anything is
-timed, our predictions are compared with those of the stock model behind the stock image processor, and the files with
-them.
+timed, our predictions are compared with those of the stock model behind the stock image processor, at the model's size
+and at the photo's, and the files with them.
 """
 
 import argparse
@@ -68,18 +68,21 @@ def run_ours(predictor: Predictor, photos: Path, output: Path, options: Predicti
 
 
 @torch.inference_mode()
-def agrees(predictor: Predictor, stock: Any, photos: list[Path], output: Path) -> bool:
+def agrees(predictor: Predictor, stock: Any, photos: list[Path], results: Path) -> bool:
     """Whether the model's maps are the stock model's, and the files hold them at the photos' size."""
     for photo in photos[:4]:
         inputs = stock.image_processor(Image.open(photo), return_tensors="pt").to(predictor.device)
-        expected = stock.model(**inputs).predicted_depth[0].float().cpu()
+        output = stock.model(**inputs)
+        expected = output.predicted_depth[0].float().cpu()
         ours = next(iter(predictor.run([photo], decode_image)))
         if not isinstance(ours, Prediction) or ours.values.shape != expected.shape:
             return False
         if (ours.values - expected).abs().max() > TOLERANCE * expected.abs().max():
             return False
-        file = output / f"{photo.stem}_depth.npy"
-        if file.is_file() and not np.allclose(np.load(file), ours.full_size(), atol=1e-4 * float(expected.abs().max())):
+        finished = stock.image_processor.post_process_depth_estimation(output, [ours.size])[0]["predicted_depth"]
+        maps = [ours.full_size()] + [np.load(file) for file in [results / f"{photo.stem}_depth.npy"] if file.is_file()]
+        scale = float(expected.abs().max())
+        if not all(np.allclose(each, finished.float().cpu().numpy(), atol=TOLERANCE * scale) for each in maps):
             return False
     return True
 

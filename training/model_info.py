@@ -42,7 +42,7 @@ def model_info(folder: str | Path) -> dict[str, Any]:
     Returns:
         JSON-able: `folder`, `model_type`, `predicts_depth` (None where not known), `unit` ("m", "inverse depth", None
         where not known), `parameters` (None without safetensors), `encoder`, `decoder`, `domains`, `image_size_px`,
-        `training` (None where unknown) and `scores`.
+        `training` (None where unknown; with the `validation` at its end, if there was one) and `scores`.
 
     Raises:
         ValueError: there is no model in it, or one of its files is damaged.
@@ -133,13 +133,21 @@ def to_text(info: dict[str, Any]) -> str:
     lines.append(("trained by", "unknown: no options of a run here" if training is None else training["command"]))
     if training is not None:
         shown = {**training["options"], **{name: training[name] for name in ("steps", "hours") if name in training}}
+        if training["options"].get("steps") is not None:
+            shown.pop("epochs", None)  # which only hold where no steps are given
         for name, value in shown.items():
             if value not in (None, [], ""):
                 lines.append((f"  {name}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
+        for name, value in training.get("validation", {}).items():
+            lines.append((f"  {name}", f"{value:.3f} (validation at its end)"))
     for score in info["scores"]:
         values = ", ".join(f"{name} {score[name]:.3f}" for name in SHOWN_METRICS if _is_number(score.get(name)))
         where = " ".join(str(score[name]) for name in ("data", "head", "space") if score.get(name))
         lines.append(("score", f"{where} ({score.get('images', '?')} images): {values}"))
+    if info["predicts_depth"] and not info["scores"]:
+        lines.append(
+            ("score", "none in scores/; semidepth score --model FOLDER --output FOLDER/scores puts some there")
+        )
     width = max(len(name) for name, _ in lines) + 2
     return "\n".join([info["folder"], *(f"{name:<{width}}{value}" for name, value in lines)])
 
@@ -181,6 +189,9 @@ def _training(folder: Path) -> dict[str, Any] | None:
             results = _read_json(file)
             both = {**(results.get("run") or {}), **results}
         found |= {field: both[field] for field in ("steps", "hours") if both.get(field) is not None}
+        # As "indoor/abs_rel"; of some images of the validation sources, at the end of the training.
+        scores = {name: value for name, value in results.items() if "/" in name and _is_number(value)}
+        found |= {"validation": scores} if scores else {}
     return found
 
 

@@ -19,26 +19,35 @@
 and for `clip.mp4` clip_color.mp4: colours in one range over the whole clip, with the clip's times and its sound.
 Without color among the formats, folders are not searched for clips.
 
+Of folders, images (jpg jpeg jpe jfif png webp avif jp2 bmp tif tiff gif ppm, not heic) and videos are taken, also from
+folders that are links, and nothing that is hidden. Transparent pictures are put on white.
+
 Results of a folder's files have their path in it. Where several inputs would have one name, all of them keep their
-suffix (x.jpg_depth.png beside x.png_depth.png), then their folder, whatever their order.
+suffix (x.jpg_depth.png beside x.png_depth.png), then their folder, whatever their order; but results that are there
+from an earlier run keep their names.
 
 Each result appears under its name only when it is whole, and OUTPUT/predictions.jsonl says what it was made from, by
-which model and with which options. The same command goes on where it was stopped: what it has made is kept, also after
-the photos were moved or copied. A file that is there and was made from another picture, by another model, with other
-options, or by who knows whom, is neither kept for a result nor replaced: the input is listed at the end. --overwrite
-replaces whatever is there. Files that are results of earlier predictions are not predicted themselves.
+which model and with which options; the inputs' paths are in it, so leave it out where you share the results. The same
+command goes on where it was stopped: what it has made is kept, also after the photos were moved or copied. A file that
+is there and was made from another picture, by another model, with other options, or by who knows whom, is neither kept
+for a result nor replaced: the input is listed at the end. --overwrite replaces whatever is there. Files that are
+results of earlier predictions are not predicted themselves.
 
-Exit status: 0 all is well; 1 some inputs could not be read or their results not be written, which are listed at the end
-and did not stop the others; 2 wrong usage, nothing was predicted; 130 stopped by Ctrl-C.
+Exit status: 0 all is well; 1 some inputs were not there or could not be read, or their results not be made or written,
+which are listed at the end and did not stop the others; 2 wrong usage or no input at all, nothing was predicted, and
+there is a sentence on stderr alone; 130 stopped by Ctrl-C. --json prints its object with the results so far and what
+"stopped" the run also where one was.
 """
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from itertools import islice
+from logging import LogRecord
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from semidepth.training.engine.color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 from semidepth.training.engine.prediction_inputs import (
@@ -48,10 +57,7 @@ from semidepth.training.engine.prediction_inputs import (
     PredictionOptions,
     find_inputs,
 )
-from semidepth.training.engine.prediction_record import Report, Result, check_writable
-
-if TYPE_CHECKING:
-    from semidepth.training.engine.prediction import Unit
+from semidepth.training.engine.prediction_record import Failure, Report, Result, check_writable
 
 TOLD = 20  # failures that are printed; the rest is counted
 
@@ -63,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", required=True, help="Hub id or folder of any depth-estimation model")
     parser.add_argument("--output", required=True, type=Path, help="folder for the results")
     parser.add_argument(
-        "--format", nargs="+", choices=FORMATS, dest="formats", metavar="FORMAT", help=f"of {', '.join(FORMATS)}"
+        "--format", nargs="+", dest="formats", metavar="FORMAT", help=f"of {' '.join(FORMATS)}, or with commas"
     )
     parser.add_argument("--kind", choices=("disparity", "depth"), help="what the model predicts, if it is not known")
     parser.add_argument("--device", help="default: cuda where there is one, else cpu")
@@ -85,7 +91,11 @@ def build_parser() -> argparse.ArgumentParser:
 def to_options(given: argparse.Namespace) -> PredictionOptions:
     """Checked options; a known camera alone asks for points, too. Raises ValueError."""
     camera = Camera(given.focal_px, given.fov_deg)
-    formats = given.formats or (*DEFAULT_FORMATS, *(["ply"] if camera.option else []))
+    formats = [name for text in given.formats or [] for name in text.split(",") if name]
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or (given.formats and not formats):
+        raise ValueError(f"--format is {' '.join(unknown or given.formats)!r}; choose of {', '.join(FORMATS)}.")
+    formats = formats or [*DEFAULT_FORMATS, *(["ply"] if camera.option else [])]
     return PredictionOptions(
         formats=tuple(dict.fromkeys(formats)),
         overwrite=given.overwrite,
@@ -101,7 +111,7 @@ def to_options(given: argparse.Namespace) -> PredictionOptions:
     )
 
 
-def to_json(report: Report, unit: "Unit", model: str, output: Path) -> dict[str, Any]:
+def to_json(report: Report, model: str, output: Path) -> dict[str, Any]:
     """What `--json` prints."""
 
     def entry(result: Result) -> dict[str, Any]:
@@ -109,22 +119,30 @@ def to_json(report: Report, unit: "Unit", model: str, output: Path) -> dict[str,
 
     return {
         "model": model,
-        "unit": unit,
+        "unit": report.unit,
         "output": str(output),
         "results": [entry(result) | {"domain": result.domain, "note": result.note} for result in report.results],
         "kept": [entry(result) for result in report.kept],
         "broken": [
-            {"input": str(file), "what": failure.what, "reason": failure.reason}
+            {
+                "input": str(file),
+                "what": failure.what,
+                "reason": failure.reason,
+                "files": [str(path) for path in failure.files],
+            }
             for file, failure in report.broken.items()
         ],
         "stopped": report.stopped,
     }
 
 
-def tell(report: Report, unit: "Unit", output: Path) -> None:
+def tell(report: Report, output: Path) -> None:
     """What is printed for people."""
-    meaning = "metres" if unit == "m" else "inverse depth, larger is nearer"
+    meaning = "metres" if report.unit == "m" else "inverse depth, larger is nearer"
     print(f"{len(report.results)} of {report.inputs} inputs predicted into {output} ({meaning})")
+    partly = sum(bool(failure.files) for failure in report.broken.values())
+    if partly:
+        print(f"of {partly} more some results were made, not all")
     if report.kept:
         print(f"{len(report.kept)} had results there already, which were kept; --overwrite replaces them")
     for result in report.results:
@@ -141,13 +159,24 @@ def complain(report: Report) -> None:
         print(f"and {len(report.broken) - TOLD} more; --json lists them all", file=sys.stderr)
     if report.stopped:
         rest = report.inputs - len(report.results) - len(report.kept) - len(report.broken)
-        print(f"stopped: {report.stopped}; {rest} more inputs were not tried", file=sys.stderr)
+        print(
+            f"stopped: {report.stopped}; {rest} inputs lack results, which the same command goes on to make",
+            file=sys.stderr,
+        )
 
 
-def run(given: argparse.Namespace, report: Report) -> "Unit":
-    """Predicts, filling the report; returns the predictions' unit. Raises ValueError for wrong usage."""
+def without_colors(record: LogRecord) -> bool:
+    """Takes what only terminals understand out of a log line; transformers' report on weights has some."""
+    record.msg = re.sub(r"\x1b\[[0-9;]*m", "", str(record.msg))
+    return True
+
+
+def run(given: argparse.Namespace, report: Report) -> None:
+    """Predicts, filling the report. Raises ValueError for wrong usage."""
     options = to_options(given)
-    files = find_inputs(given.inputs, videos="color" in options.formats)
+    missing: dict[Path, str] = {}
+    files = find_inputs(given.inputs, videos="color" in options.formats, missing=missing)
+    report.broken.update({path: Failure("not read", reason) for path, reason in missing.items()})
     check_writable(given.output)
     # Only now what takes seconds to import: --help and a slip of the pen are answered at once.
     import torch
@@ -160,13 +189,14 @@ def run(given: argparse.Namespace, report: Report) -> "Unit":
     set_up_logging()
     if not sys.stderr.isatty():
         logging.disable_progress_bar()
+        for handler in logging.get_logger("transformers").handlers:
+            handler.addFilter(without_colors)
     device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
     model = load_depth_model(given.model, device=device, kind=given.kind)
     try:
         predict_files(model, files, given.output, options, report)
     except torch.OutOfMemoryError:
         report.stopped = f"{device} has too little memory for batches of {options.batch_size}, see --batch_size"
-    return "m" if model.kind == "depth" else "inverse depth"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -174,20 +204,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     given = parser.parse_args(argv)
     report = Report()
+    status = 0
     try:
-        unit = run(given, report)
+        run(given, report)
     except ValueError as error:
         parser.exit(2, f"error: {error}\n")
     except KeyboardInterrupt:
+        report.stopped, status = "by Ctrl-C", 130
+    if given.json:
+        print(json.dumps(to_json(report, given.model, given.output), indent=2))
+    elif not status:
+        tell(report, given.output)
+    if status:
         done = f"{len(report.results)} of {report.inputs} inputs predicted, {len(report.kept)} kept"
         print(
             f"stopped: {done if report.inputs else 'nothing was predicted'}; the same command goes on", file=sys.stderr
         )
-        return 130
-    if given.json:
-        print(json.dumps(to_json(report, unit, given.model, given.output), indent=2))
-    else:
-        tell(report, unit, given.output)
+        return status
     complain(report)
     return 1 if report.broken or report.stopped else 0
 

@@ -185,8 +185,8 @@ def run_model(name: str, device: str, images: list[Image.Image], domain: int | N
 def full_size(output: Any, processor: Any, sizes: list[tuple[int, int]]) -> list[torch.Tensor]:
     """Predictions at their images' sizes.
 
-    Those of ordinary processors are resized as the project's scores and `semidepth predict` do: bilinear, which stays
-    within what the model said. The stock way is bicubic and goes beyond it at edges, below 0 m for example.
+    Those of ordinary processors are resized as the project's scores are: bilinear, which stays within what the model
+    said. The stock way, and that of `semidepth predict`, is bicubic and goes beyond it at edges, below 0 m for example.
     Inverse depth of Depth Pro, which has no field of view then, is resized, too: the stock way would invert it.
 
     Args:

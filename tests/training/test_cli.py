@@ -47,7 +47,7 @@ def test_help_shows_an_example_and_needs_no_torch(capsys):
         (["train"], "usage: semidepth train"),
         (["train", "dragon"], "choose one of teacher, student, metric"),
         (["info", "/nowhere"], "is not here; give the folder of a model"),
-        (["predict", "/nowhere/*.jpg", "--model", "x", "--output", "y"], "matches no image or video"),
+        (["predict", "/nowhere/*.jpg", "--model", "x", "--output", "y"], "matches no file"),
     ],
 )
 def test_wrong_usage_is_2_and_one_sentence(words, told):

@@ -80,7 +80,7 @@ def test_wrong_values_get_one_sentence(capsys):
     for argv, words in (
         (["--seeds", "1", "1"], "different numbers"),
         (["--student_steps", "0"], "--student_steps is 0"),
-        (["--photos", "/no/photos"], "matches no image"),
+        (["--photos", "/no/photos"], "no such file"),
     ):
         with pytest.raises(SystemExit):
             main(argv)

@@ -53,6 +53,28 @@ def test_a_damaged_file_is_named_in_one_line(folder, capsys, file, content, word
         assert printed.out == ""
 
 
+@pytest.mark.parametrize(("options", "shown"), [("steps: 300\nepochs: 20.0", "steps"), ("epochs: 20.0", "epochs")])
+def test_of_steps_and_epochs_the_one_that_held_is_shown(folder, capsys, options, shown):
+    (folder / "metric.yaml").write_text(options)
+    assert main([str(folder)]) == 0
+    told = {line.split()[0]: line.split()[-1] for line in capsys.readouterr().out.splitlines()}
+    assert told.keys() & {"steps", "epochs"} == {shown}
+    assert told[shown] == {"steps": "300", "epochs": "20.0"}[shown]
+
+
+def test_scores_of_the_validation_at_the_end_of_a_training_are_told(folder, capsys):
+    (folder / "metric.yaml").write_text("steps: 300")
+    (folder / "results.json").write_text('{"steps": 300, "loss": 5.0, "indoor/abs_rel": 0.1234, "indoor/note": "x"}')
+    assert model_info(folder)["training"]["validation"] == {"indoor/abs_rel": 0.1234}
+    assert main([str(folder)]) == 0
+    assert "0.123 (validation at its end)" in capsys.readouterr().out
+
+
+def test_a_model_without_scores_says_how_to_get_some(folder, capsys):
+    assert main([str(folder)]) == 0
+    assert "none in scores/; semidepth score" in capsys.readouterr().out
+
+
 def test_damaged_results_of_a_run_are_named(folder):
     (folder / "teacher.yaml").write_text("steps: 3")
     (folder / "results.json").write_text('{"run": 3}')

@@ -2,12 +2,16 @@
 
 import io
 import json
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tiny
 import trimesh
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import set_seed
 
 import semidepth
@@ -89,6 +93,21 @@ def test_broken_files_are_listed_and_do_not_stop_the_others(tmp_path, model_fold
     }  # fmt: skip
 
 
+def test_a_name_without_a_file_is_listed_and_does_not_stop_the_others(tmp_path, model_folder, capsys):
+    picture().save(tmp_path / "a.png")
+    inputs = [tmp_path / "gone.jpg", tmp_path / "a.png"]
+    assert run(model_folder, tmp_path / "out", *inputs, extra=["--format", "npy"]) == 1
+    printed = capsys.readouterr()
+    assert "1 of 2 inputs predicted" in printed.out
+    assert f"not read: {tmp_path}/gone.jpg: no such file" in printed.err
+    with pytest.raises(SystemExit) as stopped:
+        run(model_folder, tmp_path / "other", tmp_path / "gone.jpg", extra=["--json"])
+    assert stopped.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == f"error: '{tmp_path}/gone.jpg': no such file; give files, folders or a glob in quotes.\n"
+
+
 def test_16_bit_of_metres_is_millimetres_and_of_disparity_the_images_range():
     metres = np.array([[0.5, 1.2346, np.nan, 70.0]], np.float32)
     assert to_16_bit(metres, "m").tolist() == [[500, 1235, 0, 65535]]
@@ -122,6 +141,22 @@ def metric_folder(tmp_path_factory):
     ).save_pretrained(folder)
     Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
     return str(folder)
+
+
+def test_a_model_of_an_earlier_version_is_named_without_colours_in_a_log(tmp_path, metric_folder):
+    folder = shutil.copytree(metric_folder, tmp_path / "old")
+    weights = load_file(folder / "model.safetensors")
+    del weights["core_scales"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    picture().save(tmp_path / "a.png")
+    words = ["predict", str(tmp_path / "a.png"), "--model", str(folder), "--output", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "semidepth.training.cli", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "such as core_scales; give a complete checkpoint" in done.stderr
+    assert "train it again if an earlier version of semidepth has trained it" in done.stderr
+    assert "LOAD REPORT" in done.stderr
+    assert "\x1b" not in done.stderr
 
 
 def test_a_metric_model_gives_millimetres_and_points_right_way_up(tmp_path, metric_folder):
@@ -159,6 +194,7 @@ def test_the_domain_can_be_told(tmp_path, metric_folder):
         (["--fov_deg", "60"], "error: --fov_deg is for points and meshes (ply, glb), which need metres"),
         (["--focal_px", "60", "--format", "glb"], "error: --focal_px is for points and meshes"),
         (["--domain", "indoor"], "the model has no domains"),
+        (["--side_by_side"], "--side_by_side is for videos and none is among the inputs"),
     ],
 )
 def test_cameras_and_domains_that_cannot_be_are_refused(tmp_path, model_folder, capsys, extra, words):
@@ -201,7 +237,34 @@ def test_a_mesh_is_cut_where_it_is_told_to(tmp_path, metric_folder, capsys):
     assert faces[0] < faces[1] == 2 * 39 * 59
     assert run(metric_folder, tmp_path / "none", tmp_path / "a.png", extra=[*extra, "1.0000001"]) == 1
     assert "not made: " in (told := capsys.readouterr().err)
-    assert "allow larger jumps in depth (max_jump)" in told
+    assert "no glb: it would have no triangle; give a greater --max_jump (it is 1)" in told
+
+
+@pytest.mark.parametrize("form", ["ply", "glb"])
+def test_nothing_nearer_than_the_cut_off_is_not_made_and_the_other_formats_are(tmp_path, metric_folder, capsys, form):
+    picture(40, 60).save(tmp_path / "a.png")
+    extra = ["--fov_deg", "90", "--far_m", "0.001", "--format", form, "npy", "--json"]
+    assert run(metric_folder, tmp_path / "out", tmp_path / "a.png", extra=extra) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["results"] == []
+    (broken,) = told["broken"]
+    assert (broken["what"], broken["files"]) == ("not made", [f"{tmp_path}/out/a_depth.npy"])
+    nearest = np.load(tmp_path / "out/a_depth.npy").min()
+    assert broken["reason"] == f"no {form}: the nearest pixel is {nearest:.3g} m away, beyond --far_m 0.001"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a_depth.npy", "predictions.jsonl"}
+    (tmp_path / "out/a_depth.npy").unlink()
+    assert run(metric_folder, tmp_path / "out", tmp_path / "a.png", extra=extra[:-1]) == 1
+    told = capsys.readouterr().out
+    assert "0 of 1 inputs predicted" in told
+    assert "of 1 more some results were made" in told
+
+
+def test_an_image_of_one_row_has_points_and_no_mesh(tmp_path, metric_folder, capsys):
+    picture(1, 60).save(tmp_path / "row.png")
+    extra = ["--fov_deg", "90", "--format", "ply", "glb"]
+    assert run(metric_folder, tmp_path / "out", tmp_path / "row.png", extra=extra) == 1
+    assert "no glb: a mesh needs an image of two rows and two columns" in capsys.readouterr().err
+    assert (tmp_path / "out/row_points.ply").is_file()
 
 
 def test_json_is_all_that_is_printed(tmp_path, model_folder, capsys):
@@ -244,7 +307,16 @@ def test_a_result_that_cannot_be_written_is_listed(tmp_path, model_folder, capsy
 
 def test_a_legend_is_below_the_picture(tmp_path, model_folder):
     picture(40, 60).save(tmp_path / "a.png")
-    assert run(model_folder, tmp_path / "out", tmp_path / "a.png", extra=["--legend", "--color_map", "cividis"]) == 0
+    assert (
+        run(
+            model_folder,
+            tmp_path / "out",
+            tmp_path / "a.png",
+            extra=["--legend", "--color_map", "cividis", "--format", "npy,color"],
+        )
+        == 0
+    )
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a_depth.npy", "a_color.png", "predictions.jsonl"}
     assert Image.open(tmp_path / "out/a_color.png").size == (60, 40 + 44)
 
 
@@ -285,6 +357,12 @@ def test_a_video_becomes_one_of_the_same_times_in_one_range(tmp_path, model_fold
         (["--device", "cuda:99"], "the device 'cuda:99' cannot be used"),
         (["--device", "nonsense"], "the device 'nonsense' cannot be used"),
         (["--output", "/proc/here"], "--output /proc/here: /proc cannot be written to"),
+        (["--legend"], "--legend is for coloured pictures and all inputs are videos"),
+        (["--format", "npy", "--legend"], "--legend is for --format color"),
+        (["--format", "npy", "--side_by_side"], "--side_by_side is for --format color"),
+        (["--format", "npy", "--color_map", "cividis"], "--color_map is for --format color"),
+        (["--format", "npy,jpg", "color"], "--format is 'jpg'; choose of png16, npy, color, ply, glb."),
+        (["--format", ","], "--format is ','; choose of"),
         (["--format", "npy"], "is a video, of which only colours are made"),
     ],
 )

@@ -24,7 +24,10 @@ from semidepth.training.data.source_options import FILE_OPTIONS, SCENE_OPTIONS
 Kind = Literal["scenes", "images", "parquet", "webdataset", "hub"]
 
 SCENE_DOMAINS = ("indoor", "outdoor")
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+# What Pillow reads and photos come in; .avif from Pillow 11.3 on.
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".jp2", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
+)
 DEPTH_SUFFIXES = (".png", ".npy", ".tiff", ".tif")
 IMAGE_FOLDERS = ("images", "image", "rgb")
 DEPTH_FOLDER = "depth"

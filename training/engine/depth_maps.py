@@ -8,6 +8,7 @@ depth.picture().save("depth.png")
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from glob import has_magic
 from pathlib import Path
 from typing import Any, overload
 
@@ -21,13 +22,14 @@ from semidepth.training.engine.color_maps import DEFAULT_COLOR_MAP, colorize
 from semidepth.training.engine.depth_models import DepthModel, load_depth_model
 from semidepth.training.engine.model_kinds import Kind
 from semidepth.training.engine.prediction import Predictor, Unit, Unreadable, disparity_of
+from semidepth.training.engine.prediction_inputs import is_video, why_nothing
 
 ImageLike = str | Path | Image.Image | np.ndarray | Tensor
 
 
 @dataclass(frozen=True)
 class DepthMap:
-    """Depth of one image, as large as the image is seen.
+    """Depth of one image, as large as the image is seen: brought to that size as transformers' pipeline does.
 
     Args:
         values: (H, W) float32: metres, larger is farther; or inverse depth, larger is nearer, right up to a scale and a
@@ -81,7 +83,8 @@ def predict(
 
     Args:
         images: a path, a PIL image, an array (H, W, 3), (H, W, 4) or (H, W) of uint8, a tensor (3, H, W) of uint8; or a
-            list, or any other iterable, of those; or a batch, (B, H, W, 3) or a tensor (B, 3, H, W).
+            list, or any other iterable, of those; or a batch, (B, H, W, 3) or a tensor (B, 3, H, W). Transparent ones
+            are put on white. Folders, globs and videos are for the command, `semidepth predict`.
         model: Hub id or folder, which is loaded anew in each call; or what [`load_depth_model`] gives
             (`semidepth.load_model`), for many calls.
         domain: of all images, instead of what a routed model's router would choose.
@@ -134,4 +137,21 @@ def to_pixels(image: ImageLike, name: str) -> Tensor:
         image = Image.fromarray(image)
     elif not isinstance(image, str | Path | Image.Image):
         raise BrokenSampleError(f"{name} is a {type(image).__name__}; give a path, a PIL image, an array or a tensor")
+    if isinstance(image, str | Path):
+        what = _no_image_file(str(image))
+        if what:
+            raise BrokenSampleError(
+                f"{image}: {what}; give an image file, a PIL image, an array or a tensor (folders, globs and videos "
+                "are for the command, `semidepth predict`)"
+            )
     return decode_image(image, name=None if isinstance(image, str | Path) else name)
+
+
+def _no_image_file(text: str) -> str | None:
+    """What a path is instead of an image file, as far as can be told from outside; None if it may be one."""
+    path = Path(text)
+    if path.is_dir():
+        return "is a folder"
+    if path.is_file():
+        return "is a video" if is_video(path) else None
+    return "is a glob" if has_magic(text) and "://" not in text else why_nothing(text)

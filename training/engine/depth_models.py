@@ -290,8 +290,8 @@ def check_nothing_missing(name: str, info: dict[str, Any]) -> None:
     missing = sorted(info.get("missing_keys") or [])
     if missing:
         raise ValueError(
-            f"{name!r} lacks {len(missing)} of the model's weights, such as {missing[0]}; give a complete "
-            "checkpoint of this kind of model."
+            f"{name!r} lacks {len(missing)} of the model's weights, such as {missing[0]}; give a complete checkpoint "
+            "of this kind of model, or train it again if an earlier version of semidepth has trained it."
         )
 
 

@@ -2,10 +2,11 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -114,6 +115,18 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Removes what processes that were killed left of these files when they wrote them: see [`write_whole`]."""
+    names: dict[Path, set[str]] = {}
+    for path in paths:
+        names.setdefault(path.parent, set()).add(path.name)
+    for folder, wanted in names.items():
+        for partial in folder.glob(".*.part"):
+            name, _, process = partial.name[1 : -len(".part")].rpartition(".")
+            if name in wanted and process.isdecimal() and not psutil.pid_exists(int(process)):
+                partial.unlink(missing_ok=True)
 
 
 def _fit(picture: np.ndarray, width: int) -> Image.Image:

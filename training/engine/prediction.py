@@ -20,6 +20,7 @@ from semidepth.training.data.preparing import to_disparity
 from semidepth.training.engine.depth_models import DepthModel
 from semidepth.training.engine.one_size import AHEAD, groups_of_one_size, to_device, to_host
 
+ENLARGED = "bicubic"  # how maps come to their images' size; part of what results are known by
 Unit = Literal["m", "inverse depth"]
 T = TypeVar("T")
 Decoded = tuple[T, tuple[int, int], Tensor]  # an item, its image's height and width, and its pixels for the model
@@ -42,10 +43,14 @@ class Prediction(Generic[T]):
     domain: str | None
 
     def full_size(self) -> np.ndarray:
-        """(H, W) float32, at the image's size."""
+        """(H, W) float32, at the image's size, as `pipeline("depth-estimation")` has it.
+
+        Bicubic, as the stock processor's `post_process_depth_estimation`: it may overshoot a little at edges, there as
+        here, by which values near 0 may become negative. Scores are computed another way, which follows the papers.
+        """
         if tuple(self.values.shape) == self.size:
             return self.values.numpy()
-        large = F.interpolate(self.values[None, None], size=self.size, mode="bilinear", align_corners=True)
+        large = F.interpolate(self.values[None, None], size=self.size, mode=ENLARGED, align_corners=False)
         return large[0, 0].numpy()  # (1, 1, h, w) -> (H, W)
 
 

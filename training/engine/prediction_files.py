@@ -6,7 +6,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ import torch
 
 from semidepth.training.data.decoding import BrokenSampleError, decode_image
 from semidepth.training.engine.depth_models import DepthModel
-from semidepth.training.engine.pictures import to_array, write_whole
-from semidepth.training.engine.prediction import Prediction, Predictor, Unreadable
+from semidepth.training.engine.pictures import remove_leftovers, to_array, write_whole
+from semidepth.training.engine.prediction import ENLARGED, Prediction, Predictor, Unreadable
 from semidepth.training.engine.prediction_formats import encode
-from semidepth.training.engine.prediction_inputs import IN_SPACE, PredictionOptions, is_video
+from semidepth.training.engine.prediction_inputs import FORMATS, IN_SPACE, VIDEO_RESULT, PredictionOptions, is_video
 from semidepth.training.engine.prediction_record import Failure, Maker, Record, Report, Result, Source
 from semidepth.training.engine.tracking import Progress
 
@@ -36,11 +36,13 @@ class Task:
         file: the input.
         source: it as it was found.
         paths: format -> result.
+        made: results that were written so far.
     """
 
     file: Path
     source: Source
     paths: dict[str, Path]
+    made: list[Path] = field(default_factory=list)
 
 
 def predict_files(
@@ -57,7 +59,7 @@ def predict_files(
         files: (file, name of its results) from `find_inputs`.
         output: folder of the results.
         options: see [`PredictionOptions`].
-        report: is filled on the way, for a caller who is interrupted.
+        report: is filled on the way, for a caller who is interrupted; may hold inputs that were not found.
 
     Returns:
         What became of each file; nothing is raised for one that is broken.
@@ -67,19 +69,22 @@ def predict_files(
     """
     options, report = options or PredictionOptions(), report or Report()
     check_options(model, files, options)
-    report.inputs = len(files)
+    report.inputs = len(files) + len(report.broken)
     predictor = Predictor(model, batch_size=options.batch_size, threads=options.threads, domain=options.domain)
+    report.unit = predictor.unit
     writer = Writer(predictor, output, options, report)
     todo = writer.plan(files)
-    with Progress(len(todo), "predict", "img") as progress:
-        writer.predict_images([task for task in todo if not is_video(task.file)], progress.update)
-        for task in todo:
-            if is_video(task.file) and not report.stopped:
-                writer.predict_video(task)
-                progress.update(1)
     order = {file: number for number, (file, _) in enumerate(files)}
-    report.results.sort(key=lambda result: order[result.input])
-    report.broken = dict(sorted(report.broken.items(), key=lambda pair: order[pair[0]]))
+    try:
+        with Progress(len(todo), "predict", "img") as progress:
+            writer.predict_images([task for task in todo if not is_video(task.file)], progress.update)
+            for task in todo:
+                if is_video(task.file) and not report.stopped:
+                    writer.predict_video(task)
+                    progress.update(1)
+    finally:  # also where the caller is interrupted
+        report.results.sort(key=lambda result: order[result.input])
+        report.broken = dict(sorted(report.broken.items(), key=lambda pair: order.get(pair[0], len(order))))
     return report
 
 
@@ -93,6 +98,10 @@ def check_options(model: DepthModel, files: Sequence[tuple[Path, Path]], options
     videos = [file for file, _ in files if is_video(file)]
     if videos and "color" not in options.formats:
         raise ValueError(f"{videos[0]} is a video, of which only colours are made; add color to --format.")
+    if options.side_by_side and not videos:
+        raise ValueError("--side_by_side is for videos and none is among the inputs; leave it out.")
+    if options.legend and len(videos) == len(files):
+        raise ValueError("--legend is for coloured pictures and all inputs are videos; leave it out.")
     for package, needed, what in (
         ("av", bool(videos), "videos"),
         ("trimesh", "glb" in options.formats, "--format glb"),
@@ -102,11 +111,14 @@ def check_options(model: DepthModel, files: Sequence[tuple[Path, Path]], options
 
 
 def maker_of(model: DepthModel) -> Maker:
-    """A model's name, and a digest of its weights, configuration and preprocessing: half a second per gigabyte."""
+    """A model's name, and a digest of its weights, configuration, preprocessing and of how its maps are enlarged.
+
+    It takes half a second per gigabyte.
+    """
     module: Any = model.model
     config = {name: value for name, value in module.config.to_dict().items() if name not in UNLIKE}
     processor = None if model.processor is None else model.processor.to_dict()
-    seen = [model.kind, repr(model.preprocessing), processor, config]
+    seen = [ENLARGED, model.kind, repr(model.preprocessing), processor, config]
     digest = hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode())
     for name, tensor in module.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
@@ -139,14 +151,17 @@ class Writer:
     def plan(self, files: Sequence[tuple[Path, Path]]) -> list[Task]:
         """What is to be predicted: not what is there already, nor what something else stands in the way of."""
         inputs = {file.resolve() for file, _ in files}
+        taken = {(is_video(file), name) for file, name in files}
         folder = self.output.resolve()
         todo = []
-        for file, name in files:
-            ends = self.options.result_suffixes(file)
-            paths = {form: self.output / name.with_name(name.name + end) for form, end in ends.items()}
-            own = [path for path in paths.values() if folder / path.relative_to(self.output) in inputs]
+        for file, found_name in files:
             try:
-                task = Task(file, Source.of(file), paths)
+                source = Source.of(file)
+                name = self._earlier_name(file, found_name, source, taken)
+                ends = self.options.result_suffixes(file)
+                paths = {form: self.output / name.with_name(name.name + end) for form, end in ends.items()}
+                own = [path for path in paths.values() if folder / path.relative_to(self.output) in inputs]
+                task = Task(file, source, paths)
                 objection = f"{own[0]} is itself an input; give another --output." if own else self._objection(task)
             except OSError as error:
                 self.report.broken[file] = Failure("not read", str(error))
@@ -157,7 +172,18 @@ class Writer:
                 todo.append(task)
             else:
                 self.report.kept.append(Result(file, list(paths.values())))
+        remove_leftovers(path for task in todo for path in task.paths.values())
         return todo
+
+    def _earlier_name(self, file: Path, name: Path, source: Source, taken: set[tuple[bool, Path]]) -> Path:
+        """A short name that an input's results have from a run in which no other input had that name, else `name`."""
+        if name.name == file.name:
+            ends = [VIDEO_RESULT] if is_video(file) else list(FORMATS.values())
+            for earlier in self.record.names_of(source, ends):
+                if earlier.name == file.stem and (is_video(file), earlier) not in taken:
+                    taken.add((is_video(file), earlier))
+                    return earlier
+        return name
 
     def _objection(self, task: Task) -> str | None:
         for form, path in task.paths.items():
@@ -228,21 +254,29 @@ class Writer:
         missing = {form: path for form, path in task.paths.items() if self.options.overwrite or not path.exists()}
         # Colours are decoded once more where they are needed, so that no photo waits in memory for its turn.
         pixels = to_array(decode_image(task.file)) if set(IN_SPACE) & missing.keys() else None
+        reasons = []
         for form, path in missing.items():
-            content = encode(form, values, self.predictor.unit, self.options, pixels)
+            try:
+                content = encode(form, values, self.predictor.unit, self.options, pixels)
+            except ValueError as error:  # of one format; the others are made
+                reasons.append(str(error))
+                continue
             with self.record.making(path, task.source, self.maker, self.options.that_matter(form, task.file)):
                 write_whole(path, content)
-        return Result(task.file, list(missing.values()), prediction.domain)
+            task.made.append(path)
+        if reasons:
+            raise ValueError("; ".join(reasons))
+        return Result(task.file, task.made, prediction.domain)
 
     def _fail(self, task: Task, error: Exception) -> None:
         """Notes what was the matter with a task."""
-        reason = str(error) or type(error).__name__
+        reason, made = str(error) or type(error).__name__, tuple(task.made)
         unread = isinstance(error, BrokenSampleError) or (is_video(task.file) and isinstance(error, ValueError))
         if unread or (isinstance(error, OSError) and error.filename in (str(task.file), task.source.source)):
-            self.report.broken[task.file] = Failure("not read", reason)
+            self.report.broken[task.file] = Failure("not read", reason, made)
+        elif isinstance(error, OSError) and error.errno in NO_ROOM:  # said once, not of each input
+            self.report.stopped = f"{self.output} cannot be written to any more ({error.strerror or reason})"
         elif isinstance(error, OSError):
-            self.report.broken[task.file] = Failure("not written", reason)
-            if error.errno in NO_ROOM:
-                self.report.stopped = error.strerror or reason
+            self.report.broken[task.file] = Failure("not written", reason, made)
         else:
-            self.report.broken[task.file] = Failure("not made", reason)
+            self.report.broken[task.file] = Failure("not made", reason, made)

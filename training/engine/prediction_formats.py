@@ -60,16 +60,31 @@ def encode(name: str, values: np.ndarray, unit: Unit, options: PredictionOptions
     elif name == "color":
         _color_picture(values, unit, options).save(buffer, "PNG", compress_level=PNG_LEVEL)
     elif pixels is not None:
-        metres = np.where(values <= (options.far_m or np.inf), values, np.nan)
-        focal_px = options.camera.focal(values.shape[1])
-        if name == "ply":
-            return to_ply(*to_points(metres, pixels, focal_px))
-        from semidepth.training.engine.meshes import MAX_JUMP, mesh_to_glb, to_mesh  # trimesh is of choice
-
-        jump = options.max_jump or MAX_JUMP
-        mesh = to_mesh(unproject(metres, focal_px), pixels, max_jump=jump, max_vertices=MESH_VERTICES)
-        return mesh_to_glb(mesh, pixels)
+        return _in_space(name, values, options, pixels)
     return buffer.getvalue()
+
+
+def _in_space(name: str, values: np.ndarray, options: PredictionOptions, pixels: np.ndarray) -> bytes:
+    """Points or a mesh of (H, W) metres; raises ValueError, naming the options, where there would be none."""
+    metres = np.where(values <= (options.far_m or np.inf), values, np.nan)
+    focal_px = options.camera.focal(values.shape[1])
+    if not (metres > 0).any():
+        nearest = values[values > 0].min(initial=np.inf)
+        if options.far_m is None or not np.isfinite(nearest):
+            raise ValueError(f"no {name}: no pixel has a known depth")
+        raise ValueError(f"no {name}: the nearest pixel is {nearest:.3g} m away, beyond --far_m {options.far_m:g}")
+    if name == "ply":
+        return to_ply(*to_points(metres, pixels, focal_px))
+    from semidepth.training.engine.meshes import MAX_JUMP, mesh_to_glb, to_mesh  # trimesh is of choice
+
+    if min(metres.shape) < 2:
+        raise ValueError("no glb: a mesh needs an image of two rows and two columns at least")
+    jump = options.max_jump or MAX_JUMP
+    mesh = to_mesh(unproject(metres, focal_px), pixels, max_jump=jump, max_vertices=MESH_VERTICES)
+    if not len(mesh.faces):
+        more = "" if options.far_m is None else " or --far_m"
+        raise ValueError(f"no glb: it would have no triangle; give a greater --max_jump (it is {jump:g}){more}")
+    return mesh_to_glb(mesh, pixels)
 
 
 def _color_picture(values: np.ndarray, unit: Unit, options: PredictionOptions) -> Image.Image:

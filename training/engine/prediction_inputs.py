@@ -2,10 +2,12 @@
 
 import logging
 import math
+import os
+import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from glob import glob
+from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,9 @@ class PredictionOptions:
             (self.camera.option, self.camera.option, IN_SPACE),
             ("--far_m", self.far_m, IN_SPACE),
             ("--max_jump", self.max_jump, ("glb",)),
+            ("--legend", self.legend or None, ("color",)),
+            ("--side_by_side", self.side_by_side or None, ("color",)),
+            ("--color_map", None if self.color_map == DEFAULT_COLOR_MAP else self.color_map, ("color",)),
         ):
             if given is not None and not set(users) & set(self.formats):
                 raise ValueError(f"{option} is for --format {' or '.join(users)}; add one of them or leave it out.")
@@ -143,14 +148,18 @@ def is_video(file: Path) -> bool:
     return file.suffix.lower() in VIDEO_SUFFIXES
 
 
-def find_inputs(inputs: Sequence[str], *, videos: bool = True) -> list[tuple[Path, Path]]:
+def find_inputs(
+    inputs: Sequence[str], *, videos: bool = True, missing: dict[Path, str] | None = None
+) -> list[tuple[Path, Path]]:
     """Images and videos behind files, folders (with what is below them) and globs.
 
-    Results of earlier predictions, as `predictions.jsonl` above them tells, are not among them; it is logged how many.
+    Folders that are links are followed, each once; hidden files and folders in a folder are left out. Results of
+    earlier predictions, as `predictions.jsonl` above them tells, are not among them; it is logged how many.
 
     Args:
         inputs: as given on the command line.
         videos: whether folders are searched for videos, too.
+        missing: is filled with inputs behind which there is nothing, and why; None: the first one is an error.
 
     Returns:
         (file, name of its results without suffix, relative to the output folder). A file that was given by its name or
@@ -159,17 +168,18 @@ def find_inputs(inputs: Sequence[str], *, videos: bool = True) -> list[tuple[Pat
         come in.
 
     Raises:
-        ValueError: if an input matches nothing, or all of them only results.
+        ValueError: if there is no input behind all that was given, or only results.
     """
     suffixes = IMAGE_SUFFIXES | (VIDEO_SUFFIXES if videos else frozenset())
     found: dict[Path, tuple[Path, Path]] = {}  # where it lies -> file, name
     folders: dict[Path, Path] = {}  # resolved ones
     records: dict[Path, frozenset[str]] = {}
     results = 0
+    absent: dict[Path, str] = {}
     for text in inputs:
-        matching = list(_matching(text, suffixes))
+        matching = list(_matching(text, suffixes, absent))
         if not matching:
-            raise ValueError(f"{text!r} matches no image or video; give files, folders or a glob in quotes.")
+            absent.setdefault(Path(text), why_nothing(text))
         for file, name in matching:
             if file.parent not in folders:
                 folders[file.parent] = file.parent.resolve()
@@ -178,26 +188,75 @@ def find_inputs(inputs: Sequence[str], *, videos: bool = True) -> list[tuple[Pat
                 results += 1
             else:
                 found.setdefault(place, (file, name))
+    if absent and (missing is None or not (found or results)):
+        first, why = next(iter(absent.items()))
+        more = "" if len(absent) == 1 else f", and {len(absent) - 1} more"
+        raise ValueError(f"{str(first)!r}: {why}{more}; give files, folders or a glob in quotes.")
     if not found:
         raise ValueError(f"{inputs[0]!r} matches only results of earlier predictions, says {RECORD}; give others.")
     if results:
         logger.warning("%d files are results of earlier predictions, says %s, and are no inputs.", results, RECORD)
+    if missing is not None:
+        missing.update(absent)
     return _unique(found)
 
 
-def _matching(text: str, suffixes: frozenset[str]) -> Iterator[tuple[Path, Path]]:
+def _matching(text: str, suffixes: frozenset[str], absent: dict[Path, str]) -> Iterator[tuple[Path, Path]]:
     """Files behind one input, each with the name that its results should have."""
     path = Path(text)
-    if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.suffix.lower() in suffixes and not file.name.startswith(".") and file.is_file():
+    if text and _is(path, stat.S_ISDIR):
+        for file in sorted(_below(path, absent)):
+            if file.suffix.lower() in suffixes and _is(file, stat.S_ISREG):
                 yield file, file.relative_to(path).with_suffix("")
-    elif path.is_file():
+    elif _is(path, stat.S_ISREG):
         yield path, Path(path.stem)
     else:
         for file in map(Path, sorted(glob(text, recursive=True))):  # noqa: PTH207
-            if file.is_file():
+            if _is(file, stat.S_ISREG):
                 yield file, Path(file.stem)
+
+
+def _below(folder: Path, absent: dict[Path, str]) -> Iterator[Path]:
+    """All files in a folder and those below it, also behind links to folders; none of them twice, none hidden."""
+
+    def note(error: OSError) -> None:
+        absent[Path(error.filename)] = error.strerror or str(error)
+
+    seen: set[Path] = set()
+    waiting = [folder]
+    while waiting:
+        # A folder within has the name that it has there, and not that of a link to it: links come last.
+        for place, folders, names in os.walk(waiting.pop(0), onerror=note):
+            real = Path(place).resolve()
+            inside = [Path(place, name) for name in sorted(folders) if not name.startswith(".") and real not in seen]
+            folders[:] = [each.name for each in inside if not each.is_symlink()]
+            waiting += [each for each in inside if each.is_symlink()]
+            if real not in seen:
+                yield from (Path(place, name) for name in names if not name.startswith("."))
+            seen.add(real)
+
+
+def _is(path: Path, kind: Callable[[int], bool]) -> bool:
+    try:
+        return kind(path.stat().st_mode)
+    except (OSError, ValueError):  # it is not there, or its name is none
+        return False
+
+
+def why_nothing(text: str) -> str:
+    """What is said of an input behind which no file was found."""
+    path = Path(text)
+    if not text:
+        return "an empty name"
+    if text == "-" or (path.exists() and not path.is_dir()):
+        return "is not a regular file"
+    if path.is_dir():
+        return "this folder holds no image or video"
+    if "://" in text:
+        return "addresses are not fetched"
+    if path.is_symlink():
+        return "no such file (it is a link to nothing)"
+    return "matches no file" if has_magic(text) else "no such file"
 
 
 def _is_result(place: Path, records: dict[Path, frozenset[str]]) -> bool:

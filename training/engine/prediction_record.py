@@ -14,7 +14,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -89,6 +89,9 @@ class Record:
         self.folder = folder
         self._lock = threading.Lock()
         self._made = read_record(folder)
+        self._of_source: dict[str, list[str]] = {}
+        for key, line in self._made.items():
+            self._of_source.setdefault(str(line["source"]), []).append(key)
         file = folder / RECORD
         if not self._made and file.exists() and not file.read_bytes().startswith((b'{"file": ', b"\n")):
             raise ValueError(f"{file} is no record of predictions; give another --output, or move that file away.")
@@ -111,6 +114,11 @@ class Record:
         if (entry["source"], entry["mtime_ns"]) != (source.source, source.mtime_ns):
             self._append(entry | asdict(source))  # so that the next run need not read it
         return None
+
+    def names_of(self, source: Source, ends: Iterable[str]) -> list[Path]:
+        """Names of a source's results that earlier runs made and that are there, without these ends."""
+        keys = [key for key in self._of_source.get(source.source, []) if (self.folder / key).exists()]
+        return [Path(key.removesuffix(end)) for key in keys for end in ends if key.endswith(end)]
 
     @contextmanager
     def making(self, path: Path, source: Source, maker: Maker, options: dict[str, Any]) -> Iterator[None]:
@@ -176,10 +184,11 @@ def check_writable(folder: Path) -> None:
 
 
 class Failure(NamedTuple):
-    """Why an input has no results: what was the matter, and a sentence on it."""
+    """Why an input lacks results: what was the matter, a sentence on it, and which were written all the same."""
 
     what: Literal["not read", "not made", "not written", "not replaced"]
     reason: str
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -205,14 +214,16 @@ class Report:
 
     Args:
         inputs: how many there are.
+        unit: of the predictions; None until the model is there.
         results: of those that were predicted.
         kept: those whose results were all there.
-        broken: those that could not be read, or whose results could not be made, or that others' results stand in the
-            way of.
+        broken: those that could not be found or read, or of whose results some could not be made, or that others'
+            results stand in the way of.
         stopped: why the rest was not tried, such as a full disk.
     """
 
     inputs: int = 0
+    unit: Literal["m", "inverse depth"] | None = None
     results: list[Result] = field(default_factory=list)
     kept: list[Result] = field(default_factory=list)
     broken: dict[Path, Failure] = field(default_factory=dict)

@@ -2,14 +2,17 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
 import torch
 from PIL import Image
+from transformers import pipeline, set_seed
 
 import semidepth
+from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.training.engine.depth_models import DepthModel, Preprocessing
 
 PREPROCESSING = Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH)
@@ -50,7 +53,12 @@ def test_many_images_come_back_in_their_order(model):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ("missing.jpg", "missing.jpg cannot be decoded"),
+        ("missing.jpg", "missing.jpg: no such file; give an image file, a PIL image"),
+        (Path("/tmp"), "/tmp: is a folder; give an image file.*folders, globs and videos are for the command"),
+        ("*.jpg", "is a glob; give"),
+        ("/dev/null", "is not a regular file; give"),
+        ("http://example.org/a.jpg", "http://example.org/a.jpg: addresses are not fetched; give"),
+        ("gone.mp4", "gone.mp4: no such file; give"),
         (np.zeros((4, 4, 3)), "image 0 is an array of float64"),
         (torch.zeros(4, 4, 3, dtype=torch.uint8), "image 0 is a tensor of torch.uint8 and shape"),
         ([image(), 7], "image 1 is a int"),
@@ -67,6 +75,12 @@ def test_many_images_come_back_in_their_order(model):
 def test_what_is_no_image_is_named(model, wrong, words):
     with pytest.raises(ValueError, match=words):
         semidepth.predict(wrong, model)
+
+
+def test_a_video_is_for_the_command(tmp_path, model):
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"clip\.mp4: is a video; give an image file"):
+        semidepth.predict(tmp_path / "clip.mp4", model)
 
 
 def test_batches_and_channels(model):
@@ -101,3 +115,25 @@ def test_importing_is_light_and_unknown_names_are_refused():
     with pytest.raises(AttributeError, match="nothing"):
         _ = semidepth.nothing
     assert {"predict", "load_model", "DepthMap", "__version__"} <= set(dir(semidepth))
+
+
+@pytest.mark.parametrize("metric", [False, True])
+@pytest.mark.parametrize("size", [(40, 60), (170, 133)])
+def test_maps_are_those_of_the_stock_pipeline_at_the_images_size(tmp_path, metric, size):
+    set_seed(0)
+    config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
+    module = DepthStudentForDepthEstimation(config)
+    if metric:
+        domains = [{"name": "indoor"}, {"name": "outdoor", "max_depth_m": 80.0}]
+        module = RoutedDepthForDepthEstimation.from_student(module, domains)
+    module.save_pretrained(tmp_path)
+    PREPROCESSING.to_image_processor().save_pretrained(tmp_path)
+    # Smooth, as photos are: the stock processor's resizing of 8 bits differs from ours by a step here and there.
+    picture = Image.fromarray(image(6, 8)).resize(size[::-1], Image.Resampling.BICUBIC)
+    ours = semidepth.predict(picture, tmp_path)
+    loaded = semidepth.load_model(str(tmp_path)).model
+    stock = pipeline("depth-estimation", model=loaded, image_processor=PREPROCESSING.to_image_processor())
+    theirs = stock(picture)["predicted_depth"].numpy()
+    assert ours.values.shape == theirs.shape == size
+    assert np.abs(ours.values - theirs).max() <= 1e-4 * np.abs(theirs).max()
+    assert np.ptp(theirs) > 1e-3 * np.abs(theirs).max()  # it is no constant that agrees

@@ -85,11 +85,7 @@ def test_a_changed_picture_another_model_and_other_options_are_refused(tmp_path,
     predict(file)
     assert "made by an earlier state of" in predict(file, seed=1)[2]["x.png"].reason
     assert "with other options (color_map magma)" in predict(file, color_map="cividis")[2]["x.png"].reason
-    assert predict(file, color_map="cividis", formats=("npy",)) == (
-        [],
-        ["x.png"],
-        {},
-    )  # on which colours have no bearing
+    assert predict(file, formats=("npy",)) == ([], ["x.png"], {})
     picture(file, 1)
     assert "made from an earlier state of" in predict(file)[2]["x.png"].reason
 
@@ -102,6 +98,38 @@ def test_what_was_moved_copied_or_touched_is_the_same_picture(tmp_path, predict)
     for _ in range(2):
         assert predict(tmp_path / "b/x.png") == ([], ["x.png"], {})
     assert read_record(tmp_path / "out")["x_depth.npy"]["source"] == f"{tmp_path}/b/x.png"
+
+
+def test_results_keep_their_names_when_another_picture_of_that_name_comes(tmp_path, predict):
+    for name in ("0.png", "1.png", "sub/0.png"):
+        picture(tmp_path / "in" / name, len(name))
+    predict(tmp_path / "in", formats=("npy",))
+    before = state(tmp_path / "out")
+    picture(tmp_path / "in/0.jpg", 3)
+    picture(tmp_path / "in/sub/0.jpg", 4)
+    assert predict(tmp_path / "in", formats=("npy",)) == (["0.jpg", "0.jpg"], ["0.png", "1.png", "0.png"], {})
+    after = state(tmp_path / "out")
+    assert {name: after[name] for name in before} == before
+    expected = {"0_depth.npy", "1_depth.npy", "sub/0_depth.npy", "0.jpg_depth.npy", "sub/0.jpg_depth.npy"}
+    assert read_record(tmp_path / "out").keys() == expected
+    # Further formats and replacements, too, have the names that are there.
+    assert len(predict(tmp_path / "in", overwrite=True)[0]) == 5
+    made = read_record(tmp_path / "out")
+    assert made["0_color.png"]["source"] == f"{tmp_path}/in/0.png"
+    assert made["0.jpg_color.png"]["source"] == f"{tmp_path}/in/0.jpg"
+    assert len(made) == 15
+
+
+def test_parts_of_a_killed_run_are_removed_and_those_of_a_living_one_left(tmp_path, predict):
+    picture(tmp_path / "x.png")
+    (tmp_path / "out").mkdir()
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    parts = [f".{name}.{end}.part" for name in ("x_depth.npy", "y_depth.npy") for end in (gone.pid, os.getppid(), "a")]
+    for name in parts:
+        (tmp_path / "out" / name).write_bytes(b"")
+    predict(tmp_path / "x.png", formats=("npy",))
+    assert {path.name for path in (tmp_path / "out").glob(".*")} == set(parts[1:])
 
 
 def test_files_of_unknown_origin_are_refused_and_inputs_never_replaced(tmp_path, predict):
@@ -171,15 +199,28 @@ def test_a_full_disk_stops_the_run_in_one_sentence_and_leaves_no_parts(tmp_path,
     assert not [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
 
 
+def test_no_room_is_said_once_with_the_folder(tmp_path, command, capsys):
+    (tmp_path / "out").mkdir()
+    for number in range(12):  # to write there is to write to a full disk
+        (tmp_path / f"out/.{number:02}_depth.npy.{os.getpid()}.part").symlink_to("/dev/full")
+    assert main([*command[4:], "--format", "npy", "--json"]) == 1
+    printed, told = capsys.readouterr()
+    reason = f"{tmp_path}/out cannot be written to any more (No space left on device)"
+    assert f"stopped: {reason}; 12 inputs lack results" in told
+    assert "Errno" not in told
+    report = json.loads(printed)
+    assert (report["results"], report["broken"], report["stopped"]) == ([], [], reason)
+
+
 def test_ctrl_c_tells_what_is_done_and_the_same_command_goes_on(tmp_path, command, capsys):
     for number in range(12, 150):
         picture(tmp_path / f"in/{number:03}.png", number)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 120
     while not (tmp_path / "out" / RECORD).is_file() and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=120)
+    printed, told = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in told
     assert "of 150 inputs predicted, 0 kept; the same command goes on" in told
@@ -188,6 +229,9 @@ def test_ctrl_c_tells_what_is_done_and_the_same_command_goes_on(tmp_path, comman
     finished = len([name for name in whole if name.endswith("_color.png")])
     assert f"stopped: {finished} of 150" in told
     assert 0 < finished < 150
+    report = json.loads(printed)
+    assert (len(report["results"]), report["stopped"], report["unit"]) == (finished, "by Ctrl-C", "inverse depth")
+    assert [result["input"] for result in report["results"]] == sorted(result["input"] for result in report["results"])
     assert main([*command[4:], "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (len(report["kept"]), len(report["results"])) == (finished, 150 - finished)

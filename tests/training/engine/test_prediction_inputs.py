@@ -1,10 +1,16 @@
 """Which files are inputs, and what their results are called."""
 
 import json
+import os
+import re
 from itertools import permutations
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from semidepth.training.data.decoding import decode_image
+from semidepth.training.data.source_spec import IMAGE_SUFFIXES
 from semidepth.training.engine.prediction_inputs import find_inputs
 from semidepth.training.engine.prediction_record import RECORD
 
@@ -63,7 +69,57 @@ def test_what_a_record_names_is_no_input_and_what_it_does_not_name_is(room, capl
         find_inputs(["y/out/a_depth.png"])
 
 
-def test_nothing_found_is_named(room):
-    for nothing in ("*.webp", "gone.jpg"):
-        with pytest.raises(ValueError, match="matches no image or video"):
-            find_inputs([nothing])
+def test_what_is_not_there_is_named_and_the_rest_found(room):
+    (room / "empty").mkdir()
+    (room / "dangling.jpg").symlink_to("nowhere.jpg")
+    os.mkfifo(room / "pipe.jpg")
+    expected = {
+        "*.webp": "matches no file",
+        "gone.jpg": "no such file",
+        "gone\0.jpg": "no such file",
+        "": "an empty name",
+        "dangling.jpg": "no such file (it is a link to nothing)",
+        "empty": "this folder holds no image or video",
+        "pipe.jpg": "is not a regular file",
+        "/dev/null": "is not a regular file",
+        "-": "is not a regular file",
+        "https://example.org/a.jpg": "addresses are not fetched",
+    }
+    missing = {}
+    assert [str(file) for file, _ in find_inputs([*expected, "x/a.jpg"], missing=missing)] == ["x/a.jpg"]
+    assert missing == {Path(text): why for text, why in expected.items()}
+    for text, why in expected.items():
+        with pytest.raises(ValueError, match=re.escape(f"{str(Path(text))!r}: {why}; give files")):
+            find_inputs([text], missing={})
+        with pytest.raises(ValueError, match=re.escape(why)):
+            find_inputs(["x/a.jpg", text])
+    with pytest.raises(ValueError, match="no such file, and 1 more; give files"):
+        find_inputs(["gone.jpg", "empty"], missing={})
+
+
+def test_links_to_folders_are_followed_once_and_hidden_folders_left_out(room):
+    (room / "elsewhere/deep").mkdir(parents=True)
+    for name in ("elsewhere/c.jpg", "elsewhere/deep/d.avif", "x/.thumbnails/a.jpg", "x/inner/e.jpg"):
+        (room / name).parent.mkdir(exist_ok=True)
+        (room / name).write_bytes(b"")
+    (room / "x/.h").symlink_to(room / "y")
+    (room / "x/loop").symlink_to(room / "x")
+    (room / "x/linked").symlink_to(room / "elsewhere")
+    (room / "x/a_link_before_it").symlink_to("inner")  # is the same folder: its files have their own names
+    (room / "elsewhere/back").symlink_to(room / "x")
+    expected = {
+        "x/a.jpg": "a",
+        "x/inner/e.jpg": "inner/e",
+        "x/linked/c.jpg": "linked/c",
+        "x/linked/deep/d.avif": "linked/deep/d",
+    }
+    assert names("x") == expected
+    assert set(names("x/.thumbnails")) == {"x/.thumbnails/a.jpg"}
+
+
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
+def test_every_suffix_of_an_image_is_decoded(tmp_path, suffix):
+    Image.new("RGB", (20, 10), "red").save(tmp_path / f"a{suffix}")
+    pixels = decode_image(tmp_path / f"a{suffix}")
+    assert pixels.shape == (3, 10, 20)
+    assert pixels.float().mean((1, 2)).tolist() == pytest.approx([255, 0, 0], abs=3)
