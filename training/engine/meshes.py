@@ -21,7 +21,7 @@ from PIL import Image
 MAX_JUMP = 1.05
 # A model's map is made at its own size and stretched to the image's, and is soft at edges even there. So a jump is what
 # happens within a stretch of this share of the longer side: the same of a small image and of the same one enlarged.
-JUMP_WIDTH = 1 / 48
+JUMP_WIDTH = 1 / 32
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,13 @@ def to_mesh(
     )
 
 
-def mesh_to_glb(mesh: Mesh, image: np.ndarray) -> bytes:
+def mesh_to_glb(mesh: Mesh, image: np.ndarray, turned_at_m: float | None = None) -> bytes:
     """A GLB file of a mesh with the image as its texture; glTF's axes are ours: metres, y up, seen along -z.
 
     Args:
         mesh: from [`to_mesh`].
         image: (H, W, 3) uint8, the one that it was made from.
+        turned_at_m: see [`points_to_glb`].
 
     Returns:
         The file's content.
@@ -116,15 +117,17 @@ def mesh_to_glb(mesh: Mesh, image: np.ndarray) -> bytes:
         baseColorTexture=Image.fromarray(image), metallicFactor=0.0, roughnessFactor=1.0, doubleSided=True
     )
     visual = trimesh.visual.TextureVisuals(uv=mesh.places, material=material)
-    return _glb(trimesh.Trimesh(mesh.vertices, mesh.faces, visual=visual, process=False))
+    return _glb(trimesh.Trimesh(mesh.vertices, mesh.faces, visual=visual, process=False), mesh.vertices, turned_at_m)
 
 
-def points_to_glb(points: np.ndarray, colors: np.ndarray) -> bytes:
+def points_to_glb(points: np.ndarray, colors: np.ndarray, turned_at_m: float | None = None) -> bytes:
     """A GLB file of coloured points.
 
     Args:
         points: (N, 3) metres.
         colors: (N, 3) uint8 sRGB.
+        turned_at_m: viewers turn a scene about the middle of its box; with this that lies on the camera's axis, so many
+            metres before it, by a triangle without an area. None: the box of the points alone.
 
     Returns:
         The file's content.
@@ -134,7 +137,7 @@ def points_to_glb(points: np.ndarray, colors: np.ndarray) -> bytes:
     """
     if not len(points):
         raise ValueError("there is no point with a known depth; allow a farther cut-off.")
-    return _glb(trimesh.PointCloud(points, colors=_linear(colors)))
+    return _glb(trimesh.PointCloud(points, colors=_linear(colors)), points, turned_at_m)
 
 
 def _grid(height: int, width: int) -> np.ndarray:
@@ -209,11 +212,18 @@ def _linear(colors: np.ndarray) -> np.ndarray:
     return np.round(table * 255).astype(np.uint8)[colors]
 
 
-def _glb(geometry: Any) -> bytes:
+def _glb(geometry: Any, points: np.ndarray, turned_at_m: float | None) -> bytes:
     """The file, with materials that viewers do not light: a photo has its light in it."""
 
     def unlit(tree: dict[str, Any]) -> None:
-        tree["materials"] = [{**material, "extensions": {"KHR_materials_unlit": {}}} for material in tree["materials"]]
+        materials = tree.get("materials", [])
+        tree["materials"] = [{**material, "extensions": {"KHR_materials_unlit": {}}} for material in materials]
         tree["extensionsUsed"] = sorted({*tree.get("extensionsUsed", []), "KHR_materials_unlit"})
 
-    return bytes(trimesh.exchange.gltf.export_glb(trimesh.Scene(geometry), tree_postprocessor=unlit))
+    scene = trimesh.Scene(geometry)
+    if turned_at_m is not None:
+        middle = np.array([0, 0, -turned_at_m])
+        reach = np.abs(points - middle).max(0)
+        corners = np.stack([middle - reach, middle + reach, middle + reach])
+        scene.add_geometry(trimesh.Trimesh(corners, [[0, 1, 2]], process=False))
+    return bytes(trimesh.exchange.gltf.export_glb(scene, tree_postprocessor=unlit))

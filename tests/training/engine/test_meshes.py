@@ -144,6 +144,21 @@ def test_a_glb_shows_each_vertex_where_the_image_has_it():
     assert np.array_equal(texture[np.rint(rows).astype(int), np.rint(columns).astype(int)], mesh.colors)
 
 
+@pytest.mark.parametrize("shape", ["mesh", "points"])
+def test_a_viewer_turns_the_scene_about_the_cameras_axis(shape):
+    depth, image = scene()
+    mesh = to_mesh(unproject(depth, 20.0)[:, 3:], image[:, 3:])  # more to the right than to the left
+    files = [mesh_to_glb(mesh, image, at) if shape == "mesh" else points_to_glb(mesh.vertices, mesh.colors, at)
+             for at in (None, 3.5)]  # fmt: skip
+    plain, turned = (trimesh.load_scene(io.BytesIO(each), file_type="glb") for each in files)
+    assert np.abs(plain.bounds.mean(0)[:2]).max() > 0.1
+    np.testing.assert_allclose(turned.bounds.mean(0), [0, 0, -3.5], atol=1e-6)
+    np.testing.assert_allclose(plain.bounds, [mesh.vertices.min(0), mesh.vertices.max(0)], rtol=1e-6)
+    assert (turned.bounds[0] <= plain.bounds[0] + 1e-6).all()
+    assert (turned.bounds[1] >= plain.bounds[1] - 1e-6).all()
+    assert turned.area == pytest.approx(plain.area)  # nothing more is drawn
+
+
 def test_points_and_meshes_as_files():
     depth, image = scene()
     points, colors = to_points(depth, image, 20.0)
