@@ -16,6 +16,9 @@ import signal
 import sys
 from pathlib import Path
 
+import temporary  # noqa: F401 - sets where gradio puts uploads, which is read when gradio is imported
+
+# isort: split
 import endpoints
 import gradio as gr
 import image_tab
@@ -27,6 +30,7 @@ from choosing import check_device, choose_models
 from clips import MOST_MEGABYTES
 from predictor import Models
 from refusal import answer_in_sentences
+from scratch import remove_at_the_end
 from work import DepthWork
 from zero_gpu import ON_ZERO_GPU
 
@@ -80,6 +84,7 @@ def main() -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s")
     # What stops this process is to stop it as Ctrl-C does, so that it takes its files with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    remove_at_the_end()
     try:
         serve(options)
     except (ValueError, OSError) as error:

@@ -86,7 +86,9 @@ def refused(refusal: gr.Error) -> str:
 EMPTY_IMAGE = placeholder(
     "Depth appears here", "Drop a photo, take one with the camera, paste one, or click an example."
 )
-EMPTY_SCENE = placeholder("The scene appears here", "Choose a picture in the first tab, then come back and build it.")
+EMPTY_SCENE = placeholder(
+    "The scene appears here", "Choose a picture in the Image tab; the scene is built when you come back."
+)
 EMPTY_VIDEO = placeholder("The clip's depth appears here", "Near is bright, far is dark, in the same colours all over.")
 
 

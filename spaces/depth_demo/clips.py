@@ -150,7 +150,7 @@ def depth_of_clip(models: Models, path: str | None, wish: Wish) -> Iterator[Step
         ahead = before(0)
         while ahead:
             clips = "one clip is" if ahead == 1 else f"{ahead} clips are"
-            yield Step(0, info.frames, f"Waiting: {clips} before yours.")
+            yield Step(0, info.frames, f"Waiting: {clips} before yours.{_of_the_first(ahead)}")
             ahead = before(WAIT_S)
         try:
             yield from _work(models, path, info, wish)
@@ -174,7 +174,7 @@ def _work(models: Models, path: str, info: VideoInfo, wish: Wish) -> Iterator[St
         (prediction,) = models.predict(model, [Image.fromarray(frame.pixels)], domain)
         sample.add(prediction.values, prediction.domain)
         pace = pace if sample.frames > 1 else _Pace(time.monotonic(), 1)  # the first may have to load the model
-        left = pace.left(sample.frames, looks + info.frames)
+        left = _told(pace.left_s(sample.frames, looks + info.frames))
         yield Step(sample.frames, looks + info.frames, f"Finding the range of colours{left}")
     limits, head = display_range(sample.values), sample.domain
     target = new_folder() / f"{safe_stem(path)}_depth.mp4"
@@ -191,7 +191,7 @@ def _work(models: Models, path: str, info: VideoInfo, wish: Wish) -> Iterator[St
                 both = np.concatenate([frame.pixels, colors], axis=1) if wish.side_by_side else colors
                 writer.write(both, frame.time_s)
             count = max(info.frames, writer.frames)
-            left = pace.left(writer.frames, count)
+            left = _told(pace.left_s(writer.frames, count))
             yield Step(looks + writer.frames, looks + count, f"Frame {writer.frames} of {count}{left}")
     yield Clip(str(target), writer.frames, limits, card.metric, head or "", writer.audio, time.monotonic() - began)
 
@@ -203,11 +203,27 @@ class _Pace:
     since: float
     done: int = 0
 
-    def left(self, done: int, of: int) -> str:
+    def left_s(self, done: int, of: int) -> float | None:
+        """Seconds; None while nothing is known."""
         if done <= self.done:
-            return ""
-        each = (time.monotonic() - self.since) / (done - self.done)
-        return f", about {duration(each * (of - done))} left"
+            return None
+        return (time.monotonic() - self.since) / (done - self.done) * (of - done)
+
+
+def _told(left_s: float | None) -> str:
+    """The time left in words; those who wait are told it, too."""
+    if left_s is None:
+        return ""
+    LINE.ends_at = time.monotonic() + left_s
+    return f", about {duration(left_s)} left"
+
+
+def _of_the_first(ahead: int) -> str:
+    """What those who wait are told of the clip that is worked on."""
+    if LINE.ends_at is None:
+        return ""
+    left = duration(max(LINE.ends_at - time.monotonic(), 0))
+    return f" {'It' if ahead == 1 else 'The first'} will take about {left} more."
 
 
 def _without(text: str, path: str) -> str:

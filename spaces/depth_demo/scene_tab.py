@@ -1,5 +1,7 @@
 """The tab that shows the picture of the first tab in 3D."""
 
+import html
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,11 @@ from meshes import MAX_JUMP
 from read_outs import number_of
 from refusal import Refusal
 from scenes import build_scene
-from work import DepthWork
+from work import DepthWork, Seen
 
 SHAPES = ["Mesh", "Point cloud"]
-# The viewer's camera: from the front, where the photo was taken, a little above.
-CAMERA = (90, 88, None)
+FRONT = (90, 90)  # degrees: the viewer looks along the camera's axis
+SMALLEST_JUMP, LARGEST_JUMP = 1.01, 2.0
 CUT_LABELS = {True: "Leave out what is farther than, metres", False: "Leave out what is farther than, % of near to far"}
 
 
@@ -38,14 +40,16 @@ def build(work: DepthWork, tab: gr.Tab, image: ImageTab) -> None:
             first = work.models.card(work.models.names[0])
             far = gr.Textbox(label=CUT_LABELS[first.metric], placeholder="nothing", elem_id="cut")
             jump = gr.Slider(
-                1.01, 1.5, MAX_JUMP, step=0.01, label="Cut where depth jumps by a factor of", elem_id="jump"
-            )
+                SMALLEST_JUMP, LARGEST_JUMP, MAX_JUMP, step=0.01, label="Cut where depth jumps by a factor of",
+                elem_id="jump", info="What is behind is so many times as far as what is before it.",
+            )  # fmt: skip
+            jump.preprocess = within  # type: ignore[method-assign]
             run = gr.Button("Build the scene", variant="primary", elem_id="build")
         with gr.Column(scale=3, min_width=300):
             empty = gr.HTML(EMPTY_SCENE, elem_id="scene_empty")
             with gr.Column(visible="hidden") as results:
                 viewer = gr.Model3D(
-                    show_label=False, height=460, elem_id="scene", camera_position=CAMERA, interactive=False,
+                    show_label=False, height=460, elem_id="scene", camera_position=(*FRONT, None), interactive=False,
                     clear_color=(0.07, 0.08, 0.11, 1.0),
                 )  # fmt: skip
                 gr.Markdown("Drag to turn, scroll or pinch to come nearer.", elem_classes="hint")
@@ -58,29 +62,37 @@ def build(work: DepthWork, tab: gr.Tab, image: ImageTab) -> None:
     options = [shape, fov, far, jump]
     shown = [empty, results, viewer, note, built, files]
 
-    def make(path: str | None, name: str, head: str, *given: Any) -> tuple[Any, ...]:
-        """The scene, and what it is of; or the reason why there is none, in the place of the one before."""
+    def make(path: str | None, name: str, head: str, before: Any, *given: Any) -> tuple[Any, ...]:
+        """The scene, and what it is of; or the reason why there is none.
+
+        A scene of the same picture stays where it cannot be built in the way that is asked for.
+        """
         what, fov_text, far_text, most = given
-        fov_deg, far_end = number_of(fov_text, "field of view"), number_of(far_text, "far end")
         try:
+            fov_deg, far_end = number_of(fov_text, "field of view"), number_of(far_text, "far end")
             if not path:
                 raise Refusal("Choose a picture in the Image tab first.", title="There is no picture yet")
             seen = work.see(path, name, head)
             scene = build_scene(seen, path, mesh=what == SHAPES[0], given_deg=fov_deg, far=far_end, max_jump=most)
         except Refusal as refusal:
+            if before and tuple(before[:3]) == (path, name, head):
+                gr.Warning(html.escape(refusal.message), title=html.escape(refusal.title))
+                return (gr.skip(),) * len(shown)
             return gr.update(value=refused(refusal), visible=True), gr.update(visible="hidden"), None, "", (), ()
         return (
-            gr.update(value=EMPTY_SCENE, visible=False), gr.update(visible=True), scene.glb, scene.note,
-            (path, name, head), (scene.glb, scene.ply),
+            gr.update(value=EMPTY_SCENE, visible=False), gr.update(visible=True),
+            gr.update(value=scene.view, camera_position=(*FRONT, scene.radius_m)),
+            f"{heading(path, work.models.card(name).label, seen)}\n\n{scene.note}",
+            (path, name, head, *given), (scene.glb, scene.ply),
         )  # fmt: skip
 
     def opened(path: str | None, name: str, head: str, before: Any, *given: Any) -> tuple[Any, ...]:
-        """Builds the scene when the tab is opened and another picture, model or head was chosen since."""
+        """Builds the scene when the tab is opened or an option was set, unless that is the one which is shown."""
         if not path:
             return gr.update(value=EMPTY_SCENE, visible=True), gr.update(visible="hidden"), None, "", (), ()
-        if tuple(before) == (path, name, head):
+        if tuple(before) == (path, name, head, *given):
             return (gr.skip(),) * len(shown)
-        return make(path, name, head, *given)
+        return make(path, name, head, before, *given)
 
     def kept(number: int, paths: Any) -> str:
         """One of the scene's files."""
@@ -91,11 +103,9 @@ def build(work: DepthWork, tab: gr.Tab, image: ImageTab) -> None:
     build_event: dict[str, Any] = {
         "outputs": shown, "api_visibility": "private", "concurrency_id": "scene", "concurrency_limit": 2,
     }  # fmt: skip
-    run.click(make, [*asked, *options], **build_event)
-    tab.select(opened, [*asked, built, *options], **build_event)
-    for event in (shape.input, jump.release, fov.submit, far.submit):
-        event(lambda path, *rest: make(path, *rest) if path else (gr.skip(),) * len(shown), [*asked, *options],
-              **build_event)  # fmt: skip
+    run.click(make, [*asked, built, *options], **build_event)
+    for event in (tab.select, shape.input, jump.release, fov.submit, fov.blur, far.submit, far.blur):
+        event(opened, [*asked, built, *options], **build_event)
     downloads.connect(glb, partial(kept, 0), [files])
     downloads.connect(ply, partial(kept, 1), [files])
 
@@ -108,6 +118,25 @@ def build(work: DepthWork, tab: gr.Tab, image: ImageTab) -> None:
 
     image.model.change(unit, [image.model, metric], [far, metric], api_visibility="private", show_progress="hidden")
 
+    def emptied(path: str | None) -> tuple[Any, ...]:
+        """What was said of a picture that is taken away does not hold for the next."""
+        return (gr.skip(),) * 3 if path else ("", "", "")
+
+    image.picture.change(emptied, image.picture, [fov, image.fov, far], api_visibility="private",
+                         show_progress="hidden")  # fmt: skip
+
     # One camera took the picture: what is said of it in one tab holds in the other.
     image.fov.input(None, image.fov, fov, js="(value) => value", api_visibility="private")
     fov.input(None, fov, image.fov, js="(value) => value", api_visibility="private")
+
+
+def within(jump: Any) -> float:
+    """The factor that was typed, or the nearest one that the slider has."""
+    return min(max(float(MAX_JUMP if jump is None else jump), SMALLEST_JUMP), LARGEST_JUMP)
+
+
+def heading(path: str | None, label: str, seen: Seen) -> str:
+    """What a scene is of and whose depth it has, as Markdown."""
+    name = re.sub(r"([^\w .-]|_)", r"\\\1", Path(str(path)).name)
+    head = f" · {seen.prediction.domain} head" if seen.prediction.domain else ""
+    return f"**{name}** · {label}{head}"

@@ -1,5 +1,6 @@
 """A picture's depth as a scene in space: point cloud or mesh, cut where depth jumps, as GLB and PLY."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from work import Seen
 
 MOST_SIDE = 512  # pixels that become points; a browser turns so many around smoothly
 TEXTURE_SIDE = 1536
+# Gradio's viewer has a vertical field of view of 0.8 radians, and comes no nearer to what it turns about than this.
+VIEWER_HALF, VIEWER_NEAREST = math.tan(0.4), 0.1
+VIEWER_SHAPE = 1.4  # width / height of it on a desk
 FAR_OF_RELATIVE = 6.0  # depth of the farthest point where the model has no unit; the nearest is 1
 
 
@@ -26,6 +30,8 @@ class Scene:
         points: how many there are.
         triangles: how many; 0 for a point cloud.
         note: what has to be known about it, in a sentence or two.
+        view: path of the GLB for the viewer, which turns it about what is in the middle distance.
+        radius_m: from there to where the viewer begins.
     """
 
     glb: str
@@ -33,6 +39,8 @@ class Scene:
     points: int
     triangles: int
     note: str
+    view: str
+    radius_m: float
 
 
 def build_scene(
@@ -47,13 +55,13 @@ def build_scene(
         given_deg: horizontal field of view; None: from the EXIF data, else guessed.
         far: what is farther is left out, metres; of relative models per cent of the way from the nearest to the
             farthest value; None: nothing is.
-        max_jump: neighbours whose depths differ by more than this factor are not joined, and points without a
-            neighbour are left out.
+        max_jump: where depth jumps by more than this factor neighbours are not joined, and points without a neighbour
+            are left out.
 
     Raises:
         Refusal: nothing is left, or a number is out of range.
     """
-    fov = field_of_view(seen.image, given_deg)
+    far_end, fov = cut_of(seen, far), field_of_view(seen.image, given_deg)
     image = seen.image.copy()
     image.thumbnail((TEXTURE_SIDE, TEXTURE_SIDE))
     depth = depth_of(seen)
@@ -62,19 +70,41 @@ def build_scene(
     # Every n-th pixel, from the middle of its square on, so that nothing is averaged over an edge.
     picked = depth[step // 2 :: step, step // 2 :: step]
     grid = np.asarray(seen.image)[step // 2 :: step, step // 2 :: step]
+    points = unproject(picked, fov.focal_px(width) / step)
+    made = to_mesh(points, grid, max_jump=max_jump, far_m=far_end)
+    middle = float(np.median(-made.vertices[:, 2])) if len(made.vertices) else 1.0
     try:
-        points = unproject(picked, fov.focal_px(width) / step)
-        made = to_mesh(points, grid, max_jump=max_jump, far_m=cut_of(seen, far))
-        glb = mesh_to_glb(made, np.asarray(image)) if mesh else points_to_glb(made.vertices, made.colors)
+        glb, view = (
+            mesh_to_glb(made, np.asarray(image), at) if mesh else points_to_glb(made.vertices, made.colors, at)
+            for at in (None, middle)
+        )
     except ValueError as error:
         raise Refusal(f"Nothing to show: {error}", title="3D") from error
     ply = to_ply(made.vertices, made.colors, made.faces if mesh else None)
     folder, stem = new_folder(), f"{safe_stem(source)}_{'mesh' if mesh else 'points'}"
     (folder / f"{stem}.glb").write_bytes(glb)
     (folder / f"{stem}.ply").write_bytes(ply)
+    (folder / f"{stem}_view.glb").write_bytes(view)
+    half = width / 2 / fov.focal_px(width)
+    radius = first_radius(made.vertices, middle, half, half * height / width)
     note = told(seen, made, mesh, f"{fov.degrees:.0f}°, {fov.origin}")
     triangles = len(made.faces) if mesh else 0
-    return Scene(str(folder / f"{stem}.glb"), str(folder / f"{stem}.ply"), len(made.vertices), triangles, note)
+    glb_path, ply_path, view_path = (str(folder / name) for name in (f"{stem}.glb", f"{stem}.ply", f"{stem}_view.glb"))
+    return Scene(glb_path, ply_path, len(made.vertices), triangles, note, view_path, radius)
+
+
+def first_radius(points: np.ndarray, middle_m: float, half_width: float, half_height: float) -> float:
+    """How far from the middle the viewer begins: where the photo was taken, nearer where that left a wide margin.
+
+    Args:
+        points: (N, 3) metres, the camera at the origin.
+        middle_m: from the camera to the point about which the viewer turns.
+        half_width: tangent of half the photo's horizontal field of view.
+        half_height: of half the vertical one.
+    """
+    fills = max(half_width / (VIEWER_HALF * VIEWER_SHAPE), half_height / VIEWER_HALF)
+    nearest = float(-points[:, 2].max())
+    return float(max(middle_m * min(fills, 1), middle_m - nearest / 2, VIEWER_NEAREST))
 
 
 def depth_of(seen: Seen) -> np.ndarray:

@@ -1,22 +1,23 @@
-"""Where result files lie until they are fetched: each in a folder of its own, and all gone when the process ends.
-
-They lie in gradio's own folder, which may be handed out as it is; from elsewhere each would be copied there first.
-"""
+"""Where result files lie until they are fetched: each in a folder of its own, and all gone when the process ends."""
 
 import atexit
 import os
 import secrets
 import shutil
-import tempfile
 import time
 from pathlib import Path
 
 from refusal import Refusal
+from temporary import OWN, RESULTS
 
 KEPT_S = 24 * 3600
 BUSY_S = 60  # a folder that was written to so lately is being filled or fetched
 MOST_BYTES = 4_000_000_000
-_ROOT = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "gradio") / f"depth-demo-{os.getpid()}"
+
+
+def remove_at_the_end() -> None:
+    """Has uploads and results removed when this process ends."""
+    atexit.register(_remove_all, os.getpid())
 
 
 def new_folder() -> Path:
@@ -27,11 +28,9 @@ def new_folder() -> Path:
     Raises:
         Refusal: those in use are too large.
     """
-    if not _ROOT.is_dir():
-        _ROOT.mkdir(parents=True, exist_ok=True)
-        atexit.register(_remove_all, os.getpid())
+    RESULTS.mkdir(parents=True, exist_ok=True)
     now = time.time()
-    folders = sorted((*_facts(folder), folder) for folder in _ROOT.iterdir())  # the oldest first
+    folders = sorted((*_facts(folder), folder) for folder in RESULTS.iterdir())  # the oldest first
     size = sum(bytes_ for _, bytes_, _ in folders)
     for touched, bytes_, folder in folders:
         if now - touched > KEPT_S or (size > MOST_BYTES and now - touched > BUSY_S):
@@ -39,7 +38,7 @@ def new_folder() -> Path:
             size -= bytes_
     if size > MOST_BYTES:
         raise Refusal("Too many results are being written at the moment; try again in a minute.", title="Busy")
-    made = _ROOT / secrets.token_hex(16)
+    made = RESULTS / secrets.token_hex(16)
     made.mkdir()
     return made
 
@@ -56,7 +55,7 @@ def _facts(folder: Path) -> tuple[float, int]:
 def _remove_all(owner: int) -> None:
     """At the end; a copy of the process, such as ZeroGPU makes, leaves the files to the one that made them."""
     if os.getpid() == owner:
-        shutil.rmtree(_ROOT, ignore_errors=True)
+        shutil.rmtree(OWN, ignore_errors=True)
 
 
 def safe_stem(path: str | Path) -> str:

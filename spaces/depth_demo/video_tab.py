@@ -108,8 +108,9 @@ class VideoEvents:
         tab.cancel.click(self.reset, None, self.shown, cancels=[running], queue=False, **quiet).then(
             self.settled, None, self.shown, queue=False, **quiet
         )
-        tab.clip.change(self.reset, None, self.shown, queue=False, **quiet)
-        tab.clip.change(self.look, tab.clip, tab.facts, **quiet)
+        tab.clip.change(self.reset, None, self.shown, queue=False, **quiet).then(
+            self.look, tab.clip, [tab.facts, tab.run], **quiet
+        )
         tab.model.input(self.heads, tab.model, tab.domain, **quiet)
 
     def make(self, path: str | None, model: str, head: str, colors: str, beside: bool) -> Iterator[list[Any]]:
@@ -117,7 +118,7 @@ class VideoEvents:
         try:
             for step in depth_of_clip(self.work.models, path, Wish(model, head, colors, beside)):
                 if isinstance(step, Clip):
-                    yield self.finished(step, colors)
+                    yield self.finished(step, colors, self.work.models.card(model).label)
                 else:
                     bar = gr.update(value=progress_html(step.done / max(step.frames, 1), step.text), visible=True)
                     yield [HIDE, bar, HIDE, HIDE, HIDE, OFF, OFF, ON]
@@ -125,12 +126,12 @@ class VideoEvents:
             yield self.reset()
             raise error
 
-    def finished(self, made: Clip, colors: str) -> list[Any]:
-        """The clip, what its colours mean, and what became of its sound."""
+    def finished(self, made: Clip, colors: str, label: str) -> list[Any]:
+        """The clip, what its colours mean, whose depth it is, and what became of its sound."""
         legend = legend_html(made.limits, colors, metric=made.metric)
         return [
             HIDE, HIDE, gr.update(value=made.path, visible=True), gr.update(value=legend, visible=True),
-            gr.update(value=made.text, visible=True), ON, ON, OFF,
+            gr.update(value=f"{label}: {made.text}", visible=True), ON, ON, OFF,
         ]  # fmt: skip
 
     def reset(self) -> list[Any]:
@@ -142,16 +143,16 @@ class VideoEvents:
         time.sleep(SETTLED_S)
         return self.reset()
 
-    def look(self, path: str | None) -> str:
-        """What the clip is, or why it is not taken, before any work."""
+    def look(self, path: str | None) -> tuple[str, Any]:
+        """What the clip is, or why it is not taken and cannot be worked on."""
         if not path:
-            return LIMITS_TEXT
+            return LIMITS_TEXT, ON
         try:
             info = look_at(path)
         except Refusal as refusal:
-            return f"**Not taken.** {refusal.message}"
+            return f"**Not taken.** {refusal.message}", OFF
         sound = "with sound" if info.has_audio else "without sound"
-        return f"{duration(info.duration_s)}, {info.frames} frames of {info.width} x {info.height}, {sound}."
+        return f"{duration(info.duration_s)}, {info.frames} frames of {info.width} x {info.height}, {sound}.", ON
 
     def heads(self, name: str) -> Any:
         """The heads that a model has to choose from."""

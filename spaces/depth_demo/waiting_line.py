@@ -18,6 +18,7 @@ class WaitingLine:
     def __init__(self, longest: int, what: str) -> None:
         self.longest = longest
         self.what = what
+        self.ends_at: float | None = None  # when the first will be done, as `time.monotonic` has it; None: not known
         self._places: list[object] = []
         self._moved = threading.Condition()
 
@@ -48,5 +49,7 @@ class WaitingLine:
             yield before
         finally:
             with self._moved:
+                if self._places[0] is me:
+                    self.ends_at = None
                 self._places.remove(me)
                 self._moved.notify_all()

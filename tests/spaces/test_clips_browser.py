@@ -1,6 +1,7 @@
 """The tab for clips in a real browser: who waits is told, and what is gone is not shown any more."""
 
 import base64
+import re
 
 import numpy as np
 import pytest
@@ -60,6 +61,7 @@ def test_those_who_wait_are_told_and_can_leave(at_clips, long_clip, tmp_path):
     keep(first, "clip_busy")
     second.click("#make")
     expect(second.locator("#bar")).to_contain_text("Waiting: one clip is before yours.")
+    expect(second.locator("#bar")).to_contain_text(re.compile(r"It will take about \d+ (s|min) more\."))
     keep(second, "clip_waiting")
     phone.click("#make")
     expect(phone.locator("#bar")).to_contain_text("Waiting: 2 clips are before yours.")
@@ -80,13 +82,19 @@ def test_a_bad_upload_takes_the_last_result_away_and_says_why(at_clips, tmp_path
     page = at_clips(write_clip(tmp_path / "short.mp4"))
     page.click("#make")
     page.wait_for_selector("#result video")
+    label = page.locator("#video_model input").input_value()
+    page.locator("#video_model input").click()
+    page.get_by_role("option").nth(1).click()
+    expect(page.locator("#video_told")).to_contain_text(f"{label}: ")  # still the one that made it
     page.click("#clip button[aria-label='Clear']")
+    expect(page.locator("#make")).to_be_enabled()
     expect(page.locator("#result")).to_be_hidden()
     expect(page.locator("#facts")).to_contain_text("up to 60 seconds")
     (tmp_path / "bad.mp4").write_text("no clip")
     page.set_input_files("#clip input[type=file]", tmp_path / "bad.mp4")
     expect(page.locator("#facts")).to_contain_text("Not taken. This file cannot be read as a video")
     expect(page.locator("#result")).to_be_hidden()
+    expect(page.locator("#make")).to_be_disabled()
     expect(page.get_by_text("The clip's depth appears here")).to_be_visible()
     page.wait_for_timeout(500)
     assert page.locator(".toast-body").count() <= 1  # gradio's own, that the browser cannot play it

@@ -53,7 +53,7 @@ def test_a_focal_length_that_is_none_is_a_guess(work, tmp_path, stored):
 def test_folders_in_use_stay_and_many_visitors_sweep_at_once(work, monkeypatch, tmp_path):
     import scratch
 
-    monkeypatch.setattr(scratch, "_ROOT", tmp_path)
+    monkeypatch.setattr(scratch, "RESULTS", tmp_path)
     for number in range(300):
         old = tmp_path / f"old{number}"
         old.mkdir()
@@ -76,7 +76,7 @@ def test_results_together_stay_below_a_size_and_none_in_use_is_removed(work, mon
     import scratch
     from refusal import Refusal
 
-    monkeypatch.setattr(scratch, "_ROOT", tmp_path)
+    monkeypatch.setattr(scratch, "RESULTS", tmp_path)
     monkeypatch.setattr(scratch, "MOST_BYTES", 2500)
 
     def results(name, age_s):

@@ -138,13 +138,17 @@ def test_without_any_model_the_page_says_so_and_why(tmp_path):
         assert "Depth-Anything-V2-Small-hf" in page
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_results_are_gone_when_the_process_has_ended(tmp_path, models, number):
+@pytest.mark.parametrize(("number", "named"), [(signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGTERM, True)])
+def test_files_are_gone_when_the_process_has_ended(tmp_path, models, number, named):
+    """Uploads stay only where somebody has named their folder."""
     from gradio_client import Client, handle_file
     from serving import photo
 
     temporary, port = tmp_path / "gradio", free_port()
-    environment = os.environ | {"GRADIO_TEMP_DIR": str(temporary), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment.pop("GRADIO_TEMP_DIR", None)
+    environment["GRADIO_TEMP_DIR" if named else "TMPDIR"] = str(temporary)
+    temporary.mkdir()
     command = [sys.executable, str(SPACE / "app.py"), "--model", str(models[1]), "--device", "cpu"]
     process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], env=environment, cwd=tmp_path)
     try:
@@ -157,7 +161,9 @@ def test_results_are_gone_when_the_process_has_ended(tmp_path, models, number):
                 time.sleep(0.2)
         client.predict(handle_file(photo(tmp_path / "a.png")), api_name="/predict")
         assert list(temporary.rglob("*.npy"))
+        assert list(temporary.rglob("a.png"))
     finally:
         process.send_signal(number)
         process.wait(timeout=30)
     assert not list(temporary.rglob("*.npy"))
+    assert bool(list(temporary.rglob("a.png"))) == named

@@ -9,6 +9,7 @@ Points come from `point_clouds.unproject`, and `point_clouds.to_ply` writes mesh
     Path("scene.ply").write_bytes(to_ply(mesh.vertices, mesh.colors, mesh.faces))
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +17,11 @@ import numpy as np
 import trimesh
 from PIL import Image
 
-# A triangle is left out where its farthest corner is this many times as far as its nearest. A surface's depth grows by
-# pixel angle / tan(angle to the view) per pixel: with 60 degrees over 640 pixels, 1.05 keeps surfaces that are seen at
-# 2 degrees or more, and cuts a cup 0.95 m away off a wall at 1 m.
+# Cut where something lies before what is behind it by 5 % or more, such as a cup 0.95 m away before a wall at 1 m.
 MAX_JUMP = 1.05
+# A model's map is made at its own size and stretched to the image's, and is soft at edges even there. So a jump is what
+# happens within a stretch of this share of the longer side: the same of a small image and of the same one enlarged.
+JUMP_WIDTH = 1 / 32
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def to_mesh(
     Args:
         points: (H, W, 3) metres of each pixel, the camera at the origin looking along -z; not finite where unknown.
         image: (H, W, 3) uint8.
-        max_jump: triangles are left out if one corner is more than so many times as far as another; above 1.
+        max_jump: triangles are left out where what lies behind is more than so many times as far as what lies
+            before it; slopes of surfaces do not count, however steep they are; see [`jumps`]. Above 1.
         far_m: what is farther is left out, metres; None: nothing is.
         max_vertices: of a larger image every second, third, ... pixel in both directions is taken; None: all.
 
@@ -78,10 +81,9 @@ def to_mesh(
     depth = -points[..., 2]
     known = np.isfinite(points).all(-1) & (depth > 0)
     known &= np.where(known, depth, 0) <= (np.inf if far_m is None else far_m)
+    whole = ~_across_a_jump(depth, max_jump)
     faces = _grid(height, width)
-    faces = faces[known.ravel()[faces].all(1)]
-    corners = depth.ravel()[faces]  # (M, 3) metres
-    faces = faces[corners.max(1) <= max_jump * corners.min(1)]
+    faces = faces[known.ravel()[faces].all(1) & whole]
     used = np.zeros(height * width, dtype=bool)
     used[faces] = True
     numbers = np.cumsum(used) - 1  # of each used pixel among the used ones
@@ -95,12 +97,13 @@ def to_mesh(
     )
 
 
-def mesh_to_glb(mesh: Mesh, image: np.ndarray) -> bytes:
+def mesh_to_glb(mesh: Mesh, image: np.ndarray, turned_at_m: float | None = None) -> bytes:
     """A GLB file of a mesh with the image as its texture; glTF's axes are ours: metres, y up, seen along -z.
 
     Args:
         mesh: from [`to_mesh`].
         image: (H, W, 3) uint8, the one that it was made from.
+        turned_at_m: see [`points_to_glb`].
 
     Returns:
         The file's content.
@@ -114,15 +117,17 @@ def mesh_to_glb(mesh: Mesh, image: np.ndarray) -> bytes:
         baseColorTexture=Image.fromarray(image), metallicFactor=0.0, roughnessFactor=1.0, doubleSided=True
     )
     visual = trimesh.visual.TextureVisuals(uv=mesh.places, material=material)
-    return _glb(trimesh.Trimesh(mesh.vertices, mesh.faces, visual=visual, process=False))
+    return _glb(trimesh.Trimesh(mesh.vertices, mesh.faces, visual=visual, process=False), mesh.vertices, turned_at_m)
 
 
-def points_to_glb(points: np.ndarray, colors: np.ndarray) -> bytes:
+def points_to_glb(points: np.ndarray, colors: np.ndarray, turned_at_m: float | None = None) -> bytes:
     """A GLB file of coloured points.
 
     Args:
         points: (N, 3) metres.
         colors: (N, 3) uint8 sRGB.
+        turned_at_m: viewers turn a scene about the middle of its box; with this that lies on the camera's axis, so many
+            metres before it, by a triangle without an area. None: the box of the points alone.
 
     Returns:
         The file's content.
@@ -132,7 +137,7 @@ def points_to_glb(points: np.ndarray, colors: np.ndarray) -> bytes:
     """
     if not len(points):
         raise ValueError("there is no point with a known depth; allow a farther cut-off.")
-    return _glb(trimesh.PointCloud(points, colors=_linear(colors)))
+    return _glb(trimesh.PointCloud(points, colors=_linear(colors)), points, turned_at_m)
 
 
 def _grid(height: int, width: int) -> np.ndarray:
@@ -145,6 +150,61 @@ def _grid(height: int, width: int) -> np.ndarray:
     )
 
 
+def _across_a_jump(depth: np.ndarray, max_jump: float) -> np.ndarray:
+    """(M,) whether each triangle of [`_grid`] has a side, along a row or a column, at which depth jumps."""
+    depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(float)
+    width = math.ceil(JUMP_WIDTH * max(depth.shape))
+    along, down = jumps(depth, max_jump, width), jumps(depth.T, max_jump, width).T
+    # The first half have their upper and left side along the grid, the second half their lower and right side.
+    return np.concatenate([(along[:-1] | down[:, :-1]).ravel(), (along[1:] | down[:, 1:]).ravel()])
+
+
+def jumps(depth: np.ndarray, max_jump: float, width: int) -> np.ndarray:
+    """Where depth jumps between neighbours of a row.
+
+    Inverse depth q is a straight line over the pixels of a plane, at whatever angle it is seen. So of the step d from a
+    pixel to its neighbour, what counts is the rest e by which it is steeper than the surface to its left and the one
+    to its right: e = d - clip(d, min(0, left, right), max(0, left, right)), where left and right are the mean slopes of
+    q over `width` pixels that begin `width` pixels away. On a plane and at a corner of two planes e is 0; at a jump,
+    sharp or smeared over up to `width` pixels, the e of its pixels add up to J = 1 / near - 1 / far. It is cut where
+    near * J > 1 - 1 / max_jump, which is far / near > max_jump, and there between those neighbours that have at least
+    half of an even share of J.
+
+    Args:
+        depth: (H, W) float64 metres, above 0; NaN where unknown.
+        max_jump: far / near from which on it is one.
+        width: pixels over which a jump may be smeared.
+
+    Returns:
+        (H, W - 1) bool.
+    """
+    inverse = 1 / depth
+    columns = depth.shape[1]
+    steps = np.diff(inverse)  # (H, W - 1)
+    # At the image's border the stretch on its side is shorter and nearer, at last the step itself.
+    first = np.maximum(np.arange(columns - 1) - 2 * width, 0)
+    last = np.maximum(np.arange(columns - 1) - width, first + 1)
+    left = (inverse[:, last] - inverse[:, first]) / (last - first)
+    right = (inverse[:, ::-1][:, last] - inverse[:, ::-1][:, first]) / (last - first)
+    right = -right[:, ::-1]
+    left, right = np.where(np.isnan(left), right, left), np.where(np.isnan(right), left, right)
+    left, right = np.nan_to_num(left), np.nan_to_num(right)
+    # What is flatter than both is the tread of a stair: no triangle is stretched there.
+    lowest, highest = np.minimum(left, right).clip(max=0), np.maximum(left, right).clip(min=0)
+    rest = np.nan_to_num(steps - np.clip(steps, lowest, highest))
+    around = [(0, 0), (width // 2, width - 1 - width // 2)]
+    # A post has a jump up and one down within the width, which are not to make up for one another.
+    up, down = (_windows(np.pad(each, around), width).sum(-1) for each in (rest.clip(min=0), -rest.clip(max=0)))
+    jump = np.where(rest > 0, up, down)
+    nearest = _windows(np.pad(np.nan_to_num(inverse), around), width + 1).max(-1)  # 1 / metres
+    return (jump > nearest * (1 - 1 / max_jump)) & (np.abs(rest) >= jump / width / 2)
+
+
+def _windows(values: np.ndarray, width: int) -> np.ndarray:
+    """(H, W - width + 1, width) all stretches of a row."""
+    return np.lib.stride_tricks.sliding_window_view(values, width, axis=1)
+
+
 def _linear(colors: np.ndarray) -> np.ndarray:
     """sRGB to the linear light in which glTF has the colours of points (IEC 61966-2-1)."""
     table = np.arange(256) / 255
@@ -152,11 +212,18 @@ def _linear(colors: np.ndarray) -> np.ndarray:
     return np.round(table * 255).astype(np.uint8)[colors]
 
 
-def _glb(geometry: Any) -> bytes:
+def _glb(geometry: Any, points: np.ndarray, turned_at_m: float | None) -> bytes:
     """The file, with materials that viewers do not light: a photo has its light in it."""
 
     def unlit(tree: dict[str, Any]) -> None:
-        tree["materials"] = [{**material, "extensions": {"KHR_materials_unlit": {}}} for material in tree["materials"]]
+        materials = tree.get("materials", [])
+        tree["materials"] = [{**material, "extensions": {"KHR_materials_unlit": {}}} for material in materials]
         tree["extensionsUsed"] = sorted({*tree.get("extensionsUsed", []), "KHR_materials_unlit"})
 
-    return bytes(trimesh.exchange.gltf.export_glb(trimesh.Scene(geometry), tree_postprocessor=unlit))
+    scene = trimesh.Scene(geometry)
+    if turned_at_m is not None:
+        middle = np.array([0, 0, -turned_at_m])
+        reach = np.abs(points - middle).max(0)
+        corners = np.stack([middle - reach, middle + reach, middle + reach])
+        scene.add_geometry(trimesh.Trimesh(corners, [[0, 1, 2]], process=False))
+    return bytes(trimesh.exchange.gltf.export_glb(scene, tree_postprocessor=unlit))

@@ -1,0 +1,95 @@
+"""The 3D tab in a real browser: the first view is the photo's, and what was typed wrongly takes nothing away."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+from test_depth_demo_browser import browser, hand_in, keep, picture, visit  # noqa: F401
+
+
+@pytest.fixture
+def in_space(visit, picture):  # noqa: F811
+    """Opens the tab with a scene in it."""
+    page = visit()
+    hand_in(page, picture)
+    page.get_by_role("tab", name="3D").click()
+    expect(page.locator("#scene_note")).to_contain_text("triangles")
+    return page
+
+
+def fill(page, selector: str, text: str) -> None:
+    field = page.locator(f"{selector} input, {selector} textarea").first
+    field.fill(text)
+    field.press("Tab")
+
+
+def test_the_first_view_is_the_photo(in_space, picture):  # noqa: F811
+    fill(in_space, "#jump", "2")
+    # 60 degrees over 200 pixels; the viewer shows 0.8 radians from top to bottom.
+    shown = 2 * np.tan(0.4) * 100 / np.tan(np.radians(30))  # of the photo's 150 pixels
+    photo = Image.open(picture).convert("RGB")
+    canvas = in_space.locator("#scene canvas")
+
+    def likeness(seen, scale: float) -> float:
+        """How well the middle of the canvas fits that of the photo, were its view so many times as wide as ours."""
+        parts = []
+        for image, pixel in ((photo, scale), (seen, seen.height / shown)):
+            x, y, wide, high = image.width / 2, image.height / 2, 60 * pixel, 40 * pixel
+            parts.append(image.crop((x - wide, y - high, x + wide, y + high)).resize((24, 16)))
+        return np.corrcoef(*(np.asarray(part, float).ravel() for part in parts))[0, 1]
+
+    for _ in range(40):
+        seen = Image.open(io.BytesIO(canvas.screenshot())).convert("RGB")
+        fits = likeness(seen, 1.0)
+        if fits > 0.97:
+            break
+        in_space.wait_for_timeout(500)
+    keep(in_space, "scene_first_view")
+    assert fits > 0.97
+    assert fits > max(likeness(seen, 0.9), likeness(seen, 1.1))
+
+
+def test_it_says_what_it_shows(in_space):
+    expect(in_space.locator("#scene_note")).to_contain_text("room.png · ")
+    expect(in_space.locator("#scene_note")).to_contain_text(" head")
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "says"),
+    [
+        ("#cut", "abc", "The far end is 'abc'; write a number"),
+        ("#cut", "0", "The far end is 0; give a positive number of metres."),
+        ("#scene_fov", "500", "500"),
+    ],
+)
+def test_a_wrong_number_gets_a_sentence_and_the_scene_stays(in_space, field, typed, says):
+    fill(in_space, field, typed)
+    toast = in_space.locator(".toast-body")
+    expect(toast).to_contain_text(says)
+    assert "Nothing to show" not in toast.inner_text()
+    expect(in_space.locator("#scene_note")).to_be_visible()
+    expect(in_space.locator("#scene canvas")).to_be_visible()
+    expect(in_space.get_by_text("Error", exact=True)).to_have_count(0)
+    with in_space.expect_download():
+        in_space.click("#ply")
+
+
+def test_what_is_typed_acts_when_the_field_is_left(in_space, space):
+    fill(in_space, "#scene_fov", "80")
+    expect(in_space.locator("#scene_note")).to_contain_text("80°, given")
+    before = in_space.inner_text("#scene_note")
+    fill(in_space, "#jump", "7")  # the slider's end
+    expect(in_space.locator("#scene_note")).not_to_have_text(before)
+    assert "Traceback" not in (space.folder / "app.log").read_text()
+
+
+def test_a_picture_that_is_taken_away_takes_its_settings_along(in_space):
+    fill(in_space, "#scene_fov", "80")
+    expect(in_space.locator("#scene_note")).to_contain_text("80°, given")
+    in_space.get_by_role("tab", name="Image", exact=True).click()
+    in_space.locator("#picture button[aria-label='Remove Image']").click()
+    in_space.get_by_role("tab", name="3D").click()
+    expect(in_space.locator("#scene_empty")).to_contain_text("the scene is built when you come back")
+    expect(in_space.locator("#scene_fov input, #scene_fov textarea").first).to_have_value("")
