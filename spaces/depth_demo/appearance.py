@@ -53,17 +53,33 @@ footer .divider {display: none !important}
 #marked img {cursor: crosshair}
 #picture img {position: relative}
 #picture img::after {content: ""; position: absolute; inset: 0; background: var(--block-background-fill)} /* broken */
+#sheet {
+  display: grid; align-items: start; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr);
+  grid-template-areas: "picture answer" "settings answer"; grid-template-rows: auto 1fr;
+}
+#sheet_picture {grid-area: picture} #sheet_answer {grid-area: answer} #sheet_settings {grid-area: settings}
+#near label span, #far label span {white-space: nowrap}
+.note {font-size: .85rem; color: var(--body-text-color-subdued); margin: .2rem 0 0}
+#gallery .caption-label {white-space: normal; text-align: right}
+#gallery .preview {position: fixed; inset: 0; z-index: 1000; width: 100vw; height: 100dvh} /* over all of the page */
 #gallery .grid-wrap, #gallery .grid-container {height: auto; min-height: 0; max-height: none}
 .hint p {color: var(--body-text-color-subdued); margin: 0}
 .work {width: min(100%, 26rem)}
 .work .track {height: 10px; border-radius: 5px; overflow: hidden; background: var(--border-color-primary)}
 .work .track div {height: 100%; background: var(--color-accent); transition: width .3s} .work p {margin: .5rem 0 0}
+@media (max-width: 860px) {
+  #sheet {
+    grid-template-columns: minmax(0, 1fr); grid-template-rows: none; grid-template-areas: "picture" "answer" "settings";
+  }
+  #colors {flex-basis: 100% !important}
+  #sheet_answer {scroll-margin-top: 8px}
+}
 @media (max-width: 600px) {
+  #picture, #picture .image-frame {max-height: 240px}
   .gradio-container {padding: 8px !important}
   .placeholder {min-height: 200px}
   #examples .container.gallery {width: 72px} /* four in a row */
   #marked, #marked .image-container {height: auto !important; min-height: 0}
-  #colors {flex-basis: 100% !important}
   #gallery .grid-container {grid-template-columns: 1fr !important}
 }
 """

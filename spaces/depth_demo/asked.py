@@ -28,7 +28,7 @@ def number(value: Any, name: str, low: float, high: float) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:  # NaN is not
-        raise Refusal(f"{name} is {shown(value)}; give a number between {low:g} and {high:g}.", title="Number")
+        raise Refusal(f"{name} is {shown(value)}; give a number between {low:g} and {high:g}.")
     return float(value)
 
 
@@ -81,11 +81,9 @@ def pixels(value: Any, name: str) -> list[tuple[int, int]]:
         Refusal: it is not a list of one or two pairs of numbers.
     """
     if isinstance(value, list) and len(value) not in (1, 2):
-        raise Refusal(f"There are {len(value)} points; give one or two, such as [[10, 20]].", title="Points")
+        raise Refusal(f"There are {len(value)} points; give one or two, such as [[10, 20]].")
     if not isinstance(value, list) or not all(_is_pair(point) for point in value):
-        raise Refusal(
-            f"{name} is {shown(value)}; give a list of one or two pairs of pixels, such as [[10, 20]].", title="Points"
-        )
+        raise Refusal(f"{name} is {shown(value)}; give a list of one or two pairs of pixels, such as [[10, 20]].")
     return [(math.floor(x), math.floor(y)) for x, y in value]
 
 

@@ -8,7 +8,8 @@ from refusal import Refusal
 
 SHOWN_SIDE = 1600  # pixels; larger pictures are shown smaller, their files are whole
 CLICKED_SIDE = 1000
-MAP_NAMES = {"magma": "Magma", "cividis": "Cividis (for colour-blind eyes)"}
+END_PERCENT = 18  # of a legend, which its ends' numbers take on a phone
+MAP_NAMES = {"magma": "Magma", "cividis": "Cividis (all eyes)"}
 
 
 def value_range(prediction: Prediction) -> tuple[float, float]:
@@ -38,10 +39,33 @@ def limits_of(prediction: Prediction, near: float | None, far: float | None) -> 
     else:
         near, far = (0.0 if near is None else near), (100.0 if far is None else far)
     if not near < far:
-        raise Refusal(f"The near end ({near:g}) has to lie before the far end ({far:g}).", title="Range")
+        raise Refusal(f"The near end ({near:g}) has to lie before the far end ({far:g}).")
     if prediction.metric:
         return near, far
     return high - (high - low) * far / 100, high - (high - low) * near / 100
+
+
+def far_most(prediction: Prediction) -> float:
+    """The farthest that the far end can be set to: metres, or per cent."""
+    if not prediction.metric:
+        return 100.0
+    return float(np.ceil(max(prediction.values.max(), value_range(prediction)[1])))
+
+
+def pushed(near: float, far: float, moved: str, most: float, step: float) -> tuple[float, float]:
+    """The two ends of a range of which one was moved, within bounds: it pushes the other along where it would pass it.
+
+    Args:
+        near: end.
+        far: end.
+        moved: "near" or "far".
+        most: that the far end can be; the near end cannot be less than 0.
+        step: that is left between them at least.
+    """
+    near, far = min(max(near, 0.0), most - step), min(max(far, step), most)
+    if far - near >= step:
+        return near, far
+    return (near, near + step) if moved == "near" else (far - step, far)
 
 
 def depth_picture(prediction: Prediction, limits: tuple[float, float], color_map: str) -> Image.Image:
@@ -80,29 +104,52 @@ def _scaled(image: Image.Image, scale: float) -> tuple[int, int]:
     return max(1, round(image.width * scale)), max(1, round(image.height * scale))
 
 
-def legend_html(limits: tuple[float, float], color_map: str, *, metric: bool) -> str:
+def legend_html(
+    limits: tuple[float, float], color_map: str, *, metric: bool, percent: tuple[float, float] = (0.0, 100.0)
+) -> str:
     """A bar that says what the colours mean: metres, or near and far. Near is left.
 
     Args:
         limits: low and high value.
         color_map: of the colours.
         metric: whether they are metres.
+        percent: without metres, how far from the nearest to the farthest value the two ends lie.
     """
     table = color_table(color_map)[::-16]
     stops = ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in table.tolist())
     low, high = limits
     if metric:
-        places = [(100 * (tick - low) / max(high - low, 1e-12), f"{tick:g} m") for tick in ticks(low, high, 6)]
+        inner = [(100 * (tick - low) / max(high - low, 1e-12), f"{tick:g} m") for tick in ticks(low, high, 6)]
+        free = [(place, text) for place, text in inner if END_PERCENT < place < 100 - END_PERCENT and len(text) < 8]
+        places = [(0.0, _metres(low, high - low)), *free, (100.0, _metres(high, high - low))]
+        says = f"Colours from {low:.2f} to {high:.2f} metres"
     else:
-        places = [(0.0, "near"), (100.0, "far")]
+        ends = [f"{part:g} % of near to far" for part in percent]
+        places = [
+            (0.0, "near" if percent[0] == 0 else ends[0]),
+            (100.0, "far" if percent[1] == 100 else ends[1]),
+        ]  # fmt: skip
+        says = f"Colours from {places[0][1]} to {places[1][1]}"
     marks = "".join(
         f'<span style="left:{place:.2f}%;transform:translateX(-{place:.0f}%)">{text}</span>' for place, text in places
     )
-    says = f"Colours from {low:.2f} to {high:.2f} metres" if metric else "Colours from near to far"
     return (
         f'<div class="legend" role="img" aria-label="{says}"><div class="bar" '
         f'style="background:linear-gradient(to right, {stops})"></div><div class="marks">{marks}</div></div>'
     )
+
+
+def _metres(value: float, span: float) -> str:
+    """A length, in as many digits as tell the ends of a range of that span apart."""
+    digits = 2 if span < 1 or value < 10 else 1 if value < 100 else 0
+    return f"{round(value, digits):.8g} m"
+
+
+def percent_of(prediction: Prediction, limits: tuple[float, float]) -> tuple[float, float]:
+    """How far from its nearest to its farthest value a range of inverse depth begins and ends; whole per cent."""
+    low, high = value_range(prediction)
+    near, far = (100 * (high - limit) / (high - low) for limit in (limits[1], limits[0]))
+    return float(round(near)), float(round(far))
 
 
 def range_text(prediction: Prediction) -> str:

@@ -1,9 +1,9 @@
 """Several models on the same picture."""
 
-from pathlib import Path
+import html
 
 from asked import shown
-from coloring import depth_shown, shown_size, value_range
+from coloring import depth_shown, legend_html, shown_size, value_range
 from PIL import Image
 from predictor import ModelCard
 from refusal import Refusal
@@ -31,20 +31,38 @@ def compare_models(
         Refusal: no model was chosen, or too many; none has that head; or the picture cannot be read.
     """
     if not 1 <= len(names) <= MOST_MODELS:
-        raise Refusal(f"Choose between one and {MOST_MODELS} models; there are {len(names)}.", title="Compare")
+        raise Refusal(f"Choose between one and {MOST_MODELS} models; there are {len(names)}.")
     having = [name for name in names if name in work.models.cards and has_head(work.models.card(name), head)]
     if (head or ROUTER) != ROUTER and not having:
-        raise Refusal(f"None of these models has a head called {shown(head)}.", title="Compare")
+        raise Refusal(f"None of these models has a head called {shown(head)}.")
     seen = [work.see(path, name, head if name in having else None) for name in names]
-    ranges = [value_range(each.prediction) for each in seen]
-    metres = [limits for limits, each in zip(ranges, seen, strict=True) if each.prediction.metric]
+    shared = shared_range(seen)
     found = []
-    for each, own in zip(seen, ranges, strict=True):
-        metric = each.prediction.metric
-        limits = (min(low for low, _ in metres), max(high for _, high in metres)) if metric else own
+    for each in seen:
+        limits = shared if shared and each.prediction.metric else value_range(each.prediction)
         picture = depth_shown(each.prediction, limits, color_map, shown_size(each.image))
-        found.append((picture, caption(work, each, limits), each))
+        found.append((picture, caption(work, each), each))
     return found
+
+
+def shared_range(seen: list[Seen]) -> tuple[float, float] | None:
+    """The range of colours that all metres are shown in; None where there are none."""
+    metres = [value_range(each.prediction) for each in seen if each.prediction.metric]
+    return (min(low for low, _ in metres), max(high for _, high in metres)) if metres else None
+
+
+def compared_legend(seen: list[Seen], color_map: str) -> str:
+    """What the colours of several models mean, as HTML."""
+    shared = shared_range(seen)
+    relative = not all(each.prediction.metric for each in seen)
+    if shared is None:
+        return legend_html((0.0, 1.0), color_map, metric=False) + _note("Each model from its own near to its own far.")
+    more = "Models without metres have the same colours from their own near to their own far."
+    return legend_html(shared, color_map, metric=True) + (_note(more) if relative else "")
+
+
+def _note(text: str) -> str:
+    return f'<p class="note">{html.escape(text)}</p>'
 
 
 def has_head(card: ModelCard, head: str | None) -> bool:
@@ -52,9 +70,10 @@ def has_head(card: ModelCard, head: str | None) -> bool:
     return card.choosable and head in card.domains
 
 
-def caption(work: DepthWork, seen: Seen, limits: tuple[float, float]) -> str:
-    """A model's name, its head, and what the colours mean."""
+def caption(work: DepthWork, seen: Seen) -> str:
+    """A model's name as its label has it, its head, and the range of most of its metres."""
     prediction = seen.prediction
     head = f" · {prediction.domain}" if prediction.domain else ""
-    means = f"{limits[0]:.1f} m to {limits[1]:.1f} m" if prediction.metric else "near to far"
-    return f"{Path(work.models.card(prediction.model).name).name}{head} · {means}"
+    low, high = value_range(prediction)
+    found = f"{low:.1f} to {high:.1f}\N{NO-BREAK SPACE}m" if prediction.metric else "near to far"
+    return f"{work.models.card(prediction.model).short}{head} · {found}"

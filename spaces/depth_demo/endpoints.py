@@ -154,7 +154,8 @@ class Endpoints:
         asked, head, colors = words(models, "models"), word(domain, "domain"), colors_of(color_map)
         folder, told, paths = new_folder(), [], []
         for position, (image, caption, seen) in enumerate(compare_models(self.work, picture, asked, head, colors), 1):
-            paths.append(str(folder / f"{safe_stem(picture)}_{position}.png"))
+            name = safe_stem(f"{self.work.models.card(seen.prediction.model).short.replace('/', '_')}.png")
+            paths.append(str(folder / f"{safe_stem(picture)}_{position}_{name}.png"))
             image.save(paths[-1])
             told.append(facts(seen) | {"caption": caption})
         return told, paths

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import html
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +13,20 @@ from appearance import EMPTY_IMAGE, refused
 from coloring import (
     clickable_size,
     depth_shown,
+    far_most,
     legend_html,
     limits_of,
+    percent_of,
+    pushed,
     range_text,
     shown_size,
     value_range,
 )
-from comparing import compare_models, has_head
+from compare_view import nothing_compared
 from PIL import Image
 from predictor import Prediction
-from read_outs import HINT, number_of, read_out, with_points
-from refusal import Refusal
+from read_outs import HINTS, notes_of, number_of, read_out, with_points
+from refusal import SHOWN_S, Refusal
 from result_files import KINDS, result_file
 from work import ROUTER, DepthWork, Seen
 
@@ -32,7 +35,29 @@ if TYPE_CHECKING:
 
 DEPTH = "Depth"  # to click in; else the photo
 PNG16_LABELS = {True: "16-bit PNG, mm", False: "16-bit PNG"}
+STEPS = {True: 0.01, False: 1.0}  # of near and far: metres, or per cent
+# On a phone the answer begins below what is seen; the page goes there when a picture was handed in.
+TO_THE_ANSWER = """() => {
+  const answer = document.querySelector('#sheet_answer');
+  const below = answer.getBoundingClientRect().top > window.innerHeight / 3;
+  if (below && document.querySelector('#picture img')) answer.scrollIntoView({behavior: 'smooth'});
+}"""
 QUICK: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+@dataclass(frozen=True)
+class Before:
+    """What is shown.
+
+    Args:
+        path: of the picture.
+        metric: whether in metres.
+        ends: of the range, as long as nobody moves them.
+    """
+
+    path: str
+    metric: bool
+    ends: tuple[float, float]
 
 
 class ImageEvents:
@@ -52,38 +77,44 @@ class ImageEvents:
         tab = self.tab
         asked = [tab.picture, tab.model, tab.domain]
         colors = [tab.color_map, tab.near, tab.far]
-        measured = [tab.told, tab.marked, tab.points]
+        read = [tab.told, tab.marked, tab.points]
+        clicked = [*asked, *colors, tab.fov, tab.under, tab.points]
         fresh: dict[str, Any] = {
-            "fn": self.fresh, "inputs": [*asked, tab.color_map, tab.under], "api_visibility": "private",
+            "fn": self.fresh, "inputs": [*clicked, tab.before], "api_visibility": "private",
             "outputs": [tab.empty, tab.results, tab.slider, tab.legend, tab.router, tab.near, tab.far, tab.found,
-                        *measured, tab.gallery, tab.files[0]],
+                        *read, tab.fov, tab.files[0], tab.before, *tab.compare.shown],
             "concurrency_id": "look", "concurrency_limit": 2, "show_progress_on": [tab.picture],
         }  # fmt: skip
-        tab.run.click(self.refuse_nothing, tab.picture, None, **QUICK).success(**fresh)
-        tab.picture.change(**fresh)
+        tab.run.click(self.ask_for_picture, tab.picture, None, **QUICK).then(**fresh)
+        tab.picture.change(**fresh).success(None, None, None, js=TO_THE_ANSWER, **QUICK)
         tab.domain.input(**fresh)
         tab.model.input(self.heads, tab.model, tab.domain, **QUICK).then(**fresh)
-        for event in (tab.color_map.input, tab.near.release, tab.far.release):
-            event(self.again, [*asked, *colors, tab.under, tab.points], [tab.slider, tab.legend, tab.marked], **QUICK)
-        clicked = [*asked, *colors, tab.fov, tab.under, tab.points]
-        tab.marked.select(self.click, clicked, measured, **QUICK)
+        ends = (("", tab.color_map.input), ("near", tab.near.release), ("far", tab.far.release))
+        for moved, event in ends:
+            event(partial(self.again, moved), clicked, [tab.slider, tab.legend, tab.marked, tab.near, tab.far], **QUICK)
+        tab.marked.select(self.click, clicked, read, **QUICK)
         for event in (tab.fov.submit, tab.fov.blur, tab.under.input):
-            event(self.measure, clicked, measured, **QUICK)
-        tab.forget.click(self.clear, clicked, measured, **QUICK)
-        tab.compare.click(
-            self.show_compared, [tab.picture, tab.compared, tab.domain, tab.color_map], tab.gallery,
-            api_visibility="private", concurrency_id="look",
-        )  # fmt: skip
+            event(self.measure, clicked, read, **QUICK)
+        tab.forget.click(self.clear, clicked, read, **QUICK)
+        tab.compare.connect(tab.picture, tab.domain, tab.color_map)
         for kind, button in zip(KINDS, tab.files, strict=True):
             downloads.connect(button, partial(self.file, kind), [*asked, *colors])
+        # What belongs to one model's result is not shown below several ones'.
+        hide, show = ([gr.update(visible=visible) for _ in tab.of_one] for visible in ("hidden", True))
+        tab.of_several.select(lambda: hide, None, tab.of_one, **QUICK)
+        for view in tab.of_any:
+            view.select(lambda: show, None, tab.of_one, **QUICK)
 
-    def refuse_nothing(self, path: str | None) -> None:
-        """Says so if there is no picture."""
+    def ask_for_picture(self, path: str | None) -> None:
+        """Says what to do if there is no picture."""
         if not path:
-            raise Refusal("Upload a picture, take one, or click an example first.", title="There is no picture yet")
+            gr.Info("Upload a picture, take one, or click an example first.", duration=SHOWN_S)
 
-    def fresh(self, path: str | None, name: str, head: str, color_map: str, under: str) -> tuple[Any, ...]:
-        """A new prediction: everything is shown afresh, in the prediction's own range.
+    def fresh(
+        self, path: str | None, name: str, head: str, color_map: str, near: float, far: float, given: str, under: str,
+        points: list[Any], before: Before | None,
+    ) -> tuple[Any, ...]:  # fmt: skip
+        """A new prediction. Of the same picture what was clicked and set stays, as far as it means the same.
 
         Without a picture, or where it is refused, nothing is left of the one before.
         """
@@ -92,27 +123,37 @@ class ImageEvents:
         try:
             seen = self.work.see(path, name, head)
         except Refusal as refusal:
-            gr.Warning(html.escape(refusal.message), title=html.escape(refusal.title))
             return nothing(refused(refusal))
-        limits = value_range(seen.prediction)
+        metric, most = seen.prediction.metric, far_most(seen.prediction)
+        own = own_range(seen.prediction)
+        if before is None or before.path != path:
+            before, points, given = None, [], ""
+        by_hand = before is not None and before.metric == metric and before.ends != (near, far)
+        ends = (near, far) if by_hand and None not in (near, far) and 0 <= near < far <= most else own
+        limits = limits_of(seen.prediction, *ends)
         return (
             gr.update(value=EMPTY_IMAGE, visible=False), gr.update(visible=True), *colored(seen, limits, color_map),
-            router_label(seen.prediction), *range_sliders(seen.prediction), range_text(seen.prediction),
-            HINT, underlay(seen, limits, color_map, under), [], gr.update(value=None, visible=False),
-            PNG16_LABELS[seen.prediction.metric],
+            router_label(seen.prediction), *range_sliders(seen.prediction, ends), range_text(seen.prediction),
+            *measured(seen, limits, color_map, given, under, points), gr.update(value=given, visible=metric),
+            PNG16_LABELS[metric], Before(path, metric, own), *nothing_compared(),
         )  # fmt: skip
 
     def again(
-        self, path: str | None, name: str, head: str, color_map: str, near: float, far: float, under: str,
-        points: list[Any],
+        self, moved: str, path: str | None, name: str, head: str, color_map: str, near: float, far: float, given: str,
+        under: str, points: list[Any],
     ) -> tuple[Any, ...]:  # fmt: skip
-        """The same prediction in other colours or another range."""
+        """The same prediction in other colours or another range, of which one end pushes the other along."""
         if not path:
-            return (gr.skip(),) * 3
+            return (gr.skip(),) * 5
         seen = self.work.see(path, name, head)
-        limits = limits_of(seen.prediction, near, far)
-        below = marked(seen, limits, color_map, under, points) if under == DEPTH else gr.skip()
-        return *colored(seen, limits, color_map), below
+        step, own = STEPS[seen.prediction.metric], own_range(seen.prediction)
+        given_ends = near, far
+        near, far = (end if was is None else was for was, end in zip(given_ends, own, strict=True))  # an emptied field
+        ends = tuple(round(end, 2) for end in pushed(near, far, moved, far_most(seen.prediction), step))
+        limits = limits_of(seen.prediction, *ends)
+        below = measured(seen, limits, color_map, given, under, points)[1] if under == DEPTH else gr.skip()
+        sliders = [gr.skip() if end == was else end for end, was in zip(ends, given_ends, strict=True)]
+        return *colored(seen, limits, color_map), below, *sliders
 
     def file(self, kind: str, path: str | None, name: str, head: str, color_map: str, near: float, far: float) -> str:
         """A file to take home."""
@@ -151,16 +192,8 @@ class ImageEvents:
         if not path:
             return gr.skip(), gr.skip(), []
         seen = self.work.see(path, name, head)
-        points = [(int(x), int(y)) for x, y in now]
-        told = read_out(seen, points, number_of(given, "field of view"))["text"] if points else HINT
         limits = limits_of(seen.prediction, near, far) if under == DEPTH else (0.0, 1.0)
-        return told, marked(seen, limits, color_map, under, points), points
-
-    def show_compared(self, path: str | None, names: list[str], head: str, color_map: str) -> Any:
-        """The gallery of several models, each with the head that is chosen if it has that one."""
-        having = any(has_head(self.work.models.card(name), head) for name in names)
-        found = compare_models(self.work, path, names, head if having else None, color_map)
-        return gr.update(value=[(picture, caption) for picture, caption, _ in found], visible=True)
+        return measured(seen, limits, color_map, given, under, now)
 
 
 def nothing(why: str) -> tuple[Any, ...]:
@@ -171,16 +204,27 @@ def nothing(why: str) -> tuple[Any, ...]:
     """
     hidden = gr.update(visible=False)
     return (
-        gr.update(value=why, visible=True), hidden, None, "", hidden, *[gr.skip()] * 2, "", HINT, None, [],
-        gr.update(value=None, visible=False), gr.skip(),
+        gr.update(value=why, visible=True), hidden, None, "", hidden, *[gr.skip()] * 2, "", "", None, [], "",
+        gr.skip(), None, *nothing_compared(),
     )  # fmt: skip
 
 
-def marked(
-    seen: Seen, limits: tuple[float, float], color_map: str, under: str, points: list[tuple[int, int]]
-) -> Image.Image:
-    """The picture to click in, with its points."""
-    return with_points(underlay(seen, limits, color_map, under), points, seen.image.size)
+def measured(
+    seen: Seen, limits: tuple[float, float], color_map: str, given: str, under: str, points: list[Any]
+) -> tuple[str, Image.Image, list[tuple[int, int]]]:
+    """What is known of the points, the picture to click in with them drawn, and they themselves.
+
+    A field of view that is none is told in the read-out's place: it is asked for again with every click.
+    """
+    places = [(int(x), int(y)) for x, y in points]
+    told, notes = HINTS[seen.prediction.metric], None
+    if places:
+        try:
+            found = read_out(seen, places, number_of(given, "field of view"))
+            told, notes = found["text"], notes_of(found)
+        except Refusal as refusal:
+            told = refusal.message
+    return told, with_points(underlay(seen, limits, color_map, under), places, seen.image.size, notes), places
 
 
 def underlay(seen: Seen, limits: tuple[float, float], color_map: str, under: str) -> Image.Image:
@@ -191,9 +235,10 @@ def underlay(seen: Seen, limits: tuple[float, float], color_map: str, under: str
 
 def colored(seen: Seen, limits: tuple[float, float], color_map: str) -> tuple[Any, ...]:
     """Slider and legend."""
-    size = shown_size(seen.image)
-    depth = depth_shown(seen.prediction, limits, color_map, size)
-    return (seen.image.resize(size), depth), legend_html(limits, color_map, metric=seen.prediction.metric)
+    size, prediction = shown_size(seen.image), seen.prediction
+    percent = (0.0, 0.0) if prediction.metric else percent_of(prediction, limits)
+    legend = legend_html(limits, color_map, metric=prediction.metric, percent=percent)
+    return (seen.image.resize(size), depth_shown(prediction, limits, color_map, size)), legend
 
 
 def router_label(prediction: Prediction) -> Any:
@@ -202,12 +247,23 @@ def router_label(prediction: Prediction) -> Any:
     return gr.update(value=named or None, visible=bool(named))
 
 
-def range_sliders(prediction: Prediction) -> tuple[Any, Any]:
-    """Near and far end in metres, or in per cent where there is no unit."""
+def own_range(prediction: Prediction) -> tuple[float, float]:
+    """Where near and far end stand unless somebody moves them."""
     if not prediction.metric:
-        return (gr.update(minimum=0, maximum=100, value=0, step=1, label="Near, %"),
-                gr.update(minimum=0, maximum=100, value=100, step=1, label="Far, %"))  # fmt: skip
-    low, high = value_range(prediction)
-    most = float(np.ceil(max(prediction.values.max(), high)))
-    return (gr.update(minimum=0, maximum=most, value=round(low, 2), step=0.01, label="Near, m"),
-            gr.update(minimum=0, maximum=most, value=round(high, 2), step=0.01, label="Far, m"))  # fmt: skip
+        return 0.0, 100.0
+    near, far = (round(value, 2) for value in value_range(prediction))
+    return near, max(far, near + STEPS[True])
+
+
+def range_sliders(prediction: Prediction, ends: tuple[float, float]) -> list[Any]:
+    """Near and far end in metres, or in per cent where there is no unit.
+
+    Args:
+        prediction: of the picture.
+        ends: where they stand.
+    """
+    unit, most, step = "m" if prediction.metric else "%", far_most(prediction), STEPS[prediction.metric]
+    return [
+        gr.update(minimum=0, maximum=most, value=end, step=step, label=f"{name}, {unit}")
+        for name, end in zip(("Near", "Far"), ends, strict=True)
+    ]

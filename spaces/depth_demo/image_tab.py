@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+import compare_view
 import gradio as gr
 from appearance import EMPTY_IMAGE
 from color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 from coloring import MAP_NAMES
 from image_events import DEPTH, PNG16_LABELS, ImageEvents
-from read_outs import HINT
+from read_outs import HINTS
 from work import ROUTER, DepthWork
 
 COLOR_CHOICES = [(MAP_NAMES.get(name, name), name) for name in COLOR_MAPS]
@@ -31,16 +32,18 @@ class ImageTab:
     under: gr.Radio
     fov: gr.Textbox
     forget: gr.Button
-    compared: gr.CheckboxGroup
-    compare: gr.Button
-    gallery: gr.Gallery
+    compare: compare_view.CompareView
     legend: gr.HTML
     color_map: gr.Dropdown
     near: gr.Slider
     far: gr.Slider
     found: gr.Markdown
     files: list[gr.Button]
+    of_one: list[Any]
+    of_several: gr.Tab
+    of_any: list[gr.Tab]
     points: gr.State
+    before: gr.State
 
 
 def build(work: DepthWork, examples: list[str]) -> ImageTab:
@@ -50,21 +53,22 @@ def build(work: DepthWork, examples: list[str]) -> ImageTab:
         work: what the buttons do.
         examples: pictures to click on.
     """
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=2, min_width=300):
-            left = asking(work, examples)
-        with gr.Column(scale=3, min_width=300):
+    with gr.Row(equal_height=False, elem_id="sheet"):  # a grid, which has the answer second where all is one column
+        with gr.Column(elem_id="sheet_picture", min_width=0):
+            picture = handing_in(examples)
+        with gr.Column(elem_id="sheet_answer", min_width=0):
             empty = gr.HTML(EMPTY_IMAGE, elem_id="empty")
             with gr.Column(visible=False, elem_id="results") as results:
-                right = answering(work)
-    tab = ImageTab(**left, **right, empty=empty, results=results, points=gr.State([]))
+                answer = answering(work)
+        with gr.Column(elem_id="sheet_settings", min_width=0):
+            asked = asking(work)
+    tab = ImageTab(picture, **asked, **answer, empty=empty, results=results, points=gr.State([]), before=gr.State(None))
     ImageEvents(work, tab).connect()
     return tab
 
 
-def asking(work: DepthWork, examples: list[str]) -> dict[str, Any]:
-    """The left half: a picture, a model, a head."""
-    cards = [work.models.card(name) for name in work.models.names]
+def handing_in(examples: list[str]) -> gr.Image:
+    """Where a picture is handed in."""
     picture = gr.Image(
         type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], label="Picture", height=300,
         elem_id="picture",
@@ -72,6 +76,12 @@ def asking(work: DepthWork, examples: list[str]) -> dict[str, Any]:
     unopened(picture)
     if examples:
         gr.Examples(examples, picture, label="Examples", elem_id="examples", api_visibility="private")
+    return picture
+
+
+def asking(work: DepthWork) -> dict[str, Any]:
+    """What is asked of the picture: a model, a head."""
+    cards = [work.models.card(name) for name in work.models.names]
     model = gr.Dropdown(
         [(card.label, card.name) for card in cards], value=cards[0].name, label="Model", elem_id="model",
         info="“Metres” can be measured in; “near to far” has no unit.", filterable=len(cards) > 8,
@@ -84,20 +94,20 @@ def asking(work: DepthWork, examples: list[str]) -> dict[str, Any]:
         label="Where was this taken? The router's guess", visible=False, elem_id="router", show_heading=False
     )
     run = gr.Button("Show depth", variant="primary", elem_id="run")
-    return {"picture": picture, "model": model, "domain": domain, "router": router, "run": run}
+    return {"model": model, "domain": domain, "router": router, "run": run}
 
 
 def answering(work: DepthWork) -> dict[str, Any]:
-    """The right half: what came out."""
+    """What came out."""
     cards = [work.models.card(name) for name in work.models.names]
     found = gr.Markdown(elem_id="found")
     with gr.Tabs(elem_id="views"):
-        with gr.Tab("Look", id="look"):
+        with gr.Tab("Look", id="look") as look_tab:
             slider = gr.ImageSlider(
                 show_label=False, type="pil", interactive=False, max_height=520, elem_id="slider", format="jpeg"
             )
-        with gr.Tab("Measure", id="measure"):
-            told = gr.Markdown(HINT, elem_id="told")
+        with gr.Tab("Measure", id="measure") as measure_tab:
+            told = gr.Markdown(HINTS[cards[0].metric], elem_id="told")
             marked = gr.Image(
                 show_label=False, type="pil", interactive=False, buttons=["fullscreen"], elem_id="marked",
                 format="jpeg", height=460,
@@ -105,23 +115,10 @@ def answering(work: DepthWork) -> dict[str, Any]:
             with gr.Row():
                 under = gr.Radio(["Photo", DEPTH], value="Photo", label="Click in", elem_id="under", min_width=130)
                 fov = gr.Textbox(label="Field of view, degrees", placeholder="the photo's own, else 60", elem_id="fov",
-                                 min_width=150)  # fmt: skip
+                                 min_width=150, visible=cards[0].metric)  # fmt: skip
             forget = gr.Button("Clear the points", elem_id="forget", size="md")
-        with gr.Tab("Compare", id="compare"):
-            compared = gr.CheckboxGroup(
-                [(card.label, card.name) for card in cards], value=[card.name for card in cards][:4], label="Models",
-                elem_id="compared", visible=len(cards) > 1,
-                info="The chosen head is used by all that have it; metres share one range of colours.",
-            )  # fmt: skip
-            gr.Markdown(
-                "Start this page with several models to compare them: `--model FOLDER_OR_ID FOLDER_OR_ID`.",
-                visible=len(cards) < 2,
-            )
-            compare = gr.Button("Compare", elem_id="compare", visible=len(cards) > 1)
-            gallery = gr.Gallery(
-                show_label=False, columns=2, object_fit="contain", height="auto", visible=False,
-                elem_id="gallery", interactive=False, format="jpeg", buttons=["download", "fullscreen"],
-            )  # fmt: skip
+        with gr.Tab("Compare", id="compare") as compare_tab:
+            compare = compare_view.build(work)
     legend = gr.HTML(elem_id="legend")
     with gr.Row(equal_height=True):
         color_map = gr.Dropdown(
@@ -129,15 +126,17 @@ def answering(work: DepthWork) -> dict[str, Any]:
         )
         near = gr.Slider(0, 100, 0, label="Near, %", elem_id="near", min_width=170)
         far = gr.Slider(0, 100, 100, label="Far, %", elem_id="far", min_width=170)
-    with gr.Row():
+    for end in (near, far):
+        end.preprocess = lambda payload: payload  # what is typed beyond the ends is moved, not complained of
+    with gr.Row() as taken_home:
         names = (PNG16_LABELS[cards[0].metric], "NumPy .npy", "Coloured PNG")
         files = [
             gr.Button(name, size="md", min_width=110, elem_id=f"file{number}") for number, name in enumerate(names)
         ]
     return {
         "found": found, "slider": slider, "told": told, "marked": marked, "under": under, "fov": fov, "forget": forget,
-        "compared": compared, "compare": compare, "gallery": gallery, "legend": legend, "color_map": color_map,
-        "near": near, "far": far, "files": files,
+        "compare": compare, "legend": legend, "color_map": color_map, "near": near, "far": far, "files": files,
+        "of_one": [legend, near, far, taken_home], "of_several": compare_tab, "of_any": [look_tab, measure_tab],
     }  # fmt: skip
 
 

@@ -37,9 +37,14 @@ class ModelCard:
     choosable: bool = False
 
     @property
+    def short(self) -> str:
+        """The end of the name."""
+        return "/".join(self.name.rstrip("/").split("/")[-2:])
+
+    @property
     def label(self) -> str:
         """For people: the end of the name, and what the numbers are."""
-        return f"{'/'.join(self.name.rstrip('/').split('/')[-2:])} · {'metres' if self.metric else 'near to far'}"
+        return f"{self.short} · {'metres' if self.metric else 'near to far'}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,10 @@ from refusal import Refusal
 from work import Seen
 
 Point = tuple[int, int]
-HINT = "Click a point to read its distance, and a second one for the distance between the two."
+HINTS = {
+    True: "Click a point to read its distance, and a second one for the distance between the two.",
+    False: "Click two points to learn which of them is nearer.",
+}
 
 
 def field_of_view(image: Image.Image, given_deg: float | None) -> FieldOfView:
@@ -35,7 +38,7 @@ def number_of(text: str | None, what: str) -> float | None:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise Refusal(f"The {what} is {shown(text)}; write a number, such as 60.", title="Not a number")
+        raise Refusal(f"The {what} is {shown(text)}; write a number, such as 60.")
     return number
 
 
@@ -57,8 +60,7 @@ def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[s
     prediction, (height, width) = seen.prediction, seen.prediction.values.shape
     for x, y in points:
         if not (0 <= x < width and 0 <= y < height):
-            raise Refusal(f"The point ({x}, {y}) lies outside of the picture of {width} x {height}.", title="Point")
-    fov = field_of_view(seen.image, given_deg)
+            raise Refusal(f"The point ({x}, {y}) lies outside of the picture of {width} x {height}.")
     found: dict[str, Any] = {"model": prediction.model, "domain": prediction.domain}
     values = [float(prediction.values[y, x]) for x, y in points]
     name = "distance_m" if prediction.metric else "inverse_depth"
@@ -69,6 +71,7 @@ def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[s
             found["nearer"] = 1 if values[0] >= values[1] else 2
             found["text"] = f"Point {found['nearer']} is **nearer**. {found['text']}"
         return found
+    fov = field_of_view(seen.image, given_deg)
     found |= {"fov_deg": fov.degrees, "fov_from": fov.origin}
     focal_px = fov.focal_px(width)
     for point in found["points"]:
@@ -85,13 +88,31 @@ def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[s
     return found
 
 
-def with_points(image: Image.Image, points: list[Point], full_size: tuple[int, int]) -> Image.Image:
+def notes_of(found: dict[str, Any]) -> list[str]:
+    """What is written into the picture: for each point what is known of it, then what is known of the two together.
+
+    Args:
+        found: by [`read_out`].
+    """
+    points = found["points"]
+    if "between_m" in found or "distance_m" in points[0]:
+        notes = [f"{point['distance_m']:.2f} m" for point in points]
+        return [*notes, f"{found['between_m']:.2f} m"] if "between_m" in found else notes
+    if "nearer" not in found:
+        return [""]
+    return ["nearer" if number == found["nearer"] else "farther" for number in (1, 2)]
+
+
+def with_points(
+    image: Image.Image, points: list[Point], full_size: tuple[int, int], notes: list[str] | None = None
+) -> Image.Image:
     """A picture with numbered marks, and a line between two.
 
     Args:
         image: to draw on, perhaps smaller than the points are meant for.
         points: (column, row) pixels of the full picture.
         full_size: width and height of that.
+        notes: written beside each point, and the last one, if there is one more, beside the line.
     """
     marked = image.copy()
     draw = ImageDraw.Draw(marked)
@@ -101,8 +122,36 @@ def with_points(image: Image.Image, points: list[Point], full_size: tuple[int, i
     if len(places) == 2:
         draw.line(places, fill="black", width=max(3, radius // 2 + 2))
         draw.line(places, fill="white", width=max(1, radius // 2))
-    for number, (x, y) in enumerate(places, 1):
+    for x, y in places:
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill="#e5484d", outline="white", width=2)
-        draw.text((x + radius + 3, y), str(number), fill="white", stroke_width=2, stroke_fill="black", anchor="lm",
-                  font_size=2.5 * radius)  # fmt: skip
+    texts = [f"{number}  {note}".strip() for number, note in enumerate((notes or [""] * 2)[: len(places)], 1)]
+    for text, (x, y) in zip(texts, places, strict=True):
+        _write(draw, text, (x + radius + 3, y), image.size, radius)
+    if notes and len(notes) > len(places):
+        (x1, y1), (x2, y2) = places
+        crowded = abs(y1 - y2) < 8 * radius  # a note in the middle would lie on the points' own
+        below = max(y1, y2) + 3 * radius
+        fits = below + 2 * radius < image.height
+        y = (below if fits else min(y1, y2) - 3 * radius) if crowded else (y1 + y2) / 2
+        _write(draw, notes[-1], ((x1 + x2) / 2 + radius, y), image.size, radius)
     return marked
+
+
+def _write(
+    draw: ImageDraw.ImageDraw, text: str, place: tuple[float, float], size: tuple[int, int], radius: int
+) -> None:
+    """White in a black rim, which can be read on everything, and moved to where it fits.
+
+    Args:
+        draw: on the picture.
+        text: a line.
+        place: of its left end's middle.
+        size: of the picture.
+        radius: of the marks.
+    """
+    options: dict[str, Any] = {"anchor": "lm", "font_size": 2 * radius, "stroke_width": max(2, radius // 7)}
+    left, top, right, bottom = draw.textbbox(place, text, **options)
+    over = right - size[0]
+    x = place[0] if over <= 0 else max(0.0, place[0] - (right - left) - 2 * radius - 6)  # to the left of its point
+    y = place[1] - max(0, bottom - size[1]) + max(0, -top)
+    draw.text((x, y), text, fill="white", stroke_fill="black", **options)

@@ -5,6 +5,8 @@ from typing import Any
 
 import gradio as gr
 
+SHOWN_S = 5.0  # so that one complaint is gone before the next piles up on it
+
 logger = logging.getLogger(__name__)
 
 
@@ -13,11 +15,11 @@ class Refusal(gr.Error):
 
     Args:
         message: what came, what was expected, what to do.
-        title: above it.
+        title: above it where it stands in the place of a result.
     """
 
     def __init__(self, message: str, title: str = "Not possible") -> None:
-        super().__init__(message, title=title, print_exception=False)
+        super().__init__(message, duration=SHOWN_S, title=title, print_exception=False)
 
 
 def answer_in_sentences(page: gr.Blocks) -> None:
@@ -27,9 +29,14 @@ def answer_in_sentences(page: gr.Blocks) -> None:
     """
     checked = page.preprocess_data
 
-    async def preprocess_data(*args: Any, **options: Any) -> Any:
+    async def preprocess_data(event: Any, inputs: Any, state: Any, *args: Any, **options: Any) -> Any:
+        # Whenever a part of the page is updated, gradio makes it anew for that visitor, without its own `preprocess`.
+        for part in event.inputs:
+            own = vars(part).get("preprocess")
+            if own is not None and state is not None and part._id in state:
+                state[part._id].preprocess = own
         try:
-            return await checked(*args, **options)
+            return await checked(event, inputs, state, *args, **options)
         except gr.Error:
             raise
         except Exception as error:

@@ -158,6 +158,9 @@ def test_compare_shows_each_model(client, space, picture):
     told, files = client.predict(handle_file(picture), [space.stock, space.routed], api_name="/compare")
     assert [each["unit"] for each in told] == ["inverse depth", "metres"]
     assert len(files) == 2
+    folder = Path(space.stock).parent.name.replace("-", "_")
+    names = [Path(file).stem.replace("-", "_") for file in files]
+    assert names == [f"a_photo_1_{folder}_relative", f"a_photo_2_{folder}_metric"]
     assert (np.asarray(Image.open(files[0])) != np.asarray(Image.open(files[1]))).any()
     with pytest.raises(AppError, match="not one of this Space's"):
         client.predict(handle_file(picture), ["facebook/dpt"], api_name="/compare")

@@ -252,8 +252,7 @@ def test_nothing_stays_of_the_picture_before_a_refused_one(visit, picture, tmp_p
     expect(page.locator("#empty")).to_contain_text(says)
     expect(page.locator("#results")).to_be_hidden()
     page.wait_for_timeout(1000)
-    assert page.locator(".toast-body").count() == 1
-    expect(page.locator(".toast-body")).to_contain_text(says)
+    assert page.locator(".toast-body").count() == 0  # it is told once, where the result would be
     keep(page, f"refused_{kind.replace(' ', '_')}")
     page.get_by_role("tab", name="3D").click()
     expect(page.locator("#scene_empty")).to_contain_text(says)

@@ -1,0 +1,105 @@
+"""Parts of the tab for pictures, without a page: ranges, legends, what is written into pictures, and captions."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def parts(space_on_path):
+    import coloring
+    import comparing
+    import predictor
+    import read_outs
+    import work
+
+    return {"coloring": coloring, "comparing": comparing, "predictor": predictor, "read_outs": read_outs, "work": work}
+
+
+def seen(parts, values, metric=True, model="a/metric"):
+    image = Image.new("RGB", values.shape[::-1])
+    return parts["work"].Seen(image, parts["predictor"].Prediction(values.astype(np.float32), metric, model))
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "moved", "expected"),
+    [
+        (2, 5, "near", (2, 5)),
+        (3.34, 3, "far", (2.99, 3)),  # the far end pushes the near one
+        (6, 5, "near", (6, 6.01)),
+        (3, 3, "near", (3, 3.01)),
+        (3, 0, "far", (0, 0.01)),
+        (20, 5, "near", (9.99, 10)),
+        (2, -4, "far", (0, 0.01)),
+        (-1, 99, "far", (0, 10)),
+    ],
+)
+def test_one_end_pushes_the_other(parts, near, far, moved, expected):
+    assert parts["coloring"].pushed(near, far, moved, 10, 0.01) == pytest.approx(expected)
+
+
+def test_a_legend_of_metres_shows_its_ends(parts):
+    def marks(low, high):
+        html = parts["coloring"].legend_html((low, high), "magma", metric=True)
+        return re.findall(r"left:([\d.]+)%[^>]*>([^<]+)<", html)
+
+    assert marks(2.03, 8.43) == [("0.00", "2.03 m"), ("30.78", "4 m"), ("62.03", "6 m"), ("100.00", "8.43 m")]
+    assert [text for _, text in marks(0.5, 71.26)] == ["0.5 m", "20 m", "40 m", "71.3 m"]
+    assert marks(10.99, 11)[0][1] != marks(10.99, 11)[-1][1]
+    for low, high in ((0.01, 0.02), (1, 1.5), (3, 900)):
+        places = [float(place) for place, _ in marks(low, high)]
+        assert min(np.diff(places)) > 10  # they would run into each other
+
+
+def test_a_legend_without_a_unit_says_per_cent(parts):
+    coloring = parts["coloring"]
+    values = np.linspace(1, 5, 5001).reshape(1, -1)
+    relative = seen(parts, values, metric=False).prediction
+    limits = coloring.limits_of(relative, 20, 40)
+    assert coloring.percent_of(relative, limits) == (20, 40)
+    html = coloring.legend_html(limits, "magma", metric=False, percent=(20, 40))
+    assert re.findall(r">([^<]+)</span>", html) == ["20 % of near to far", "40 % of near to far"]
+
+
+@pytest.mark.parametrize("paper", ["black", "white"])
+@pytest.mark.parametrize("point", [(5, 5), (995, 5), (5, 745), (995, 745), (500, 375)])
+def test_a_note_is_written_beside_its_point_and_can_be_read(parts, paper, point):
+    plain = Image.new("RGB", (1000, 750), paper)
+    with_points = parts["read_outs"].with_points
+    number = np.asarray(with_points(plain, [point], plain.size)).astype(int)
+    noted = np.asarray(with_points(plain, [point], plain.size, ["2.34 m"])).astype(int)
+    changed = np.abs(noted - number).sum(2) > 100
+    assert changed.sum() > 500
+    assert not changed[:, [0, -1]].any()  # none of it is cut off
+    ink = noted[changed].sum(1)
+    assert ink.max() > 600 if paper == "black" else ink.min() < 150
+
+
+def test_the_notes_are_the_read_out_s_numbers(parts):
+    read_outs = parts["read_outs"]
+    values = np.full((40, 60), 3.0)
+    values[:, 30:] = 5.0
+    found = read_outs.read_out(seen(parts, values), [(10, 20), (50, 20)], 60)
+    focal = 30 / np.tan(np.radians(30))
+    apart = np.hypot((50.5 - 30) / focal * 5 - (10.5 - 30) / focal * 3, 20.5 / focal * 5 * 0 + 2)
+    assert read_outs.notes_of(found)[:2] == ["3.00 m", "5.00 m"]
+    assert float(read_outs.notes_of(found)[2].split()[0]) == pytest.approx(apart, abs=0.02)
+    one = read_outs.read_out(seen(parts, values), [(10, 20)], 60)
+    assert read_outs.notes_of(one) == ["3.00 m"]
+    relative = read_outs.read_out(seen(parts, values, metric=False), [(10, 20), (50, 20)], None)
+    assert read_outs.notes_of(relative) == ["farther", "nearer"]
+    assert read_outs.notes_of(read_outs.read_out(seen(parts, values, metric=False), [(1, 1)], None)) == [""]
+
+
+def test_metres_share_one_range_and_others_do_not_count(parts):
+    ramps = [np.linspace(low, high, 10001).reshape(1, -1) for low, high in ((1, 2), (1.5, 9), (0, 100))]
+    shown = [seen(parts, ramp, metric) for ramp, metric in zip(ramps, (True, True, False), strict=True)]
+    comparing = parts["comparing"]
+    assert comparing.shared_range(shown) == pytest.approx((1.01, 9 - 0.075), abs=1e-3)
+    assert comparing.shared_range(shown[2:]) is None
+    assert "1.01 m" in comparing.compared_legend(shown, "magma")
+    assert "without metres" in comparing.compared_legend(shown, "magma")
+    assert "without metres" not in comparing.compared_legend(shown[:2], "magma")
+    assert " m<" not in comparing.compared_legend(shown[2:], "magma")
