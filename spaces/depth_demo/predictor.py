@@ -188,27 +188,29 @@ def run_model(name: str, device: str, images: list[Image.Image], domain: int | N
 
 
 def full_size(output: Any, processor: Any, sizes: list[tuple[int, int]]) -> list[torch.Tensor]:
-    """Predictions at their images' sizes.
+    """Predictions at their images' sizes, as `semidepth predict` makes them: as the stock pipeline does, bicubic, but
+    within the range of the model's own map, where the stock way goes below 0 m at edges.
 
-    Those of ordinary processors are resized as the project's scores are: bilinear, which stays within what the model
-    said. The stock way, and that of `semidepth predict`, is bicubic and goes beyond it at edges, below 0 m for example.
-    Inverse depth of Depth Pro, which has no field of view then, is resized, too: the stock way would invert it.
+    Inverse depth of Depth Pro, which has no field of view then, is resized here: the stock way would invert it.
 
     Args:
         output: of the model.
-        processor: of its images; those that do more than resizing have the last word.
+        processor: of its images.
         sizes: height and width of each image.
     """
-    unscaled = type(processor).__name__.startswith("DepthPro") and output.field_of_view is None
-    if unscaled or type(processor).__name__.startswith("DPT"):
+    if type(processor).__name__.startswith("DepthPro") and output.field_of_view is None:
         maps = output.predicted_depth.float()[:, None]  # (B, h, w) -> (B, 1, h, w)
-        return [
-            F.interpolate(each[None], size=size, mode="bilinear", align_corners=True)[0, 0]
+        large = [
+            F.interpolate(each[None], size=size, mode="bicubic", align_corners=False)[0, 0]
             for each, size in zip(maps, sizes, strict=True)
         ]
+        return [each.clamp(own.min(), own.max()) for each, own in zip(large, maps, strict=True)]
     more = {"source_sizes": sizes} if type(processor).__name__.startswith("ZoeDepth") else {}  # to take its padding off
     done = processor.post_process_depth_estimation(output, target_sizes=sizes, **more)
-    return [each["predicted_depth"] for each in done]
+    if type(processor).__name__.startswith("DepthPro"):  # made of inverse depth, and clamped, by its processor
+        return [each["predicted_depth"] for each in done]
+    pairs = zip(done, output.predicted_depth, strict=True)
+    return [each["predicted_depth"].clamp(own.min(), own.max()) for each, own in pairs]
 
 
 _LOADED: dict[tuple[str, str], tuple[Any, Any]] = {}

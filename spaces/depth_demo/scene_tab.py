@@ -125,8 +125,8 @@ def build(work: DepthWork, tab: gr.Tab, image: ImageTab) -> None:
     image.picture.change(emptied, image.picture, [fov, image.fov, far], api_visibility="private",
                          show_progress="hidden")  # fmt: skip
 
-    # One camera took the picture: what is said of it in one tab holds in the other.
-    image.fov.input(None, image.fov, fov, js="(value) => value", api_visibility="private")
+    # One camera took the picture: what is said of it in one tab holds in the other, until there is a new picture.
+    image.fov.change(None, image.fov, fov, js="(value) => value", api_visibility="private")
     fov.input(None, fov, image.fov, js="(value) => value", api_visibility="private")
 
 

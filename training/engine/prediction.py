@@ -43,15 +43,15 @@ class Prediction(Generic[T]):
     domain: str | None
 
     def full_size(self) -> np.ndarray:
-        """(H, W) float32, at the image's size, as `pipeline("depth-estimation")` has it.
+        """(H, W) float32, at the image's size, as `pipeline("depth-estimation")` has it, within the map's own range.
 
-        Bicubic, as the stock processor's `post_process_depth_estimation`: it may overshoot a little at edges, there as
-        here, by which values near 0 may become negative. Scores are computed another way, which follows the papers.
+        Bicubic, as the stock processor's `post_process_depth_estimation`, which overshoots at edges: a wall 8 m behind
+        a cup may put the cup's rim at -0.1 m. Scores are computed another way, which follows the papers.
         """
         if tuple(self.values.shape) == self.size:
             return self.values.numpy()
         large = F.interpolate(self.values[None, None], size=self.size, mode=ENLARGED, align_corners=False)
-        return large[0, 0].numpy()  # (1, 1, h, w) -> (H, W)
+        return large[0, 0].clamp_(self.values.min(), self.values.max()).numpy()  # (1, 1, h, w) -> (H, W)
 
 
 @dataclass(frozen=True)
