@@ -64,6 +64,7 @@ def test_points_and_range_stay_with_the_picture_and_go_with_it(visit, space, pic
     # Another picture: nothing of the one before.
     page.get_by_role("tab", name="Look").click()
     page.locator("#picture button[aria-label='Remove Image']").click()
+    expect(page.locator("#empty")).to_be_visible()
     hand_in(page, photo(tmp_path / "other.png", seed=8))
     expect(number(page, "far")).to_have_value("100")
     page.locator("#model input").click()
