@@ -137,7 +137,8 @@ def to_text(info: dict[str, Any]) -> str:
             shown.pop("epochs", None)  # which only hold where no steps are given
         for name, value in shown.items():
             if value not in (None, [], ""):
-                lines.append((f"  {name}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
+                text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+                lines.append((f"  {name}", f"{value:.3g}" if isinstance(value, float) else text))
         for name, value in training.get("validation", {}).items():
             lines.append((f"  {name}", f"{value:.3f} (validation at its end)"))
     for score in info["scores"]:
