@@ -138,7 +138,7 @@ def to_text(info: dict[str, Any]) -> str:
         for name, value in shown.items():
             if value not in (None, [], ""):
                 text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-                lines.append((f"  {name}", f"{value:.3g}" if isinstance(value, float) else text))
+                lines.append((f"  {name}", f"{value:.3g}" if name == "hours" else text))
         for name, value in training.get("validation", {}).items():
             lines.append((f"  {name}", f"{value:.3f} (validation at its end)"))
     for score in info["scores"]:
