@@ -23,12 +23,13 @@ from coloring import (
     value_range,
 )
 from compare_view import nothing_compared
+from heads import heads_of
 from PIL import Image
 from predictor import Prediction
 from read_outs import HINTS, notes_of, number_of, read_out, with_points
 from refusal import SHOWN_S, Refusal
 from result_files import KINDS, result_file
-from work import ROUTER, DepthWork, Seen
+from work import DepthWork, Seen
 
 if TYPE_CHECKING:
     from image_tab import ImageTab
@@ -88,7 +89,8 @@ class ImageEvents:
         tab.run.click(self.ask_for_picture, tab.picture, None, **QUICK).then(**fresh)
         tab.picture.change(**fresh).success(None, None, None, js=TO_THE_ANSWER, **QUICK)
         tab.domain.input(**fresh)
-        tab.model.input(self.heads, tab.model, tab.domain, **QUICK).then(**fresh)
+        heads = tab.model.input(lambda name: heads_of(self.work.models.card(name)), tab.model, tab.domain, **QUICK)
+        heads.then(**fresh)
         ends = (("", tab.color_map.input), ("near", tab.near.release), ("far", tab.far.release))
         for moved, event in ends:
             event(partial(self.again, moved), clicked, [tab.slider, tab.legend, tab.marked, tab.near, tab.far], **QUICK)
@@ -159,13 +161,6 @@ class ImageEvents:
         """A file to take home."""
         seen = self.work.see(path, name, head)
         return result_file(kind, seen, limits_of(seen.prediction, near, far), color_map, str(path))
-
-    def heads(self, name: str) -> Any:
-        """The heads that a model has to choose from."""
-        from image_tab import head_choices
-
-        card = self.work.models.card(name)
-        return gr.update(choices=head_choices(card.domains), value=ROUTER, visible=card.choosable)
 
     def click(
         self, path: str | None, name: str, head: str, color_map: str, near: float, far: float, given: str, under: str,

@@ -8,6 +8,7 @@ import gradio as gr
 from appearance import EMPTY_IMAGE
 from color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 from coloring import MAP_NAMES
+from heads import head_choices
 from image_events import DEPTH, PNG16_LABELS, ImageEvents
 from read_outs import HINTS
 from work import ROUTER, DepthWork
@@ -87,7 +88,7 @@ def asking(work: DepthWork) -> dict[str, Any]:
         info="“Metres” can be measured in; “near to far” has no unit.", filterable=len(cards) > 8,
     )  # fmt: skip
     domain = gr.Radio(
-        head_choices(cards[0].domains), value=ROUTER, label="Head", visible=cards[0].choosable, elem_id="domain",
+        head_choices(cards[0]), value=ROUTER, label="Head", visible=cards[0].choosable, elem_id="domain",
         info="Indoors and outdoors are measured by different parts of the model.",
     )  # fmt: skip
     router = gr.Label(
@@ -138,11 +139,6 @@ def answering(work: DepthWork) -> dict[str, Any]:
         "compare": compare, "legend": legend, "color_map": color_map, "near": near, "far": far, "files": files,
         "of_one": [legend, near, far, taken_home], "of_several": compare_tab, "of_any": [look_tab, measure_tab],
     }  # fmt: skip
-
-
-def head_choices(domains: tuple[str, ...]) -> list[tuple[str, str]]:
-    """The heads that a model has to choose from, the router first."""
-    return [("Let the router choose", ROUTER)] + [(domain.capitalize(), domain) for domain in domains]
 
 
 def unopened(component: Any) -> None:

@@ -10,7 +10,8 @@ from appearance import EMPTY_VIDEO, progress_html
 from clips import LIMITS_TEXT, Clip, Wish, depth_of_clip, duration, look_at
 from color_maps import DEFAULT_COLOR_MAP
 from coloring import legend_html
-from image_tab import COLOR_CHOICES, head_choices, unopened
+from heads import head_choices, heads_of
+from image_tab import COLOR_CHOICES, unopened
 from refusal import Refusal
 from work import ROUTER, DepthWork
 
@@ -57,7 +58,7 @@ def asking(work: DepthWork) -> dict[str, Any]:
     model = gr.Dropdown([(card.label, card.name) for card in cards], value=cards[0].name, label="Model",
                         elem_id="video_model", filterable=False)  # fmt: skip
     domain = gr.Radio(
-        head_choices(cards[0].domains), value=ROUTER, label="Head", visible=cards[0].choosable,
+        head_choices(cards[0]), value=ROUTER, label="Head", visible=cards[0].choosable,
         elem_id="video_domain", info="One for the whole clip.",
     )  # fmt: skip
     color_map = gr.Dropdown(COLOR_CHOICES, value=DEFAULT_COLOR_MAP, label="Colours", elem_id="video_colors")
@@ -111,7 +112,7 @@ class VideoEvents:
         tab.clip.change(self.reset, None, self.shown, queue=False, **quiet).then(
             self.look, tab.clip, [tab.facts, tab.run], **quiet
         )
-        tab.model.input(self.heads, tab.model, tab.domain, **quiet)
+        tab.model.input(lambda name: heads_of(self.work.models.card(name)), tab.model, tab.domain, **quiet)
 
     def make(self, path: str | None, model: str, head: str, colors: str, beside: bool) -> Iterator[list[Any]]:
         """Shows how far the work is, then the clip."""
@@ -153,8 +154,3 @@ class VideoEvents:
             return f"**Not taken.** {refusal.message}", OFF
         sound = "with sound" if info.has_audio else "without sound"
         return f"{duration(info.duration_s)}, {info.frames} frames of {info.width} x {info.height}, {sound}.", ON
-
-    def heads(self, name: str) -> Any:
-        """The heads that a model has to choose from."""
-        card = self.work.models.card(name)
-        return gr.update(choices=head_choices(card.domains), value=ROUTER, visible=card.choosable)

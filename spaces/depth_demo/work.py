@@ -1,7 +1,7 @@
 """From an uploaded file to its depth: the one way that the page and the API share.
 
-Everything is a function of what was handed in, so that nobody can be shown another visitor's picture. Predictions are
-kept for a while under a hash of the picture's bytes.
+Everything is a function of what was handed in, so that nobody can be shown another visitor's picture. Pictures and
+predictions are kept for a while under a hash of the file's bytes: a click or a slider moved asks for them anew.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from refusal import Refusal
 MOST_PIXELS = 24_000_000
 # A narrow strip becomes very many patches: one picture would hold everybody else up for minutes.
 SHORTEST_SIDE, LONGEST_TO_SHORTEST = 8, 8
-KEPT_PIXELS = 60_000_000  # of predictions together: 240 MB
+KEPT_PIXELS = 60_000_000  # of all that is kept: 420 MB, each with its float and its colours
 ROUTER = "router"
 
 
@@ -39,7 +39,7 @@ class DepthWork:
 
     def __init__(self, models: Models) -> None:
         self.models = models
-        self._kept: OrderedDict[tuple[str, str, str], Prediction] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, str], Seen] = OrderedDict()
         self._lock = threading.Lock()
 
     def see(self, path: str | None, model: str | None, domain: str | None = None) -> Seen:
@@ -53,23 +53,37 @@ class DepthWork:
         Raises:
             Refusal: one sentence for the visitor.
         """
-        image = open_image(path)
         model, domain = model or self.models.names[0], domain or ROUTER
-        with Path(str(path)).open("rb") as file:
-            key = (hashlib.file_digest(file, "sha256").hexdigest(), model, domain)
+        digest = digest_of(path)
+        key = (digest, model, domain)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
-                return Seen(image, self._kept[key])
+                return self._kept[key]
+            image = next((seen.image for (other, *_), seen in self._kept.items() if other == digest), None)
+        if image is None:
+            image = open_image(path)
         try:
             prediction = self.models.predict(model, [image], None if domain == ROUTER else domain)[0]
         except ValueError as error:
             raise Refusal(str(error), title="No depth") from error
+        seen = Seen(image, prediction)
         with self._lock:
-            self._kept[key] = prediction
-            while len(self._kept) > 1 and sum(kept.values.size for kept in self._kept.values()) > KEPT_PIXELS:
+            self._kept[key] = seen
+            while (
+                len(self._kept) > 1 and sum(kept.prediction.values.size for kept in self._kept.values()) > KEPT_PIXELS
+            ):
                 self._kept.popitem(last=False)
-        return Seen(image, prediction)
+        return seen
+
+
+def digest_of(path: str | Path | None) -> str:
+    """A hash of a file's bytes; "" where there is none, which `open_image` has a sentence for."""
+    try:
+        with Path(path or "").open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def open_image(path: str | Path | None) -> Image.Image:

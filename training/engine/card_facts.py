@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from safetensors import SafetensorError, safe_open
 
 from semidepth.training.engine.metric_arguments import MetricArguments
+from semidepth.training.engine.option_files import read_options
 from semidepth.training.engine.public_names import is_hub_id
 from semidepth.training.engine.student_arguments import StudentArguments
 from semidepth.training.engine.teacher_arguments import TeacherArguments
@@ -129,7 +129,8 @@ def read_facts(folder: Path) -> Facts:
     # A teacher's folder that a student was trained into later has both; a metric model's options are its own alone.
     names = ("metric",) if metric else ("student", "teacher")
     command = next((name for name in names if (folder / f"{name}.yaml").is_file()), "")
-    options = _read_yaml(folder / f"{command}.yaml") if command else {}
+    # Options of older and newer versions are told as they are, so nothing is checked against today's.
+    options = read_options(folder / f"{command}.yaml") if command else {}
     results, scores = _read_json(folder / "results.json"), _read_json(folder / SCORES)
     return Facts(folder, config, command, options, results, scores)
 
@@ -144,15 +145,4 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not valid JSON ({error}); mend or remove it.") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds a {type(values).__name__}, not an object of results; mend or remove it.")
-    return values
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    # Options of older and newer versions are told as they are, so nothing is checked against today's.
-    try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML ({' '.join(str(error).split())}); mend or remove it.") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} holds a {type(values).__name__}, not options; mend or remove it.")
     return values

@@ -24,18 +24,24 @@ def read_yaml(path: Path, cls: type) -> dict[str, Any]:
     """
     if not path.is_file():
         raise ValueError(f"--config {path} is not a file; give the path of a YAML file.")
-    try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML ({' '.join(str(error).split())}); mend the file.") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} holds a {type(values).__name__}; expected `option: value` lines.")
+    values = read_options(path)
     # Not dataclasses.fields(): HfArgumentParser writes its own simpler types into those.
     fields = get_type_hints(cls)
     unknown = sorted(set(values) - set(fields))
     if unknown:
         raise ValueError(f"{path} has unknown options {', '.join(map(str, unknown))}; known are {', '.join(fields)}.")
     return {name: _typed(path, name, value, fields[name]) for name, value in values.items()}
+
+
+def read_options(path: Path) -> dict[str, Any]:
+    """A YAML's options as they are, of whatever version; raises ValueError if it is no mapping."""
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not valid YAML ({' '.join(str(error).split())}); mend or remove it.") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} holds a {type(values).__name__}; expected `option: value` lines; mend or remove it.")
+    return values
 
 
 def _typed(path: Path, name: str, value: Any, annotation: Any) -> Any:
