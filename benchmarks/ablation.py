@@ -26,19 +26,18 @@ from typing import Any
 
 import torch
 
-from semidepth.training.data.loading import evaluation_samples
-from semidepth.training.data.source_spec import parse_source
+from semidepth.common.console import run_command, set_up_logging
+from semidepth.common.files import check_folder, write_whole
+from semidepth.data.loading import evaluation_samples
+from semidepth.data.source_spec import parse_source
+from semidepth.evaluation.relative import score_relative
+from semidepth.prediction.models import load_depth_model
+from semidepth.training.arguments.files import PRESETS, read_yaml
+from semidepth.training.arguments.run import BUILT_IN_ENCODER, TeacherArguments, check_at_least, parse_arguments
+from semidepth.training.arguments.student import StudentArguments
 from semidepth.training.demo import DOMAINS, LABELED_STYLE, test_sources
 from semidepth.training.encoder import EncoderArguments, pretrain_encoder
-from semidepth.training.engine.arguments import BUILT_IN_ENCODER, check_at_least, check_folder, parse_arguments
-from semidepth.training.engine.commands import check_sources, run_command
-from semidepth.training.engine.depth_models import load_depth_model
-from semidepth.training.engine.option_files import PRESETS, read_yaml
-from semidepth.training.engine.pictures import write_whole
-from semidepth.training.engine.scoring import score_relative
-from semidepth.training.engine.student_arguments import StudentArguments
-from semidepth.training.engine.teacher_arguments import TeacherArguments
-from semidepth.training.engine.tracking import set_up_logging
+from semidepth.training.engine.setup import check_sources
 from semidepth.training.student import train_student
 from semidepth.training.teacher import train_teacher
 

@@ -33,10 +33,10 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 from torch.utils.data import DataLoader, IterableDataset
 
-from semidepth.training.data.decoding import decode_depth, decode_image
-from semidepth.training.data.loading import make_loader
-from semidepth.training.data.preparing import prepare_sample
-from semidepth.training.data.streaming import Sample
+from semidepth.data.decoding import decode_depth, decode_image
+from semidepth.data.loading import make_loader
+from semidepth.data.preparing import prepare_sample
+from semidepth.data.samples import Sample
 
 SHARDS = 4
 MADE_ROWS = 64

@@ -5,7 +5,7 @@
 
 Without `--model` the predictions are the ground truth, distorted: blurred, its range compressed, with a ripple. Every
 row is computed here in numpy from the published definition; the first row of each table is ours, and is checked
-against `semidepth.training.objectives`. Prints the tables of docs/metrics.md.
+against `semidepth.training.losses`. Prints the tables of docs/metrics.md.
 """
 
 import argparse
@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from semidepth.training.data.loading import evaluation_samples
-from semidepth.training.engine.depth_models import load_depth_model
-from semidepth.training.engine.scoring import labels_of
-from semidepth.training.objectives import boundary_scores, metric_scores, relative_metrics
-from semidepth.training.objectives.boundary_metrics import THRESHOLDS
+from semidepth.data.loading import evaluation_samples
+from semidepth.evaluation.depth_metrics.boundary_metrics import THRESHOLDS, boundary_scores
+from semidepth.evaluation.depth_metrics.formulas import metric_scores, relative_metrics
+from semidepth.evaluation.relative import labels_of
+from semidepth.prediction.models import load_depth_model
 
 Pair = tuple[np.ndarray, np.ndarray]  # inverse depth without unit and metres, (H, W) float64
 Scores = dict[str, float]

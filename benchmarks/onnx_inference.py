@@ -20,8 +20,8 @@ import torch
 from transformers import DepthAnythingConfig, set_seed
 
 from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation
-from semidepth.training.engine.depth_models import Preprocessing
-from semidepth.training.engine.onnx_export import OPSET, export_onnx
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.publishing.onnx_export import OPSET, export_onnx
 
 SIZES_PX = ((518, 518), (392, 518))
 # Largest difference over the range of torch's output.

@@ -26,11 +26,13 @@ from torch import nn
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, pipeline, set_seed
 from transformers.utils import logging as transformers_logging
 
-from semidepth.training.data.decoding import decode_image
-from semidepth.training.engine.depth_models import Preprocessing, load_depth_model
-from semidepth.training.engine.prediction import Prediction, Predictor
-from semidepth.training.engine.prediction_files import predict_files
-from semidepth.training.engine.prediction_inputs import DEFAULT_FORMATS, FORMATS, PredictionOptions, find_inputs
+from semidepth.data.decoding import decode_image
+from semidepth.prediction.files import predict_files
+from semidepth.prediction.inputs import find_inputs
+from semidepth.prediction.models import load_depth_model
+from semidepth.prediction.options import DEFAULT_FORMATS, FORMATS, PredictionOptions
+from semidepth.prediction.predictor import Prediction, Predictor
+from semidepth.prediction.preprocessing import Preprocessing
 
 # Of the largest value: a cheaper order of the same sums.
 TOLERANCE = 1e-4

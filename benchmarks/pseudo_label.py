@@ -25,13 +25,14 @@ from PIL import Image
 from transformers import Dinov2Config, set_seed
 from transformers.utils import logging as transformers_logging
 
+from semidepth.data.decoding import decode_image
+from semidepth.data.pseudo_labels import LabelFolder, parts_to_make
+from semidepth.data.source_spec import parse_source
 from semidepth.modeling import DepthStudentForDepthEstimation
-from semidepth.training.data.decoding import decode_image
-from semidepth.training.data.pseudo_labels import LabelFolder, parts_to_make
-from semidepth.training.data.source_spec import parse_source
-from semidepth.training.engine.depth_models import DepthModel, Preprocessing, load_depth_model
-from semidepth.training.engine.labeling import Labeler
-from semidepth.training.engine.one_size import groups_of_one_size, to_device
+from semidepth.prediction.batching import groups_of_one_size, to_device
+from semidepth.prediction.models import DepthModel, load_depth_model
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.training.recipes.labeling import Labeler
 
 # Width and height of the photos; the first two come to one size for the model.
 SIZES = ((640, 480), (800, 600), (480, 640), (700, 500))

@@ -15,7 +15,7 @@ import time
 
 import torch
 
-from semidepth.training.data.scenes import DOMAINS, STYLES, render_scenes
+from semidepth.data.scenes.render import DOMAINS, STYLES, render_scenes
 
 
 def rates(domain: str, size: int, args: argparse.Namespace) -> list[float]:

@@ -29,10 +29,11 @@ from transformers import Dinov2Config, set_seed
 from transformers.initialization import no_init_weights
 
 from semidepth.modeling import DepthStudentForDepthEstimation
-from semidepth.training.engine.depth_models import DepthModel, Preprocessing
+from semidepth.prediction.models import DepthModel
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.training.arguments.student import StudentArguments
 from semidepth.training.engine.loop import to_device, train_step
 from semidepth.training.engine.optimization import relative_optimizer
-from semidepth.training.engine.student_arguments import StudentArguments
 from semidepth.training.student import student_losses
 
 PATCH = 14

@@ -1,1 +1,1 @@
-"""Templates of model cards; `semidepth.training.engine.cards` fills them from a run's folder."""
+"""Templates of model cards; `semidepth.publishing.cards` fills them from a run's folder."""

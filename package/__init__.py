@@ -12,17 +12,17 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from semidepth.training.engine.depth_maps import DepthMap, predict
-    from semidepth.training.engine.depth_models import load_depth_model as load_model
+    from semidepth.prediction.depth_maps import DepthMap, predict
+    from semidepth.prediction.models import load_depth_model as load_model
 
     __version__: str
 
 __all__ = ["DepthMap", "__version__", "load_model", "predict"]
 
 _LAZY = {
-    "DepthMap": ("semidepth.training.engine.depth_maps", "DepthMap"),
-    "load_model": ("semidepth.training.engine.depth_models", "load_depth_model"),
-    "predict": ("semidepth.training.engine.depth_maps", "predict"),
+    "DepthMap": ("semidepth.prediction.depth_maps", "DepthMap"),
+    "load_model": ("semidepth.prediction.models", "load_depth_model"),
+    "predict": ("semidepth.prediction.depth_maps", "predict"),
 }
 
 

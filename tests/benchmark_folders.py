@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from sample_files import encoded
 
-from semidepth.training.data.benchmarks import BenchmarkSet, PointPairSet, open_benchmark
-from semidepth.training.data.decoding import BrokenSampleError
+from semidepth.data.decoding import BrokenSampleError
+from semidepth.evaluation.benchmarks import BenchmarkSet, PointPairSet, open_benchmark
 
 
 def write(path: Path, content: bytes | str | object) -> Path:

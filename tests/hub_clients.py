@@ -14,7 +14,7 @@ from loopback_hub import TOKEN
 from PIL import Image
 
 from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation
-from semidepth.training.engine.depth_models import Preprocessing
+from semidepth.prediction.preprocessing import Preprocessing
 
 # Publishes all that its argument lists: name, token, command line; tells what each person was told.
 PUBLISH = """
@@ -22,8 +22,8 @@ import io, json, logging, os, sys, time
 sleep = time.sleep
 time.sleep = lambda seconds: sleep(min(seconds, 0.02))  # waits between two tries, the libraries' too
 from contextlib import redirect_stdout
-from semidepth.training import publish
-from semidepth.training.engine import publishing
+from semidepth.publishing import cli as publish
+from semidepth.publishing import hub as publishing
 
 repository = publish.REPOSITORY
 told = io.StringIO()
@@ -73,8 +73,8 @@ WITH_PACKAGE = """
 import json, sys
 import evaluate, torch
 import numpy as np
-from semidepth.training.data.streaming import stream_samples
-from semidepth.training.engine.depth_models import load_depth_model
+from semidepth.data.streaming import stream_samples
+from semidepth.prediction.models import load_depth_model
 
 model = load_depth_model("org/public").model
 with torch.no_grad():

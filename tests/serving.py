@@ -21,7 +21,7 @@ from torch import nn
 from transformers import AutoImageProcessor, set_seed
 
 from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
-from semidepth.training.engine.depth_models import Preprocessing
+from semidepth.prediction.preprocessing import Preprocessing
 
 SPACE = Path(__file__).resolve().parent.parent / "spaces" / "depth_demo"
 START = """

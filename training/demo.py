@@ -23,11 +23,22 @@ from typing import Any
 
 import torch
 
-from semidepth.training.data.loading import evaluation_samples
-from semidepth.training.data.scenes import STYLES
+from semidepth.common.console import set_up_logging
+from semidepth.common.files import write_whole
+from semidepth.data.loading import evaluation_samples
+from semidepth.data.scenes.render import STYLES
+from semidepth.evaluation.cli import score
+from semidepth.evaluation.pictures import grid, prediction_row, save_picture
+from semidepth.prediction.files import predict_files
+from semidepth.prediction.inputs import find_inputs
+from semidepth.prediction.models import load_depth_model
+from semidepth.prediction.options import PredictionOptions
+from semidepth.training.arguments.files import PRESETS, read_yaml
+from semidepth.training.arguments.run import BUILT_IN_ENCODER, TeacherArguments, parse_arguments
+from semidepth.training.arguments.student import StudentArguments
 from semidepth.training.encoder import EncoderArguments, pretrain_encoder
-from semidepth.training.engine.arguments import BUILT_IN_ENCODER, parse_arguments
-from semidepth.training.engine.demo_metric import (
+from semidepth.training.metric import train_metric
+from semidepth.training.recipes.demo_metric import (
     draw_metric_gallery,
     metric_table,
     router_line,
@@ -36,16 +47,6 @@ from semidepth.training.engine.demo_metric import (
     train_metric_models,
     with_spread,
 )
-from semidepth.training.engine.depth_models import load_depth_model
-from semidepth.training.engine.option_files import PRESETS, read_yaml
-from semidepth.training.engine.pictures import grid, prediction_row, save_picture, write_whole
-from semidepth.training.engine.prediction_files import predict_files
-from semidepth.training.engine.prediction_inputs import PredictionOptions, find_inputs
-from semidepth.training.engine.student_arguments import StudentArguments
-from semidepth.training.engine.teacher_arguments import TeacherArguments
-from semidepth.training.engine.tracking import set_up_logging
-from semidepth.training.metric import train_metric
-from semidepth.training.score import score
 from semidepth.training.student import train_student
 from semidepth.training.teacher import train_teacher
 

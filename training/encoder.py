@@ -23,12 +23,13 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 from transformers import Dinov2Config, Dinov2Model, get_cosine_schedule_with_warmup, set_seed
 
+from semidepth.common.console import bar_interval_s, set_up_logging
+from semidepth.common.files import check_folder
+from semidepth.data.scenes.render import SEMANTIC_CLASSES, render_scenes
 from semidepth.modeling.configuration_depth_student import as_pair
-from semidepth.training.data.scenes import SEMANTIC_CLASSES, render_scenes
-from semidepth.training.engine.arguments import BUILT_IN_ENCODER, TrainingArguments, check_folder, parse_arguments
-from semidepth.training.engine.depth_models import Preprocessing
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.training.arguments.run import BUILT_IN_ENCODER, TrainingArguments, parse_arguments
 from semidepth.training.engine.optimization import choose_attention
-from semidepth.training.engine.tracking import bar_interval_s, set_up_logging
 
 logger = logging.getLogger(__name__)
 

@@ -28,39 +28,38 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedConfig
 
-from semidepth.training.data.loading import evaluation_samples
-from semidepth.training.data.metric_augmentation import augment_metric
-from semidepth.training.data.preparing import prepare_sample
-from semidepth.training.data.source_spec import Source
-from semidepth.training.engine.arguments import parse_arguments
-from semidepth.training.engine.commands import (
+from semidepth.common.console import run_command, set_up_logging
+from semidepth.data.loading import evaluation_samples
+from semidepth.data.preparing import prepare_sample
+from semidepth.data.source_spec import Source
+from semidepth.modeling.silog import known_depth, silog_loss_by_domain
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.publishing.pusher import open_pusher
+from semidepth.training.arguments.metric import Domain, MetricArguments, source_weights
+from semidepth.training.arguments.run import parse_arguments
+from semidepth.training.augmentation.metric import augment_metric
+from semidepth.training.engine.loop import train
+from semidepth.training.engine.loss_window import Losses
+from semidepth.training.engine.optimization import choose_attention, metric_optimizer
+from semidepth.training.engine.resuming import check_resume
+from semidepth.training.engine.saving import save_results
+from semidepth.training.engine.setup import (
     announce,
     check_sources,
     make_accelerator,
     make_run_loader,
     resolve_steps,
-    run_command,
-    save_results,
 )
-from semidepth.training.engine.depth_models import Preprocessing
-from semidepth.training.engine.loop import train
-from semidepth.training.engine.losses import Losses
-from semidepth.training.engine.metric_arguments import Domain, MetricArguments, source_weights
-from semidepth.training.engine.metric_checks import check_labels
-from semidepth.training.engine.metric_hooks import make_metric_hooks
-from semidepth.training.engine.metric_models import (
+from semidepth.training.engine.step_data import Batch, StepData
+from semidepth.training.recipes.metric_hooks import make_metric_hooks
+from semidepth.training.recipes.metric_labels import check_labels
+from semidepth.training.recipes.metric_models import (
     RELATIVE_TYPES,
     check_student,
     make_metric_model,
     resolve_metric_preprocessing,
     resolve_student,
 )
-from semidepth.training.engine.optimization import choose_attention, metric_optimizer
-from semidepth.training.engine.pushing import open_pusher
-from semidepth.training.engine.resuming import check_resume
-from semidepth.training.engine.step_data import Batch, StepData
-from semidepth.training.engine.tracking import set_up_logging
-from semidepth.training.objectives import known_depth, silog_loss_by_domain
 from semidepth.training.student import train_student
 
 logger = logging.getLogger(__name__)

@@ -20,18 +20,18 @@ from accelerate import PartialState
 from huggingface_hub import HfApi
 from tqdm.auto import tqdm
 
-from semidepth.training.data.pseudo_labels import LabelFolder, Record, parts_to_make
-from semidepth.training.data.retrying import describe
-from semidepth.training.data.sources import count_samples, open_source, parse_source
-from semidepth.training.engine.arguments import parse_arguments
-from semidepth.training.engine.commands import check_sources, run_command
-from semidepth.training.engine.depth_models import load_depth_model
-from semidepth.training.engine.labeling import Labeler
-from semidepth.training.engine.pseudo_label_arguments import PseudoLabelArguments
-from semidepth.training.engine.public_names import fingerprint, public_source
-from semidepth.training.engine.student_teacher import kind_given
-from semidepth.training.engine.teacher_checkpoints import earlier_checkpoints, load_earlier, revision_of
-from semidepth.training.engine.tracking import bar_interval_s, set_up_logging
+from semidepth.common.console import bar_interval_s, run_command, set_up_logging
+from semidepth.common.retrying import describe
+from semidepth.data.pseudo_labels import LabelFolder, Record, parts_to_make
+from semidepth.data.public_names import fingerprint, public_source
+from semidepth.data.sources import count_samples, open_source, parse_source
+from semidepth.prediction.models import load_depth_model, revision_of
+from semidepth.training.arguments.pseudo_label import PseudoLabelArguments
+from semidepth.training.arguments.run import parse_arguments
+from semidepth.training.engine.setup import check_sources
+from semidepth.training.recipes.labeling import Labeler
+from semidepth.training.recipes.own_teacher import kind_given
+from semidepth.training.recipes.selection import earlier_checkpoints, load_earlier
 
 logger = logging.getLogger(__name__)
 

@@ -29,38 +29,36 @@ import torch
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
+from semidepth.common.console import run_command, set_up_logging
 from semidepth.modeling import DepthStudentForDepthEstimation, encoder_features
-from semidepth.training.data.augmentation import apply_cutmix, cutmix_masks, distort_colors
+from semidepth.modeling.affine_invariant import cutmix_affine_invariant_loss
+from semidepth.prediction.models import DepthModel, load_depth_model
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.publishing.pusher import open_pusher
+from semidepth.training.arguments.run import parse_arguments
+from semidepth.training.arguments.student import StudentArguments
+from semidepth.training.augmentation.strong import apply_cutmix, cutmix_masks, distort_colors
 from semidepth.training.encoder import resolve_encoder
-from semidepth.training.engine.arguments import parse_arguments
-from semidepth.training.engine.commands import (
+from semidepth.training.engine.loop import train
+from semidepth.training.engine.loss_window import Losses
+from semidepth.training.engine.optimization import choose_attention, relative_optimizer
+from semidepth.training.engine.resuming import check_resume
+from semidepth.training.engine.saving import save_results
+from semidepth.training.engine.setup import (
     announce,
     check_sources,
     make_accelerator,
-    make_hooks,
     make_run_loader,
     resolve_preprocessing,
     resolve_steps,
-    run_command,
-    save_results,
 )
-from semidepth.training.engine.depth_models import DepthModel, Preprocessing, load_depth_model
-from semidepth.training.engine.loop import train
-from semidepth.training.engine.losses import Losses
-from semidepth.training.engine.optimization import choose_attention, relative_optimizer
-from semidepth.training.engine.pushing import open_pusher
-from semidepth.training.engine.resuming import check_resume
-from semidepth.training.engine.selection import train_with_selection
 from semidepth.training.engine.step_data import Batch, StepData
-from semidepth.training.engine.student_arguments import StudentArguments
-from semidepth.training.engine.student_teacher import check_teacher, kind_given, resolve_teacher
-from semidepth.training.engine.tracking import set_up_logging
-from semidepth.training.objectives import (
-    cutmix_affine_invariant_loss,
-    feature_alignment_loss,
-    gradient_matching_loss,
-)
+from semidepth.training.losses.feature_alignment import feature_alignment_loss
+from semidepth.training.losses.gradient_matching import gradient_matching_loss
 from semidepth.training.pseudo_label import pseudo_label
+from semidepth.training.recipes.own_teacher import check_teacher, kind_given, resolve_teacher
+from semidepth.training.recipes.relative_hooks import make_hooks
+from semidepth.training.recipes.selection import train_with_selection
 from semidepth.training.teacher import labeled_terms, train_teacher
 
 logger = logging.getLogger(__name__)

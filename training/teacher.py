@@ -17,30 +17,29 @@ from typing import Any
 import torch
 from torch import nn
 
+from semidepth.common.console import run_command, set_up_logging
 from semidepth.modeling import DepthStudentForDepthEstimation
+from semidepth.modeling.affine_invariant import affine_invariant_loss
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.publishing.pusher import open_pusher
+from semidepth.training.arguments.run import TeacherArguments, parse_arguments
 from semidepth.training.encoder import resolve_encoder
-from semidepth.training.engine.arguments import parse_arguments
-from semidepth.training.engine.commands import (
+from semidepth.training.engine.loop import train
+from semidepth.training.engine.loss_window import Losses
+from semidepth.training.engine.optimization import choose_attention, relative_optimizer
+from semidepth.training.engine.resuming import check_resume
+from semidepth.training.engine.saving import save_results
+from semidepth.training.engine.setup import (
     announce,
     check_sources,
     make_accelerator,
-    make_hooks,
     make_run_loader,
     resolve_preprocessing,
     resolve_steps,
-    run_command,
-    save_results,
 )
-from semidepth.training.engine.depth_models import Preprocessing
-from semidepth.training.engine.loop import train
-from semidepth.training.engine.losses import Losses
-from semidepth.training.engine.optimization import choose_attention, relative_optimizer
-from semidepth.training.engine.pushing import open_pusher
-from semidepth.training.engine.resuming import check_resume
 from semidepth.training.engine.step_data import Batch, StepData
-from semidepth.training.engine.teacher_arguments import TeacherArguments
-from semidepth.training.engine.tracking import set_up_logging
-from semidepth.training.objectives import affine_invariant_loss, gradient_matching_loss
+from semidepth.training.losses.gradient_matching import gradient_matching_loss
+from semidepth.training.recipes.relative_hooks import make_hooks
 
 logger = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-../../training/engine/clip_sample.py
+../../media/clip_sample.py

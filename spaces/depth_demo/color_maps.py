@@ -1,1 +1,1 @@
-../../training/engine/color_maps.py
+../../media/color_maps.py

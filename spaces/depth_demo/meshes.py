@@ -1,1 +1,1 @@
-../../training/engine/meshes.py
+../../media/meshes.py

@@ -1,1 +1,1 @@
-../../training/engine/model_kinds.py
+../../prediction/kinds.py

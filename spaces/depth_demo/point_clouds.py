@@ -1,1 +1,1 @@
-../../training/engine/point_clouds.py
+../../media/point_clouds.py

@@ -1,1 +1,1 @@
-../../training/engine/video_reading.py
+../../media/video_reading.py

@@ -1,1 +1,1 @@
-../../training/engine/video_writing.py
+../../media/video_writing.py

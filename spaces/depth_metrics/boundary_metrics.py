@@ -1,1 +1,1 @@
-../../training/objectives/boundary_metrics.py
+../../evaluation/depth_metrics/boundary_metrics.py

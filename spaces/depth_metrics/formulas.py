@@ -1,1 +1,1 @@
-../../training/objectives/depth_metrics.py
+../../evaluation/depth_metrics/formulas.py

@@ -1,1 +1,1 @@
-../../training/objectives/ordinal_metrics.py
+../../evaluation/depth_metrics/ordinal_metrics.py

@@ -1,1 +1,1 @@
-../../training/objectives/protocols.py
+../../evaluation/depth_metrics/protocols.py

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
-from semidepth.training.engine.depth_models import Preprocessing
+from semidepth.prediction.preprocessing import Preprocessing
 
 SCRIPT = """
 import sys

@@ -13,7 +13,7 @@ import torch
 from huggingface_hub._commit_api import CommitOperationAdd
 from huggingface_hub.hf_api import HfApi
 
-from semidepth.training.objectives import metric_scores, relative_metrics
+from semidepth.evaluation.depth_metrics.formulas import metric_scores, relative_metrics
 
 ROOT = Path(__file__).parents[2]
 SPACE = ROOT / "spaces" / "depth_metrics"

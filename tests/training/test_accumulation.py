@@ -9,10 +9,10 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
+from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.training import student, teacher
-from semidepth.training.engine.depth_models import Preprocessing
-from semidepth.training.engine.student_arguments import StudentArguments
-from semidepth.training.engine.teacher_arguments import TeacherArguments
+from semidepth.training.arguments.run import TeacherArguments
+from semidepth.training.arguments.student import StudentArguments
 
 STEPS = 4
 # float32 sums in another order: 1e-6 of the largest gradient, and 1e-4 in some runs, where rounding puts a pixel on the

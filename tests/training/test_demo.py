@@ -9,7 +9,12 @@ from PIL import Image
 from transformers import AutoModelForDepthEstimation, pipeline
 
 from semidepth.training.demo import DemoArguments, main, run_demo, summarize, to_table, verdict
-from semidepth.training.engine.demo_metric import DOMAIN_GIVEN, METRIC_MODELS, metric_table, router_line
+from semidepth.training.recipes.demo_metric import (
+    DOMAIN_GIVEN,
+    METRIC_MODELS,
+    metric_table,
+    router_line,
+)
 
 
 def test_it_makes_everything_that_it_promises(tmp_path):

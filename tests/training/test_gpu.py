@@ -6,11 +6,12 @@ import pytest
 import tiny
 import torch
 
+from semidepth.data.scenes.render import render_scenes
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
-from semidepth.training.data.scenes import render_scenes
-from semidepth.training.engine.depth_models import DepthModel, Preprocessing
-from semidepth.training.engine.metric_arguments import MetricArguments
-from semidepth.training.engine.student_arguments import StudentArguments
+from semidepth.prediction.models import DepthModel
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.training.arguments.metric import MetricArguments
+from semidepth.training.arguments.student import StudentArguments
 from semidepth.training.metric import metric_losses
 from semidepth.training.student import student_losses, train_student
 

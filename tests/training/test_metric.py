@@ -19,12 +19,13 @@ from transformers import (
 )
 
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
-from semidepth.training.engine import metric_models
-from semidepth.training.engine.depth_models import Preprocessing, load_depth_model
-from semidepth.training.engine.metric_arguments import Domain, MetricArguments, parse_domain
-from semidepth.training.engine.metric_models import resolve_student
+from semidepth.prediction.models import load_depth_model
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.training.arguments.metric import Domain, MetricArguments, parse_domain
 from semidepth.training.engine.optimization import learning_rates, metric_optimizer
 from semidepth.training.metric import main, metric_losses, train_metric, within_range
+from semidepth.training.recipes import metric_models
+from semidepth.training.recipes.metric_models import resolve_student
 
 SCENES = ["indoor=scenes:indoor?count=8", "outdoor=scenes:outdoor?count=8"]
 

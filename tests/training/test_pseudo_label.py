@@ -18,11 +18,11 @@ from loopback_hub import TOKEN, LoopbackHub
 from PIL import Image
 from processes import run_processes
 
+from semidepth.data import image_folders
+from semidepth.data.loading import make_loader
 from semidepth.modeling import DepthStudentForDepthEstimation
+from semidepth.prediction.models import load_depth_model
 from semidepth.training import pseudo_label, student, teacher
-from semidepth.training.data import image_folders
-from semidepth.training.data.loading import make_loader
-from semidepth.training.engine.depth_models import load_depth_model
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from processes import run_processes
 from safetensors.torch import load_file
 
 from semidepth.modeling import DepthStudentForDepthEstimation
-from semidepth.training.engine.depth_models import Preprocessing
-from semidepth.training.engine.option_files import PRESETS
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.training.arguments.files import PRESETS
 
 # Writes the loss of every step. On CPUs accelerate takes DDP where FSDP is asked for; torch's sharding, which it calls,
 # does run on them, so here its choice is put right: all that comes after is what runs on GPUs.

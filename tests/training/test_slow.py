@@ -7,12 +7,12 @@ import tiny
 import torch
 
 from semidepth.modeling import DepthStudentForDepthEstimation
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.training.arguments.metric import MetricArguments
+from semidepth.training.arguments.run import TeacherArguments
 from semidepth.training.demo import DemoArguments, run_demo, summarize
-from semidepth.training.engine.demo_metric import DOMAIN_GIVEN, METRIC_MODELS
-from semidepth.training.engine.depth_models import Preprocessing
-from semidepth.training.engine.metric_arguments import MetricArguments
-from semidepth.training.engine.teacher_arguments import TeacherArguments
 from semidepth.training.metric import train_metric
+from semidepth.training.recipes.demo_metric import DOMAIN_GIVEN, METRIC_MODELS
 from semidepth.training.teacher import train_teacher
 
 pytestmark = pytest.mark.slow

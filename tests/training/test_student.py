@@ -11,15 +11,13 @@ from safetensors.torch import load_file
 from transformers import set_seed
 
 from semidepth.modeling import DepthStudentForDepthEstimation, encoder_features
-from semidepth.training.data.augmentation import apply_cutmix, cutmix_masks, distort_colors
-from semidepth.training.engine.depth_models import DepthModel, Preprocessing
-from semidepth.training.engine.student_arguments import StudentArguments
-from semidepth.training.engine.student_teacher import check_teacher, resolve_teacher
-from semidepth.training.objectives import (
-    affine_invariant_loss,
-    cutmix_affine_invariant_loss,
-    feature_alignment_loss,
-)
+from semidepth.modeling.affine_invariant import affine_invariant_loss, cutmix_affine_invariant_loss
+from semidepth.prediction.models import DepthModel
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.training.arguments.student import StudentArguments
+from semidepth.training.augmentation.strong import apply_cutmix, cutmix_masks, distort_colors
+from semidepth.training.losses.feature_alignment import feature_alignment_loss
+from semidepth.training.recipes.own_teacher import check_teacher, resolve_teacher
 from semidepth.training.student import student_losses, train_student
 
 PREPROCESSING = Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH)

@@ -9,10 +9,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from semidepth.modeling import DepthStudentForDepthEstimation
-from semidepth.training.engine.depth_models import Preprocessing, load_depth_model
-from semidepth.training.engine.losses import NonFiniteLossError
-from semidepth.training.engine.teacher_arguments import TeacherArguments
-from semidepth.training.objectives import affine_invariant_loss, gradient_matching_loss
+from semidepth.modeling.affine_invariant import affine_invariant_loss
+from semidepth.prediction.models import load_depth_model
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.training.arguments.run import TeacherArguments
+from semidepth.training.engine.loss_window import NonFiniteLossError
+from semidepth.training.losses.gradient_matching import gradient_matching_loss
 from semidepth.training.teacher import labeled_terms, main, teacher_losses, train_teacher
 
 

@@ -9,12 +9,12 @@ from safetensors.torch import load_file
 from transformers import set_seed
 
 from semidepth.modeling import DepthStudentForDepthEstimation
-from semidepth.training.engine.depth_models import Preprocessing
+from semidepth.prediction.preprocessing import Preprocessing
 
 METRIC_SCRIPT = """
 import json, os, sys, torch
 from semidepth.training import metric
-from semidepth.training.engine import metric_models
+from semidepth.training.recipes import metric_models
 
 torch.set_num_threads(1)
 if os.path.exists(f"{sys.argv[1]}/preset.json"):

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from semidepth.common.console import CommandError
 from semidepth.training.engine.sharding import deal_like, gather
 from semidepth.training.engine.step_data import StepData
 
@@ -28,7 +29,7 @@ PREFIX = "checkpoint-"
 UNFINISHED = ".unfinished"
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(CommandError, RuntimeError):
     """A checkpoint could not be written; earlier ones are as they were."""
 
 

@@ -12,11 +12,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from semidepth.training.engine.arguments import RunArguments
+from semidepth.publishing.pusher import Pusher
+from semidepth.training.arguments.run import RunArguments
 from semidepth.training.engine.checkpoints import save_checkpoint
-from semidepth.training.engine.losses import Losses, LossWindow
+from semidepth.training.engine.loss_window import Losses, LossWindow
 from semidepth.training.engine.optimization import learning_rates
-from semidepth.training.engine.pushing import Pusher
 from semidepth.training.engine.resuming import resume, setting_of
 from semidepth.training.engine.run_record import RunRecord
 from semidepth.training.engine.sharding import gather

@@ -5,8 +5,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
-from semidepth.training.engine.arguments import TrainingArguments
-from semidepth.training.engine.metric_arguments import MetricArguments
+from semidepth.training.arguments.metric import MetricArguments
+from semidepth.training.arguments.run import TrainingArguments
 
 # Up to here the attention matrix is so small that not storing it gains nothing.
 FEW_TOKENS = 400

@@ -7,7 +7,7 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from semidepth.training.engine.arguments import RunArguments
+from semidepth.training.arguments.run import RunArguments
 from semidepth.training.engine.checkpoints import check_setting, list_checkpoints, load_checkpoint
 from semidepth.training.engine.run_record import RunRecord
 from semidepth.training.engine.step_data import StepData

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from semidepth.training.engine.public_names import hub_ids
+from semidepth.data.public_names import hub_ids
 
 PACKAGES = ("semidepth", "torch", "transformers", "accelerate", "datasets")
 CPU_INFO = Path("/proc/cpuinfo")

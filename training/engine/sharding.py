@@ -15,7 +15,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from semidepth.training.engine.arguments import RunArguments
+from semidepth.training.arguments.run import RunArguments
 
 CONFIG = "training/configs/accelerate/fsdp2.yaml"
 

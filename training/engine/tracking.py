@@ -1,8 +1,6 @@
 """What a run tells: a progress bar, log lines, an accelerate tracker, and pictures of predictions on disk."""
 
 import logging
-import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,63 +10,10 @@ from accelerate import Accelerator
 from PIL import Image
 from tqdm.auto import tqdm
 
-from semidepth.training.engine.pictures import save_picture
+from semidepth.common.console import bar_interval_s
+from semidepth.evaluation.pictures import save_picture
 
 logger = logging.getLogger(__name__)
-
-
-def set_up_logging() -> None:
-    """Log lines of this package to standard error, warnings only from processes other than the main one."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("semidepth").setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
-    for noisy in ("httpx", "huggingface_hub"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-
-
-def bar_interval_s() -> float:
-    """Seconds between two draws of a progress bar: seldom where it goes to a file, line after line."""
-    return 0.2 if sys.stderr.isatty() else 20.0
-
-
-class Progress:
-    """A progress bar at a terminal; elsewhere, as in a log, a plain line now and then.
-
-    Args:
-        total: how many there are; None where it is not known yet.
-        name: shown before the bar.
-        unit: what is counted.
-    """
-
-    def __init__(self, total: int | None, name: str, unit: str) -> None:
-        self.done, self.total, self.name, self.unit = 0, total, name, unit
-        self.started = self.told = time.monotonic()
-        self.bar = tqdm(
-            total=total, desc=name, unit=unit, dynamic_ncols=True, leave=total is not None,
-            disable=not sys.stderr.isatty(),
-        )  # fmt: skip
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
-
-    def update(self, count: int) -> None:
-        """So many more are done."""
-        self.at(self.done + count, self.total)
-
-    def at(self, done: int, total: int | None) -> None:
-        """So many are done, of so many."""
-        self.bar.total = self.total = total
-        self.bar.update(done - self.done)
-        self.done = done
-        now = time.monotonic()
-        if self.bar.disable and now - self.told >= bar_interval_s():
-            self.told = now
-            logger.info(
-                "%s",
-                tqdm.format_meter(done, total, now - self.started, ncols=0, prefix=self.name, unit=self.unit),  # type: ignore[arg-type]
-            )
 
 
 class Tracking:

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from semidepth.training.engine.arguments import RunArguments
+from semidepth.training.arguments.run import RunArguments
 from semidepth.training.engine.optimization import average_weights
 from semidepth.training.engine.sharding import look_at, prepare
 

@@ -7,8 +7,8 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
+from semidepth.training.arguments.run import TeacherArguments
 from semidepth.training.engine import run_record
-from semidepth.training.engine.teacher_arguments import TeacherArguments
 from semidepth.training.teacher import train_teacher
 
 

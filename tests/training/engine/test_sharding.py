@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch import nn
 
-from semidepth.training.engine.arguments import RunArguments
+from semidepth.training.arguments.run import RunArguments
 from semidepth.training.engine.sharding import look_at, prepare, prepare_sharding
 
 

@@ -1,0 +1,86 @@
+"""What commands show at a terminal: logging, progress, and errors as one sentence."""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tqdm.auto import tqdm
+
+logger = logging.getLogger(__name__)
+
+
+class CommandError(Exception):
+    """An error that the user of a command can mend; it ends the command with one sentence."""
+
+
+def set_up_logging() -> None:
+    """Log lines of this package to standard error, warnings only from processes other than the main one."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("semidepth").setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
+    for noisy in ("httpx", "huggingface_hub"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def bar_interval_s() -> float:
+    """Seconds between two draws of a progress bar: seldom where it goes to a file, line after line."""
+    return 0.2 if sys.stderr.isatty() else 20.0
+
+
+class Progress:
+    """A progress bar at a terminal; elsewhere, as in a log, a plain line now and then.
+
+    Args:
+        total: how many there are; None where it is not known yet.
+        name: shown before the bar.
+        unit: what is counted.
+    """
+
+    def __init__(self, total: int | None, name: str, unit: str) -> None:
+        self.done, self.total, self.name, self.unit = 0, total, name, unit
+        self.started = self.told = time.monotonic()
+        self.bar = tqdm(
+            total=total, desc=name, unit=unit, dynamic_ncols=True, leave=total is not None,
+            disable=not sys.stderr.isatty(),
+        )  # fmt: skip
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def update(self, count: int) -> None:
+        """So many more are done."""
+        self.at(self.done + count, self.total)
+
+    def at(self, done: int, total: int | None) -> None:
+        """So many are done, of so many."""
+        self.bar.total = self.total = total
+        self.bar.update(done - self.done)
+        self.done = done
+        now = time.monotonic()
+        if self.bar.disable and now - self.told >= bar_interval_s():
+            self.told = now
+            logger.info(
+                "%s",
+                tqdm.format_meter(done, total, now - self.started, ncols=0, prefix=self.name, unit=self.unit),  # type: ignore[arg-type]
+            )
+
+
+def run_command(command: Callable[[], Any]) -> None:
+    """Runs a command; what its user can mend ends it with one sentence rather than a stack trace."""
+    try:
+        command()
+    except (ValueError, CommandError) as error:
+        # A loader's worker wraps its error in its whole trace; the sentence is the last line.
+        lines = str(error).strip().splitlines()
+        raise SystemExit(f"error: {lines[-1].removeprefix('ValueError: ')}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, for one-sentence messages."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,57 @@
+"""Files written whole or not at all, and folders checked before a run needs them."""
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file beside its name and renames it, so that a file of that name is never half there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Removes what processes that were killed left of these files when they wrote them: see [`write_whole`]."""
+    names: dict[Path, set[str]] = {}
+    for path in paths:
+        names.setdefault(path.parent, set()).add(path.name)
+    for folder, wanted in names.items():
+        for partial in folder.glob(".*.part"):
+            name, _, process = partial.name[1 : -len(".part")].rpartition(".")
+            if name in wanted and process.isdecimal() and not psutil.pid_exists(int(process)):
+                partial.unlink(missing_ok=True)
+
+
+def check_folder(option: str, folder: str | Path) -> None:
+    """Raises ValueError if a folder cannot be made because a file is in its way."""
+    for path in (Path(folder), *Path(folder).parents):
+        if path.exists():
+            if not path.is_dir():
+                raise ValueError(f"--{option} {folder}: {path} is a file; give a folder.")
+            return
+
+
+def check_writable(folder: Path) -> None:
+    """Raises ValueError if nothing can be written into a folder, which is not made yet if it is missing."""
+    for place in (folder, *folder.absolute().parents):
+        if place.exists():
+            break
+    if not place.is_dir():
+        raise ValueError(f"--output {folder}: {place} is a file; give a folder.")
+    try:
+        with tempfile.TemporaryFile(dir=place) as opened:
+            opened.write(b"\0")
+    except OSError as error:
+        raise ValueError(
+            f"--output {folder}: {place} cannot be written to ({error.strerror or error}); give another folder."
+        ) from error

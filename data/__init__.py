@@ -1,0 +1,1 @@
+"""From a source as written to decoded samples and batches."""

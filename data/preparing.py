@@ -1,0 +1,99 @@
+"""One sample to the size of training, several to a batch: resize, crop and flip that keep labels exact."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate
+from torchvision.transforms.v2 import functional as transforms
+
+from semidepth.data.samples import Batch, Sample, to_disparity
+
+
+def prepare_sample(
+    sample: Sample, size: int, rng: np.random.Generator | None, *, train: bool, multiple: int = 1
+) -> Sample:
+    """Bring one sample to the model's input size.
+
+    For training: a random square as large as the shorter side is resized to `size` x `size` and flipped left to
+    right with probability 0.5; nothing else is done to it. That is the papers' resize of the shorter side and crop,
+    but no pixel is resized that the crop leaves out. For evaluation: the image alone is resized, its shorter side to
+    `size` and both sides to the nearest multiple; depth keeps its own size, to be scored there.
+
+    Images are resized bilinearly with antialiasing and stay uint8; depth by nearest neighbour, so that no
+    value is made up between two others and NaN and inf stay what they are.
+
+    Args:
+        sample: decoded.
+        size: side in pixels, a multiple of `multiple`.
+        rng: draws crop and flip; needed for training only.
+        train: which of the two.
+        multiple: what both sides must be a multiple of: the encoder's patch size.
+
+    Returns:
+        A new sample.
+
+    Raises:
+        ValueError: `size` is no multiple, or training without `rng`.
+    """
+    if size < 1 or size % multiple:
+        raise ValueError(f"size {size} is not a positive multiple of {multiple}; choose one, the patch size divides it")
+    image, depth = sample["image"], sample["depth"]
+    height, width = image.shape[-2:]
+    side = min(height, width)
+    if not train:
+        scale = size / side
+        sides = [max(multiple, round(length * scale / multiple) * multiple) for length in (height, width)]
+        return {**sample, "image": _resize_image(image, sides)}
+    if rng is None:
+        raise ValueError("training draws a crop and a flip, but rng is None; give a numpy Generator")
+    top, left = (int(rng.integers(length - side + 1)) for length in (height, width))
+    flip = bool(rng.random() < 0.5)
+    window = (slice(top, top + side), slice(left, left + side))
+    image = _resize_image(image[:, *window], (size, size))  # (3, H, W) -> (3, S, S)
+    image = image.flip(-1) if flip else image
+    if depth is not None:
+        depth = _resize_nearest(depth[window], (size, size), flip)  # (H, W) -> (S, S)
+    return {**sample, "image": image, "depth": depth}
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack prepared samples.
+
+    Args:
+        samples: all of one size, all with depth or all without.
+
+    Returns:
+        The batch; `depth` and `disparity` only with labels. `image` lies in memory as (B, S, S, 3).
+    """
+    # default_collate, because in a worker it stacks into shared memory, from where the main process takes the batch
+    # as it is. Images keep the order (H, W, 3) of memory that decoding and resizing give them: to turn them would
+    # take longer than to stack them.
+    pixels = default_collate([sample["image"].permute(1, 2, 0) for sample in samples])
+    batch = Batch(
+        image=pixels.permute(0, 3, 1, 2),  # (B, S, S, 3) -> (B, 3, S, S)
+        domain=[sample["domain"] for sample in samples],
+        origin=[sample["origin"] for sample in samples],
+    )
+    depths = [sample["depth"] for sample in samples if sample["depth"] is not None]
+    if depths:
+        batch["depth"] = default_collate(depths)
+        batch["disparity"] = default_collate([to_disparity(depth) for depth in depths])
+    return batch
+
+
+def _resize_image(image: Tensor, sides: Sequence[int]) -> Tensor:
+    if tuple(image.shape[-2:]) == tuple(sides):
+        return image
+    # Of three orders of memory, torchvision resizes whole (H, W, 3) pixels two to three times as fast as the others.
+    image = image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    return transforms.resize(image, list(sides), antialias=True)
+
+
+def _resize_nearest(depth: Tensor, sides: Sequence[int], flip: bool = False) -> Tensor:
+    """Each new pixel takes the old pixel that covers its middle; also mirrored left to right."""
+    rows, columns = (
+        (2 * torch.arange(new) + 1) * old // (2 * new) for new, old in zip(sides, depth.shape, strict=True)
+    )
+    return depth.index_select(0, rows).index_select(1, columns.flip(0) if flip else columns)

@@ -1,0 +1,225 @@
+"""Pseudo-label sets on disk: parquet files of untouched images and 16-bit inverse depth, each whole or not there.
+
+A set is a folder, local or remote (anything that fsspec writes to: `hf://datasets/org/name`, `s3://bucket/name`):
+
+    pseudo_labels.json        what made it: teacher, revision, sources; a set made otherwise is never added to
+    data/labels-SS-UUUUU-KKKKK.parquet
+                              rows [K * part_size, (K + 1) * part_size) of unit U of source S
+
+What a file holds follows from the sources and the part size alone, not from the number of processes, so that any run of
+the same command can go on with what an earlier one left.
+"""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import count, groupby
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Features, Image, Value
+from PIL import Image as Pillow
+
+from semidepth.common.retrying import retry
+from semidepth.data.source_spec import Source
+from semidepth.data.sources import (
+    OpenedSource,
+    Row,
+    count_samples,
+    open_source,
+)
+
+LEVELS = 65535  # of 16 bits
+RECORD = "pseudo_labels.json"
+FEATURES = Features({
+    "image": Image(),
+    "disparity": Image(),
+    "depth_scale": Value("float64"),
+    "depth_shift": Value("float64"),
+    "reliability": Value("float32"),
+    "teacher": Value("string"),
+    "teacher_revision": Value("string"),
+    "domain": Value("string"),
+    "origin": Value("string"),
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Record:
+    """What made a pseudo-label set; two sets with the same record hold the same labels.
+
+    `shards` and `images` (None: not known beforehand) of the sources tell whether they are what they were. A set may be
+    shown to everybody: teacher and sources have their local paths cut to the last part, and `made_from` is a digest of
+    them as they were given. `reliability_from` names the earlier checkpoints of the teacher that the reliability was
+    measured with.
+    """
+
+    teacher: str
+    teacher_revision: str
+    reliability_from: list[str]
+    sources: list[str]
+    made_from: str
+    shards: list[int]
+    images: list[int | None]
+    part_size: int
+    label_size: int
+
+
+def quantize(disparity: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Stores a map in 16 bits over its own range.
+
+    Args:
+        disparity: (H, W) inverse depth, finite.
+
+    Returns:
+        (H, W) uint16, scale and shift: disparity = stored * scale + shift, to half a scale.
+    """
+    low, high = float(disparity.min()), float(disparity.max())
+    scale = (high - low) / LEVELS
+    if scale == 0:
+        return np.zeros(disparity.shape, np.uint16), 0.0, low
+    stored = np.rint((disparity.astype(np.float64) - low) / scale)
+    return stored.astype(np.uint16), scale, low
+
+
+def encode_label(disparity: np.ndarray) -> tuple[bytes, float, float]:
+    """A map (H, W) as a 16-bit PNG, with the scale and shift of [`quantize`]."""
+    stored, scale, shift = quantize(disparity)
+    buffer = io.BytesIO()
+    Pillow.fromarray(stored).save(buffer, "PNG", compress_level=1)  # higher levels take several times as long
+    return buffer.getvalue(), scale, shift
+
+
+def parts_to_make(
+    sources: list[Source], part_size: int, *, process: int, processes: int, finished: set[str]
+) -> Iterator[tuple[str, Iterator[Row]]]:
+    """The parts that one process has to make, with their undecoded rows.
+
+    A unit is a file of a table, which has as many parts as it needs, or about `part_size` images of a folder or scenes,
+    which are one part. With as many units as processes or more, a process makes whole units, else parts in turn.
+
+    Args:
+        sources: with an end.
+        part_size: rows in a part, at most.
+        process: from 0.
+        processes: that share the work.
+        finished: names of parts that are there; they are passed over.
+
+    Returns:
+        Names and rows; the rows of one part have to be read before the next is asked for.
+    """
+    units = [unit for index, source in enumerate(sources) for unit in _units(index, source, part_size)]
+    by_units = len(units) >= processes
+    for number, (prefix, opened, shards) in enumerate(units):
+        if opened.source.format in ("images", "scenes"):
+            name = f"{prefix}-00000.parquet"
+            if number % processes == process and name not in finished:
+                yield name, (row for shard in shards for _, row in opened.rows(shard))
+            continue
+        if by_units and number % processes != process:
+            continue
+        names = (f"{prefix}-{part:05d}.parquet" for part in count())
+        start = next(part for part, name in enumerate(names) if name not in finished) * part_size
+        for part, rows in groupby(opened.rows(shards[0], start), lambda row: row[0] // part_size):
+            name = f"{prefix}-{part:05d}.parquet"
+            own = by_units or (number + part) % processes == process
+            if own and name not in finished:
+                yield name, (row for _, row in rows)
+
+
+def _units(index: int, source: Source, part_size: int) -> Iterator[tuple[str, OpenedSource, range]]:
+    opened = open_source(source, labeled=False)
+    together = 1
+    if source.format in ("images", "scenes"):
+        together = max(1, part_size * opened.num_shards // max(1, count_samples(source) or 1))
+    for unit, first in enumerate(range(0, opened.num_shards, together)):
+        yield f"labels-{index:02d}-{unit:05d}", opened, range(first, min(first + together, opened.num_shards))
+
+
+class LabelFolder:
+    """A pseudo-label set that is being written.
+
+    Args:
+        location: folder or fsspec URL.
+    """
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self.fs, self.path = fsspec.core.url_to_fs(location)
+        self._local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
+
+    def check(self, record: Record) -> None:
+        """Raises ValueError if what is there was made otherwise."""
+        place = f"{self.path}/{RECORD}"
+        if not self.fs.exists(place):
+            return
+        before = json.loads(self.fs.cat_file(place))
+        now = asdict(record)
+        differing = [name for name in now if before.get(name) != now[name]]
+        if differing:
+            was, new = (", ".join(f"{name}={values.get(name)}" for name in differing) for values in (before, now))
+            raise ValueError(f"{self.location} holds pseudo labels with {was}, not {new}; give another --output.")
+
+    def begin(self, record: Record) -> None:
+        """Writes down what makes the set, where that is not there yet; the main process does it."""
+        if not self.fs.exists(f"{self.path}/{RECORD}"):
+            self._write("README.md", _readme(record).encode())
+            self._write(RECORD, (json.dumps(asdict(record), indent=2) + "\n").encode())
+
+    def finished(self) -> set[str]:
+        """Names of the parts that are there, whole."""
+        folder = f"{self.path}/data"
+        self.fs.invalidate_cache()
+        if not self.fs.exists(folder):
+            return set()
+        return {path.rsplit("/", 1)[-1] for path in self.fs.ls(folder, detail=False) if path.endswith(".parquet")}
+
+    def write_part(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Writes one part under its name, whole or not at all."""
+        columns = {key: [row[key] for row in rows] for key in FEATURES}
+        buffer = io.BytesIO()
+        # Few rows to a group: readers can begin in the middle.
+        pq.write_table(
+            pa.Table.from_pydict(columns, schema=FEATURES.arrow_schema), buffer, row_group_size=100, compression="NONE"
+        )
+        self._write(f"data/{name}", buffer.getvalue())
+
+    def _write(self, name: str, content: bytes) -> None:
+        target = f"{self.path}/{name}"
+        if not self._local:  # object stores and the Hub show a file only when it is whole
+            retry(lambda: self.fs.pipe_file(target, content), f"{self.location}/{name}")
+            return
+        self.fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+        self.fs.pipe_file(f"{target}.unfinished", content)
+        self.fs.mv(f"{target}.unfinished", target)
+
+
+def read_reliability(location: str) -> np.ndarray:
+    """Reliability of every row of a set, float32; NaN where it was not measured."""
+    folder = LabelFolder(location)
+    found = []
+    for name in sorted(folder.finished()):
+        with folder.fs.open(f"{folder.path}/data/{name}", "rb") as file:
+            found.append(pq.read_table(file, columns=["reliability"])["reliability"].to_numpy())
+    return np.concatenate(found) if found else np.zeros(0, np.float32)
+
+
+def _readme(record: Record) -> str:
+    """The front matter by which `datasets` and the Hub find the files."""
+    return f"""---
+configs:
+- config_name: default
+  data_files: data/*.parquet
+task_categories:
+- depth-estimation
+---
+Pseudo labels of `{record.teacher}` (revision `{record.teacher_revision}`).
+
+`disparity` is a 16-bit PNG of inverse depth, larger is nearer, no unit: stored value * `depth_scale` + `depth_shift`.
+`reliability` is 1 where the teacher's earlier checkpoints agree with it, less where they do not.
+Images are as they were found. Train from it with `training/student.py --pseudo_labels` of semidepth.
+"""

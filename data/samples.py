@@ -1,0 +1,54 @@
+"""Samples and batches: what the streams yield and what the loaders make of it."""
+
+from typing import NotRequired, TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def to_array(image: Tensor) -> np.ndarray:
+    """(3, H, W) uint8 tensor -> (H, W, 3) uint8 array."""
+    return image.cpu().permute(1, 2, 0).numpy()
+
+
+class Sample(TypedDict):
+    """One decoded sample.
+
+    `image` is (3, H, W) uint8 RGB; `depth` is (H, W) float32 in metres, NaN where unknown and inf for sky, or
+    None when unlabeled; `origin` names the sample in logs; `meeting` (number of the source, pass, shard, row) is
+    another each time the sample is met, whoever reads it: it seeds crop and flip.
+    """
+
+    image: Tensor
+    depth: Tensor | None
+    domain: str
+    origin: str
+    meeting: NotRequired[tuple[int, int, int, int]]
+
+
+class Batch(TypedDict, total=False):
+    """What the loader yields.
+
+    `image` is (B, 3, S, S) uint8 RGB. With labels, `depth` is (B, S, S) float32 in metres (NaN unknown, inf
+    sky) and `disparity` is its inverse in 1/m, larger is nearer (NaN unknown, 0 sky). `domain` and `origin`
+    are lists.
+    """
+
+    image: Tensor
+    depth: Tensor
+    disparity: Tensor
+    domain: list[str]
+    origin: list[str]
+
+
+def to_disparity(depth: Tensor) -> Tensor:
+    """Inverse depth.
+
+    Args:
+        depth: any shape, metres, larger is farther; NaN, 0 or less unknown, inf sky.
+
+    Returns:
+        The same shape, 1/m, larger is nearer; NaN unknown, 0 sky.
+    """
+    return torch.where(depth > 0, 1.0 / depth, torch.nan)

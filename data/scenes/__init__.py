@@ -1,0 +1,1 @@
+"""The built-in renderer: rooms and streets with exact depth."""

@@ -1,0 +1,194 @@
+"""Built-in scenes: pictures of rooms and streets with exact depth, made on the fly; the default data source.
+
+The work is shared out: `scene_rooms` and `scene_streets` lay out primitives, `scene_styles` and
+`scene_materials` give them a look, `scene_raycast` finds what each pixel sees, `scene_shading` colours it,
+`scene_camera` takes the picture. A scene depends on (seed, domain, index) and the style only, never on its
+batch; its geometry not even on the style.
+
+On a CPU the work is thousands of short operations. On an idle machine torch's threads share each of them; beside
+other busy processes they wait for each other, and one thread per process (as in a DataLoader's workers) is quicker.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from semidepth.data.scenes.camera import photograph, pixel_rays
+from semidepth.data.scenes.draws import Draws, uniform_table
+from semidepth.data.scenes.layout import SEMANTIC_CLASSES, Layout, in_view
+from semidepth.data.scenes.raycast import (
+    Solids,
+    Vector,
+    make_rays,
+    nearest_hit,
+    solids_from_layout,
+)
+from semidepth.data.scenes.rooms import layout_rooms
+from semidepth.data.scenes.shading import shade
+from semidepth.data.scenes.streets import MAX_DEPTH_M, layout_streets
+from semidepth.data.scenes.styles import STYLES, Look, draw_look
+
+__all__ = ["DOMAINS", "SEMANTIC_CLASSES", "STYLES", "SceneBatch", "render_scenes"]
+
+DOMAINS: tuple[str, ...] = ("indoor", "outdoor")
+_LAYOUT_UNIFORMS = 320
+_LOOK_UNIFORMS = 1100
+_CHUNK_PIXELS = 1 << 16  # pixels of work at a time per thread: few enough for a CPU's caches, measured
+_CHUNK_PIXELS_CUDA = 1 << 21
+_CLASS_OF_ROLE = {
+    "road": "ground", "floor": "ground", "rug": "ground", "ceiling": "ceiling", "wall": "wall",
+    "door": "opening", "window": "opening", "picture": "wall",
+    "furniture": "furniture", "object": "furniture",
+    "column": "column", "lamp": "ball", "ball": "ball", "pavement": "pavement", "house": "house",
+    "car": "vehicle", "cabin": "vehicle", "kiosk": "furniture", "trunk": "trunk", "crown": "foliage",
+    "pole": "pole", "person": "person", "head": "person", "sky": "sky",
+}  # fmt: skip
+
+
+_WITHOUT_SHADOW = ("rug", "door", "window", "picture", "pavement", "lamp")  # flat, or a light itself
+
+
+@dataclass(frozen=True)
+class SceneBatch:
+    """Pictures of B scenes with what is true of them.
+
+    Args:
+        image: (B, 3, H, W), uint8 RGB.
+        depth: (B, H, W), float32, metres along the optical axis (z-depth, not the length of the ray) at the
+            pixel's centre; larger is farther; inf for sky.
+        semantic: (B, H, W), int64, index into `SEMANTIC_CLASSES`.
+        fov_deg: (B,), float32, horizontal field of view, degrees.
+    """
+
+    image: torch.Tensor
+    depth: torch.Tensor
+    semantic: torch.Tensor
+    fov_deg: torch.Tensor
+
+
+def render_scenes(
+    domain: str,
+    indices: Sequence[int],
+    *,
+    seed: int = 0,
+    style: str = "any",
+    height: int = 96,
+    width: int = 96,
+    device: str | torch.device = "cpu",
+) -> SceneBatch:
+    """Makes pictures of scenes with exact depth.
+
+    Args:
+        domain: "indoor" (rooms, 0.2 to 10 m) or "outdoor" (streets, 0.2 to 80 m, and sky).
+        indices: numbers of the scenes, not negative, in any order.
+        seed: another seed gives other scenes; not negative.
+        style: one of `STYLES`, or "any": drawn for each scene.
+        height, width: pixels; they change the sampling and the field of view's height, not the scene.
+        device: where to compute and where the result lies.
+
+    Returns:
+        The pictures, in the order of the indices.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    _check(domain, indices, seed, style, height, width)
+    device = torch.device(device)
+    table = uniform_table(seed, DOMAINS.index(domain), indices, _LAYOUT_UNIFORMS + _LOOK_UNIFORMS)
+    layout = (layout_rooms if domain == "indoor" else layout_streets)(Draws(table[:, :_LAYOUT_UNIFORMS]))
+    look_draws = Draws(table[:, _LAYOUT_UNIFORMS:])
+    drawn = look_draws.integer(len(STYLES))  # read in any case, so that the rest does not depend on `style`
+    number = drawn if style == "any" else np.full_like(drawn, STYLES.index(style))
+    look = draw_look(look_draws, layout, number == STYLES.index("wild"), device)
+    keys = torch.from_numpy((table[:, -1] * (1 << 24)).astype(np.int32)).to(device)
+    depth, slot, image = _render(layout, look, keys, height, width, device)
+    classes = [SEMANTIC_CLASSES.index(_CLASS_OF_ROLE[role]) for role in (*layout.slots.roles, "sky")]
+    semantic = torch.tensor(classes, device=device)[slot]
+    fov_deg = torch.from_numpy(layout.fov_deg.astype(np.float32)).to(device)
+    return SceneBatch(image=image, depth=depth, semantic=semantic, fov_deg=fov_deg)
+
+
+def _check(domain: str, indices: Sequence[int], seed: int, style: str, height: int, width: int) -> None:
+    if domain not in DOMAINS:
+        raise ValueError(f"domain is {domain!r}, but built-in scenes come as one of {DOMAINS}; pass one of those.")
+    if style not in (*STYLES, "any"):
+        raise ValueError(f"style is {style!r}, but it must be one of {STYLES} or 'any'; pass one of those.")
+    if len(indices) == 0 or min(indices) < 0:
+        raise ValueError(
+            f"indices is {list(indices)!r}, but it must hold one or more numbers from 0 up; pass such a list."
+        )
+    if seed < 0:
+        raise ValueError(f"seed is {seed}, but it must be 0 or more; pass such a number.")
+    if min(height, width) < 8:
+        raise ValueError(
+            f"The size is {height} x {width} pixels, but both must be 8 or more; ask for a larger picture."
+        )
+
+
+@dataclass(frozen=True)
+class _View:
+    """A part of a batch on its way through the renderer; `eye`, `axes`, `road` as in `Layout`."""
+
+    solids: Solids
+    seen: torch.Tensor  # (P, B), which solids the camera may see
+    casting: torch.Tensor  # (P, B), which ones cast shadows
+    look: Look
+    eye: torch.Tensor
+    axes: torch.Tensor
+    pixel: torch.Tensor  # (B, 1), size of a pixel at one metre, metres
+    road: torch.Tensor
+    size: tuple[int, int]  # height, width
+
+    def pick(self, part: slice) -> "_View":
+        few = (self.seen[:, part], self.casting[:, part])
+        tensors = (self.eye[part], self.axes[part], self.pixel[part], self.road[part])
+        return _View(self.solids.pick(part), *few, self.look.pick(part), *tensors, size=self.size)
+
+
+def _render(
+    layout: Layout, look: Look, keys: torch.Tensor, height: int, width: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Depth (B, H, W), slot (B, H, W) and image (B, 3, H, W), piece by piece to bound the memory."""
+    count, pixels = len(layout.eye), height * width
+    depth = torch.empty(count, pixels, device=device)
+    slot = torch.empty(count, pixels, dtype=torch.int64, device=device)
+    image = torch.empty(count, 3, height, width, dtype=torch.uint8, device=device)
+    pixel_m = 2.0 * np.tan(np.radians(layout.fov_deg) / 2) / width
+    eye, axes, pixel, road = (
+        torch.from_numpy(part.astype(np.float32)).to(device)
+        for part in (layout.eye, layout.axes, pixel_m[:, None], layout.road)
+    )
+    half_width = pixel_m * width / 2
+    seen = in_view(layout, half_width, half_width * height / width)
+    casting = (layout.half > 0).all(-1) & ~np.isin(layout.slots.roles, _WITHOUT_SHADOW)
+    few = [torch.from_numpy(np.ascontiguousarray(part.T)).to(device) for part in (seen, casting)]
+    view = _View(solids_from_layout(layout, device), few[0], few[1], look, eye, axes, pixel, road, (height, width))
+    budget = _CHUNK_PIXELS_CUDA if device.type == "cuda" else _CHUNK_PIXELS * torch.get_num_threads()
+    pieces, spans = -(-count * pixels // budget), -(-pixels // budget)  # rounded up
+    images, span = max(1, -(-count // pieces)), -(-pixels // spans)
+    for start in range(0, count, images):
+        part = slice(start, start + images)
+        piece = view.pick(part)
+        seen_solids, casting_solids = piece.solids.only(piece.seen), piece.solids.only(piece.casting)
+        light = torch.empty(len(piece.eye), 3, pixels, device=device)
+        for first in range(0, pixels, span):
+            here = slice(first, min(first + span, pixels))
+            depth[part, here], slot[part, here], colors = _trace(piece, seen_solids, casting_solids, here)
+            for channel, color in enumerate(colors):
+                light[:, channel, here] = color
+        image[part] = photograph(light.view(-1, 3, height, width), piece.look, keys[part])
+    return depth.view(count, height, width), slot.view(count, height, width), image
+
+
+def _trace(view: _View, seen: Solids, casting: Solids, here: slice) -> tuple[torch.Tensor, torch.Tensor, Vector]:
+    """Depth, slot and linear colour of a range of pixels, (B, N) each."""
+    directions = pixel_rays(view.axes, view.pixel, *view.size, here.start, here.stop)
+    rays = make_rays((view.eye[:, 0:1], view.eye[:, 1:2], view.eye[:, 2:3]), directions)
+    depth, slot = nearest_hit(seen, rays)
+    slot = slot.to(torch.int64)
+    sky = depth > MAX_DEPTH_M
+    depth.masked_fill_(sky, torch.inf)
+    slot.masked_fill_(sky, view.solids.spheres.stop)
+    return depth, slot, shade(view.solids, casting, view.look, rays, depth, slot, view.pixel, view.road)

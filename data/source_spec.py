@@ -1,0 +1,258 @@
+"""How a data source is written: one string, parsed and checked before anything is loaded.
+
+scenes:indoor?style=studio&count=64          built-in scenes
+frames/  photos/*.jpg  a.png                 images, with depth beside them or without
+frames/*.parquet?depth_scale=0.001           parquet files (a file, a folder, a glob)
+shards/*.tar                                 webdataset tars
+https://host/a.parquet  hf://datasets/o/n/a.tar  s3://bucket/*.tar
+org/name?split=validation&kind=disparity     a dataset on the Hub
+"""
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote
+
+from semidepth.common.redaction import redact
+from semidepth.data.source_options import FILE_OPTIONS, SCENE_OPTIONS
+
+Kind = Literal["scenes", "images", "parquet", "webdataset", "hub"]
+
+SCENE_DOMAINS = ("indoor", "outdoor")
+# What Pillow reads and photos come in; .avif from Pillow 11.3 on.
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".jp2", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
+)
+DEPTH_SUFFIXES = (".png", ".npy", ".tiff", ".tif")
+IMAGE_FOLDERS = ("images", "image", "rgb")
+DEPTH_FOLDER = "depth"
+
+# Scenes are numbered without end. Training counts from 0, validation from HELD_OUT_START and test from twice
+# that, so that no held-out scene is ever rendered for training.
+HELD_OUT_START = 2**40
+SCENE_SPLITS = {"train": 0, "validation": HELD_OUT_START, "test": 2 * HELD_OUT_START}
+
+_OPTIONS = re.compile(r"[A-Za-z_]\w*=[^&]*(&[A-Za-z_]\w*=[^&]*)*")
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One parsed and checked data source.
+
+    `spec` is the string as written, `location` the part before the options. `depth_scale` is metres per
+    stored unit (inverse metres for `kind="disparity"`); None takes it from the `depth_scale` column.
+    `first_index` is the number of the first scene. `min_reliability` (itself included) and `max_reliability` (itself
+    not) choose among pseudo labels. Where an option was not given, its field holds None.
+    """
+
+    spec: str
+    format: Kind
+    location: str
+    split: str | None = None
+    name: str | None = None
+    revision: str | None = None
+    image: str | None = None
+    depth: str | None = None
+    depth_scale: float | None = None
+    kind: Literal["depth", "disparity"] = "depth"
+    domain: str | None = None
+    min_depth_m: float | None = None
+    max_depth_m: float | None = None
+    count: int | None = None
+    min_reliability: float | None = None
+    max_reliability: float | None = None
+    style: str = "any"
+    seed: int = 0
+    size: int | None = None
+    start: int = 0
+
+    @property
+    def endless(self) -> bool:
+        """Whether the source never ends: scenes without a `count`."""
+        return self.format == "scenes" and self.count is None
+
+    @property
+    def remote(self) -> bool:
+        """Whether the source is read over a network: a URL, or a set on the Hub."""
+        return self.format == "hub" or (is_url(self.location) and not self.location.startswith("file://"))
+
+    @property
+    def first_index(self) -> int:
+        """Number of the first scene: the start of the split plus `start`."""
+        return SCENE_SPLITS[self.split or "train"] + self.start
+
+
+def parse_source(spec: str) -> Source:
+    """Parse one source and check all that can be checked without loading data.
+
+    Args:
+        spec: location, then `?key=value&key=value`. Only a last `?` that is followed by key=value pairs
+            starts the options, so globs may contain `?`; `%26` stands for `&` inside a value.
+
+    Returns:
+        The checked source.
+
+    Raises:
+        ValueError: nothing at that location, an unknown option, a value out of range, or a secret.
+    """
+    if is_url(spec) and redact(spec) != spec:
+        raise ValueError(
+            f"source {redact(spec)!r} carries a password or token, which would be saved with the run; put it into "
+            "~/.netrc, HF_TOKEN or the settings of the store, and leave it out here"
+        )
+    location, options = split_options(spec)
+    if not location:
+        raise ValueError(f"source {spec!r} names no location; write e.g. 'scenes:indoor', a path or a Hub id")
+    form, location = _recognise(spec, location)
+    allowed = SCENE_OPTIONS if form == "scenes" else FILE_OPTIONS
+    values: dict[str, Any] = {}
+    for key, text in options.items():
+        if key not in allowed:
+            raise ValueError(
+                f"source {spec!r} has the unknown option {key!r}; known here are {', '.join(sorted(allowed))}"
+            )
+        try:
+            values["name" if key == "config" else key] = allowed[key](text)
+        except ValueError as error:
+            raise ValueError(f"source {spec!r}: {key} {error}, got {text!r}") from None
+    low, high = values.get("min_depth_m", 0.0), values.get("max_depth_m", math.inf)
+    if low >= high:
+        raise ValueError(f"source {spec!r}: min_depth_m {low} must be less than max_depth_m {high}")
+    source = Source(spec=spec, format=form, location=location, **values)
+    _check_together(source)
+    return source
+
+
+def local_files(source: Source) -> list[Path]:
+    """The files of a local source in a fixed order, those of its `split` alone if one is given.
+
+    Args:
+        source: an images, parquet or webdataset source that is not a URL.
+
+    Returns:
+        Paths in sorted order; for images, depth files are left out.
+    """
+    suffixes = {"images": IMAGE_SUFFIXES, "parquet": {".parquet"}, "webdataset": {".tar"}}[source.format]
+    base = Path(source.location)
+    found = [path for path in _walk(source.location) if path.suffix.lower() in suffixes]
+    if source.format == "images":
+        found = [path for path in found if not looks_like_depth(path, base)]
+    if source.split is not None:
+        found = [path for path in found if _in_split(path, base, source.split)]
+    return found
+
+
+def is_url(location: str) -> bool:
+    """Whether a location is a URL rather than a local path."""
+    return "://" in location
+
+
+def looks_like_depth(path: Path, root: Path) -> bool:
+    """Whether a file among images holds depth: `*_depth.*`, `*.depth.*` or below a folder `depth`."""
+    inside = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else path.parts[:-1]
+    return path.stem.endswith(("_depth", ".depth")) or DEPTH_FOLDER in inside
+
+
+def split_options(spec: str) -> tuple[str, dict[str, str]]:
+    """The location of a source as written, and its options as text; raises ValueError for one given twice."""
+    location, mark, tail = spec.strip().rpartition("?")
+    if not mark or not _OPTIONS.fullmatch(tail):
+        return spec.strip(), {}
+    options: dict[str, str] = {}
+    for pair in tail.split("&"):
+        key, _, value = pair.partition("=")
+        if key in options:
+            raise ValueError(f"source {spec!r} gives the option {key!r} twice; give it once")
+        options[key] = unquote(value)
+    return location, options
+
+
+def _recognise(spec: str, location: str) -> tuple[Kind, str]:
+    """What kind of source a location is, and the location in the form that later steps use."""
+    if location.startswith("scenes:"):
+        domain = location.removeprefix("scenes:")
+        if domain not in SCENE_DOMAINS:
+            raise ValueError(f"source {spec!r} has the unknown domain {domain!r}; use {' or '.join(SCENE_DOMAINS)}")
+        return "scenes", domain
+    if is_url(location):
+        form = _format_of_suffix(Path(location).suffix.lower())
+        if form not in ("parquet", "webdataset"):
+            raise ValueError(f"source {spec!r} is a URL that ends in neither .parquet nor .tar; give one of those")
+        return form, location
+    path = Path(location).expanduser()
+    if path.exists() or has_magic(location):
+        return _format_of_files(spec, path), str(path)
+    if _HUB_ID.fullmatch(location) and _format_of_suffix(path.suffix.lower()) is None:
+        return "hub", location
+    raise ValueError(f"source {spec!r}: there is nothing at {location!r}; give an existing path, a URL or org/name")
+
+
+def _format_of_files(spec: str, path: Path) -> Kind:
+    seen: set[Kind | None] = set()
+    for file in _walk(str(path)):
+        seen.add(_format_of_suffix(file.suffix.lower()))
+        if path.is_dir() and "parquet" in seen:
+            return "parquet"
+    seen.discard(None)
+    if not seen:
+        raise ValueError(f"source {spec!r} holds no image, .parquet or .tar file; point it at some")
+    if len(seen) > 1 and not path.is_dir():
+        raise ValueError(f"source {spec!r} matches files of several kinds ({', '.join(map(str, seen))}); narrow it")
+    order: tuple[Kind, ...] = ("parquet", "webdataset", "images")
+    return next(form for form in order if form in seen)
+
+
+def _format_of_suffix(suffix: str) -> Kind | None:
+    if suffix in IMAGE_SUFFIXES:
+        return "images"
+    return {".parquet": "parquet", ".tar": "webdataset"}.get(suffix)  # type: ignore[return-value]
+
+
+def _walk(location: str) -> Iterator[Path]:
+    """All files of a file, folder (with subfolders) or glob, sorted, hidden ones left out."""
+    # `Path.glob` takes no pattern from the root of the disk.
+    found = [location] if Path(location).exists() else sorted(glob(location, recursive=True))  # noqa: PTH207
+    for root in map(Path, found):
+        if root.is_file():
+            yield root
+            continue
+        for folder, subfolders, names in os.walk(root):  # Path.walk needs Python 3.12
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _in_split(path: Path, root: Path, split: str) -> bool:
+    """Whether a file's name, or a folder's below the root, has the split as a word, as `datasets` does."""
+    inside = path.relative_to(root).as_posix() if path != root and path.is_relative_to(root) else path.name
+    return re.search(rf"(^|[^A-Za-z0-9]){re.escape(split)}([^A-Za-z0-9]|$)", inside) is not None
+
+
+def _check_together(source: Source) -> None:
+    """Checks that look at more than one field."""
+    spec = source.spec
+    if source.format == "scenes":
+        from semidepth.data.scenes.render import STYLES
+
+        if source.style not in (*STYLES, "any"):
+            raise ValueError(
+                f"source {spec!r} has the unknown style {source.style!r}; known are any, {', '.join(STYLES)}"
+            )
+        if source.split is not None and source.split not in SCENE_SPLITS:
+            raise ValueError(f"source {spec!r} has the unknown split {source.split!r}; use {', '.join(SCENE_SPLITS)}")
+        if source.start + (source.count or 0) > HELD_OUT_START:
+            raise ValueError(f"source {spec!r} runs past scene {HELD_OUT_START}, where the next split begins")
+        return
+    if source.format != "hub" and (source.name or source.revision):
+        raise ValueError(f"source {spec!r}: config, name and revision are for Hub datasets; leave them out")
+    if source.format != "hub" and is_url(source.location):
+        if source.split is not None:
+            raise ValueError(f"source {spec!r}: a URL has no splits; leave split out and name the file")
+    elif source.format != "hub" and not local_files(source):
+        of = f" of split {source.split!r}" if source.split else ""
+        raise ValueError(f"source {spec!r} holds no usable file{of}; check the path")

@@ -1,0 +1,295 @@
+"""Open a source as shards of raw rows: undecoded image and depth, and the sample's name for logs.
+
+Every kind has shards that can be read from any row on. Nothing is decoded here, so that rows are cheap to shuffle, and
+nothing is split among readers: `readers` does that.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count
+from typing import Any, TypedDict
+
+from torch import Tensor
+
+from semidepth.common.retrying import read_on
+from semidepth.data.image_folders import image_files
+from semidepth.data.source_spec import (
+    HELD_OUT_START,
+    Source,
+    is_url,
+    parse_source,
+)
+from semidepth.data.tables import (
+    DOMAIN_COLUMN,
+    KEY_COLUMN,
+    RELIABILITY_COLUMN,
+    SCALE_COLUMN,
+    SHIFT_COLUMN,
+    Table,
+    count_rows,
+    open_table,
+    unopened,
+)
+from semidepth.data.whole_files import require_readable_tar, require_whole_end
+
+__all__ = ["HELD_OUT_START", "OpenedSource", "Row", "Source", "count_samples", "open_source", "parse_source"]
+
+DEFAULT_SCENE_SIZE = 96
+SCENES_PER_CHUNK = 16
+ENDLESS_SCENE_SHARDS = 4096  # each is endless in itself: as many readers as this can share them
+IMAGE_SHARDS = 1024
+ROWS_PER_READ = 16
+REMOTE = ("https://", "http://", "hf://", "s3://")
+CACHED_SCENE_BYTES = 64 * 2**20
+
+
+class Row(TypedDict):
+    """One undecoded sample. `depth` is None when not asked for, `depth_scale` when the set does not say, and
+    `depth_shift` unless it is a pseudo label's."""
+
+    image: bytes | str | Tensor | None
+    depth: bytes | str | Tensor | list[Any] | None
+    depth_scale: float | None
+    depth_shift: float | None
+    domain: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class OpenedSource(ABC):
+    """A source whose undecoded rows can be read shard by shard.
+
+    Args:
+        source: what was opened.
+        labeled: whether rows carry depth. Images of a folder that have no depth file are then left out.
+        size: side of the square that scenes are rendered at when the source does not say, in pixels.
+    """
+
+    source: Source
+    labeled: bool
+    size: int | None = None
+
+    @property
+    @abstractmethod
+    def num_shards(self) -> int:
+        """Parts that can be read apart from each other, numbered from 0."""
+
+    @property
+    def files(self) -> int:
+        """By how many files one can tell that the source is still what it was."""
+        return self.num_shards
+
+    @abstractmethod
+    def rows(self, shard: int, start: int = 0, step: int = 1) -> Iterator[tuple[int, Row]]:
+        """Rows of one shard with their numbers in it: `start`, `start + step` and so on, to the shard's end.
+
+        Raises:
+            ValueError: the shard cannot be read.
+        """
+
+
+def open_source(source: Source | str, *, labeled: bool, size: int | None = None) -> OpenedSource:
+    """Open one source.
+
+    Args:
+        source: parsed, or as written.
+        labeled: whether rows carry depth.
+        size: side of the square that scenes are rendered at when the source does not say, in pixels.
+
+    Returns:
+        Its shards. Endless scenes have endless shards.
+
+    Raises:
+        ValueError: the source cannot be opened, or lacks the image or depth that is asked for.
+    """
+    source = parse_source(source) if isinstance(source, str) else source
+    if labeled and source.depth == "none":
+        raise ValueError(f"source {source.spec!r} says depth=none but is used with labels; drop the option or the use")
+    opened = _KINDS[source.format](source, labeled, size)
+    _ = opened.num_shards  # opens it, so that what is wrong is told here
+    return opened
+
+
+def count_samples(source: Source | str, *, labeled: bool = False) -> int | None:
+    """How many samples one pass over a source has, where that is cheap to know.
+
+    Args:
+        source: parsed, or as written.
+        labeled: count the samples with depth, as `open_source` has it.
+
+    Returns:
+        The number, broken samples included; None for endless scenes, tars, URLs, and Hub sets that do not
+        say.
+    """
+    source = parse_source(source) if isinstance(source, str) else source
+    if source.format == "scenes":
+        return source.count
+    if source.format == "images":
+        return len(image_files(source, labeled))
+    total = count_rows(source)
+    return total if total is None or source.count is None else min(total, source.count)
+
+
+class SceneRows(OpenedSource):
+    """Rendered scenes, a chunk to a shard; of an endless source, every 4096th chunk without end."""
+
+    @property
+    def num_shards(self) -> int:
+        total = self.source.count
+        return ENDLESS_SCENE_SHARDS if total is None else -(-total // SCENES_PER_CHUNK)
+
+    def rows(self, shard: int, start: int = 0, step: int = 1) -> Iterator[tuple[int, Row]]:
+        total = self.source.count
+        side = self.source.size or self.size or DEFAULT_SCENE_SIZE
+        render = _render
+        if total is not None and total * side * side * 7 <= CACHED_SCENE_BYTES:
+            render = _render_once  # a few scenes that come by again in each pass: drawing them once is enough
+        for part in count(start // SCENES_PER_CHUNK) if total is None else range(1):
+            inside = range(part * SCENES_PER_CHUNK, (part + 1) * SCENES_PER_CHUNK)
+            first = (shard + part * ENDLESS_SCENE_SHARDS) * SCENES_PER_CHUNK - inside.start
+            numbers = [
+                number for number in inside
+                if number >= start and (number - start) % step == 0 and (total is None or first + number < total)
+            ]  # fmt: skip
+            if numbers:
+                images, depths = render(self.source, side, tuple(first + number for number in numbers))
+                for number, image, depth in zip(numbers, images, depths, strict=True):
+                    yield number, self._row(first + number, image, depth)
+
+    def _row(self, scene: int, image: Tensor, depth: Tensor) -> Row:
+        source = self.source
+        split = "" if source.split in (None, "train") else f"/{source.split}"
+        return Row(
+            image=image,
+            depth=depth if self.labeled else None,
+            depth_scale=None,
+            depth_shift=None,
+            domain=source.domain or source.location,
+            origin=f"scenes:{source.location}{split}#{source.start + scene}",
+        )
+
+
+def _render(source: Source, side: int, scenes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    from semidepth.data.scenes.render import render_scenes
+
+    numbers = [source.first_index + scene for scene in scenes]
+    batch = render_scenes(source.location, numbers, seed=source.seed, style=source.style, height=side, width=side)
+    return batch.image, batch.depth
+
+
+_render_once = lru_cache(maxsize=256)(_render)
+
+
+class ImageRows(OpenedSource):
+    """Images of a folder or glob, as paths."""
+
+    @property
+    def num_shards(self) -> int:
+        return min(len(image_files(self.source, self.labeled)), IMAGE_SHARDS)
+
+    @property
+    def files(self) -> int:
+        return len(image_files(self.source, self.labeled))
+
+    def rows(self, shard: int, start: int = 0, step: int = 1) -> Iterator[tuple[int, Row]]:
+        files, total = image_files(self.source, self.labeled), self.num_shards
+        part = files[shard * len(files) // total : (shard + 1) * len(files) // total]
+        for number in range(start, len(part), step):
+            image, depth = part[number]
+            yield number, Row(
+                image=image, depth=depth, depth_scale=None, depth_shift=None, domain=self.source.domain or "",
+                origin=printable(image),
+            )  # fmt: skip
+
+
+def printable(path: str) -> str:
+    """A path that logs and files take: bytes that are not UTF-8 are written as `\\xe9`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+class TableRows(OpenedSource):
+    """Parquet files, webdataset tars, the Hub: a file to a shard; with `count`, which counts over all, one shard."""
+
+    @property
+    def num_shards(self) -> int:
+        shards = open_table(self.source, self.labeled).rows.num_shards
+        return shards if self.source.count is None else min(shards, 1)
+
+    def rows(self, shard: int, start: int = 0, step: int = 1) -> Iterator[tuple[int, Row]]:
+        table, source = open_table(self.source, self.labeled), self.source
+        file = _file(source, table, shard)
+        try:
+            for number, row in self._numbered(table, shard, start):
+                if (number - start) % step == 0 and _reliable_enough(source, row):
+                    yield number, _table_row(source, table, row, file, number)
+            if source.format == "webdataset" and source.count is None:
+                (require_whole_end if is_url(file) else require_readable_tar)(file)
+        except Exception as error:  # files, the network, the Hub, parsers: each has its own kinds
+            raise ValueError(unopened(source, error, file)) from error
+
+    def _numbered(self, table: Table, shard: int, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """All rows of a shard from one on; a remote one is opened again where its connection breaks."""
+        rows, limit = table.rows, self.source.count
+        rows = rows.shard(rows.num_shards, shard) if limit is None else rows.take(limit)
+
+        def read(first: int) -> Iterator[tuple[int, dict[str, Any]]]:
+            # A loop over the dataset itself would let `datasets` hand each worker its own shards; `iter` does not.
+            numbers = count(first)
+            for batch in rows.skip(first).iter(batch_size=ROWS_PER_READ):
+                for values in zip(*batch.values(), strict=True):
+                    yield next(numbers), dict(zip(batch, values, strict=True))
+
+        return read_on(read, start, self.source.spec) if self.source.remote else read(start)
+
+
+def _file(source: Source, table: Table, shard: int) -> str:
+    """What to call a shard: its file, where the source tells of files."""
+    if source.count is not None:
+        return source.location
+    split = f"{source.split} " if source.split else ""
+    return table.files[shard] if table.files else f"{source.location}#{split}shard {shard}"
+
+
+def _reliable_enough(source: Source, row: dict[str, Any]) -> bool:
+    """Whether a pseudo label is in the range of reliability that its source asks for."""
+    if source.min_reliability is None and source.max_reliability is None:
+        return True
+    reliability = row[RELIABILITY_COLUMN]
+    above = source.min_reliability is None or reliability >= source.min_reliability
+    return above and (source.max_reliability is None or reliability < source.max_reliability)
+
+
+def _table_row(source: Source, table: Table, row: dict[str, Any], file: str, number: int) -> Row:
+    domain = row.get(DOMAIN_COLUMN)
+    if domain is not None and table.domain_names is not None:
+        domain = table.domain_names[domain]
+    return Row(
+        image=_content(row.get(table.image)),
+        depth=None if table.depth is None else _content(row.get(table.depth)),
+        depth_scale=row.get(SCALE_COLUMN),
+        depth_shift=row.get(SHIFT_COLUMN),
+        domain=source.domain or str(domain or ""),
+        origin=f"{file}#{row[KEY_COLUMN]}" if KEY_COLUMN in row else f"{file}#row {number}",
+    )
+
+
+def _content(value: Any) -> Any:
+    """What an undecoded cell holds: the bytes or the address of an image, else the cell itself.
+
+    A table may come from anyone, so it may name files on the web and the Hub but no local ones: those are missing here.
+    """
+    if isinstance(value, dict) and "bytes" in value:
+        value = value["bytes"] if value["bytes"] is not None else value["path"]
+    return None if isinstance(value, str) and not value.startswith(REMOTE) else value
+
+
+_KINDS: dict[str, type[OpenedSource]] = {
+    "scenes": SceneRows,
+    "images": ImageRows,
+    "parquet": TableRows,
+    "webdataset": TableRows,
+    "hub": TableRows,
+}

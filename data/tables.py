@@ -1,0 +1,251 @@
+"""Parquet files, webdataset tars and Hub datasets, opened by `datasets`, and which columns hold what."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from glob import has_magic
+from pathlib import Path
+from typing import Any
+
+import datasets.config
+import numpy as np
+import pyarrow.parquet as pq
+from datasets import ClassLabel, Image, IterableDataset, load_dataset, load_dataset_builder
+from fsspec.core import url_to_fs
+from huggingface_hub import HfApi
+
+import semidepth.data.http_files  # noqa: F401  (registers itself)
+from semidepth.common.retrying import describe, retry
+from semidepth.data.source_spec import (
+    IMAGE_SUFFIXES,
+    Source,
+    is_url,
+    local_files,
+)
+from semidepth.data.whole_files import require_whole_end
+
+# Columns that carry these names are used when a source has them.
+SCALE_COLUMN = "depth_scale"
+SHIFT_COLUMN = "depth_shift"
+RELIABILITY_COLUMN = "reliability"
+DOMAIN_COLUMN = "domain"
+KEY_COLUMN = "__key__"  # a webdataset sample's name in its tar
+
+# Twenty tries at fixed waits of 5 to 60 seconds are the library's own; ours grow, and are told by what failed.
+datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = 1
+datasets.config.STREAMING_READ_RETRY_INTERVAL = datasets.config.STREAMING_OPEN_RETRY_INTERVAL = 0
+datasets.config.STREAMING_READ_RATE_LIMIT_RETRY_INTERVAL = 0
+datasets.config.STREAMING_READ_SERVER_UNAVAILABLE_RETRY_INTERVAL = 0
+
+# Rows that a parquet file is read in, so that a file written as one group is not held whole.
+_PARQUET_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Table:
+    """An opened table.
+
+    `rows` are undecoded; `image` and `depth` name their columns (None: no depth asked for); `domain_names`
+    are the names behind a ClassLabel column; `files` has one path or URL to a shard, and is empty for the Hub.
+    """
+
+    rows: IterableDataset
+    image: str
+    depth: str | None
+    domain_names: tuple[str, ...] | None
+    files: tuple[str, ...]
+
+
+@lru_cache(maxsize=16)
+def open_table(source: Source, labeled: bool) -> Table:
+    """Open a parquet, webdataset or Hub source with only the columns that are needed, nothing decoded.
+
+    Args:
+        source: the source.
+        labeled: whether depth is needed.
+
+    Returns:
+        The opened table, kept for the next call.
+
+    Raises:
+        ValueError: it cannot be opened, or has no column for image or depth.
+    """
+    files = _files(source)
+    if not source.remote:  # of a remote tar when it has been read
+        _check_local(source, files)
+    rows = _load(source, files)
+    names = _column_names(rows)
+    image, depth = _image_column(source, rows, names), _depth_column(source, names) if labeled else None
+    if source.min_reliability is not None or source.max_reliability is not None:
+        _named(source, "min_reliability or max_reliability", RELIABILITY_COLUMN, names)
+    wanted = (image, depth, SCALE_COLUMN, SHIFT_COLUMN, RELIABILITY_COLUMN, DOMAIN_COLUMN, KEY_COLUMN)
+    used = [name for name in names if name in wanted]
+    if source.format == "parquet":  # the reader then skips the other columns on disk, too
+        rows = _load(source, files, columns=used, batch_size=_PARQUET_BATCH)
+    else:
+        rows = rows.select_columns(used)
+    features = rows.features or {}
+    domain = features.get(DOMAIN_COLUMN)
+    if features:
+        # Decoding would turn float depth into uint8, and would decode rows that are only passed over.
+        rows = rows.decode(False)
+    return Table(rows, image, depth, tuple(domain.names) if isinstance(domain, ClassLabel) else None, files)
+
+
+def count_rows(source: Source) -> int | None:
+    """Rows of a table where files or the Hub tell it without reading the data, `count` left aside.
+
+    Args:
+        source: a parquet, webdataset or Hub source.
+
+    Returns:
+        The number, or None for tars, URLs and Hub sets that do not say.
+
+    Raises:
+        ValueError: the source cannot be opened.
+    """
+    try:
+        if source.format == "hub":
+            splits = retry(partial(_hub_splits, source), source.spec)
+            info = splits.get(source.split or "train")
+            return info.num_examples if info is not None and info.num_examples else None
+        if source.format == "parquet" and not is_url(source.location):
+            return sum(_rows_in(path, source) for path in local_files(source))
+    except Exception as error:  # files, the network or the Hub: each has its own kinds of error
+        raise ValueError(unopened(source, error)) from error
+    return None
+
+
+def _require_hub(source: Source) -> None:
+    """Asks for the dataset alone: of a Hub that is down or says no, `load_dataset` tells that a file is missing."""
+    HfApi().dataset_info(source.location, revision=source.revision)
+
+
+def _hub_splits(source: Source) -> dict[str, Any]:
+    _require_hub(source)
+    return load_dataset_builder(source.location, source.name, revision=source.revision).info.splits or {}
+
+
+def _rows_in(path: Path, source: Source) -> int:
+    require_whole_end(str(path))
+    low, high = source.min_reliability, source.max_reliability
+    if low is None and high is None:
+        return pq.read_metadata(path).num_rows
+    reliability = pq.read_table(path, columns=[RELIABILITY_COLUMN])[RELIABILITY_COLUMN].to_numpy()
+    chosen = (reliability >= (-np.inf if low is None else low)) & (reliability < (np.inf if high is None else high))
+    return int(chosen.sum())
+
+
+def unopened(source: Source, error: Exception, file: str | None = None) -> str:
+    """The sentence for a source that cannot be read, with the cause.
+
+    Args:
+        source: the source.
+        error: what its reader raised.
+        file: the file of the source that was being read.
+
+    Returns:
+        The sentence.
+    """
+    where = "is no local path and cannot be read from the Hub" if source.format == "hub" else "cannot be read"
+    at = f" at {file}" if file else ""
+    todo = "install the package that it names" if isinstance(error, ImportError) else "check it and its name"
+    return f"source {source.spec!r} {where}{at} ({describe(error)}); {todo}"
+
+
+def _files(source: Source) -> tuple[str, ...]:
+    """The paths or URLs of a source that is not on the Hub, in a fixed order."""
+    if source.format == "hub":
+        return ()
+    if not is_url(source.location):
+        return tuple(str(path) for path in local_files(source))
+    try:
+        found = [file for name in expand_numbers(source.location) for file in _glob(name)]
+    except Exception as error:  # each file system has its own kinds of error
+        raise ValueError(unopened(source, error)) from error
+    if not found:
+        raise ValueError(f"source {source.spec!r} matches no file; check the pattern")
+    return tuple(found)
+
+
+def _check_local(source: Source, files: tuple[str, ...]) -> None:
+    """Tells of files that cannot be read to their end now rather than hours into the run."""
+    for file in files:
+        try:
+            file.encode()
+            require_whole_end(file)
+        except UnicodeEncodeError as error:
+            raise ValueError(f"source {source.spec!r}: the name of {file!r} is not UTF-8; rename it") from error
+        except (OSError, ValueError) as error:
+            raise ValueError(unopened(source, error)) from error
+
+
+def _glob(url: str) -> list[str]:
+    if not has_magic(url):
+        return [url]
+    files, path = url_to_fs(url)
+    return sorted(files.unstrip_protocol(name) for name in retry(partial(files.glob, path), url))
+
+
+def _load(source: Source, files: tuple[str, ...], **options: Any) -> IterableDataset:
+    """Opens a table; a remote one is asked again where the network fails."""
+    try:
+        if source.remote:
+            return retry(lambda: _load_once(source, files, **options), source.spec)
+        return _load_once(source, files, **options)
+    except Exception as error:  # files, the network or the Hub: each has its own kinds of error
+        if source.format == "webdataset" and "Must pass at least one table" in str(error):  # as `datasets` puts it
+            raise ValueError(f"source {source.spec!r}: {files[0]} has no member that is named KEY.EXT") from error
+        raise ValueError(unopened(source, error)) from error
+
+
+def _load_once(source: Source, files: tuple[str, ...], **options: Any) -> IterableDataset:
+    if source.format == "hub":
+        _require_hub(source)
+        return load_dataset(
+            source.location, source.name, split=source.split or "train", revision=source.revision, streaming=True
+        )
+    return load_dataset(source.format, data_files=list(files), split="train", streaming=True, **options)
+
+
+def expand_numbers(location: str) -> list[str]:
+    """`shard-{000..119}.tar` as the 120 names it stands for, as webdataset writes them; other names as they are."""
+    found = re.search(r"\{(\d+)\.\.(\d+)\}", location)
+    if found is None:
+        return [location]
+    first, last = found.groups()
+    numbers = [f"{number:0{len(first)}}" for number in range(int(first), int(last) + 1)]
+    return [name for n in numbers for name in expand_numbers(location[: found.start()] + n + location[found.end() :])]
+
+
+def _column_names(rows: IterableDataset) -> list[str]:
+    if rows.features:
+        return list(rows.features)
+    return list(next(iter(rows), {}))
+
+
+def _image_column(source: Source, rows: IterableDataset, names: list[str]) -> str:
+    if source.image is not None:
+        return _named(source, "image", source.image, names)
+    pictures = [name for name, feature in (rows.features or {}).items() if isinstance(feature, Image)]
+    members = [name for name in names if f".{name.lower()}" in IMAGE_SUFFIXES]  # webdataset: jpg, png, ...
+    for name in ("image", *pictures, *members):
+        if name in names and not name.lower().startswith(("depth", "disparity")):
+            return name
+    raise ValueError(f"source {source.spec!r} has no image column among {', '.join(names)}; name it with image=NAME")
+
+
+def _depth_column(source: Source, names: list[str]) -> str:
+    if source.depth is not None:
+        return _named(source, "depth", source.depth, names)
+    for start in (source.kind, "depth", "disparity"):
+        for name in names:
+            if name == start or (name.startswith(start) and name not in (SCALE_COLUMN, SHIFT_COLUMN)):
+                return name
+    raise ValueError(f"source {source.spec!r} has no depth column among {', '.join(names)}; name it with depth=NAME")
+
+
+def _named(source: Source, option: str, name: str, names: list[str]) -> str:
+    if name not in names:
+        raise ValueError(f"source {source.spec!r} has no column {name!r} for {option}; it has {', '.join(names)}")
+    return name

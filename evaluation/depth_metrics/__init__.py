@@ -1,0 +1,1 @@
+"""The formulas of the scores, and the `evaluate` metric made of them."""

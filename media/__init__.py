@@ -1,0 +1,1 @@
+"""Depth as pictures, clips, point clouds and meshes."""

@@ -1,0 +1,1 @@
+"""From a loaded model and an image to its depth."""

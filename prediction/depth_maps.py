@@ -1,0 +1,163 @@
+"""Depth of one image, or of many, in one line of Python.
+
+import semidepth
+depth = semidepth.predict("photo.jpg", "outputs/demo/metric")
+depth.values, depth.unit, depth.domain   # (H, W) float32, "m", "indoor"
+depth.picture().save("depth.png")
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from glob import has_magic
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from semidepth.data.decoding import BrokenSampleError, decode_image
+from semidepth.media.color_maps import DEFAULT_COLOR_MAP, colorize
+from semidepth.prediction.inputs import why_nothing
+from semidepth.prediction.kinds import Kind
+from semidepth.prediction.models import DepthModel, load_depth_model
+from semidepth.prediction.options import is_video
+from semidepth.prediction.predictor import (
+    Predictor,
+    Unit,
+    Unreadable,
+    disparity_of,
+)
+
+ImageLike = str | Path | Image.Image | np.ndarray | Tensor
+
+
+@dataclass(frozen=True)
+class DepthMap:
+    """Depth of one image, as large as the image is seen: brought to that size as transformers' pipeline does.
+
+    Args:
+        values: (H, W) float32: metres, larger is farther; or inverse depth, larger is nearer, right up to a scale and a
+            shift of this image.
+        unit: "m" or "inverse depth".
+        domain: whose head a routed model took, such as "indoor"; None for models without domains.
+    """
+
+    values: np.ndarray
+    unit: Unit
+    domain: str | None = None
+
+    def picture(self, color_map: str = DEFAULT_COLOR_MAP) -> Image.Image:
+        """The map in colours, near is bright; `color_map` is magma or cividis."""
+        return Image.fromarray(colorize(disparity_of(self.values, self.unit), name=color_map))
+
+
+@overload
+def predict(  # type: ignore[overload-overlap]  # text and arrays are iterables, too
+    images: ImageLike,
+    model: str | Path | DepthModel,
+    *,
+    domain: str | None = ...,
+    kind: Kind | None = ...,
+    device: str | torch.device | None = ...,
+    batch_size: int = ...,
+    threads: int = ...,
+) -> DepthMap: ...
+@overload
+def predict(
+    images: Iterable[ImageLike],
+    model: str | Path | DepthModel,
+    *,
+    domain: str | None = ...,
+    kind: Kind | None = ...,
+    device: str | torch.device | None = ...,
+    batch_size: int = ...,
+    threads: int = ...,
+) -> list[DepthMap]: ...
+def predict(
+    images: ImageLike | Iterable[ImageLike],
+    model: str | Path | DepthModel,
+    *,
+    domain: str | None = None,
+    kind: Kind | None = None,
+    device: str | torch.device | None = None,
+    batch_size: int = 4,
+    threads: int = 2,
+) -> DepthMap | list[DepthMap]:
+    """Depth of one image or of many, of any sizes.
+
+    Args:
+        images: a path, a PIL image, an array (H, W, 3), (H, W, 4) or (H, W) of uint8, a tensor (3, H, W) of uint8; or a
+            list, or any other iterable, of those; or a batch, (B, H, W, 3) or a tensor (B, 3, H, W). Transparent ones
+            are put on white. Folders, globs and videos are for the command, `semidepth predict`.
+        model: Hub id or folder, which is loaded anew in each call; or what [`load_depth_model`] gives
+            (`semidepth.load_model`), for many calls.
+        domain: of all images, instead of what a routed model's router would choose.
+        kind: what the model predicts ("disparity" or "depth"), where it is not known.
+        device: where it is loaded; None: a GPU if there is one. A model that is loaded already stays where it is.
+        batch_size: images of one size in a forward pass.
+        threads: that decode.
+
+    Returns:
+        A map for one image; a list in the order of the images for many.
+
+    Raises:
+        ValueError: an image cannot be read, or the model cannot be loaded; the first that fails is named.
+    """
+    for name, number in (("batch_size", batch_size), ("threads", threads)):
+        if number < 1:
+            raise ValueError(f"{name} is {number}; give at least 1.")
+    batch = isinstance(images, np.ndarray | Tensor) and images.ndim == 4
+    single = isinstance(images, str | bytes | Path | Image.Image | np.ndarray | Tensor) and not batch
+    single = single or not isinstance(images, Iterable)  # `to_pixels` says what it is
+    given: Iterable[Any] = [images] if single else images  # type: ignore[assignment]
+    if not isinstance(model, DepthModel | str | Path):
+        raise ValueError(f"model is a {type(model).__name__}; give a Hub id, a folder, or what load_model gives.")
+    if not isinstance(model, DepthModel):
+        place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        model = load_depth_model(str(model), device=place, kind=kind)
+    predictor = Predictor(model, batch_size=batch_size, threads=threads, domain=domain)
+    maps: dict[int, DepthMap] = {}
+    for result in predictor.run(enumerate(given), lambda pair: to_pixels(pair[1], f"image {pair[0]}")):
+        if isinstance(result, Unreadable):
+            raise ValueError(result.reason)
+        maps[result.item[0]] = DepthMap(result.full_size(), predictor.unit, result.domain)
+    return maps[0] if single else [maps[number] for number in sorted(maps)]
+
+
+def to_pixels(image: ImageLike, name: str) -> Tensor:
+    """Whatever stands for an image -> (3, H, W) uint8; raises BrokenSampleError, calling it `name` if it has none."""
+    if isinstance(image, Tensor):
+        if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
+            raise BrokenSampleError(
+                f"{name} is a tensor of {image.dtype} and shape {tuple(image.shape)}; give (3, H, W) of uint8, 0 to 255"
+            )
+    elif isinstance(image, np.ndarray):
+        image = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+        channels = image.shape[2] if image.ndim == 3 else 1
+        if image.dtype != np.uint8 or image.ndim not in (2, 3) or channels not in (1, 3, 4) or image.size == 0:
+            raise BrokenSampleError(
+                f"{name} is an array of {image.dtype} and shape {image.shape}; give (H, W, 3) of uint8, 0 to 255"
+            )
+        image = Image.fromarray(image)
+    elif not isinstance(image, str | Path | Image.Image):
+        raise BrokenSampleError(f"{name} is a {type(image).__name__}; give a path, a PIL image, an array or a tensor")
+    if isinstance(image, str | Path):
+        what = _no_image_file(str(image))
+        if what:
+            raise BrokenSampleError(
+                f"{image}: {what}; give an image file, a PIL image, an array or a tensor (folders, globs and videos "
+                "are for the command, `semidepth predict`)"
+            )
+    return decode_image(image, name=None if isinstance(image, str | Path) else name)
+
+
+def _no_image_file(text: str) -> str | None:
+    """What a path is instead of an image file, as far as can be told from outside; None if it may be one."""
+    path = Path(text)
+    if path.is_dir():
+        return "is a folder"
+    if path.is_file():
+        return "is a video" if is_video(path) else None
+    return "is a glob" if has_magic(text) and "://" not in text else why_nothing(text)

@@ -1,0 +1,289 @@
+"""Predictions of files into files: what is predicted, what is kept, what could not be read or written."""
+
+import errno
+import hashlib
+import json
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from semidepth.common.console import Progress
+from semidepth.common.files import remove_leftovers, write_whole
+from semidepth.data.decoding import BrokenSampleError, decode_image
+from semidepth.data.samples import to_array
+from semidepth.prediction.formats import encode
+from semidepth.prediction.models import DepthModel
+from semidepth.prediction.options import FORMATS, IN_SPACE, VIDEO_RESULT, PredictionOptions, is_video
+from semidepth.prediction.predictor import (
+    ENLARGED,
+    Prediction,
+    Predictor,
+    Unreadable,
+)
+from semidepth.prediction.record import Maker, Record, Source
+from semidepth.prediction.report import Failure, Report, Result
+
+# After one of these no other result can be written either.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# What two copies of a model may differ in.
+UNLIKE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "auto_map"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One input, and the files that it becomes.
+
+    Args:
+        file: the input.
+        source: it as it was found.
+        paths: format -> result.
+        made: results that were written so far.
+    """
+
+    file: Path
+    source: Source
+    paths: dict[str, Path]
+    made: list[Path] = field(default_factory=list)
+
+
+def predict_files(
+    model: DepthModel,
+    files: Sequence[tuple[Path, Path]],
+    output: Path,
+    options: PredictionOptions | None = None,
+    report: Report | None = None,
+) -> Report:
+    """Predicts files and writes their results, each under its final name only when it is whole.
+
+    Args:
+        model: on its device.
+        files: (file, name of its results) from `find_inputs`.
+        output: folder of the results.
+        options: see [`PredictionOptions`].
+        report: is filled on the way, for a caller who is interrupted; may hold inputs that were not found.
+
+    Returns:
+        What became of each file; nothing is raised for one that is broken.
+
+    Raises:
+        ValueError: model and options do not fit, or a package is missing; before anything is predicted.
+    """
+    options, report = options or PredictionOptions(), report or Report()
+    check_options(model, files, options)
+    report.inputs = len(files) + len(report.broken)
+    predictor = Predictor(model, batch_size=options.batch_size, threads=options.threads, domain=options.domain)
+    report.unit = predictor.unit
+    writer = Writer(predictor, output, options, report)
+    todo = writer.plan(files)
+    order = {file: number for number, (file, _) in enumerate(files)}
+    try:
+        with Progress(len(todo), "predict", "img") as progress:
+            writer.predict_images([task for task in todo if not is_video(task.file)], progress.update)
+            for task in todo:
+                if is_video(task.file) and not report.stopped:
+                    writer.predict_video(task)
+                    progress.update(1)
+    finally:  # also where the caller is interrupted
+        report.results.sort(key=lambda result: order[result.input])
+        report.broken = dict(sorted(report.broken.items(), key=lambda pair: order.get(pair[0], len(order))))
+    return report
+
+
+def check_options(model: DepthModel, files: Sequence[tuple[Path, Path]], options: PredictionOptions) -> None:
+    """Raises ValueError where model, files and options do not fit, or a package is missing."""
+    if set(IN_SPACE) & set(options.formats) and model.kind != "depth":
+        raise ValueError(
+            f"{options.camera.option} is for points and meshes ({', '.join(IN_SPACE)}), which need metres, and this "
+            "model predicts inverse depth; leave them out, or take a metric model."
+        )
+    videos = [file for file, _ in files if is_video(file)]
+    if videos and "color" not in options.formats:
+        raise ValueError(f"{videos[0]} is a video, of which only colours are made; add color to --format.")
+    if options.side_by_side and not videos:
+        raise ValueError("--side_by_side is for videos and none is among the inputs; leave it out.")
+    if options.legend and len(videos) == len(files):
+        raise ValueError("--legend is for coloured pictures and all inputs are videos; leave it out.")
+    for package, needed, what in (
+        ("av", bool(videos), "videos"),
+        ("trimesh", "glb" in options.formats, "--format glb"),
+    ):
+        if needed and find_spec(package) is None:
+            raise ValueError(f"{what} need the package {package}; pip install 'semidepth[media]'.")
+
+
+def maker_of(model: DepthModel) -> Maker:
+    """A model's name, and a digest of its weights, configuration, preprocessing and of how its maps are enlarged.
+
+    It takes half a second per gigabyte.
+    """
+    module: Any = model.model
+    config = {name: value for name, value in module.config.to_dict().items() if name not in UNLIKE}
+    processor = None if model.processor is None else model.processor.to_dict()
+    seen = [ENLARGED, model.kind, repr(model.preprocessing), processor, config]
+    digest = hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode())
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy())
+    name = getattr(module.config, "_name_or_path", "") or type(module).__name__
+    return Maker(name, digest.hexdigest()[:16])
+
+
+class Writer:
+    """Predicts tasks and writes what they become, into `report`.
+
+    Args:
+        predictor: with its model on its device.
+        output: folder of the results.
+        options: see [`PredictionOptions`].
+        report: what became of each input.
+
+    Raises:
+        ValueError: the folder's record is something else.
+    """
+
+    def __init__(self, predictor: Predictor, output: Path, options: PredictionOptions, report: Report) -> None:
+        self.predictor = predictor
+        self.output = output
+        self.options = options
+        self.report = report
+        self.record = Record(output)
+        self.maker = maker_of(predictor.model)
+
+    def plan(self, files: Sequence[tuple[Path, Path]]) -> list[Task]:
+        """What is to be predicted: not what is there already, nor what something else stands in the way of."""
+        inputs = {file.resolve() for file, _ in files}
+        taken = {(is_video(file), name) for file, name in files}
+        folder = self.output.resolve()
+        todo = []
+        for file, found_name in files:
+            try:
+                source = Source.of(file)
+                name = self._earlier_name(file, found_name, source, taken)
+                ends = self.options.result_suffixes(file)
+                paths = {form: self.output / name.with_name(name.name + end) for form, end in ends.items()}
+                own = [path for path in paths.values() if folder / path.relative_to(self.output) in inputs]
+                task = Task(file, source, paths)
+                objection = f"{own[0]} is itself an input; give another --output." if own else self._objection(task)
+            except OSError as error:
+                self.report.broken[file] = Failure("not read", str(error))
+                continue
+            if objection:
+                self.report.broken[file] = Failure("not replaced", objection)
+            elif self.options.overwrite or not all(path.exists() for path in paths.values()):
+                todo.append(task)
+            else:
+                self.report.kept.append(Result(file, list(paths.values())))
+        remove_leftovers(path for task in todo for path in task.paths.values())
+        return todo
+
+    def _earlier_name(self, file: Path, name: Path, source: Source, taken: set[tuple[bool, Path]]) -> Path:
+        """A short name that an input's results have from a run in which no other input had that name, else `name`."""
+        if name.name == file.name:
+            ends = [VIDEO_RESULT] if is_video(file) else list(FORMATS.values())
+            for earlier in self.record.names_of(source, ends):
+                if earlier.name == file.stem and (is_video(file), earlier) not in taken:
+                    taken.add((is_video(file), earlier))
+                    return earlier
+        return name
+
+    def _objection(self, task: Task) -> str | None:
+        for form, path in task.paths.items():
+            if path.exists() and not self.options.overwrite:
+                matter = self.options.that_matter(form, task.file)
+                objection = self.record.objection(path, task.source, self.maker, matter)
+                if objection:
+                    return f"{objection}; --overwrite replaces it, or give another --output."
+        return None
+
+    def predict_images(self, tasks: Sequence[Task], tell: Callable[[int], Any]) -> None:
+        """Predicts and writes; writing overlaps with the model, which waits for whoever is slower."""
+
+        def decode(task: Task) -> torch.Tensor:
+            content = task.file.read_bytes()
+            task.source.sha256 = hashlib.sha256(content).hexdigest()
+            return decode_image(content, name=str(task.file))
+
+        def settle(task: Task, written: "Future[Result]") -> None:
+            tell(1)
+            try:
+                self.report.results.append(written.result())
+            except Exception as error:
+                self._fail(task, error)
+
+        writing: deque[tuple[Task, Future[Result]]] = deque()
+        with ThreadPoolExecutor(self.options.threads, thread_name_prefix="write") as pool:
+            try:
+                for result in self.predictor.run(tasks, decode):
+                    if isinstance(result, Unreadable):
+                        self.report.broken[result.item.file] = Failure("not read", result.reason)
+                        tell(1)
+                        continue
+                    writing.append((result.item, pool.submit(self._write, result)))
+                    while len(writing) > self.options.batch_size + 2 * self.options.threads:
+                        settle(*writing.popleft())
+                    if self.report.stopped:
+                        break
+            finally:  # what is predicted is written, also where the run is interrupted
+                while writing:
+                    settle(*writing.popleft())
+
+    def predict_video(self, task: Task) -> None:
+        """Predicts a video and writes it in colours."""
+        from semidepth.prediction.videos import predict_video
+
+        path = task.paths["color"]
+        options = self.options
+        try:
+            # The record wants the content's digest, which is made first: a video is read whole anyway.
+            with (
+                self.record.making(path, task.source, self.maker, options.that_matter("color", task.file)),
+                Progress(None, task.file.name, "frame") as progress,
+            ):
+                made = predict_video(
+                    self.predictor, task.file, path,
+                    color_map=options.color_map, side_by_side=options.side_by_side, tell=progress.at,
+                )  # fmt: skip
+        except Exception as error:  # codecs raise kinds of their own; the other inputs go on
+            self._fail(task, error)
+            return
+        note = None if made.audio in ("copied", "none") else made.audio
+        self.report.results.append(Result(task.file, [path], domain=made.domain, note=note))
+
+    def _write(self, prediction: Prediction[Task]) -> Result:
+        """Writes the files of one image; those that were there stay, unless options say otherwise."""
+        task, values = prediction.item, prediction.full_size()
+        missing = {form: path for form, path in task.paths.items() if self.options.overwrite or not path.exists()}
+        # Colours are decoded once more where they are needed, so that no photo waits in memory for its turn.
+        pixels = to_array(decode_image(task.file)) if set(IN_SPACE) & missing.keys() else None
+        reasons = []
+        for form, path in missing.items():
+            try:
+                content = encode(form, values, self.predictor.unit, self.options, pixels)
+            except ValueError as error:  # of one format; the others are made
+                reasons.append(str(error))
+                continue
+            with self.record.making(path, task.source, self.maker, self.options.that_matter(form, task.file)):
+                write_whole(path, content)
+            task.made.append(path)
+        if reasons:
+            raise ValueError("; ".join(reasons))
+        return Result(task.file, task.made, prediction.domain)
+
+    def _fail(self, task: Task, error: Exception) -> None:
+        """Notes what was the matter with a task."""
+        reason, made = str(error) or type(error).__name__, tuple(task.made)
+        unread = isinstance(error, BrokenSampleError) or (is_video(task.file) and isinstance(error, ValueError))
+        if unread or (isinstance(error, OSError) and error.filename in (str(task.file), task.source.source)):
+            self.report.broken[task.file] = Failure("not read", reason, made)
+        elif isinstance(error, OSError) and error.errno in NO_ROOM:  # said once, not of each input
+            self.report.stopped = f"{self.output} cannot be written to any more ({error.strerror or reason})"
+        elif isinstance(error, OSError):
+            self.report.broken[task.file] = Failure("not written", reason, made)
+        else:
+            self.report.broken[task.file] = Failure("not made", reason, made)

@@ -1,0 +1,122 @@
+"""How a model's pixels are prepared: size, patch multiple and normalisation."""
+
+import logging
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
+from transformers import (
+    AutoImageProcessor,
+    DPTImageProcessor,
+)
+
+from semidepth.common.console import first_line
+
+logger = logging.getLogger(__name__)
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a model wants its pixels: sides a multiple of `multiple`, shorter side about `size`, normalised."""
+
+    size: int
+    multiple: int
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W), uint8 or float in [0, 1] -> float32, normalised, on the same device."""
+        images = images.float() / 255 if images.dtype == torch.uint8 else images.float()
+        return (images - _per_channel(self.mean, images.device)) / _per_channel(self.std, images.device)
+
+    def target_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width at which an image is shown to the model: those that the stock image processor gives it.
+
+        That is the image's shape, scaled so that one side becomes `size`: the side that needs the smaller change (the
+        shorter one of a large photo), and both sides are rounded to multiples of `multiple`.
+        """
+        scale = min((self.size / height, self.size / width), key=lambda scale: abs(1 - scale))
+        sides = [max(1, round(side * scale / self.multiple)) * self.multiple for side in (height, width)]
+        return sides[0], sides[1]
+
+    def resize(self, image: Tensor) -> Tensor:
+        """(3, H, W) uint8 -> (3, h, w) uint8 of [`target_size`], as stock image processors do it: 8 bits, bicubic."""
+        height, width = self.target_size(*image.shape[-2:])
+        if (height, width) == tuple(image.shape[-2:]):
+            return image
+        return transforms.resize(image, [height, width], interpolation=InterpolationMode.BICUBIC, antialias=True)
+
+    def to_image_processor(self) -> DPTImageProcessor:
+        """The stock image processor that prepares pixels in this way; it is saved beside the weights."""
+        return DPTImageProcessor(
+            do_resize=True,
+            size={"height": self.size, "width": self.size},
+            keep_aspect_ratio=True,
+            ensure_multiple_of=self.multiple,
+            resample=3,  # bicubic, as stock Depth Anything
+            do_rescale=True,
+            do_normalize=True,
+            do_pad=False,
+            image_mean=list(self.mean),
+            image_std=list(self.std),
+        )
+
+
+def check_size(size: int, multiple: int, of: str) -> None:
+    """Raises ValueError, with the nearest sizes that fit, unless a size is a multiple of a model's patch size."""
+    if size % multiple:
+        near = [max(1, size // multiple) * multiple, (size // multiple + 1) * multiple]
+        raise ValueError(f"--size {size} is not a multiple of {of} {multiple}; take {near[0]} or {near[1]}.")
+
+
+def preprocessing_of(name: str, config: Any) -> Preprocessing:
+    """Reads size, multiple, mean and standard deviation from a model's image processor.
+
+    Args:
+        name: Hub id or folder.
+        config: its configuration, for what the image processor leaves open.
+
+    Returns:
+        The preprocessing; the built-in defaults where there is no image processor, which is logged.
+    """
+    backbone = getattr(config, "backbone_config", None) or config
+    patch = getattr(backbone, "patch_size", 32)
+    patch = int(patch if isinstance(patch, int) else patch[0])
+    image_size = getattr(backbone, "image_size", 518)
+    size = int(image_size if isinstance(image_size, int) else min(image_size))
+    try:
+        processor = AutoImageProcessor.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        logger.warning(
+            "%s has no image processor (%s); using ImageNet statistics at %d pixels.",
+            name,
+            first_line(error),
+            size,
+        )
+        return Preprocessing(size=size, multiple=patch)
+    wanted = getattr(processor, "size", None)
+    if wanted is not None:
+        sides = [side for side in dict(wanted).values() if isinstance(side, int)]
+        size = min(sides) if sides else size
+    multiple = getattr(processor, "ensure_multiple_of", None) or patch
+    multiple = int(multiple) if multiple >= 1 else patch  # ZoeDepth's 1/32 means 32
+    return Preprocessing(
+        size=size,
+        multiple=math.lcm(multiple, patch) if config.model_type == "zoedepth" else multiple,
+        mean=tuple(getattr(processor, "image_mean", None) or IMAGENET_MEAN),
+        std=tuple(getattr(processor, "image_std", None) or IMAGENET_STD),
+    )
+
+
+@lru_cache
+def _per_channel(values: tuple[float, float, float], device: torch.device) -> Tensor:
+    """(1, 3, 1, 1), made once for each device: making it waits for the device."""
+    return torch.tensor(values, device=device).view(1, 3, 1, 1)

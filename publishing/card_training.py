@@ -1,0 +1,212 @@
+"""How a model was trained, in the words and tables of its card: models, data, hyper-parameters, cost."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from semidepth.common.redaction import redact
+from semidepth.data.public_names import is_hub_id, public_source, split_source
+from semidepth.publishing.card_scores import cell, code
+from semidepth.publishing.facts import Facts
+from semidepth.training.arguments.run import BUILT_IN_ENCODER
+
+NOT_STATED = "not stated"
+RENDERED = "rendered by semidepth, no third party's data"
+# Options that say where and when rather than how; text is shown only where it is one of a few known words.
+ELSEWHERE = frozenset({
+    "validation_images", "log_every", "validate_every", "preview_every", "checkpoint_every", "keep_checkpoints",
+    "resume", "cpu", "teacher_steps", "num_workers", "shuffle_buffer", "steps",
+})  # fmt: skip
+WORDS = ("mixed_precision", "metric_head", "teacher_kind")
+BINS_ALONE = ("bin_embedding_dim", "router_hidden_size", "router_loss_weight", "router_lr_factor", "core_lr_factor")
+BACKBONES = {"dinov2": "DINOv2", "dinov2_with_registers": "DINOv2 with registers", "dinov3_vit": "DINOv3"}
+ROLES = {"labeled": "labeled images", "unlabeled": "images without labels", "pseudo_labels": "pseudo labels"}
+
+
+def model_name(text: str, facts: Facts) -> str:
+    """A model that the run names, as the card shows it: a link to the Hub, or a folder's last part."""
+    if facts.is_hub(text):
+        return f"[{text}](https://huggingface.co/{text})"
+    return f"the local model {code(public_source(text, facts.is_hub))}"
+
+
+def encoder_shape(facts: Facts) -> str:
+    """The kind and size of the encoder, such as `DINOv2, 12 layers, 384 wide`; empty where it is not known."""
+    shape = facts.backbone
+    kind = shape.get("model_type", "")
+    sizes = [(shape.get("num_hidden_layers"), "layers"), (shape.get("hidden_size"), "wide")]
+    return ", ".join([BACKBONES.get(kind, kind), *(f"{size} {what}" for size, what in sizes if size)]) if kind else ""
+
+
+def encoder_name(facts: Facts) -> str:
+    """The encoder that the run started from."""
+    name = facts.options.get("encoder")
+    if name == BUILT_IN_ENCODER:
+        return "semidepth's built-in encoder (a small DINOv2 pre-trained on rendered scenes)"
+    of = encoder_shape(facts)
+    return (model_name(name, facts) if name else "a pretrained encoder") + (f" ({of})" if of else "")
+
+
+def base_models(facts: Facts) -> list[str]:
+    """Ids on the Hub of what the weights started from: of a metric model on a local student, that student's encoder."""
+    if facts.command == "metric":
+        named = facts.results.get("student") or facts.options.get("student")
+    else:
+        named = facts.options.get("encoder")
+    if named and facts.is_hub(named):
+        return [named]
+    origin = facts.backbone.get("_name_or_path")
+    return [origin] if facts.metric and origin and is_hub_id(origin) else []
+
+
+def teacher_of(facts: Facts) -> str:
+    """The teacher or teachers of a student; empty where none is known."""
+    makers = [str(record.get("teacher")) for _, record in pseudo_label_sets(facts) if record.get("teacher")]
+    if facts.options.get("pseudo_labels"):
+        shown = [model_name(name, facts) for name in dict.fromkeys(makers)]
+        return " and ".join(shown) or "the teacher of the pseudo labels"
+    name = facts.options.get("teacher") or facts.results.get("teacher")
+    return model_name(str(name), facts) if name else ""
+
+
+def pseudo_label_sets(facts: Facts) -> list[tuple[str, dict[str, Any]]]:
+    """The pseudo-label sets of a run, each with what the set says made it, where it is still there."""
+    sets = []
+    for text in facts.options.get("pseudo_labels") or []:
+        path = Path(split_source(text)[1]).expanduser() / "pseudo_labels.json"
+        record = json.loads(path.read_text()) if path.is_file() else {}
+        sets.append((text, record if isinstance(record, dict) else {}))
+    return sets
+
+
+def is_selected(facts: Facts) -> bool:
+    """Whether the run was the last step of ST++ (student.py --select_reliable), whose labels are in its folder."""
+    return any("labels_of_first_student" in str(text) for text in facts.options.get("pseudo_labels") or [])
+
+
+def sources_of(facts: Facts) -> list[tuple[str, str]]:
+    """What the run learned from: role and source as written."""
+    options = facts.options
+    if facts.command == "metric":
+        return [(f"domain {split_source(text)[0][:-1]}", text.partition("=")[2]) for text in options.get("train") or []]
+    found = [(ROLES["labeled"], text) for text in options.get("labeled") or []]
+    if facts.command != "student":
+        return found
+    if not options.get("pseudo_labels"):
+        return found + [(ROLES["unlabeled"], text) for text in options.get("unlabeled") or []]
+    sets = pseudo_label_sets(facts)
+    own = {Path(split_source(text)[1]).name for text, _ in sets}
+    for text, record in sets:
+        found.append((ROLES["pseudo_labels"], text))
+        images = [text for text in record.get("sources") or [] if Path(split_source(text)[1]).name not in own]
+        found += [("images of the pseudo labels", text) for text in images]
+    if is_selected(facts):
+        found += [("images of the pseudo labels", text) for text in options.get("unlabeled") or []]
+    return list(dict.fromkeys(found))
+
+
+def data_rows(facts: Facts, licences: Mapping[str, str]) -> tuple[list[dict[str, str]], bool]:
+    """Rows of the card's table of data, and whether some are local files.
+
+    Raises:
+        ValueError: for a licence of a source that the run has not.
+    """
+    rows, local, used = [], False, set()
+    for role, text in sources_of(facts):
+        _, location, _ = split_source(text)
+        shown = public_source(text, facts.is_hub)
+        keys = (text, location, shown, public_source(location, facts.is_hub))
+        told = next((key for key in keys if key in licences), None)
+        used.add(told)
+        is_hub, is_scenes = facts.is_hub(location), location.startswith("scenes:")
+        local |= not is_hub and not is_scenes and "://" not in location
+        link = f" ([data set](https://huggingface.co/datasets/{location}))" if is_hub else ""
+        licence = licences[told] if told else RENDERED if is_scenes else NOT_STATED
+        rows.append({"role": role, "source": cell(code(shown)) + link, "licence": cell(redact(licence))})
+    unknown = [name for name in licences if name not in used]
+    if unknown:
+        have = ", ".join(public_source(text, facts.is_hub) for _, text in sources_of(facts)) or "none"
+        raise ValueError(
+            f"a licence was given for {', '.join(unknown)}, which the run has not; its sources are {have}."
+        )
+    return rows, local
+
+
+def data_ids(facts: Facts) -> list[str]:
+    """Ids on the Hub of the data sets that the run learned from."""
+    locations = [split_source(text)[1] for _, text in sources_of(facts)]
+    return [location for location in dict.fromkeys(locations) if facts.is_hub(location)]
+
+
+def only_scenes(facts: Facts) -> bool:
+    """Whether all that the run learned from was rendered."""
+    sources = [split_source(text)[1] for role, text in sources_of(facts) if role != ROLES["pseudo_labels"]]
+    return bool(sources) and all(location.startswith("scenes:") for location in sources)
+
+
+def hyperparameters(facts: Facts) -> list[dict[str, str]]:
+    """Rows of option, value and, where it differs, default."""
+    defaults, rows = facts.defaults(), []
+    hidden = set(ELSEWHERE)
+    if facts.options.get("steps") is not None:
+        hidden.add("epochs")
+    if facts.options.get("color_distortion") is False:
+        hidden |= {"jitter_strength", "blur_sigma_px"}
+    if facts.options.get("feature_alignment") is False:
+        hidden.add("feature_tolerance")
+    if not facts.routed:
+        hidden.update(BINS_ALONE)
+    if len(facts.domains) < 2:
+        hidden |= {name for name in facts.options if name.startswith("router_")}
+    for name, value in facts.options.items():
+        plain = isinstance(value, (bool, int, float)) or (value is None and name == "size") or name in WORDS
+        if name in hidden or not plain or name.startswith(("hub_", "push_")):
+            continue
+        default = defaults.get(name, value)
+        rows.append({"name": name, "value": _text(value), "default": "" if default == value else _text(default)})
+    return rows
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "the model's own"}[value]
+    return cell(f"{value:g}" if isinstance(value, float) else str(value))
+
+
+def batch_text(facts: Facts) -> str:
+    """How many images an update saw, where it is known how many processes there were."""
+    options, processes = facts.options, facts.run.get("processes")
+    if not processes or "batch_size" not in options:
+        return ""
+    labeled = options["batch_size"] * processes * options.get("gradient_accumulation_steps", 1)
+    if facts.command != "student":
+        return f"An update saw {labeled:,} images."
+    return f"An update saw {labeled:,} labeled and {labeled * options.get('unlabeled_per_labeled', 0):,} other images."
+
+
+def updates_text(facts: Facts) -> str:
+    """How many updates the run took."""
+    steps = facts.results.get("steps") or facts.options.get("steps")
+    return f"{steps:,} updates." if steps else "The number of updates is not recorded."
+
+
+def cost_text(facts: Facts) -> str:
+    """Hours and hardware of the run; empty where they were not recorded."""
+    run = facts.run
+    if "hours" not in run:
+        return ""
+    processes = run.get("processes", 1)
+    on = f"{processes} processes on {run['device']}" if processes > 1 else str(run["device"])
+    precision = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}.get(run.get("mixed_precision", ""), "")
+    text = f"{_duration(run['hours'])} on {on}{f' in {precision}' if precision else ''}"
+    if run.get("gpu_hours"):
+        text += f", {run['gpu_hours']:.2f} GPU hours"
+    alone = " The training of its teacher is not in it." if facts.command == "student" else ""
+    return text + "." + (" The training of its student is not in it." if facts.command == "metric" else alone)
+
+
+def _duration(hours: float) -> str:
+    if hours >= 2:
+        return f"{hours:.1f} hours"
+    return f"{hours * 60:.1f} minutes" if hours * 60 >= 2 else f"{hours * 3600:.0f} seconds"

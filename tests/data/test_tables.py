@@ -1,0 +1,86 @@
+"""Tables: which columns are taken, and what cannot be opened."""
+
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sample_files import depth_mm, encoded, npy, picture, write_parquet, write_tar
+
+from semidepth.data.source_spec import parse_source
+from semidepth.data.tables import count_rows, open_table
+
+
+def write_columns(path, **columns) -> str:
+    pq.write_table(pa.table(columns), path)
+    return str(path)
+
+
+def test_only_needed_columns_are_read_and_none_is_decoded(tmp_path):
+    source = parse_source(str(write_parquet(tmp_path / "a.parquet", range(2), "outdoor")))
+    table = open_table(source, labeled=True)
+    assert (table.image, table.depth, table.domain_names) == ("image", "depth", ("indoor", "outdoor"))
+    row = next(iter(table.rows))
+    assert row["depth"] == {"bytes": encoded(depth_mm(0)), "path": None}
+    assert set(next(iter(open_table(source, labeled=False).rows))) == {"image", "depth_scale", "domain"}
+
+
+def test_columns_are_found_by_kind_and_name(tmp_path):
+    png = [encoded(picture(0))]
+    path = write_columns(
+        tmp_path / "a.parquet", rgb=png, depth_scale=[0.1], disparity=[[1.0]], depth_map=[[2.0]], image=png
+    )
+    assert open_table(parse_source(path), True).depth == "depth_map"
+    assert open_table(parse_source(f"{path}?kind=disparity"), True).depth == "disparity"
+    named = open_table(parse_source(f"{path}?image=rgb&depth=depth_map"), True)
+    assert (named.image, named.depth) == ("rgb", "depth_map")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("", "has no image column among a, b; name it with image=NAME"),
+        ("?image=a", "has no depth column among a, b; name it with depth=NAME"),
+        ("?image=c", "has no column 'c' for image; it has a, b"),
+        ("?image=a&depth=c", "has no column 'c' for depth; it has a, b"),
+    ],
+)
+def test_missing_columns_are_named(tmp_path, options, words):
+    path = write_columns(tmp_path / "x.parquet", a=[b"x"], b=[1.0])
+    with pytest.raises(ValueError, match=re.escape(words)):
+        open_table(parse_source(path + options), labeled=True)
+
+
+def test_webdataset_members_are_found(tmp_path):
+    members = {"0.depth.npy": npy(np.ones((2, 2))), "0.png": encoded(picture(0))}
+    table = open_table(parse_source(str(write_tar(tmp_path / "a.tar", members))), labeled=True)
+    assert (table.image, table.depth) == ("png", "depth.npy")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "tar"])
+def test_files_that_cannot_be_opened_are_named(tmp_path, suffix):
+    path = tmp_path / f"broken.{suffix}"
+    path.write_bytes(b"neither of the two, whatever the name says")
+    with pytest.raises(ValueError, match=rf"broken\.{suffix}' cannot be read"):
+        open_table(parse_source(str(path)), labeled=False)
+
+
+def test_hub_failure_is_one_sentence(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    words = "'nobody/nothing' is no local path and cannot be read from the Hub"
+    with pytest.raises(ValueError, match=words) as caught:
+        open_table(parse_source("nobody/nothing"), labeled=False)
+    assert "\n" not in str(caught.value)
+
+
+def test_row_counts(tmp_path):
+    write_parquet(tmp_path / "p" / "a.parquet", range(3))
+    write_parquet(tmp_path / "p" / "b.parquet", range(4))
+    assert count_rows(parse_source(str(tmp_path / "p"))) == 7
+    assert count_rows(parse_source(str(write_tar(tmp_path / "a.tar", {"0.png": b"x"})))) is None
+    assert count_rows(parse_source("https://host.org/a.parquet")) is None
+    (tmp_path / "c.parquet").write_bytes(b"no")
+    with pytest.raises(ValueError, match="cannot be read"):
+        count_rows(parse_source(str(tmp_path / "c.parquet")))

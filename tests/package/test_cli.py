@@ -1,0 +1,123 @@
+"""The command `semidepth`: help without waiting, exit statuses, and what goes to which command."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import tiny
+
+from semidepth import cli
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.publishing.info import count_parameters
+
+
+def semidepth(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "semidepth.cli", *map(str, words)], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    tiny.stock_model().save_pretrained(folder)
+    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
+    return folder
+
+
+def test_help_shows_an_example_and_needs_no_torch(capsys):
+    for words in (["--help"], ["predict", "--help"], ["info", "--help"], ["train", "--help"]):
+        code = (
+            "import sys\nfrom semidepth.cli import main\n"
+            f"try: status = main({words!r})\nexcept SystemExit as stop: status = stop.code\n"
+            "sys.exit(100 if 'torch' in sys.modules else status or 0)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (words, done.stderr)
+        assert f"    semidepth {'predict' if words[0] == '--help' else words[0]} " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "usage: semidepth"),
+        (["bogus"], "invalid choice: 'bogus'"),
+        (["train"], "usage: semidepth train"),
+        (["train", "dragon"], "choose one of teacher, student, metric"),
+        (["info", "/nowhere"], "is not here; give the folder of a model"),
+        (["predict", "/nowhere/*.jpg", "--model", "x", "--output", "y"], "matches no file"),
+    ],
+)
+def test_wrong_usage_is_2_and_one_sentence(words, told):
+    done = semidepth(*words)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_train_hands_its_options_to_the_launcher_and_the_command():
+    launcher = ["--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    done = semidepth("train", "teacher", *launcher, "--", "--steps", "0")
+    assert "--steps is 0; give at least 1." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 2  # the command's own
+
+
+def test_predict_passes_its_status_on(tmp_path, model_folder):
+    (tmp_path / "a.png").write_text("no picture")
+    done = semidepth("predict", tmp_path / "a.png", "--model", model_folder, "--output", tmp_path / "out")
+    assert done.returncode == 1
+    assert "a.png" in done.stderr
+
+
+def test_the_demo_says_what_is_missing(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(cli, "APP", tmp_path / "app.py")
+    assert cli.main(["demo"]) == 2
+    assert "the demo's page is missing" in capsys.readouterr().err
+
+
+def test_info_reads_what_is_there(model_folder, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in model_folder.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "teacher.yaml").write_text("encoder: some/encoder\nlabeled: [rooms/]\nsteps: null\nsize: 48\n")
+    (folder / "results.json").write_text('{"steps": 30, "run": {"hours": 1.5}}')
+    (folder / "scores").mkdir()
+    entry = {"data": "rooms", "space": "depth", "head": "", "images": 7, "metrics": {"abs_rel": 0.125, "delta1": 0.75}}
+    (folder / "scores/results.json").write_text(json.dumps({"scores": [entry]}))
+    told = json.loads(semidepth("info", folder, "--json").stdout)
+    assert told["parameters"] == sum(parameter.numel() for parameter in tiny.stock_model().parameters())
+    assert (told["model_type"], told["unit"], told["image_size_px"]) == ("depth_anything", "inverse depth", tiny.SIZE)
+    assert told["encoder"] == {"kind": "dinov2", "width": 32, "layers": 4, "heads": 2, "patch": 8}
+    assert told["training"]["command"] == "teacher"
+    assert told["training"]["options"]["labeled"] == ["rooms/"]
+    assert (told["training"]["steps"], told["training"]["hours"]) == (30, 1.5)
+    assert told["scores"][0]["abs_rel"] == 0.125
+    text = semidepth("info", folder).stdout
+    for words in ("inverse depth, larger is nearer", "rooms/", "30", "1.5", "abs_rel 0.125", "some/encoder"):
+        assert words in text
+
+
+def test_damaged_weights_are_named(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"\x10\x27\0\0\0\0\0\0{")
+    with pytest.raises(ValueError, match="no whole safetensors file"):
+        count_parameters(tmp_path)
+
+
+def test_a_reader_that_has_gone_and_ctrl_c_are_no_tracebacks(model_folder):
+    words = [sys.executable, "-m", "semidepth.cli", "info", str(model_folder), "--json"]
+    reader, writer = os.pipe()
+    os.close(reader)  # as `head` does when it has seen enough
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+    code = (
+        "import signal, sys\nfrom semidepth import cli\nfrom semidepth.publishing import info as model_info\n"
+        "model_info.model_info = lambda folder: signal.raise_signal(signal.SIGINT)\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words[3:]], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "stopped\n")

@@ -1,0 +1,465 @@
+"""A card says what the run recorded and nothing else; its metadata is what the Hub takes; nothing private is on it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import yaml
+from card_rules import card_errors
+from huggingface_hub import ModelCard
+from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
+from loopback_hub import LoopbackHub
+from PIL import Image
+from safetensors.torch import save_file
+
+from semidepth.modeling import DepthStudentConfig, RoutedDepthConfig
+from semidepth.publishing.cards import make_card
+from semidepth.training.arguments.files import save_arguments
+from semidepth.training.arguments.metric import MetricArguments
+from semidepth.training.arguments.run import TeacherArguments
+from semidepth.training.arguments.student import StudentArguments
+
+TOKEN = "hf_" + "s" * 34
+DOMAINS = [
+    {"name": "indoor", "max_depth_m": 10.0},
+    {"name": "faces", "max_depth_m": 2.5, "bin_centers_type": "normed"},
+]
+RUN = {
+    "hours": 3.25, "gpu_hours": 26.0, "device": "NVIDIA H100 80GB HBM3", "processes": 8, "mixed_precision": "bf16",
+    "versions": {"python": "3.11.4", "torch": "2.11.0"}, "hub": ["facebook/dinov2-small", "org/frames", "org/big"],
+}  # fmt: skip
+
+
+def config_fields():
+    fields = tiny.stock_config().to_dict()
+    fields.pop("model_type")
+    return fields
+
+
+def relative_folder(tmp_path: Path, **changes) -> Path:
+    """A student's folder: options, results, and weights of 7 numbers."""
+    folder = tmp_path / "mine"
+    DepthStudentConfig(**config_fields()).save_pretrained(folder)
+    options = {
+        "output_dir": str(folder), "encoder": "facebook/dinov2-small", "teacher": "org/big",
+        "labeled": ["org/frames?split=train", "/home/me/acme/rooms/*.parquet?depth_scale=0.001"],
+        "unlabeled": ["/home/me/acme/photos", "https://me:secret@host/a.parquet"], "steps": 1234, "batch_size": 4,
+        "learning_rate": 1e-5, "gradient_matching_weight": 2.0, "ema_decay": 0.999,
+    }  # fmt: skip
+    save_arguments(StudentArguments(**(options | changes)), folder / "student.yaml")
+    save_file(
+        {"weights": tiny.pixels(1, 1, 1).flatten(), "bias": tiny.pixels(1, 2, 2)[0, 0].flatten()},
+        folder / "model.safetensors",
+    )
+    (folder / "results.json").write_text(json.dumps({"steps": 1234, "loss": 0.5, "run": RUN}))
+    return folder
+
+
+def routed_folder(tmp_path: Path, domains=DOMAINS) -> Path:
+    """A metric model's folder, on a local student."""
+    folder = tmp_path / "metres"
+    core = DepthStudentConfig(**config_fields())
+    RoutedDepthConfig(core_config=core, domains=domains).save_pretrained(folder)
+    train = [f"{domain['name']}=/home/me/{domain['name']}_frames" for domain in domains]
+    # The folders need not be there any more.
+    options = yaml.safe_load(save_arguments(MetricArguments(train=["indoor=scenes:indoor"]), folder / "metric.yaml"))
+    options |= {"train": train, "student": "/home/me/student"}
+    (folder / "metric.yaml").write_text(yaml.safe_dump(options))
+    results = {"steps": 50, "indoor/abs_rel": 0.25}
+    if len(domains) > 1:
+        results |= {"indoor/domain_given/abs_rel": 0.125, "validation/router_accuracy": 0.9}
+    (folder / "results.json").write_text(json.dumps(results))
+    return folder
+
+
+def score(folder: Path, rows: list[dict], command: str | None = None, routers: object = None) -> None:
+    (folder / "scores").mkdir(exist_ok=True)
+    common = {"model": str(folder), "revision": None, "head": "", "images": 96}
+    content = {"scores": [common | row for row in rows]} | ({"command": command} if command else {})
+    (folder / "scores/results.json").write_text(json.dumps(content | ({"routers": routers} if routers else {})))
+
+
+RELATIVE_ROW = {
+    "data": "nyu", "mode": "relative", "align": "least_squares", "space": "depth", "protocol": "nyu",
+    "max_depth_m": 10.0, "metrics": {"abs_rel": 0.0625, "delta1": 0.875, "rmse": 0.5, "silog": None},
+}  # fmt: skip
+
+
+def table(card: ModelCard, heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading."""
+    below = card.text.split(heading, 1)[1].split("\n#", 1)[0]
+    lines = [line for line in below.splitlines() if line.startswith("|")]
+    return [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in lines
+        if "---" not in line and "--:" not in line
+    ]
+
+
+def test_metadata_and_text_come_from_the_run(tmp_path):
+    folder = relative_folder(tmp_path)
+    card = make_card(folder, repo="org/mine", license="apache-2.0", data_licences={"org/frames": "cc-by-4.0"})
+    assert card.data.to_dict() == {
+        "license": "apache-2.0", "library_name": "transformers", "pipeline_tag": "depth-estimation",
+        "tags": ["monocular-depth-estimation", "relative-depth", "semidepth"],
+        "base_model": ["facebook/dinov2-small"], "datasets": ["org/frames"],
+    }  # fmt: skip
+    assert table(card, "### Data") == [
+        ["used as", "source", "licence of the data"],
+        [
+            "labeled images",
+            "`org/frames?split=train` ([data set](https://huggingface.co/datasets/org/frames))",
+            "cc-by-4.0",
+        ],
+        ["labeled images", "`rooms/*.parquet?depth_scale=0.001`", "not stated"],
+        ["images without labels", "`photos`", "not stated"],
+        ["images without labels", "`https://***@host/a.parquet`", "not stated"],
+    ]
+    options = {name: (value, default) for name, value, default in table(card, "### Hyper-parameters")}
+    assert options["`learning_rate`"] == ("1e-05", "5e-06")
+    assert options["`batch_size`"] == ("4", "16")
+    assert options["`drop_fraction`"] == ("0", "")
+    assert not {"`output_dir`", "`encoder`", "`epochs`", "`hub_wait_s`"} & set(options)
+    for text in (
+        "plus 2 x the multi-scale gradient matching loss",
+        "exponential average over the training, with decay 0.999",
+        "[org/big](https://huggingface.co/org/big)",
+        "1,234 updates. An update saw 32 labeled and 64 other images.",  # 4 x 8 processes, two to one
+        "3.2 hours on 8 processes on NVIDIA H100 80GB HBM3 in bfloat16, 26.00 GPU hours.",
+        "python 3.11.4, torch 2.11.0",
+        "0.0 M parameters",
+        'model="org/mine", trust_remote_code=True',
+        "under `apache-2.0`",
+    ):
+        assert text in card.text, text
+
+
+def test_scores_become_the_model_index(tmp_path):
+    folder = relative_folder(tmp_path)
+    local = RELATIVE_ROW | {
+        "data": "/home/me/acme/frames/*.parquet?depth_scale=0.001",
+        "protocol": "none",
+        "max_depth_m": None,
+    }
+    rows = [
+        RELATIVE_ROW,
+        RELATIVE_ROW | {"space": "disparity", "metrics": {"abs_rel": 0.03125}},
+        local,
+        RELATIVE_ROW | {"model": "org/peer", "metrics": {"abs_rel": 0.75}},
+        RELATIVE_ROW | {"data": "org/frames?split=test", "metrics": {"abs_rel": float("nan"), "boundary_f1": 0.25}},
+    ]
+    command = f".venv/bin/python training/score.py --model {folder} org/peer --data nyu /home/me/acme/frames/*.parquet"
+    score(folder, rows, command)
+    card = make_card(folder, repo="org/mine")
+    results = card.data.eval_results
+    assert [(each.dataset_type, each.metric_type, each.metric_value) for each in results] == [
+        ("nyu", "abs_rel", 0.0625), ("nyu", "delta1", 0.875), ("nyu", "rmse", 0.5), ("nyu", "abs_rel", 0.03125),
+        ("frames-.parquet", "abs_rel", 0.0625), ("frames-.parquet", "delta1", 0.875), ("frames-.parquet", "rmse", 0.5),
+        ("org/frames", "boundary_f1", 0.25),
+    ]  # fmt: skip
+    shown = "python training/score.py --model org/mine org/peer --data nyu 'frames/*.parquet'"
+    for each in results:
+        assert each.task_type == "depth-estimation"
+        assert each.dataset_args["images"] == 96
+        assert (each.source_name, each.source_url) == (
+            shown,
+            "https://huggingface.co/org/mine/blob/main/scores/results.json",
+        )
+    assert shown in card.text
+    aligned = "least squares alignment, compared in"
+    assert table(card, "## Results") == [
+        ["data", "how", "images", "AbsRel ↓", "δ1 ↑", "RMSE ↓", "boundary f1 ↑"],
+        ["`nyu`", f"{aligned} depth, protocol nyu", "96", "0.062", "0.875", "0.500", ""],
+        ["`nyu`", f"{aligned} disparity, protocol nyu", "96", "0.031", "", "", ""],
+        ["`frames/*.parquet?depth_scale=0.001`", f"{aligned} depth", "96", "0.062", "0.875", "0.500", ""],
+        ["`org/frames?split=test`", f"{aligned} depth, protocol nyu", "96", "", "", "", "0.250"],
+    ]  # fmt: skip
+
+    # The library's own way there and back, and from the file.
+    index = card.data.to_dict()["model-index"]
+    assert model_index_to_eval_results(index) == ("mine", results)
+    assert eval_results_to_model_index("mine", results) == index
+    card.save(tmp_path / "README.md")
+    loaded = ModelCard.load(tmp_path / "README.md")
+    assert loaded.data.to_dict() == card.data.to_dict()
+    assert str(loaded) == str(card)
+    assert loaded.data.model_name == "mine"
+
+
+def test_a_routed_model_says_its_domains_ranges_and_both_ways_of_routing(tmp_path):
+    folder = routed_folder(tmp_path)
+    row = {"data": "diode", "mode": "metric", "align": "none", "space": "depth", "protocol": "none", "max_depth_m": 2.5}
+    rows = [
+        row | {"head": "router", "metrics": {"abs_rel": 0.5}},
+        row | {"head": "domain given", "metrics": {"abs_rel": 0.25}},
+    ]
+    confusion = [
+        {"domain": "indoor", "chosen": "indoor", "images": 90},
+        {"domain": "indoor", "chosen": "faces", "images": 6},
+    ]
+    routers = [
+        {"model": model, "images": 96, "accuracy": 0.9375, "confusion": confusion} for model in (str(folder), "peer")
+    ]
+    score(folder, rows, "/opt/score.py --model x --data diode", routers)
+    card = make_card(folder)
+    assert card.text.count("The router was right for 93.8% of 96 images.") == 1
+    assert "| images of | taken for faces | taken for indoor |" in card.text
+    assert "| indoor | 6 | 90 |" in card.text
+    assert table(card, "# metres") == [["domain", "range"], ["indoor", "0.001 to 10 m"], ["faces", "0.001 to 2.5 m"]]
+    assert [row[:4] for row in table(card, "## Results")[1:3]] == [
+        ["`diode`", "up to 2.5 m, head chosen by the router", "96", "0.500"],
+        ["`diode`", "up to 2.5 m, domain given", "96", "0.250"],
+    ]
+    index = card.data.to_dict()["model-index"][0]["results"]
+    assert [result["metrics"][0]["value"] for result in index] == [0.5, 0.25]  # two entries, not one with two values
+    assert table(card, "The training's own validation") == [
+        ["validation", "AbsRel"], ["`indoor`", "0.250"], ["`indoor, domain given`", "0.125"],
+    ]  # fmt: skip
+    assert "The router was right for 90.0% of them." in card.text
+    assert [row[:2] for row in table(card, "### Data")[1:]] == [
+        ["domain indoor", "`indoor_frames`"],
+        ["domain faces", "`faces_frames`"],
+    ]
+    assert "the local model `student`" in card.text
+    assert "source" not in index[0]  # nowhere to point to yet
+    assert index[0]["dataset"]["args"]["command"] == "opt/score.py --model x --data diode"
+    assert 'names.index("indoor")' in card.text
+
+
+def test_a_moved_folder_knows_its_scores(tmp_path):
+    """Scored as its training called it, beside another model; then laid out elsewhere."""
+    folder = relative_folder(tmp_path)
+    ordinal = {"mode": "ordinal", "space": "disparity", "metrics": {"ordinal_accuracy": 0.75, "pairs": 1000.0}}
+    rows = [
+        RELATIVE_ROW | {"model": "org/peer"},
+        RELATIVE_ROW | {"data": "da2k", "protocol": "", "align": "none"} | ordinal,
+    ]
+    score(folder, rows, f"training/score.py --model {folder} org/peer --benchmark da2k")
+    moved = folder.rename(tmp_path / "laid out")
+    card = make_card(moved, repo="org/mine")
+    (result,) = card.data.eval_results
+    assert (result.metric_type, result.metric_value, result.dataset_args["pairs"]) == ("ordinal_accuracy", 0.75, 1000)
+    assert "--model org/mine org/peer --benchmark da2k" in card.text
+    assert "brought to the scale" not in card.text
+    assert table(card, "## Results") == [
+        ["data", "how", "images", "ordinal accuracy ↑"],
+        ["`da2k`", "up to 10 m", "96", "0.750"],
+    ]
+
+
+def test_one_domain_has_no_router(tmp_path):
+    text = make_card(routed_folder(tmp_path, DOMAINS[:1]), repo="org/metres").text
+    assert "router" not in text
+    assert "domain_labels" not in text
+
+
+def test_a_stock_metric_head_needs_no_code_of_ours(tmp_path):
+    folder = tmp_path / "stock"
+    tiny.stock_config(depth_estimation_type="metric", max_depth=20).save_pretrained(folder)
+    options = MetricArguments(train=["indoor=scenes:indoor"], metric_head="stock", domains=["indoor?max_depth_m=20"])
+    save_arguments(options, folder / "metric.yaml")
+    card = make_card(folder)
+    assert "trust_remote_code" not in card.text
+    assert "from semidepth" not in card.text
+    assert table(card, "# stock") == [["domain", "range"], ["indoor", "0 to 20 m"]]
+    assert "metric-depth" in card.data.tags
+    assert "a sigmoid times the largest depth" in card.text
+    assert "`bin_embedding_dim`" not in card.text
+
+
+def test_what_is_not_recorded_is_said(tmp_path):
+    folder = tmp_path / "bare"
+    DepthStudentConfig(**config_fields()).save_pretrained(folder)
+    card = make_card(folder)
+    for text in (
+        "What the model was trained on is not recorded", "The options of the run are not recorded",
+        "hardware and energy of the training are not recorded", "No scores are recorded",
+        "weights are not in this folder",
+        "Not stated: whoever trained this model has not named a licence",
+    ):  # fmt: skip
+        assert text in card.text, text
+    assert set(card.data.to_dict()) == {"library_name", "pipeline_tag", "tags"}
+    # Stock Depth Anything, relative: the same card without custom code.
+    tiny.stock_config().save_pretrained(tmp_path / "relative")
+    assert "trust_remote_code" not in make_card(tmp_path / "relative").text
+
+
+def test_a_teachers_card(tmp_path):
+    folder = tmp_path / "teacher"
+    DepthStudentConfig(**config_fields()).save_pretrained(folder)
+    save_arguments(TeacherArguments(steps=7), folder / "teacher.yaml")
+    results = {"steps": 7, "scenes:indoor?split=validation&count=4/abs_rel": 0.5}
+    (folder / "results.json").write_text(json.dumps(results))
+    card = make_card(folder)
+    assert "Training on labels alone: semidepth's built-in encoder" in card.text
+    assert ["`scenes:indoor?split=validation&count=4`", "0.500"] in table(card, "## Results")
+    assert "yang2024depthanything," in card.text
+    assert "ST++" not in card.text
+
+
+def test_pseudo_labels_say_where_their_images_and_labels_are_from(tmp_path):
+    labels = tmp_path / "private/labels"
+    labels.mkdir(parents=True)
+    (labels / "pseudo_labels.json").write_text(json.dumps({"teacher": "org/big", "sources": ["/home/me/beach/*.jpg"]}))
+    folder = relative_folder(tmp_path, teacher=None)
+    options = yaml.safe_load((folder / "student.yaml").read_text()) | {
+        "pseudo_labels": [f"{labels}?min_reliability=0.5"]
+    }
+    (folder / "student.yaml").write_text(yaml.safe_dump(options))
+    card = make_card(folder)
+    assert [row[:2] for row in table(card, "### Data")[3:]] == [
+        ["pseudo labels", "`labels?min_reliability=0.5`"],
+        ["images of the pseudo labels", "`beach/*.jpg`"],
+    ]
+    assert "[org/big](https://huggingface.co/org/big)" in card.text
+    assert "`photos`" not in card.text  # of --unlabeled, which such a run does not read
+
+
+def test_a_run_with_selection_names_its_steps_and_its_images(tmp_path):
+    folder = relative_folder(tmp_path, teacher=None)
+    options = yaml.safe_load((folder / "student.yaml").read_text())
+    stable = f"{folder}/labels_of_teacher"
+    options |= {
+        "pseudo_labels": [f"{stable}?min_reliability=0.75", f"{folder}/labels_of_first_student"],
+        "unlabeled": ["/home/me/acme/photos"],
+    }
+    (folder / "student.yaml").write_text(yaml.safe_dump(options))
+    for name, teacher, sources in (
+        ("labels_of_teacher", "org/big", ["/home/me/acme/photos"]),
+        ("labels_of_first_student", f"{folder}/first_student", [f"{stable}?max_reliability=0.75"]),
+    ):
+        (folder / name).mkdir()
+        (folder / name / "pseudo_labels.json").write_text(json.dumps({"teacher": teacher, "sources": sources}))
+    card = make_card(folder)
+    assert [row[:2] for row in table(card, "### Data")[3:]] == [
+        ["pseudo labels", "`labels_of_teacher?min_reliability=0.75`"],
+        ["images of the pseudo labels", "`photos`"],
+        ["pseudo labels", "`labels_of_first_student`"],
+    ]
+    assert "[org/big](https://huggingface.co/org/big) and the local model `first_student`" in card.text
+    assert "ST++ (arXiv 2106.05095): a first student" in card.text
+    assert "yang2022stpp" in card.text
+
+
+def test_pictures_are_shown_where_there_are_some(tmp_path):
+    folder = relative_folder(tmp_path)
+    picture = Image.fromarray(np.zeros((2, 2, 3), dtype=np.uint8))
+    (folder / "previews").mkdir()
+    for step in (5, 10):
+        picture.save(folder / f"previews/predictions_step_{step:06d}.png")
+    assert re.findall(r"!\[.*?\]\((.*?)\)", make_card(folder).text) == ["previews/predictions_step_000010.png"]
+    (folder / "scores").mkdir()
+    picture.save(folder / "scores/examples.png")
+    assert re.findall(r"!\[.*?\]\((.*?)\)", make_card(folder).text) == ["scores/examples.png"]
+
+
+def test_nothing_private_is_on_a_card(tmp_path):
+    """Wherever a token or a path may have got into: options, results, command, licence."""
+    folder = relative_folder(tmp_path)
+    options = yaml.safe_load((folder / "student.yaml").read_text())
+    options |= {
+        "teacher": f"https://host/x?token={TOKEN}",
+        "labeled": [f"https://u:{TOKEN}@host/a.parquet"],
+        "hub_token": TOKEN,
+    }
+    (folder / "student.yaml").write_text(yaml.safe_dump(options))
+    score(
+        folder,
+        [RELATIVE_ROW | {"data": f"https://host/a.tar?key={TOKEN}"}],
+        f"/home/me/score.py --token {TOKEN} --a /home/me/b",
+    )
+    (folder / "results.json").write_text(json.dumps({"run": RUN, f"https://host/a.tar?sig={TOKEN}/abs_rel": 1.0}))
+    text = str(make_card(folder, repo="org/mine", data_licences={"photos": f"mine {TOKEN}"}))
+    for secret in (TOKEN, TOKEN[3:], "/home/me", "acme", str(tmp_path), "secret"):
+        assert secret not in text
+
+
+def test_what_cannot_be_made_a_card_of_is_said_in_a_sentence(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no config\.json of a model; give the folder of"):
+        make_card(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ValueError, match="holds a bert model; give the folder of"):
+        make_card(tmp_path)
+    folder = relative_folder(tmp_path)
+    with pytest.raises(ValueError, match=r"given for org/other, which the run has not; its sources are org/frames"):
+        make_card(folder, data_licences={"org/other": "mit"})
+    (folder / "results.json").write_text("{")
+    with pytest.raises(ValueError, match=r"results\.json is not valid JSON"):
+        make_card(folder)
+
+
+VALIDATE = """
+import sys
+from huggingface_hub import HfApi, ModelCard
+for path in sys.argv[1:]:
+    card = ModelCard.load(path)
+    card.validate()
+    HfApi()._validate_yaml(str(card))
+    card.data.license = "my-own"
+    try:
+        card.validate()
+    except ValueError as error:
+        assert "must be one of" in str(error)
+    else:
+        raise SystemExit("a licence of one's own was taken")
+"""
+
+
+def test_the_librarys_validation_takes_them(tmp_path):
+    student, metric = relative_folder(tmp_path), routed_folder(tmp_path)
+    score(
+        student,
+        [RELATIVE_ROW, RELATIVE_ROW | {"data": "/home/me/été, à Paris/*.png"}],
+        "training/score.py --model mine",
+    )
+    score(metric, [RELATIVE_ROW | {"mode": "metric"}])
+    cards = [
+        make_card(student, repo="org/mine", license="cc-by-nc-4.0", data_licences={"photos": "of my own"}),
+        make_card(metric, license="other"),
+    ]
+    paths = [tmp_path / f"{number}.md" for number in range(2)]
+    for card, path in zip(cards, paths, strict=True):
+        assert card_errors(str(card)) == []
+        card.save(path)
+    with LoopbackHub() as hub:
+        environment = os.environ | hub.environment(tmp_path)
+        done = subprocess.run(
+            [sys.executable, "-c", VALIDATE, *map(str, paths)],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [status for _, path, status in hub.calls if path == "/api/validate-yaml"] == [200, 200, 400] * 2
+
+
+def test_the_rules_find_what_is_wrong():
+    """A check that passes everything would prove nothing."""
+    index = [
+        {
+            "name": "m",
+            "results": [
+                {"task": {}, "dataset": {"type": "two words", "name": "n", "config": 1}, "metrics": [{"type": "t"}]}
+            ],
+        }
+    ]
+    wrong = {
+        "license": "mine",
+        "pipeline_tag": "depth",
+        "datasets": ["a/b/c"],
+        "base_model": "/home/me",
+        "model-index": index,
+    }
+    errors = card_errors(f"---\n{yaml.safe_dump(wrong)}---\n# m\n")
+    for at in (
+        '"license"', '"pipeline_tag"', '"datasets[0]"', '"base_model[0]"', "task.type", "dataset.type",
+        "dataset.config", "metrics[0].value",
+    ):  # fmt: skip
+        assert any(at in error for error in errors), at

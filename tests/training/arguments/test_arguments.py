@@ -1,0 +1,131 @@
+"""Options: precedence of defaults, preset, YAML and command line, and one sentence for everything that is wrong."""
+
+import dataclasses
+
+import pytest
+import yaml
+from sample_files import write_images
+
+from semidepth.training.arguments.files import save_arguments
+from semidepth.training.arguments.run import TeacherArguments, parse_arguments
+from semidepth.training.arguments.student import StudentArguments
+from semidepth.training.demo import DemoArguments
+
+
+def refused(capsys, *argv, cls=TeacherArguments):
+    with pytest.raises(SystemExit) as stopped:
+        parse_arguments(cls, list(argv))
+    assert stopped.value.code == 2
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_command_line_wins_over_yaml_over_preset_over_defaults(tmp_path):
+    config = tmp_path / "mine.yaml"
+    config.write_text("learning_rate: 1e-4\nsteps: 7\nlabeled: [scenes:indoor]\n")
+    got = parse_arguments(TeacherArguments, ["--config", str(config), "--steps", "9"], preset="teacher_scenes")
+    assert (got.steps, got.learning_rate, got.labeled) == (9, 1e-4, ["scenes:indoor"])
+    assert got.decoder_lr_factor == 5  # from the preset
+    assert got.weight_decay == 0.01  # the default
+
+
+def test_the_preset_is_for_the_built_in_encoder_only():
+    got = parse_arguments(TeacherArguments, ["--encoder", "facebook/dinov2-small"], preset="teacher_scenes")
+    assert (got.learning_rate, got.decoder_lr_factor, got.mixed_precision) == (
+        5e-6,
+        10.0,
+        "no",
+    )  # the paper's
+
+
+def test_epochs_are_not_overridden_by_the_presets_steps():
+    got = parse_arguments(TeacherArguments, ["--epochs", "3"], preset="teacher_scenes")
+    assert (got.steps, got.epochs) == (None, 3.0)
+
+
+def test_lists_of_numbers_are_read_from_yaml(tmp_path):
+    path = tmp_path / "demo.yaml"
+    path.write_text("seeds: [0, 1]\n")
+    assert parse_arguments(DemoArguments, ["--config", str(path)]).seeds == [0, 1]
+
+
+@pytest.mark.parametrize("cls", [TeacherArguments, StudentArguments])
+def test_saved_options_read_back(tmp_path, cls):
+    path = tmp_path / "run.yaml"
+    arguments = cls(steps=3, labeled=["scenes:indoor?count=4"])
+    save_arguments(arguments, path)
+    assert parse_arguments(cls, ["--config", str(path)]) == arguments
+    assert set(yaml.safe_load(path.read_text())) == {field.name for field in dataclasses.fields(cls)}
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--batch_size", "0"], "--batch_size is 0; give at least 1"),
+        (["--learning_rate", "-1"], "--learning_rate is -1.0; give a positive number"),
+        (["--learning_rate", "nan"], "--learning_rate is nan"),
+        (["--learning_rate", "1"], "training would diverge"),
+        (["--mixed_precision", "fp8"], "choose one of no, bf16, fp16"),
+        (["--tracker", "wandb"], "choose one of none, tensorboard, trackio"),
+        (["--labeled", "scenes:moon"], "scenes:moon"),
+        (["--labeled", "/no/such/folder"], "/no/such/folder"),
+        (["--ema_decay", "1"], "--ema_decay is 1.0"),
+        (["--steps", "0"], "--steps is 0"),
+        (["--config", "/no/such.yaml"], "/no/such.yaml is not a file"),
+        (["--steps", "many"], "invalid int value"),
+        (["--conf", "x.yaml"], "unrecognized arguments"),
+        (["--weight_decay", "inf"], "must be finite"),
+        (["--output_dir", __file__], "is a file; give a folder"),
+    ],
+)
+def test_wrong_values_get_one_sentence(capsys, argv, words):
+    assert words in refused(capsys, *argv)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--unlabeled", "nowhere.parquet"], "nowhere.parquet"),
+        (["--teacher_kind", "height"], "choose one of auto, disparity, depth"),
+        (["--feature_tolerance", "0"], "--feature_tolerance is 0.0"),
+        (["--cutmix_probability", "2"], "cutmix_probability is 2.0"),
+        (["--drop_fraction", "1"], "--drop_fraction is 1.0"),
+        (["--unlabeled_per_labeled", "0"], "--unlabeled_per_labeled is 0"),
+    ],
+)
+def test_wrong_student_values_get_one_sentence(capsys, argv, words):
+    assert words in refused(capsys, *argv, cls=StudentArguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("learning_rates: 1\n", "unknown options learning_rates"),
+        ("steps: many\n", "steps is 'many'; expected int or none"),
+        ("steps: true\n", "steps is True; expected int or none"),
+        ("learning_rate: fast\n", "learning_rate is 'fast'; expected a number"),
+        ("- a\n- b\n", "holds a list"),
+        ("a: [\n", "is not valid YAML"),
+        ("labeled: [1, 2]\n", "labeled is [1, 2]; expected list of str"),
+    ],
+)
+def test_wrong_yaml_gets_one_sentence(capsys, tmp_path, text, words):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text)
+    assert words in refused(capsys, "--config", str(path))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--pseudo_labels", "photos", "--teacher", "t"], "are a teacher's labels already; leave out --teacher"),
+        (["--pseudo_labels", "photos", "--select_reliable", "0.5"], "makes its own pseudo labels"),
+        (["--select_reliable", "1"], "give a share below 1"),
+        (["--select_reliable", "0.5", "--unlabeled", "scenes:indoor"], "needs unlabeled sources with an end"),
+    ],
+)
+def test_pseudo_labels_and_selection_exclude_what_they_replace(options, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / "photos", range(1))
+    with pytest.raises(SystemExit):
+        parse_arguments(StudentArguments, options)
+    assert words in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Options of the training commands, a dataclass each."""

@@ -1,0 +1,1 @@
+"""What training images go through: strong for students, mild for metres."""

@@ -1,0 +1,30 @@
+"""Saving a trained model and the results of its run."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from semidepth.common.files import write_whole
+from semidepth.prediction.preprocessing import Preprocessing
+
+
+def save_model(model: PreTrainedModel, preprocessing: Preprocessing, folder: Path) -> None:
+    """Saves weights, configuration, the code that runs them, and the stock image processor that fits.
+
+    All is written beside and moved into place, weights last: a folder with weights is a whole one.
+    """
+    partial = folder / "model.unfinished"
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial)
+    preprocessing.to_image_processor().save_pretrained(partial)
+    for path in sorted(partial.iterdir(), key=lambda path: path.suffix == ".safetensors"):
+        path.replace(folder / path.name)
+    partial.rmdir()
+
+
+def save_results(output_dir: Path, results: dict[str, Any]) -> None:
+    """Writes `results.json`, whole or not at all."""
+    write_whole(output_dir / "results.json", (json.dumps(results, indent=2) + "\n").encode())

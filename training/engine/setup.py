@@ -1,0 +1,151 @@
+"""What the training commands do around the loop: accelerator, sizes, steps, validation, previews, saving."""
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from transformers import AutoConfig
+
+from semidepth.common.console import first_line
+from semidepth.data.loading import BatchLoader, make_loader
+from semidepth.data.source_spec import Source
+from semidepth.data.sources import count_samples, open_source
+from semidepth.prediction.preprocessing import Preprocessing, check_size, preprocessing_of
+from semidepth.prediction.safe_weights import refuse_pickled
+from semidepth.training.arguments.files import save_arguments
+from semidepth.training.arguments.run import RunArguments, TrainingArguments
+from semidepth.training.engine.sharding import prepare_sharding
+
+logger = logging.getLogger(__name__)
+
+
+def make_accelerator(arguments: RunArguments, *, find_unused_parameters: bool = False) -> Accelerator:
+    """The run's accelerator, with the random generators seeded alike in every process (they draw the same weights).
+
+    Args:
+        arguments: of the command.
+        find_unused_parameters: whether some trainable weights may get no gradient on some processes in some steps.
+
+    Raises:
+        ValueError: if the machine cannot do the precision that is asked for, or FSDP with these options.
+    """
+    if arguments.mixed_precision == "fp16" and (arguments.cpu or not torch.cuda.is_available()):
+        raise ValueError("--mixed_precision fp16 needs a CUDA device and there is none in use; take bf16 or no.")
+    accelerator = Accelerator(
+        mixed_precision=arguments.mixed_precision,
+        gradient_accumulation_steps=arguments.gradient_accumulation_steps,
+        cpu=arguments.cpu,
+        log_with=None if arguments.tracker == "none" else arguments.tracker,
+        project_dir=arguments.output_dir,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=find_unused_parameters)],
+    )
+    prepare_sharding(accelerator, arguments, find_unused_parameters=find_unused_parameters)
+    set_seed(arguments.seed)
+    return accelerator
+
+
+def resolve_preprocessing(arguments: TrainingArguments, encoder: str) -> Preprocessing:
+    """Crop size, patch multiple and normalisation for a student on this encoder.
+
+    Raises:
+        ValueError: if the encoder cannot be found, or the size is no multiple of its patch size.
+    """
+    refuse_pickled(encoder)
+    try:
+        config = AutoConfig.from_pretrained(encoder)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"--encoder {encoder!r} could not be loaded ({first_line(error)}); give a Hub id or a local folder."
+        ) from error
+    if not hasattr(config, "patch_size") or not hasattr(config, "image_size"):
+        raise ValueError(
+            f"--encoder {encoder!r} is a {config.model_type} model; give a bare image encoder of patches, such as "
+            "facebook/dinov2-small."
+        )
+    found = preprocessing_of(encoder, config)
+    patch = config.patch_size if isinstance(config.patch_size, int) else config.patch_size[0]
+    size = arguments.size or int(config.image_size if isinstance(config.image_size, int) else config.image_size[0])
+    check_size(size, patch, "the encoder's patch size")
+    return Preprocessing(size=size, multiple=patch, mean=found.mean, std=found.std)
+
+
+def resolve_steps(
+    arguments: RunArguments, sources: Sequence[str | Source], *, labeled: bool, batch_size: int, world: int
+) -> int:
+    """The number of updates: --steps, or --epochs over sources of known size.
+
+    Raises:
+        ValueError: if neither is known.
+    """
+    if arguments.steps is not None:
+        return arguments.steps
+    counts = [(source, count_samples(source, labeled=labeled)) for source in sources]
+    unknown = [source if isinstance(source, str) else source.spec for source, count in counts if count is None]
+    if unknown:
+        raise ValueError(f"the number of samples in {', '.join(unknown)} is not known beforehand; give --steps.")
+    total = sum(count for _, count in counts if count is not None)
+    per_step = batch_size * world * arguments.gradient_accumulation_steps
+    steps = math.ceil(total * arguments.epochs / per_step)
+    logger.info("%d samples x %g epochs / %d per step = %d steps", total, arguments.epochs, per_step, steps)
+    return max(1, steps)
+
+
+def make_run_loader(
+    arguments: RunArguments,
+    accelerator: Accelerator,
+    preprocessing: Preprocessing,
+    sources: Sequence[str | Source],
+    *,
+    labeled: bool = True,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    weights: Sequence[float] | None = None,
+) -> BatchLoader:
+    """This process's loader of a run.
+
+    Args:
+        arguments: of the command.
+        accelerator: of the run.
+        preprocessing: the model's.
+        sources: where samples come from.
+        labeled: whether batches carry labels.
+        batch_size: where it is not the option's own.
+        seed: of the order, where it is not the option's own.
+        weights: how often each source is met, instead of in proportion to its size.
+    """
+    return make_loader(
+        sources,
+        labeled=labeled,
+        batch_size=arguments.batch_size if batch_size is None else batch_size,
+        size=preprocessing.size,
+        multiple=preprocessing.multiple,
+        seed=arguments.seed if seed is None else seed,
+        num_workers=arguments.num_workers,
+        rank=accelerator.process_index,
+        world_size=accelerator.num_processes,
+        shuffle_buffer=arguments.shuffle_buffer,
+        weights=weights,
+    )
+
+
+def check_sources(sources: Sequence[str | Source], *, labeled: bool = True) -> None:
+    """Opens every source far enough to know that it is there and has what is asked of it.
+
+    Raises:
+        ValueError: naming the first that is not or has not.
+    """
+    for source in sources:
+        if open_source(source, labeled=labeled).num_shards == 0 or count_samples(source, labeled=labeled) == 0:
+            name = source if isinstance(source, str) else source.spec
+            raise ValueError(f"source {name!r} is empty; name one with {'labeled ' if labeled else ''}images.")
+
+
+def announce(arguments: RunArguments, accelerator: Accelerator, name: str) -> None:
+    """Echoes the options and saves them with the run."""
+    if accelerator.is_main_process:
+        text = save_arguments(arguments, Path(arguments.output_dir) / f"{name}.yaml")
+        logger.info("%s with these options (saved in %s/%s.yaml):\n%s", name, arguments.output_dir, name, text)

@@ -1,0 +1,1 @@
+"""The parts of each training that are its own: teachers, selection, heads, hooks."""

@@ -1,0 +1,100 @@
+"""What metric training does beside learning: validation by domain, with and without the router; pictures; saving."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from semidepth.data.loading import evaluation_samples
+from semidepth.evaluation.depth_metrics.protocols import Protocol
+from semidepth.evaluation.metric import MetricScores, predict_metres, score_metric
+from semidepth.evaluation.pictures import grid, metric_row
+from semidepth.evaluation.relative import gather_mean
+from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
+from semidepth.prediction.models import DepthModel
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.training.arguments.metric import Domain, MetricArguments
+from semidepth.training.engine.loop import Hooks
+from semidepth.training.engine.saving import save_model
+from semidepth.training.engine.tracking import Tracking
+from semidepth.training.recipes.relative_hooks import PREVIEW_IMAGES
+
+SHOWN = ("abs_rel", "delta1", "rmse")
+
+
+def make_metric_hooks(
+    arguments: MetricArguments, accelerator: Accelerator, preprocessing: Preprocessing, domains: Sequence[Domain]
+) -> Hooks:
+    """Validation on the --validation sources, previews of their first images, and saving with the image processor."""
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        scores: dict[str, float] = {}
+        confusion: Counter[tuple[str, str]] = Counter()
+        for domain in domains:
+            found = _score_domain(DepthModel(model, preprocessing, "depth"), domain, arguments, accelerator)
+            if found is None:
+                continue
+            kinds = {"": found.routed} | ({"/domain_given": found.given} if len(domains) > 1 else {})
+            for suffix, kind in kinds.items():
+                means = gather_mean(accelerator, kind)
+                scores |= {f"{domain.name}{suffix}/{name}": means[name] for name in SHOWN}
+            confusion += found.confusion
+        if len(domains) > 1 and arguments.validation:
+            right = sum(count for (own, chosen), count in confusion.items() if own == chosen)
+            counts = torch.tensor([right, confusion.total()], device=accelerator.device)
+            right, total = accelerator.reduce(counts, "sum").tolist()
+            scores["validation/router_accuracy"] = right / total if total else float("nan")
+        return scores
+
+    def preview(model: nn.Module, tracking: Tracking, step: int) -> None:
+        if not accelerator.is_main_process:
+            return
+        wrapped = DepthModel(model, preprocessing, "depth")
+        sources = arguments.validation_sources() or arguments.train_sources()
+        each = max(1, PREVIEW_IMAGES // len(sources))
+        rows = []
+        for source in sources[:PREVIEW_IMAGES]:
+            for sample in evaluation_samples([source], each, size=preprocessing.size):
+                with accelerator.autocast():
+                    image = sample["image"][None].to(accelerator.device)
+                    predicted, chosen = predict_metres(wrapped, image, None, flip=False)
+                routed = [f"router: {wrapped.domains[index]}" for index in chosen if len(wrapped.domains) > 1]
+                notes = [f"is {sample['domain']}", *routed]
+                rows.append(metric_row(sample["image"], sample["depth"], [predicted[0]], notes))
+        tracking.picture(step, "predictions", grid(rows, ["image", "ground truth", "prediction", "metres"]))
+
+    def save(model: nn.Module, folder: Path) -> None:
+        if isinstance(model, DepthStudentForDepthEstimation):
+            # Plain Depth Anything: it loads anywhere that does, without custom code.
+            save_model(model.to_depth_anything(), preprocessing, folder)
+            return
+        assert isinstance(model, RoutedDepthForDepthEstimation)
+        save_model(model, preprocessing, folder)
+
+    return Hooks(validate=validate, preview=preview, save=save)
+
+
+def _score_domain(
+    model: DepthModel, domain: Domain, arguments: MetricArguments, accelerator: Accelerator
+) -> MetricScores | None:
+    """This process's share of a domain's validation sources; None where it has none."""
+    sources = [source for source in arguments.validation_sources() if source.domain == domain.name]
+    if not sources:
+        return None
+    merged = MetricScores()
+    protocol = Protocol(domain.name, domain.min_depth_m, domain.max_depth_m)
+    for source in sources:
+        samples = evaluation_samples([source], arguments.validation_images, size=model.preprocessing.size)
+        share = islice(samples, accelerator.process_index, None, accelerator.num_processes)
+        with accelerator.autocast():
+            found = score_metric(
+                model, share, device=accelerator.device, protocol=protocol, flip=False, batch_size=arguments.batch_size
+            )
+        merged.routed.extend(found.routed)
+        merged.given.extend(found.given)
+        merged.confusion += found.confusion
+    return merged

@@ -1,0 +1,182 @@
+"""The model that metric training starts from: heads on a student, a metric checkpoint to go on with, a stock head."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, ZoeDepthConfig, ZoeDepthForDepthEstimation
+
+from semidepth.common.console import first_line
+from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
+from semidepth.modeling.zoedepth_conversion import config_of_zoedepth
+from semidepth.prediction.models import check_nothing_missing
+from semidepth.prediction.preprocessing import Preprocessing, check_size, preprocessing_of
+from semidepth.prediction.safe_weights import refuse_pickled
+from semidepth.training.arguments.files import PRESETS, read_yaml
+from semidepth.training.arguments.metric import Domain, MetricArguments
+from semidepth.training.arguments.student import StudentArguments
+
+logger = logging.getLogger(__name__)
+
+RELATIVE_TYPES = ("depth_student", "depth_anything")
+
+
+def resolve_student(arguments: MetricArguments, train_student: Callable[[StudentArguments], Any]) -> str:
+    """The model to stand on: the one named, the one kept from before, or one trained on the built-in scenes first.
+
+    Args:
+        arguments: of the metric command.
+        train_student: the student's command.
+    """
+    if arguments.student is not None:
+        return arguments.student
+    folder = Path(arguments.student_dir)
+    if (folder / "model.safetensors").is_file():
+        logger.info("no --student given: using the one in %s", folder)
+        return str(folder)
+    logger.info("no --student given: training one on the built-in scenes first, into %s", folder)
+    preset = read_yaml(PRESETS / "student_scenes.yaml", StudentArguments)
+    # accelerate has one precision per process.
+    own = {
+        "output_dir": str(folder), "seed": arguments.seed, "cpu": arguments.cpu,
+        "mixed_precision": arguments.mixed_precision,
+    }  # fmt: skip
+    train_student(StudentArguments(**(preset | own)))
+    return str(folder)
+
+
+def check_student(name: str, arguments: MetricArguments) -> PreTrainedConfig:
+    """Reads the configuration of the model to stand on.
+
+    Raises:
+        ValueError: if there is none, or it does not fit the options.
+    """
+    refuse_pickled(name)
+    try:
+        config = AutoConfig.from_pretrained(name)
+    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
+        raise ValueError(
+            f"--student {name!r} could not be loaded ({first_line(error)}); give a Hub id or a folder of a depth model."
+        ) from error
+    names = arguments.domain_names()
+    metric = getattr(config, "depth_estimation_type", "relative") == "metric"
+    if config.model_type in RELATIVE_TYPES:
+        if metric and arguments.metric_head != "stock":
+            raise ValueError(f"--student {name!r} predicts metres already; add --metric_head stock to go on with it.")
+        arguments.domain_list()
+    elif config.model_type not in ("routed_depth", "zoedepth"):
+        raise ValueError(
+            f"--student {name!r} is a {config.model_type} model; give a depth student, Depth Anything, a routed depth "
+            "model or ZoeDepth."
+        )
+    elif arguments.metric_head == "stock":
+        raise ValueError(f"--metric_head stock needs a student or Depth Anything, and --student {name!r} is neither.")
+    else:
+        heads = heads_of(config)
+        if sorted(heads) != sorted(names):
+            raise ValueError(
+                f"--student {name!r} has heads for {', '.join(heads)} and --train names {', '.join(names)}; name "
+                "the same domains."
+            )
+        arguments.domain_list(heads)
+    return config
+
+
+def resolve_metric_preprocessing(name: str, config: PreTrainedConfig, arguments: MetricArguments) -> Preprocessing:
+    """How the model to stand on wants its pixels, at --size where that is given.
+
+    Raises:
+        ValueError: for a size that is no multiple of the patch size.
+    """
+    found = preprocessing_of(name, config)
+    size = arguments.size or found.size
+    check_size(size, found.multiple, "the model's")
+    return replace(found, size=size)
+
+
+def make_metric_model(
+    name: str, config: PreTrainedConfig, arguments: MetricArguments
+) -> tuple[PreTrainedModel, list[Domain], bool]:
+    """Loads what training starts from.
+
+    Args:
+        name: Hub id or folder, checked by [`check_student`].
+        config: its configuration.
+        arguments: of the command.
+
+    Returns:
+        The model, its domains in the order of its heads, and whether its heads are fresh and on a student.
+
+    Raises:
+        ValueError: if the weights cannot be loaded, or lack some.
+    """
+    if config.model_type in RELATIVE_TYPES:
+        student = load_whole(DepthStudentForDepthEstimation, name)
+        domains = arguments.domain_list()
+        if arguments.metric_head == "stock":
+            return make_stock_metric(name, student, domains[0]), domains, False
+        width = arguments.bin_embedding_dim
+        model = RoutedDepthForDepthEstimation.from_student(
+            student,
+            [domain.head() for domain in domains],
+            bin_embedding_dim=width,
+            projector_hidden_size=width,
+            seed_hidden_size=2 * width,
+            router_hidden_size=arguments.router_hidden_size,
+            router_loss_weight=arguments.router_loss_weight,
+        )
+        return model, domains, True
+    if config.model_type == "zoedepth":
+        model = RoutedDepthForDepthEstimation.from_zoedepth(load_whole(ZoeDepthForDepthEstimation, name))
+    else:
+        model = load_whole(RoutedDepthForDepthEstimation, name)
+    return model, arguments.domain_list(heads_of(model.config)), False
+
+
+def load_whole(cls: Any, name: str) -> Any:
+    """Loads a checkpoint in float32.
+
+    Raises:
+        ValueError: in one sentence, if it cannot be loaded or lacks weights.
+    """
+    try:
+        model, info = cls.from_pretrained(name, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise ValueError(f"--student {name!r} could not be loaded ({first_line(error)}); give a whole one.") from error
+    check_nothing_missing(name, info)
+    return model
+
+
+def heads_of(config: PreTrainedConfig) -> dict[str, dict[str, Any]]:
+    """The heads of a metric checkpoint, ours or ZoeDepth's: domain -> what a `RoutedDepthConfig` says of it."""
+    routed = config_of_zoedepth(config) if isinstance(config, ZoeDepthConfig) else config
+    return {head["name"]: head for head in routed.domains}
+
+
+def make_stock_metric(
+    name: str, student: DepthStudentForDepthEstimation, domain: Domain
+) -> DepthStudentForDepthEstimation:
+    """Depth Anything V2's metric model: sigmoid times the largest depth, as its authors fine-tune it.
+
+    From a relative checkpoint only the encoder is taken and the decoder starts fresh, as in the released code; a metric
+    one goes on whole.
+
+    Raises:
+        ValueError: if a metric one reaches to another depth than the domain.
+    """
+    if student.head.metric:
+        if student.head.max_depth != domain.max_depth_m:
+            raise ValueError(
+                f"--student {name!r} predicts up to {student.head.max_depth} m and domain {domain.name!r} reaches to "
+                f"{domain.max_depth_m}; add --domains '{domain.name}?max_depth_m={student.head.max_depth}'."
+            )
+        return student
+    fields = student.config.to_dict() | {"depth_estimation_type": "metric", "max_depth": domain.max_depth_m}
+    model = DepthStudentForDepthEstimation(type(student.config)(**fields))
+    model.backbone.load_state_dict(student.backbone.state_dict())
+    return model

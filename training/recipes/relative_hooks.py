@@ -1,0 +1,72 @@
+"""Validation, previews and saving for models of relative depth (teacher and student)."""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from semidepth.data.loading import evaluation_samples
+from semidepth.evaluation.pictures import grid, prediction_row
+from semidepth.evaluation.relative import gather_mean, score_relative
+from semidepth.prediction.models import DepthModel
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.training.arguments.run import TrainingArguments
+from semidepth.training.engine.loop import Hooks
+from semidepth.training.engine.saving import save_model
+from semidepth.training.engine.tracking import Tracking
+
+
+def make_hooks(arguments: TrainingArguments, accelerator: Accelerator, preprocessing: Preprocessing) -> Hooks:
+    """Validation on the --validation sources, previews of their first images, and saving with the image processor."""
+    wrap = partial(_as_depth_model, preprocessing=preprocessing)
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        scores: dict[str, float] = {}
+        predict = _autocast_predict(wrap(model), accelerator)
+        for source in arguments.validation:
+            samples = evaluation_samples([source], arguments.validation_images, size=preprocessing.size)
+            share = islice(samples, accelerator.process_index, None, accelerator.num_processes)
+            means = gather_mean(accelerator, score_relative(predict, share, device=accelerator.device))
+            scores |= {f"{source}/{name}": means[name] for name in ("abs_rel", "delta1")}
+        return scores
+
+    def preview(model: nn.Module, tracking: Tracking, step: int) -> None:
+        if not accelerator.is_main_process:
+            return
+        sources = arguments.validation or arguments.labeled
+        samples: list[Any] = []
+        for source in sources[:PREVIEW_IMAGES]:
+            each = max(1, PREVIEW_IMAGES // len(sources))
+            samples += evaluation_samples([source], each, size=preprocessing.size)
+        predict = _autocast_predict(wrap(model), accelerator)
+        rows = []
+        for sample in samples:
+            predicted = predict(sample["image"][None].to(accelerator.device))[0]
+            rows.append(prediction_row(sample["image"], sample["depth"], [predicted]))
+        tracking.picture(step, "predictions", grid(rows, ["image", "ground truth", "prediction"]))
+
+    def save(model: nn.Module, folder: Path) -> None:
+        assert isinstance(model, PreTrainedModel)
+        save_model(model, preprocessing, folder)
+
+    return Hooks(validate=validate, preview=preview, save=save)
+
+
+def _as_depth_model(model: nn.Module, preprocessing: Preprocessing) -> DepthModel:
+    return DepthModel(model, preprocessing, "disparity")
+
+
+def _autocast_predict(model: DepthModel, accelerator: Accelerator) -> Callable[[Tensor], Tensor]:
+    def predict(images: Tensor) -> Tensor:
+        with accelerator.autocast():
+            return model.predict_disparity(images)
+
+    return predict
+
+
+PREVIEW_IMAGES = 4
