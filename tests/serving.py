@@ -1,4 +1,4 @@
-"""The Space as a visitor meets it: its folder copied elsewhere, without semidepth, on tiny models, in a process."""
+"""A running copy of the Space's folder, in a process of its own, on tiny models."""
 
 import contextlib
 import os
@@ -24,17 +24,6 @@ from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimatio
 from semidepth.prediction.preprocessing import Preprocessing
 
 SPACE = Path(__file__).resolve().parent.parent / "spaces" / "depth_demo"
-START = """
-import runpy, sys
-class NoSemidepth:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "semidepth":
-            raise ImportError("semidepth is not here")
-sys.meta_path.insert(0, NoSemidepth())
-sys.path.insert(0, ".")
-sys.argv = ["app.py", *sys.argv[1:]]
-runpy.run_path("app.py", run_name="__main__")
-"""
 
 
 @dataclass(frozen=True)
@@ -132,7 +121,7 @@ def serve(folder: Path, *arguments: str, **settings: str) -> Iterator[str]:
         "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(folder / "modules"),
         "GRADIO_TEMP_DIR": str(folder / "gradio"), "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONPATH": "",
     } | settings  # fmt: skip
-    command = [sys.executable, "-c", START, *arguments, "--port", str(port), "--host", "127.0.0.1", "--device", "cpu"]
+    command = [sys.executable, "app.py", *arguments, "--port", str(port), "--host", "127.0.0.1", "--device", "cpu"]
     log = (folder / "app.log").open("w+")
     process = subprocess.Popen(command, cwd=app, env=environment, stdout=log, stderr=subprocess.STDOUT)
     url = f"http://127.0.0.1:{port}"

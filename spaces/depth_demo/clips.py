@@ -11,16 +11,17 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from clip_sample import ClipSample, sample_size, spread
-from color_maps import colorize, display_range
 from PIL import Image
 from predictor import Models
 from refusal import Refusal
 from scratch import new_folder, safe_stem
-from video_reading import Sound, VideoInfo, read_frames, video_info
-from video_writing import VideoWriter
 from waiting_line import WaitingLine
 from work import ROUTER
+
+from semidepth.media.clip_sample import ClipSample, sample_size, spread
+from semidepth.media.color_maps import colorize, display_range
+from semidepth.media.video_reading import Sound, VideoInfo, read_frames, video_info
+from semidepth.media.video_writing import VideoWriter
 
 MOST_SECONDS = 60
 MOST_FRAMES = 1800

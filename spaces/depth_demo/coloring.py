@@ -1,10 +1,11 @@
 """Depth in colours: ranges, pictures, and a legend that takes the page's own text colour."""
 
 import numpy as np
-from color_maps import color_table, colorize, display_range, ticks
 from PIL import Image
 from predictor import Prediction
 from refusal import Refusal
+
+from semidepth.media.color_maps import color_table, colorize, display_range, ticks
 
 SHOWN_SIDE = 1600  # pixels; larger pictures are shown smaller, their files are whole
 CLICKED_SIDE = 1000

@@ -14,17 +14,18 @@ from typing import Any
 import gradio as gr
 from asked import number, pixels, word, words, yes_or_no
 from clips import Clip, Wish, depth_of_clip
-from color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 from coloring import limits_of
 from comparing import compare_models
 from image_tab import unopened
 from measuring import FOV_RANGE_DEG
-from meshes import MAX_JUMP
 from read_outs import read_out
 from result_files import KINDS, result_file
 from scenes import build_scene
 from scratch import new_folder, safe_stem
 from work import DepthWork, Seen
+
+from semidepth.media.color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
+from semidepth.media.meshes import MAX_JUMP
 
 MOST_METRES = 1e6
 

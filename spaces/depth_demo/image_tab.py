@@ -6,12 +6,13 @@ from typing import Any
 import compare_view
 import gradio as gr
 from appearance import EMPTY_IMAGE
-from color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 from coloring import MAP_NAMES
 from heads import head_choices
 from image_events import DEPTH, PNG16_LABELS, ImageEvents
 from read_outs import HINTS
 from work import ROUTER, DepthWork
+
+from semidepth.media.color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 
 COLOR_CHOICES = [(MAP_NAMES.get(name, name), name) for name in COLOR_MAPS]
 

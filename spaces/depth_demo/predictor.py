@@ -1,6 +1,6 @@
 """Depth models that the Space offers, each loaded when it is first asked for, and what they say of images.
 
-Plain transformers is all that is needed: models with code of their own bring it along. Only ids and folders that the
+Only ids and folders that the
 Space was started with are ever loaded; what a visitor sends is never taken for one.
 """
 
@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from model_kinds import kind_of
 from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForDepthEstimation
 from zero_gpu import ON_ZERO_GPU, gpu
+
+from semidepth.prediction.kinds import kind_of
 
 logger = logging.getLogger(__name__)
 

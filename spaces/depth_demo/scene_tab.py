@@ -11,11 +11,12 @@ import downloads
 import gradio as gr
 from appearance import EMPTY_SCENE, refused
 from image_tab import ImageTab
-from meshes import MAX_JUMP
 from read_outs import number_of
 from refusal import Refusal
 from scenes import build_scene
 from work import DepthWork, Seen
+
+from semidepth.media.meshes import MAX_JUMP
 
 SHAPES = ["Mesh", "Point cloud"]
 KINDS = ("glb", "ply")

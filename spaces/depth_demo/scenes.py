@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from meshes import Mesh, mesh_to_glb, points_to_glb, to_mesh
-from point_clouds import to_ply, unproject
 from read_outs import field_of_view
 from refusal import Refusal
 from scratch import new_folder, safe_stem
 from work import Seen
+
+from semidepth.media.meshes import Mesh, mesh_to_glb, points_to_glb, to_mesh
+from semidepth.media.point_clouds import to_ply, unproject
 
 MOST_SIDE = 512  # pixels that become points; a browser turns so many around smoothly
 TEXTURE_SIDE = 1536

@@ -8,12 +8,13 @@ from typing import Any
 import gradio as gr
 from appearance import EMPTY_VIDEO, progress_html
 from clips import LIMITS_TEXT, Clip, Wish, depth_of_clip, duration, look_at
-from color_maps import DEFAULT_COLOR_MAP
 from coloring import legend_html
 from heads import head_choices, heads_of
 from image_tab import COLOR_CHOICES, unopened
 from refusal import Refusal
 from work import ROUTER, DepthWork
+
+from semidepth.media.color_maps import DEFAULT_COLOR_MAP
 
 SETTLED_S = 1.0
 HIDE, SHOW = gr.update(visible=False), gr.update(visible=True)

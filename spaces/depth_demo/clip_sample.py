@@ -1,1 +1,0 @@
-../../media/clip_sample.py

@@ -1,1 +1,0 @@
-../../media/color_maps.py

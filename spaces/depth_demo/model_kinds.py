@@ -1,1 +1,0 @@
-../../prediction/kinds.py

@@ -1,1 +1,0 @@
-../../media/point_clouds.py

@@ -1,1 +1,0 @@
-../../media/video_writing.py
