@@ -28,8 +28,8 @@ import torch
 
 from semidepth.common.console import run_command, set_up_logging
 from semidepth.common.files import check_folder, write_whole
-from semidepth.data.loading import evaluation_samples
 from semidepth.data.source_spec import parse_source
+from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.relative import score_relative
 from semidepth.prediction.models import load_depth_model
 from semidepth.training.arguments.files import PRESETS, read_yaml

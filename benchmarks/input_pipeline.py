@@ -34,9 +34,9 @@ from PIL import ImageOps
 from torch.utils.data import DataLoader, IterableDataset
 
 from semidepth.data.decoding import decode_depth, decode_image
-from semidepth.data.loading import make_loader
 from semidepth.data.preparing import prepare_sample
 from semidepth.data.samples import Sample
+from semidepth.data.streaming.loading import make_loader
 
 SHARDS = 4
 MADE_ROWS = 64

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from semidepth.data.loading import evaluation_samples
+from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.depth_metrics.boundary_metrics import THRESHOLDS, boundary_scores
 from semidepth.evaluation.depth_metrics.formulas import metric_scores, relative_metrics
 from semidepth.evaluation.relative import labels_of

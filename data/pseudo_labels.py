@@ -25,13 +25,13 @@ from datasets import Features, Image, Value
 from PIL import Image as Pillow
 
 from semidepth.common.retrying import retry
-from semidepth.data.source_spec import Source
-from semidepth.data.sources import (
+from semidepth.data.reading.sources import (
     OpenedSource,
     Row,
     count_samples,
     open_source,
 )
+from semidepth.data.source_spec import Source
 
 LEVELS = 65535  # of 16 bits
 RECORD = "pseudo_labels.json"

@@ -73,7 +73,7 @@ WITH_PACKAGE = """
 import json, sys
 import evaluate, torch
 import numpy as np
-from semidepth.data.streaming import stream_samples
+from semidepth.data.streaming.stream import stream_samples
 from semidepth.prediction.models import load_depth_model
 
 model = load_depth_model("org/public").model

@@ -25,8 +25,8 @@ import torch
 
 from semidepth.common.console import set_up_logging
 from semidepth.common.files import write_whole
-from semidepth.data.loading import evaluation_samples
 from semidepth.data.scenes.render import STYLES
+from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.cli import score
 from semidepth.evaluation.pictures import grid, prediction_row, save_picture
 from semidepth.prediction.files import predict_files

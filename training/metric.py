@@ -29,9 +29,9 @@ from torch.nn import functional as F
 from transformers import PreTrainedConfig
 
 from semidepth.common.console import run_command, set_up_logging
-from semidepth.data.loading import evaluation_samples
 from semidepth.data.preparing import prepare_sample
 from semidepth.data.source_spec import Source
+from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.modeling.silog import known_depth, silog_loss_by_domain
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing.pusher import open_pusher

@@ -24,7 +24,7 @@ from semidepth.common.console import bar_interval_s, run_command, set_up_logging
 from semidepth.common.retrying import describe
 from semidepth.data.pseudo_labels import LabelFolder, Record, parts_to_make
 from semidepth.data.public_names import fingerprint, public_source
-from semidepth.data.sources import count_samples, open_source, parse_source
+from semidepth.data.reading.sources import count_samples, open_source, parse_source
 from semidepth.prediction.models import load_depth_model, revision_of
 from semidepth.training.arguments.pseudo_label import PseudoLabelArguments
 from semidepth.training.arguments.run import parse_arguments

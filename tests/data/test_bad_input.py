@@ -22,10 +22,10 @@ from PIL import Image as Pillow
 from sample_files import HEIGHT, WIDTH, depth_mm, encoded, npy, picture, write_images, write_parquet, write_tar
 
 from semidepth.common.console import run_command
-from semidepth.data.loading import evaluation_samples, make_loader
+from semidepth.data.reading.sources import ROWS_PER_READ
 from semidepth.data.samples import Sample
-from semidepth.data.sources import ROWS_PER_READ
-from semidepth.data.streaming import stream_samples
+from semidepth.data.streaming.loading import evaluation_samples, make_loader
+from semidepth.data.streaming.stream import stream_samples
 from semidepth.training.arguments.files import save_arguments
 from semidepth.training.arguments.run import TeacherArguments
 from semidepth.training.engine.setup import check_sources

@@ -122,7 +122,7 @@ def test_the_set_loads_with_datasets(tmp_path):
 
 def test_a_table_is_read_once_whatever_the_size_of_parts(tmp_path, monkeypatch):
     """Each part opening its file again would read a file of many parts over and over."""
-    from semidepth.data.sources import TableRows
+    from semidepth.data.reading.sources import TableRows
 
     write_parquet(tmp_path / "one.parquet", range(17), labeled=False)
     opened = []

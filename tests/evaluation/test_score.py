@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from transformers import set_seed
 
-from semidepth.data.loading import evaluation_samples
+from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation import examples as score_pictures
 from semidepth.evaluation import run as score_run
 from semidepth.evaluation.cli import main

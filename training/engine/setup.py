@@ -11,9 +11,9 @@ from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from transformers import AutoConfig
 
 from semidepth.common.console import first_line
-from semidepth.data.loading import BatchLoader, make_loader
+from semidepth.data.reading.sources import count_samples, open_source
 from semidepth.data.source_spec import Source
-from semidepth.data.sources import count_samples, open_source
+from semidepth.data.streaming.loading import BatchLoader, make_loader
 from semidepth.prediction.preprocessing import Preprocessing, check_size, preprocessing_of
 from semidepth.prediction.safe_weights import refuse_pickled
 from semidepth.training.arguments.files import save_arguments

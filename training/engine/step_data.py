@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from semidepth.data.loading import BatchLoader
+from semidepth.data.streaming.loading import BatchLoader
 
 Batch = dict[str, Any]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from semidepth.data.loading import evaluation_samples
+from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.metric import predict_metres, router_accuracy
 from semidepth.evaluation.pictures import grid, metric_row, save_picture
 from semidepth.prediction.models import load_depth_model

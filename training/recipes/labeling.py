@@ -21,8 +21,8 @@ from torch import Tensor
 from semidepth.data.decoding import BrokenSampleError, decode_image
 from semidepth.data.pseudo_labels import encode_label
 from semidepth.data.public_names import public_origin
-from semidepth.data.sources import Row
-from semidepth.data.streaming import present
+from semidepth.data.reading.sources import Row
+from semidepth.data.streaming.stream import present
 from semidepth.prediction.batching import (
     AHEAD,
     groups_of_one_size,

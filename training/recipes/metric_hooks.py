@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from semidepth.data.loading import evaluation_samples
+from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.depth_metrics.protocols import Protocol
 from semidepth.evaluation.metric import MetricScores, predict_metres, score_metric
 from semidepth.evaluation.pictures import grid, metric_row

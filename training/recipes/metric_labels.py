@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Sequence
 
-from semidepth.data.loading import evaluation_samples
 from semidepth.data.source_spec import Source
+from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.modeling.silog import known_depth
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.training.arguments.metric import Domain

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from accelerate import PartialState
 
-from semidepth.data.sources import count_samples
+from semidepth.data.reading.sources import count_samples
 from semidepth.prediction.models import Kind, load_depth_model
 from semidepth.training.arguments.files import read_yaml
 from semidepth.training.arguments.run import TeacherArguments, TrainingArguments

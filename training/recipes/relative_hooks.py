@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from semidepth.data.loading import evaluation_samples
+from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.pictures import grid, prediction_row
 from semidepth.evaluation.relative import gather_mean, score_relative
 from semidepth.prediction.models import DepthModel

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import nn
 from transformers import get_linear_schedule_with_warmup
 
-from semidepth.data.loading import make_loader
+from semidepth.data.streaming.loading import make_loader
 from semidepth.training.engine.checkpoints import (
     check_setting,
     list_checkpoints,

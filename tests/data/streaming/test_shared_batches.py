@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from semidepth.data.preparing import collate
 from semidepth.data.samples import Sample
-from semidepth.data.shared_batches import BLOCKS, SharedBatches
+from semidepth.data.streaming.shared_batches import BLOCKS, SharedBatches
 
 SIDE = 6
 

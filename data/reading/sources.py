@@ -15,14 +15,8 @@ from typing import Any, TypedDict
 from torch import Tensor
 
 from semidepth.common.retrying import read_on
-from semidepth.data.image_folders import image_files
-from semidepth.data.source_spec import (
-    HELD_OUT_START,
-    Source,
-    is_url,
-    parse_source,
-)
-from semidepth.data.tables import (
+from semidepth.data.reading.image_folders import image_files
+from semidepth.data.reading.tables import (
     DOMAIN_COLUMN,
     KEY_COLUMN,
     RELIABILITY_COLUMN,
@@ -33,7 +27,13 @@ from semidepth.data.tables import (
     open_table,
     unopened,
 )
-from semidepth.data.whole_files import require_readable_tar, require_whole_end
+from semidepth.data.reading.whole_files import require_readable_tar, require_whole_end
+from semidepth.data.source_spec import (
+    HELD_OUT_START,
+    Source,
+    is_url,
+    parse_source,
+)
 
 __all__ = ["HELD_OUT_START", "OpenedSource", "Row", "Source", "count_samples", "open_source", "parse_source"]
 

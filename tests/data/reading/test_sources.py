@@ -20,14 +20,14 @@ from sample_files import (
     write_tar,
 )
 
-from semidepth.data.scenes.render import render_scenes
-from semidepth.data.sources import (
+from semidepth.data.reading.sources import (
     ENDLESS_SCENE_SHARDS,
     HELD_OUT_START,
     SCENES_PER_CHUNK,
     count_samples,
     open_source,
 )
+from semidepth.data.scenes.render import render_scenes
 
 
 def rows(spec, labeled=True, shards=None, size=None):
@@ -158,7 +158,7 @@ def test_folder_without_depth_cannot_be_labeled(tmp_path):
 
 
 def test_many_images_spread_over_shards_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("semidepth.data.sources.IMAGE_SHARDS", 4)
+    monkeypatch.setattr("semidepth.data.reading.sources.IMAGE_SHARDS", 4)
     write_images(tmp_path, range(11))
     assert open_source(str(tmp_path), labeled=False).num_shards == 4
     parts = [[Path(row["image"]).stem for row in rows(str(tmp_path), False, shards=[s])] for s in range(4)]
@@ -214,7 +214,7 @@ def every_kind(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["parquet", "counted", "images", "webdataset", "scenes", "endless"])
 def test_a_shard_can_be_read_from_any_row_in_any_step(every_kind, kind, monkeypatch):
-    monkeypatch.setattr("semidepth.data.sources.IMAGE_SHARDS", 1)
+    monkeypatch.setattr("semidepth.data.reading.sources.IMAGE_SHARDS", 1)
     opened = open_source(every_kind[kind], labeled=False)
     whole = list(islice(opened.rows(0), 40))
     assert [number for number, _ in whole] == list(range(len(whole)))

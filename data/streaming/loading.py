@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from semidepth.data.preparing import collate, prepare_sample
 from semidepth.data.samples import Batch, Sample
-from semidepth.data.shared_batches import SharedBatches
 from semidepth.data.source_spec import Source, parse_source
-from semidepth.data.streaming import SampleStream, stream_samples
+from semidepth.data.streaming.shared_batches import SharedBatches
+from semidepth.data.streaming.stream import SampleStream, stream_samples
 
 
 class BatchStream(IterableDataset):

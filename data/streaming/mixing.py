@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from semidepth.data.reading.sources import count_samples
 from semidepth.data.source_spec import Source
-from semidepth.data.sources import count_samples
 
 
 def natural_weights(sources: Sequence[Source], labeled: bool) -> list[float]:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from semidepth.data.reading.sources import OpenedSource, Row, open_source
 from semidepth.data.source_spec import Source
-from semidepth.data.sources import OpenedSource, Row, open_source
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from sample_files import depth_mm, encoded, npy, picture, write_parquet, write_tar
 
+from semidepth.data.reading.tables import count_rows, open_table
 from semidepth.data.source_spec import parse_source
-from semidepth.data.tables import count_rows, open_table
 
 
 def write_columns(path, **columns) -> str:

@@ -12,8 +12,8 @@ import torch
 from sample_files import depth_mm, encoded, npy, picture, write_images, write_parquet, write_tar
 from torch.utils.data import DataLoader
 
-from semidepth.data.mixing import whose_turn
-from semidepth.data.streaming import stream_samples
+from semidepth.data.streaming.mixing import whose_turn
+from semidepth.data.streaming.stream import stream_samples
 
 
 def open_stream(sources, **changes):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from sample_files import encoded, picture, write_images, write_parquet, write_tar
 
-from semidepth.data import tables
-from semidepth.data.readers import SourceReader, plan_pass
+from semidepth.data.reading import tables
 from semidepth.data.source_spec import parse_source
+from semidepth.data.streaming.readers import SourceReader, plan_pass
 
 
 def make(spec, reader=0, readers=1, shuffle_buffer=6, repeat=True, seed=0) -> SourceReader:

@@ -14,15 +14,15 @@ from datasets import ClassLabel, Image, IterableDataset, load_dataset, load_data
 from fsspec.core import url_to_fs
 from huggingface_hub import HfApi
 
-import semidepth.data.http_files  # noqa: F401  (registers itself)
+import semidepth.data.reading.http_files  # noqa: F401  (registers itself)
 from semidepth.common.retrying import describe, retry
+from semidepth.data.reading.whole_files import require_whole_end
 from semidepth.data.source_spec import (
     IMAGE_SUFFIXES,
     Source,
     is_url,
     local_files,
 )
-from semidepth.data.whole_files import require_whole_end
 
 # Columns that carry these names are used when a source has them.
 SCALE_COLUMN = "depth_scale"

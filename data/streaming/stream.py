@@ -20,12 +20,12 @@ from semidepth.data.decoding import (
     decode_image,
     match_depth_to_image,
 )
-from semidepth.data.http_files import fetch
-from semidepth.data.mixing import natural_weights, whose_turn
-from semidepth.data.readers import SourceReader
+from semidepth.data.reading.http_files import fetch
+from semidepth.data.reading.sources import Row, open_source
 from semidepth.data.samples import Sample
 from semidepth.data.source_spec import Source, is_url, parse_source
-from semidepth.data.sources import Row, open_source
+from semidepth.data.streaming.mixing import natural_weights, whose_turn
+from semidepth.data.streaming.readers import SourceReader
 
 logger = logging.getLogger(__name__)
 

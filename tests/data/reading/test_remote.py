@@ -13,13 +13,13 @@ from sample_files import HEIGHT, WIDTH, encoded, write_tar
 
 from semidepth.common import retrying
 from semidepth.common.retrying import GivenUpError
-from semidepth.data import http_files
-from semidepth.data.http_files import SteadyHTTPFileSystem, fetch
-from semidepth.data.loading import make_loader
+from semidepth.data.reading import http_files
+from semidepth.data.reading.http_files import SteadyHTTPFileSystem, fetch
+from semidepth.data.reading.sources import ROWS_PER_READ, open_source
+from semidepth.data.reading.tables import open_table
 from semidepth.data.source_spec import parse_source
-from semidepth.data.sources import ROWS_PER_READ, open_source
-from semidepth.data.streaming import stream_samples
-from semidepth.data.tables import open_table
+from semidepth.data.streaming.loading import make_loader
+from semidepth.data.streaming.stream import stream_samples
 
 ROWS = 60
 PARQUET_BYTES = 160_000  # nearly; random pixels do not shrink

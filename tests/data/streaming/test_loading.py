@@ -20,9 +20,9 @@ from sample_files import (
     write_tar,
 )
 
-from semidepth.data.loading import _start_worker, evaluation_samples, make_loader
 from semidepth.data.preparing import collate, prepare_sample
 from semidepth.data.samples import Sample, to_disparity
+from semidepth.data.streaming.loading import _start_worker, evaluation_samples, make_loader
 
 
 def sample_of(height: int, width: int) -> Sample:

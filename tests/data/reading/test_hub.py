@@ -20,8 +20,8 @@ sleep = time.sleep
 time.sleep = lambda seconds: sleep(min(seconds, 0.02))  # the client's own waits, too
 import huggingface_hub
 from semidepth.common import retrying
-from semidepth.data.sources import count_samples, open_source
-from semidepth.data.streaming import stream_samples
+from semidepth.data.reading.sources import count_samples, open_source
+from semidepth.data.streaming.stream import stream_samples
 
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
 retrying.ATTEMPTS = 3

@@ -1,0 +1,1 @@
+"""Open the files of a source and read undecoded rows from them."""
