@@ -17,6 +17,7 @@ import json
 import logging
 import shutil
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -282,12 +283,12 @@ def run_ablation(arguments: AblationArguments) -> str:
     return text
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Command line; see the top of the file."""
+def main(argv: list[str] | None = None) -> int:
+    """Command line; see the top of the file. Returns the exit status."""
     arguments = parse_arguments(AblationArguments, argv, description=__doc__ or "")
     set_up_logging()
-    run_command(lambda: print(run_ablation(arguments)))
+    return run_command(lambda: print(run_ablation(arguments)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

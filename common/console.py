@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -70,14 +69,38 @@ class Progress:
             )
 
 
-def run_command(command: Callable[[], Any]) -> None:
-    """Runs a command; what its user can mend ends it with one sentence rather than a stack trace."""
+def run_command(command: Callable[[], object]) -> int:
+    """Runs a command and returns its exit status; errors that the user can mend become one sentence on stderr.
+
+    Args:
+        command: does the work; where it returns an int, that is the status, as 1 where some inputs failed.
+
+    Returns:
+        0, or the command's own status; 1 after a CommandError; 2 after a ValueError: wrong usage; 130 after Ctrl-C;
+        141 where the reader of the output has gone.
+    """
     try:
-        command()
-    except (ValueError, CommandError) as error:
-        # A loader's worker wraps its error in its whole trace; the sentence is the last line.
-        lines = str(error).strip().splitlines()
-        raise SystemExit(f"error: {lines[-1].removeprefix('ValueError: ')}") from error
+        status = command()
+        sys.stdout.flush()  # a closed pipe is noticed here
+        return status if isinstance(status, int) else 0
+    except CommandError as error:
+        print(f"error: {last_line(error)}", file=sys.stderr)
+        return 1
+    except ValueError as error:
+        print(f"error: {last_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stopped:
+        print(f"stopped; {stopped}" if str(stopped) else "stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, such as head, has seen enough; Python would flush once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of an error's text: the sentence itself where a loader's worker wrapped it in its whole trace."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].removeprefix("ValueError: ") if lines else type(error).__name__
 
 
 def first_line(error: BaseException) -> str:

@@ -19,6 +19,7 @@ needs a token that may write (`hf auth login`).
 import argparse
 import logging
 import re
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -193,8 +194,8 @@ def _show(target: Target, files: Sequence[HubFile], folder: Path | None) -> None
         print(f"These stay here: {', '.join(stay)}")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Command line; see the top of the file."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; see the top of the file. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, help="a trained model's, or a set of pseudo labels")
     parser.add_argument("--space", choices=sorted(SPACES), help="publish one of this repository's Spaces instead")
@@ -227,12 +228,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"{options.repo} could not be pushed to: {again}; run the same command again later, what is up is "
                 "not sent twice."
             ) from error
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("the same command goes on, what is up is not sent twice.") from None
 
-    try:
-        run_command(run)
-    except KeyboardInterrupt:
-        raise SystemExit("stopped; the same command goes on, what is up is not sent twice.") from None
+    return run_command(run)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -15,6 +15,7 @@ ZoeDepth (arXiv 2302.12288), with the learning rates of Depth Anything's metric 
 """
 
 import logging
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -228,14 +229,14 @@ def train_metric(arguments: MetricArguments) -> dict[str, Any]:
     return results
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Command line; see the top of the file."""
+def main(argv: list[str] | None = None) -> int:
+    """Command line; see the top of the file. Returns the exit status."""
     arguments = parse_arguments(
         MetricArguments, argv, description=__doc__ or "", preset="metric_scenes", preset_unless=("student", "train")
     )
     set_up_logging()
-    run_command(lambda: train_metric(arguments))
+    return run_command(lambda: train_metric(arguments))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,6 +13,7 @@ work; the same command goes on with what an earlier run left, and does nothing w
 """
 
 import logging
+import sys
 from datetime import timedelta
 
 import torch
@@ -137,12 +138,12 @@ def progress(counts: list[int | None], finished: int, state: PartialState) -> tq
     )
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Command line; see the top of the file."""
+def main(argv: list[str] | None = None) -> int:
+    """Command line; see the top of the file. Returns the exit status."""
     arguments = parse_arguments(PseudoLabelArguments, argv, description=__doc__ or "")
     set_up_logging()
-    run_command(lambda: pseudo_label(arguments))
+    return run_command(lambda: pseudo_label(arguments))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -21,6 +21,7 @@ The student starts from the pretrained encoder, never from the teacher's weights
 
 import copy
 import logging
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -211,12 +212,12 @@ def train_student(arguments: StudentArguments) -> dict[str, Any]:
     return results
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Command line; see the top of the file."""
+def main(argv: list[str] | None = None) -> int:
+    """Command line; see the top of the file. Returns the exit status."""
     arguments = parse_arguments(StudentArguments, argv, description=__doc__ or "", preset="student_scenes")
     set_up_logging()
-    run_command(lambda: train_student(arguments))
+    return run_command(lambda: train_student(arguments))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

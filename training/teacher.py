@@ -10,6 +10,7 @@ as fast as the encoder. The teacher then labels the images that training/student
 """
 
 import logging
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -127,12 +128,12 @@ def train_teacher(arguments: TeacherArguments) -> dict[str, Any]:
     return results
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Command line; see the top of the file."""
+def main(argv: list[str] | None = None) -> int:
+    """Command line; see the top of the file. Returns the exit status."""
     arguments = parse_arguments(TeacherArguments, argv, description=__doc__ or "", preset="teacher_scenes")
     set_up_logging()
-    run_command(lambda: train_teacher(arguments))
+    return run_command(lambda: train_teacher(arguments))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

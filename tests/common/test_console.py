@@ -1,0 +1,54 @@
+"""How a command ends: its exit status, and one sentence on standard error."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from semidepth.common.console import CommandError, first_line, run_command
+
+
+def raising(error):
+    def command():
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "told"),
+    [
+        (lambda: None, 0, ""),
+        (lambda: {"abs_rel": 0.1}, 0, ""),
+        (lambda: 1, 1, ""),
+        (raising(ValueError("--steps is 0; give at least 1.")), 2, "error: --steps is 0; give at least 1.\n"),
+        (raising(ValueError("Trace of a worker\n  line\nValueError: it is broken")), 2, "error: it is broken\n"),
+        (raising(ValueError()), 2, "error: ValueError\n"),
+        (raising(CommandError("the disk is full")), 1, "error: the disk is full\n"),
+        (raising(KeyboardInterrupt()), 130, "stopped\n"),
+        (raising(KeyboardInterrupt("run it again to resume")), 130, "stopped; run it again to resume\n"),
+    ],
+)
+def test_exit_status_and_sentence(command, status, told, capsys):
+    assert run_command(command) == status
+    assert capsys.readouterr().err == told
+
+
+def test_other_errors_are_not_hidden():
+    with pytest.raises(RuntimeError, match="a bug"):
+        run_command(raising(RuntimeError("a bug")))
+
+
+def test_a_closed_pipe_is_141_without_a_trace():
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = "import sys\nfrom semidepth.common.console import run_command\nsys.exit(run_command(lambda: print('x')))"
+    done = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_first_line_of_an_error():
+    assert first_line(ValueError("one\ntwo")) == "one"
+    assert first_line(ValueError()) == "ValueError"
