@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.depth_metrics.boundary_metrics import THRESHOLDS, boundary_scores
-from semidepth.evaluation.depth_metrics.formulas import metric_scores, relative_metrics
+from semidepth.evaluation.depth_metrics.formulas import metres_scores, relative_scores
 from semidepth.evaluation.relative import labels_of
 from semidepth.prediction.models import load_depth_model
 
@@ -248,9 +248,9 @@ def largest_difference(pairs: list[Pair], cap: float, relative: Scores, metric: 
     package: dict[str, list[float]] = {}
     for pair in pairs:
         p, y = (torch.from_numpy(values)[None] for values in pair)
-        scores = {f"relative {k}": v for k, v in relative_metrics(p, y, max_depth_m=cap).items()}
+        scores = {f"relative {k}": v for k, v in relative_scores(p, y, max_depth_m=cap).items()}
         predicted = torch.from_numpy(metres(pair, cap))[None]
-        scores |= {f"metric {k}": v for k, v in metric_scores(predicted, y, max_depth_m=cap).items()}
+        scores |= {f"metric {k}": v for k, v in metres_scores(predicted, y, max_depth_m=cap).items()}
         valid = torch.from_numpy(known(pair[1], cap))
         x = torch.ones_like(y[0])
         x[valid] = torch.from_numpy(ours(pair, cap)[0])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from semidepth.data.samples import Sample
-from semidepth.evaluation.depth_metrics.formulas import metric_scores
+from semidepth.evaluation.depth_metrics.formulas import metres_scores
 from semidepth.evaluation.depth_metrics.protocols import Protocol
 from semidepth.evaluation.relative import (
     Scores,
@@ -148,5 +148,5 @@ def score_metric_batch(
 
 def _values(predicted: Tensor, depth: Tensor, batch: list[Sample], protocol: Protocol) -> dict[str, list[float]]:
     require_finite(predicted, batch)
-    values = metric_scores(predicted, depth, max_depth_m=protocol.max_depth_m, min_depth_m=protocol.min_depth_m)
+    values = metres_scores(predicted, depth, max_depth_m=protocol.max_depth_m, min_depth_m=protocol.min_depth_m)
     return {name: per_image.tolist() for name, per_image in values.items()}

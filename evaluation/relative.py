@@ -11,10 +11,10 @@ from torch import Tensor
 from semidepth.data.samples import Sample
 from semidepth.evaluation.benchmarks import PointPairs
 from semidepth.evaluation.depth_metrics.formulas import (
-    METRIC_NAMES,
+    SCORE_NAMES,
     Align,
     Space,
-    relative_metrics,
+    relative_scores,
 )
 from semidepth.evaluation.depth_metrics.ordinal_metrics import ordinal_hits
 from semidepth.prediction.batching import batches_of_one_size
@@ -31,7 +31,7 @@ class Scores:
     """
 
     origins: list[str] = field(default_factory=list)
-    per_image: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in METRIC_NAMES})
+    per_image: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in SCORE_NAMES})
 
     @property
     def images(self) -> int:
@@ -95,7 +95,7 @@ def score_relative_batch(
         batch: the images.
         device: of the model.
         spaces: where to compare after the alignment: "depth", "disparity" or both.
-        align: how the prediction is brought to the label's scale, as `relative_metrics` has it.
+        align: how the prediction is brought to the label's scale, as `relative_scores` has it.
         max_depth_m: cap of the data set, metres; None: each image's own largest label.
 
     Returns:
@@ -107,7 +107,7 @@ def score_relative_batch(
     require_finite(disparity, batch)
     scores = {}
     for space in spaces:
-        values = relative_metrics(disparity, depth, space=space, align=align, max_depth_m=max_depth_m)
+        values = relative_scores(disparity, depth, space=space, align=align, max_depth_m=max_depth_m)
         scores[space] = {name: per_image.tolist() for name, per_image in values.items()}
     return scores
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from semidepth.evaluation.depth_metrics.formulas import METRIC_NAMES
+from semidepth.evaluation.depth_metrics.formulas import SCORE_NAMES
 from semidepth.evaluation.folder import ImageScores
 from semidepth.evaluation.metric import router_accuracy
 from semidepth.evaluation.options import Task
@@ -109,7 +109,7 @@ def to_markdown(entries: Sequence[dict[str, Any]], routers: Sequence[dict[str, A
     parts = []
     for mode in dict.fromkeys(entry["mode"] for entry in entries):
         rows = [entry for entry in entries if entry["mode"] == mode]
-        names = METRIC_NAMES if mode != "ordinal" else tuple(rows[0]["metrics"])
+        names = SCORE_NAMES if mode != "ordinal" else tuple(rows[0]["metrics"])
         fixed = {"relative": ["space", "align"], "metric": ["protocol", "head"], "ordinal": []}[mode]
         header = ["model", "data", *fixed, "images", *names]
         lines = [f"{TITLES[mode]}:", "", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]

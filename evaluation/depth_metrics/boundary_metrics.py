@@ -1,11 +1,11 @@
-"""How sharp a depth map's boundaries are: Depth Pro's boundary F1 (arXiv 2410.02073), and its recall against a mask.
+"""Boundary sharpness of depth maps: Depth Pro's boundary F1 (arXiv 2410.02073), and its recall against a mask.
 
-Between two neighbouring pixels there is an occluding contour where one is more than t per cent farther than the other.
-Precision and recall compare a prediction's contours with a label's, pixel pair by pixel pair, so a contour that is one
-pixel off, or smeared over several, is missed. No scale matters, so nothing is aligned; a shift of inverse depth does
+Two neighbouring pixels have an occluding contour between them if one is more than t per cent farther than the other.
+Precision and recall compare the contours of prediction and label pair by pair, so a contour that is one pixel off, or
+smeared over several, is missed. The scale does not matter, so nothing is aligned here. A shift of inverse depth does
 matter: align affine-invariant predictions first.
 
-Needs torch alone: the metric Space runs this file outside the package.
+Needs torch only: the metric Space runs this file outside the package.
 """
 
 import torch
@@ -13,22 +13,22 @@ from torch import Tensor
 
 BOUNDARY_NAMES = ("boundary_f1", "boundary_precision", "boundary_recall")
 MASK_NAMES = ("boundary_mask_recall",)
-# Ratios 1 + t / 100 for t from 5 to 25 per cent. The paper says "stronger weights towards high threshold values"; its
-# published code, which made its tables, weighs each by its ratio, and takes ten.
+# Ratios 1 + t / 100 for t from 5 to 25 per cent. The paper says "stronger weights towards high threshold values"; the
+# published code, which made its tables, uses ten thresholds and weights each by its ratio.
 THRESHOLDS = tuple(1.05 + (1.25 - 1.05) * step / 9 for step in range(10))
 WEIGHTS = tuple(threshold / sum(THRESHOLDS) for threshold in THRESHOLDS)
 
 
 def boundary_scores(prediction: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
-    """Weighted mean over thresholds of F1, precision and recall of the occluding contours.
+    """F1, precision and recall of the occluding contours, as weighted means over the thresholds.
 
     For each threshold, precision and recall are means over four directions (the farther pixel to the right, left,
-    below, above), as in the published code; F1 is of those means. A direction without contours counts as 0.
+    below, above), as in the published code; F1 is computed from those means. A direction without contours counts as 0.
 
     Args:
         prediction: (B, H, W) positive depth or inverse depth, the same as target; the scale does not matter.
         target: (B, H, W) positive depth or inverse depth; anything where not valid.
-        valid: (B, H, W) bool; a pair of pixels counts if both are.
+        valid: (B, H, W) bool; a pair of pixels is scored if both are valid.
 
     Returns:
         BOUNDARY_NAMES to (B,) float64, in [0, 1], larger is better; NaN for an image whose label has no contour at
@@ -57,11 +57,10 @@ def boundary_scores(prediction: Tensor, target: Tensor, valid: Tensor) -> dict[s
 
 
 def boundary_mask_recall(prediction: Tensor, mask: Tensor, valid: Tensor | None = None) -> dict[str, Tensor]:
-    """Share of a mask's outline at which the prediction has an occluding contour, the mask being in front.
+    """Recall at a mask's outline: the share of it where the prediction has an occluding contour, mask in front.
 
-    Masks (segments, mattes) outline whole objects and leave out other contours, so there is recall and no precision.
-    That blurry edges do not pass for sharp ones, only the largest ratio of each run of adjacent pixel pairs over the
-    threshold counts.
+    Masks (segments, mattes) outline whole objects and omit other contours, so there is recall but no precision. Of
+    each run of adjacent pixel pairs over the threshold only the largest ratio counts, so blurry edges score less.
 
     Args:
         prediction: (B, H, W) inverse depth, larger is nearer, 0 infinitely far; the scale does not matter.
@@ -78,12 +77,12 @@ def boundary_mask_recall(prediction: Tensor, mask: Tensor, valid: Tensor | None 
     valid = torch.ones_like(mask, dtype=torch.bool) if valid is None else valid
     if mask.dtype != torch.bool:
         raise ValueError(f"Expected a bool mask, got {mask.dtype}: pass mask > 0.1 for a matte.")
-    # Against infinitely far every finite distance is a contour; two infinitely far neighbours have none.
+    # Next to an infinitely far pixel every finite one is a contour; two infinitely far pixels have none.
     largest = torch.where(valid, prediction, 0.0).amax((1, 2), keepdim=True)
     prediction = torch.where(prediction == 0, 1e-6 * largest, prediction.double())
     prediction, _, broken = _checked(prediction, mask.double(), valid)
     recall = outline = torch.zeros(len(prediction), dtype=torch.float64, device=prediction.device)
-    # Where the object begins, its inverse depth is the larger one of the pair.
+    # At the object's edge, its inverse depth is the larger one of the pair.
     edges = [mask[..., 1:] & ~mask[..., :-1], mask[..., :-1] & ~mask[..., 1:]]
     edges += [(mask[:, 1:] & ~mask[:, :-1]).mT, (mask[:, :-1] & ~mask[:, 1:]).mT]
     for ratios, edge, counts in zip(_ratios(prediction), edges, _both(valid), strict=True):
@@ -97,19 +96,19 @@ def boundary_mask_recall(prediction: Tensor, mask: Tensor, valid: Tensor | None 
 
 
 def _ratios(values: Tensor) -> list[Tensor]:
-    """Neighbours' ratios: right / left, left / right, and of the transposed maps below / above, above / below."""
+    """Ratios of neighbours: right / left, left / right, and below / above, above / below of the transposed maps."""
     pairs = [(maps[..., 1:], maps[..., :-1]) for maps in (values, values.mT)]
     return [ratio for later, earlier in pairs for ratio in (later / earlier, earlier / later)]
 
 
 def _both(valid: Tensor) -> list[Tensor]:
-    """Where both pixels of the pairs of [`_ratios`] are valid."""
+    """Masks of the pairs of [`_ratios`] in which both pixels are valid."""
     return [pair for maps in (valid, valid.mT) for pair in (maps[..., 1:] & maps[..., :-1],) * 2]
 
 
 def _exceeding(ratios: Tensor, counts: Tensor, thresholds: Tensor) -> Tensor:
-    """How many of (B, H, W) ratios are over each of T rising thresholds, (B, T) float64."""
-    # A ratio's place among the thresholds says how many it exceeds; one histogram then serves all of them.
+    """Number of (B, H, W) ratios over each of T rising thresholds, (B, T) float64."""
+    # A ratio's place among the thresholds is the number it exceeds, so one histogram serves all of them.
     place = torch.bucketize(torch.where(counts, ratios, 0.0).flatten(1).contiguous(), thresholds)  # (B, P)
     histogram = torch.zeros(len(place), len(thresholds) + 1, dtype=torch.float64, device=place.device)
     histogram.scatter_add_(1, place, torch.ones_like(place, dtype=torch.float64))
@@ -117,11 +116,11 @@ def _exceeding(ratios: Tensor, counts: Tensor, thresholds: Tensor) -> Tensor:
 
 
 def _thinned(ratios: Tensor, counts: Tensor, threshold: float) -> Tensor:
-    """Of each run of ratios over the threshold along the last dimension, the first largest one; bool."""
+    """Mask of the largest ratio (the first of equals) of each run over the threshold along the last dimension."""
     over = (ratios > threshold) & counts
     padded = torch.nn.functional.pad(over, (1, 0))
     begins = over & ~padded[..., :-1]
-    run = begins.flatten().cumsum(0)  # numbers the runs; row ends divide them, since a row's first pair begins one
+    run = begins.flatten().cumsum(0)  # numbers the runs; a run never crosses a row, whose first pair begins a new one
     values = torch.where(over, ratios, 0.0).flatten()
     largest = values.new_zeros(len(run) + 1).scatter_reduce(0, run, values, "amax")
     place = torch.arange(len(run), device=run.device)
@@ -131,7 +130,7 @@ def _thinned(ratios: Tensor, counts: Tensor, threshold: float) -> Tensor:
 
 
 def _checked(prediction: Tensor, target: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Both maps in float64 with 1 where not valid, and which images' predictions cannot be compared."""
+    """Both maps in float64, 1 where not valid, and a mask of the images whose prediction cannot be compared."""
     if prediction.ndim != 3 or prediction.shape != target.shape or prediction.shape != valid.shape:
         raise ValueError(
             f"Expected three maps of one shape (B, H, W), got {tuple(prediction.shape)}, {tuple(target.shape)} and "

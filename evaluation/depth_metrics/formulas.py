@@ -1,10 +1,10 @@
-"""Depth metrics of a batch: relative (inverse depth, aligned) and metric (metres, as they are unless told otherwise).
+"""AbsRel, delta, RMSE, log errors and SILog of depth maps, and the alignments that come before them.
 
-All arithmetic is float64 and every score is a value per image, so that the mean over a data set is the mean
-over images whatever the batch size; images of differing sizes go in one at a time (B = 1). Sky (inf) and
-unknown (NaN) pixels are never scored.
+`relative_scores` scores inverse depth after alignment, `metres_scores` scores metres as they are. All arithmetic is
+float64. Each score is one value per image, so the mean over a data set does not depend on the batch size. Images of
+different sizes are scored one at a time (B = 1). Sky (inf) and unknown (NaN) pixels are never scored.
 
-Needs torch alone: the metric Space runs this file outside the package.
+Needs torch only: the metric Space runs this file outside the package.
 """
 
 import math
@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-METRIC_NAMES = ("abs_rel", "delta1", "delta2", "delta3", "rmse", "rmse_log", "log10", "silog")
+SCORE_NAMES = ("abs_rel", "delta1", "delta2", "delta3", "rmse", "rmse_log", "log10", "silog")
 ALIGNMENTS = ("least_squares", "median", "none")
 SPACES = ("depth", "disparity")
 Align = Literal["least_squares", "median", "none"]
@@ -23,11 +23,11 @@ CONSTANT_RELATIVE_VARIANCE = 1e-24
 
 
 def align_scale_shift(prediction: Tensor, target: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Least-squares scale and shift of each image: the least mean (scale * prediction + shift - target)^2.
+    """Least-squares scale and shift of each image: they minimise the mean of (scale * prediction + shift - target)^2.
 
-    Centred closed form in float64: the 2 x 2 normal equations break on nearly constant predictions. A
-    constant prediction (one valid pixel is one too) gets scale 0 and shift = mean target. Without a valid
-    pixel both are NaN. The scale may come out negative: a prediction the wrong way round is not refused.
+    Solved in centred closed form in float64, because the 2 x 2 normal equations fail for nearly constant predictions.
+    A constant prediction (also a single valid pixel) gets scale 0 and shift = mean target. Without a valid pixel both
+    are NaN. The scale can be negative: an inverted prediction is not refused.
 
     Args:
         prediction: (B, H, W) inverse depth (or depth), any affine scale.
@@ -54,11 +54,11 @@ def align_scale_shift(prediction: Tensor, target: Tensor, valid: Tensor) -> tupl
 
 
 def align_median(prediction_m: Tensor, depth: Tensor, valid: Tensor) -> Tensor:
-    """The scale that gives each image's prediction the median of its label: median(depth) / median(prediction).
+    """Median scale of each image: median(depth) / median(prediction).
 
-    It is taken of depths, as Zhou et al. (arXiv 1704.07813) and Monodepth2's evaluation do. Of an even number of
-    pixels the median is the mean of the middle two. A prediction whose median is not positive and finite gets scale
-    0, since none makes it fit; one without a valid pixel NaN.
+    The medians are of depth, as in Zhou et al. (arXiv 1704.07813) and Monodepth2's evaluation. The median of an even
+    number of pixels is the mean of the middle two. A prediction whose median is not positive and finite gets scale 0,
+    because no scale fits. An image without a valid pixel gets NaN.
 
     Args:
         prediction_m: (B, H, W) depth of any scale, larger is farther.
@@ -88,7 +88,7 @@ def aligned_disparity(
     max_depth_m: float | None = None,
     min_depth_m: float = 1e-3,
 ) -> Tensor:
-    """An inverse depth in 1/m, after alignment to the scored pixels, clamped to the range.
+    """Inverse depth in 1/m, aligned to the label over the scored pixels and clamped to the depth range.
 
     Args:
         prediction: (B, H, W) inverse depth, larger is nearer.
@@ -97,7 +97,7 @@ def aligned_disparity(
             from the medians of depth ([`align_median`]; values at or below 0 count as infinitely far); "none": the
             prediction is 1/m as it is.
         max_depth_m: cap, metres; None: the largest finite depth of each image's own label.
-        min_depth_m: nearest depth that counts, metres.
+        min_depth_m: nearest depth that is scored, metres.
 
     Returns:
         (B, H, W) float64 within [1 / max_depth_m, 1 / min_depth_m].
@@ -113,7 +113,7 @@ def aligned_disparity(
         aligned = scale[:, None, None] * aligned + shift[:, None, None]
     elif align == "median":
         scale = align_median(1.0 / aligned.clamp(min=0.0), label, valid)
-        # Depth times the scale is inverse depth over it; scale 0 leaves nothing but the far end.
+        # Depth times the scale is inverse depth divided by it; scale 0 puts everything at the far end.
         aligned = torch.where(scale[:, None, None] == 0, aligned * 0.0, aligned / scale[:, None, None])
     cap = _cap(label, valid, max_depth_m)
     return aligned.clamp(min=1.0 / cap, max=torch.full_like(cap, 1.0 / min_depth_m))
@@ -127,7 +127,7 @@ def aligned_depth(
     max_depth_m: float | None = None,
     min_depth_m: float = 1e-3,
 ) -> Tensor:
-    """A depth in metres, after alignment to the scored pixels if any is asked for, clamped to the range.
+    """Depth in metres, aligned to the label over the scored pixels if asked, and clamped to the depth range.
 
     Args:
         prediction_m: (B, H, W) metres, or with an alignment depth of any scale; larger is farther.
@@ -154,7 +154,7 @@ def aligned_depth(
     return aligned.clamp(min_depth_m, max_depth_m or math.inf)
 
 
-def relative_metrics(
+def relative_scores(
     prediction: Tensor,
     depth: Tensor,
     *,
@@ -163,12 +163,12 @@ def relative_metrics(
     max_depth_m: float | None = None,
     min_depth_m: float = 1e-3,
 ) -> dict[str, Tensor]:
-    """Scores of an affine-invariant inverse depth against metres, after alignment.
+    """Scores of affine-invariant inverse depth against labels in metres, after alignment.
 
-    Scored pixels: finite label with min_depth_m <= depth <= max_depth_m. The prediction is aligned over them, then
-    clamped ([`aligned_disparity`]), which also catches aligned values at or below 0. `space="depth"` scores the
-    inverse of that against the label in metres; `space="disparity"` scores it as it is against 1 / depth, with rmse
-    in 1/m. Ratios and logarithms do not care which: delta, log10, rmse_log and silog come out the same in both.
+    Scored pixels: finite label with min_depth_m <= depth <= max_depth_m. The prediction is aligned over them and then
+    clamped ([`aligned_disparity`]), which also handles aligned values at or below 0. `space="depth"` compares its
+    inverse with the label in metres; `space="disparity"` compares it with 1 / depth, and rmse is in 1/m. delta, log10,
+    rmse_log and silog are the same in both spaces, because they depend on ratios only.
 
     Args:
         prediction: (B, H, W) inverse depth, larger is nearer, any affine scale.
@@ -176,12 +176,12 @@ def relative_metrics(
         space: where to compare, "depth" or "disparity".
         align: "least_squares" (scale and shift), "median" (scale alone) or "none" (the prediction is in 1/m).
         max_depth_m: the cap of the data set (10 for NYU, 80 for KITTI). None takes each image's own largest label,
-            which tells the prediction a little about the answer: name the cap to compare with papers.
-        min_depth_m: the nearest depth that counts, metres.
+            which leaks a little of the answer into the prediction: give the cap to compare with papers.
+        min_depth_m: nearest depth that is scored, metres.
 
     Returns:
-        METRIC_NAMES to (B,) float64; NaN for an image without a scored pixel. delta and the relative errors
-        are shares (not per cent), silog is 100 * the standard deviation of the log error (KITTI's).
+        SCORE_NAMES to (B,) float64; NaN for an image without a scored pixel. delta and the relative errors
+        are fractions (not per cent), silog is 100 * the standard deviation of the log error (KITTI's).
 
     Raises:
         ValueError: for shapes that differ, another space or alignment, or bounds that are not 0 < min < max.
@@ -192,7 +192,7 @@ def relative_metrics(
     return _scores(1.0 / aligned, label, valid) if space == "depth" else _scores(aligned, 1.0 / label, valid)
 
 
-def metric_scores(
+def metres_scores(
     prediction_m: Tensor,
     depth: Tensor,
     *,
@@ -201,18 +201,18 @@ def metric_scores(
     max_depth_m: float | None = None,
     min_depth_m: float = 1e-3,
 ) -> dict[str, Tensor]:
-    """Scores of a prediction in metres as it stands; with an alignment, of a depth without unit.
+    """Scores of predicted metres, without alignment unless one is asked for (then depth of any scale will do).
 
     Args:
         prediction_m: (B, H, W) metres, larger is farther; clamped to [min_depth_m, max_depth_m].
-        depth: (B, H, W) metres; NaN unknown, inf sky, neither scored, nor is anything outside the bounds.
-        space: where to compare, as for [`relative_metrics`].
+        depth: (B, H, W) metres; NaN unknown, inf sky; neither is scored, nor is anything outside the depth range.
+        space: where to compare, as for [`relative_scores`].
         align: "none", "median" or "least_squares" ([`aligned_depth`]).
         max_depth_m: the cap of the data set; None means no cap.
-        min_depth_m: the nearest depth that counts, metres.
+        min_depth_m: nearest depth that is scored, metres.
 
     Returns:
-        METRIC_NAMES to (B,) float64; NaN for an image without a scored pixel.
+        SCORE_NAMES to (B,) float64; NaN for an image without a scored pixel.
 
     Raises:
         ValueError: for shapes that differ, another space or alignment, or bounds that are not 0 < min < max.
@@ -224,12 +224,12 @@ def metric_scores(
 
 
 def scored_pixels(depth: Tensor, *, max_depth_m: float | None = None, min_depth_m: float = 1e-3) -> Tensor:
-    """(B, H, W) bool: the pixels of a label in metres that count; known and within the range."""
+    """(B, H, W) bool: pixels whose label is known and within the depth range."""
     return _scored_pixels(depth, depth, max_depth_m, min_depth_m)[1]
 
 
 def _scores(prediction: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
-    """The metrics of (B, H, W) positive values, prediction and target in one unit, over the valid ones."""
+    """The scores of (B, H, W) positive values over the valid pixels; prediction and target have the same unit."""
     valid = valid.flatten(1)  # (B, H, W) -> (B, H*W)
     prediction = torch.where(valid, prediction.flatten(1), 1.0)
     target = torch.where(valid, target.flatten(1), 1.0)
@@ -240,7 +240,7 @@ def _scores(prediction: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tens
     mean_square_log = _masked_mean(log_error.square(), valid)
     scores = {"abs_rel": _masked_mean(error.abs() / target, valid)}
     for n in (1, 2, 3):
-        # A NaN prediction must not pass for an ordinary miss.
+        # A NaN prediction must not count as an ordinary miss.
         inside = torch.where(ratio.isnan(), ratio, (ratio < 1.25**n).double())
         scores[f"delta{n}"] = _masked_mean(inside, valid)
     scores["rmse"] = _masked_mean(error.square(), valid).sqrt()
@@ -254,7 +254,7 @@ def _scores(prediction: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tens
 def _scored_pixels(
     prediction: Tensor, depth: Tensor, max_depth_m: float | None, min_depth_m: float
 ) -> tuple[Tensor, Tensor]:
-    """The label (B, H, W) in float64 with 1 where not scored, and the mask of what is scored."""
+    """The label (B, H, W) in float64, 1 where not scored, and the mask of scored pixels."""
     _check_shapes(prediction, depth)
     most = math.inf if max_depth_m is None else max_depth_m
     if not 0.0 < min_depth_m < most:
@@ -277,7 +277,7 @@ def _masked_mean(values: Tensor, valid: Tensor) -> Tensor:
 
 
 def _masked_median(values: Tensor, valid: Tensor) -> Tensor:
-    """Median of (B, P) over the valid pixels, (B,): the mean of the middle two if even, NaN without any."""
+    """Median of (B, P) over the valid pixels, (B,): the mean of the middle two for an even number, NaN without any."""
     ordered = torch.where(valid, values, math.inf).sort(1).values
     number = valid.sum(1, keepdim=True)
     lower, upper = (ordered.gather(1, place.clamp(min=0)) for place in ((number - 1) // 2, number // 2))

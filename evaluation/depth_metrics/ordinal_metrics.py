@@ -1,6 +1,6 @@
-"""Pairwise ordinal accuracy: of two points, which is nearer (DA-2K, Depth Anything V2, arXiv 2406.09414).
+"""Pairwise ordinal accuracy: which of two points is nearer (DA-2K, Depth Anything V2, arXiv 2406.09414).
 
-Needs torch alone: the metric Space runs this file outside the package.
+Needs torch only: the metric Space runs this file outside the package.
 """
 
 import torch
@@ -10,10 +10,9 @@ ORDINAL_NAMES = ("ordinal_accuracy",)
 
 
 def ordinal_hits(prediction: Tensor, nearer: Tensor, farther: Tensor, *, larger_is_nearer: bool = True) -> Tensor:
-    """Which pairs of points the prediction has in the labeled order.
+    """Mask of the pairs of points that the prediction orders as the label does.
 
-    Neither the paper nor its repository says what becomes of two points with the very same value. Here such a tie is a
-    miss: a constant map knows no order, and must not score.
+    The paper and its repository do not define ties. Here a tie is a miss, so that a constant map scores 0.
 
     Args:
         prediction: (H, W) inverse depth, or depth; at the size of the image on which the points were marked.
@@ -22,7 +21,7 @@ def ordinal_hits(prediction: Tensor, nearer: Tensor, farther: Tensor, *, larger_
         larger_is_nearer: True for inverse depth, False for depth.
 
     Returns:
-        (N,) bool. Their mean over all pairs of a set is the accuracy, a share; larger is better.
+        (N,) bool. Their mean over all pairs of a set is the accuracy, in [0, 1]; larger is better.
 
     Raises:
         ValueError: for other shapes, points outside the map, or a prediction that is not finite at a point.

@@ -1,7 +1,7 @@
-"""Named protocols of metric depth evaluation: which pixels count, and between which depths.
+"""Named protocols for scores in metres: the scored pixels (crop) and the depth range.
 
-They follow the tables of ZoeDepth (arXiv 2302.12288) and Depth Anything (2401.10891), whose published code takes the
-crops literally: Eigen's rows and columns are those of a 480 x 640 map whatever the size of the one at hand.
+They follow the tables of ZoeDepth (arXiv 2302.12288) and Depth Anything (2401.10891). Their published code takes the
+crops literally: Eigen's rows and columns are those of a 480 x 640 map, whatever the size of the scored one.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ KB_HEIGHT, KB_WIDTH = 352, 1216
 
 @dataclass(frozen=True)
 class Protocol:
-    """One way to score metres.
+    """Crop and depth range of scores in metres.
 
     Args:
         name: as in `--protocol`.
-        min_depth_m: nearest label that counts; predictions are clamped to it.
-        max_depth_m: farthest, likewise; None: no cap.
-        crop: "eigen", "garg" or none: pixels outside are not scored.
+        min_depth_m: nearest label that is scored; predictions are clamped to it.
+        max_depth_m: farthest label that is scored; predictions are clamped to it. None: no cap.
+        crop: "eigen", "garg" or None: pixels outside the crop are not scored.
         kb_crop: cut image and label to the KITTI benchmark's size before the model sees the image.
     """
 
@@ -37,7 +37,7 @@ class Protocol:
     kb_crop: bool = False
 
     def mask(self, height: int, width: int) -> Tensor:
-        """(height, width) bool: the pixels that count."""
+        """(height, width) bool: the pixels inside the crop."""
         mask = torch.ones(height, width, dtype=torch.bool)
         if self.crop is None:
             return mask
@@ -51,10 +51,10 @@ class Protocol:
         return inside
 
     def cut(self, maps: Tensor) -> Tensor:
-        """The KITTI benchmark's part of (..., H, W) maps, or all where the protocol has none.
+        """(..., H, W) maps cut to the KITTI benchmark's size where the protocol asks for it, else unchanged.
 
         Raises:
-            ValueError: if the maps are smaller than that part.
+            ValueError: if the maps are smaller than that size.
         """
         if not self.kb_crop:
             return maps
@@ -87,10 +87,10 @@ PROTOCOLS = {
 
 
 def find_protocol(name: str) -> Protocol:
-    """The protocol of a name.
+    """Looks up a protocol by its name.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is none of that name.
     """
     if name not in PROTOCOLS:
         raise ValueError(f"the protocol {name!r} is not known; choose one of {', '.join(PROTOCOLS)}.")

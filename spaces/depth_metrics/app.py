@@ -1,9 +1,8 @@
-"""The metric's page: two depth maps in, their scores out.
+"""Web page of the metric: upload a prediction and its ground truth, get their scores.
 
-    python app.py
+    python app.py        # in the composed folder, beside depth_metrics.py (see `semidepth publish --space metrics`)
 
-`evaluate.utils.launch_gradio_widget` draws such pages for metrics of numbers and text; it needs Gradio 3, and maps
-are no table.
+The page is ours because `evaluate.utils.launch_gradio_widget` needs Gradio 3 and only takes tables of numbers and text.
 """
 
 from pathlib import Path
@@ -20,18 +19,18 @@ SCRIPT = str(HERE / "depth_metrics.py")
 
 
 def read_map(path: str | None, units_per_metre: float, what: str) -> np.ndarray:
-    """A map from a file.
+    """Reads a depth map.
 
     Args:
-        path: .npy, taken as it is, or a PNG or TIFF of one channel.
-        units_per_metre: what a picture's values are divided by.
+        path: a .npy file, or a PNG or TIFF of one channel.
+        units_per_metre: the values of a PNG or TIFF are divided by it.
         what: its name in messages.
 
     Returns:
         (H, W) float64.
 
     Raises:
-        ValueError: if there is no file, or no map in it.
+        ValueError: there is no file, or no map in it.
     """
     if path is None:
         raise ValueError(f"there is no {what}; give a .npy file or a 16-bit PNG.")
@@ -62,7 +61,7 @@ def score(
     protocol: str,
     max_depth_m: float | None,
 ) -> list[list[Any]]:
-    """Rows of name and score of one pair of files."""
+    """Scores one pair of files; returns rows of name and score."""
     try:
         maps = {
             "predictions": [read_map(prediction, units_per_metre if mode == "metric" else 1.0, "prediction")],
@@ -77,12 +76,12 @@ def score(
 
 
 def build() -> gr.Blocks:
-    """The page."""
+    """Builds the page."""
     with gr.Blocks(title="Depth metrics") as page:
         gr.Markdown(
-            "# Depth metrics\nScores of a depth map against its ground truth. Maps are `.npy`, or 16-bit PNG whose "
-            "values are divided by the units per metre (1000 for millimetres, 256 for KITTI). Ground truth is in "
-            "metres, 0 or NaN where unknown."
+            "# Depth metrics\nScores of a depth map against its ground truth. Maps are `.npy` files, or 16-bit PNGs "
+            "whose values are divided by the units per metre (1000 for millimetres, 256 for KITTI). Ground truth is "
+            "in metres, 0 or NaN where unknown."
         )
         with gr.Row():
             prediction = gr.File(label="Prediction", file_types=[".npy", ".png", ".tif", ".tiff"])
@@ -96,7 +95,7 @@ def build() -> gr.Blocks:
         with gr.Row():
             protocol = gr.Dropdown(list(PROTOCOLS), value="none", label="Protocol (crop and range)")
             units = gr.Number(1000, label="Units per metre of PNG files", minimum=1e-6)
-            cap = gr.Number(None, label="Farthest depth that counts, metres (empty: the protocol's)")
+            cap = gr.Number(None, label="Farthest scored depth, metres (empty: the protocol's)")
         button = gr.Button("Score", variant="primary")
         table = gr.Dataframe(headers=["metric", "score"], datatype=["str", "number"], label="Scores", interactive=False)
         mode.change(

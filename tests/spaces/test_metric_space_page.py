@@ -1,34 +1,47 @@
-"""The metric Space's page, served and used through its API, and its front matter."""
+"""The metric Space's page, served from the composed folder without the checkout, and its front matter."""
 
-import os
+import contextlib
+import subprocess
 import sys
-from pathlib import Path
+import time
 
+import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from huggingface_hub import SpaceCardData
 from huggingface_hub.repocard import RepoCard
+from metric_space import PAGE, WITHOUT_SEMIDEPTH, compose, environment_of
 from PIL import Image
+from processes import free_port
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-SPACE = Path(__file__).parents[2] / "spaces" / "depth_metrics"
+START = """
+import runpy
+sys.path.insert(0, sys.argv[1])
+runpy.run_path(sys.argv[1] + "/app.py", run_name="__main__")
+"""
 
 
 @pytest.fixture(scope="module")
-def client():
-    sys.path.insert(0, str(SPACE))
+def client(tmp_path_factory):
+    folder, port = tmp_path_factory.mktemp("space"), free_port()
+    environment = environment_of(folder) | {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1"}
+    command = [sys.executable, "-c", WITHOUT_SEMIDEPTH + START, str(compose(folder / "app"))]
+    log = folder / "app.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
     try:
-        import app
+        for _ in range(300):
+            assert process.poll() is None, log.read_text()
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"http://127.0.0.1:{port}", timeout=5).status_code == 200:
+                    break
+            time.sleep(0.2)
+        yield Client(f"http://127.0.0.1:{port}", verbose=False)
     finally:
-        sys.path.remove(str(SPACE))
-        for name in ("app", "protocols"):  # names that another Space may have, too
-            sys.modules.pop(name, None)
-    page = app.build()
-    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True)
-    yield Client(url, verbose=False)
-    page.close()
+        process.terminate()
+        process.wait(timeout=30)
 
 
 def score(client, prediction, reference, *options):
@@ -66,9 +79,9 @@ def test_mistakes_are_told(client, files):
 
 
 def test_the_front_matter_is_a_space_s():
-    data = RepoCard.load(SPACE / "README.md", repo_type="space").data
+    data = RepoCard.load(PAGE / "README.md", repo_type="space").data
     assert isinstance(SpaceCardData(**data.to_dict()), SpaceCardData)
     assert (data.sdk, data.app_file) == ("gradio", "app.py")
-    assert (SPACE / data.app_file).is_file()
+    assert (PAGE / data.app_file).is_file()
     assert {"evaluate", "metric"} <= set(data.tags)
     assert len(data.short_description) <= 60  # the Hub takes no more

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from semidepth.evaluation.depth_metrics.formulas import (
-    METRIC_NAMES,
+    SCORE_NAMES,
     align_median,
     aligned_depth,
     aligned_disparity,
-    metric_scores,
-    relative_metrics,
+    metres_scores,
+    relative_scores,
 )
 
 
@@ -57,21 +57,21 @@ def test_metres_are_fitted_in_depth_space():
 @pytest.mark.parametrize("align", ["median", "least_squares"])
 def test_what_the_alignment_finds_does_not_count(align):
     prediction, depth = scene(3)
-    expected = relative_metrics(1 / prediction, depth, align=align)
+    expected = relative_scores(1 / prediction, depth, align=align)
     shift = 2.0 if align == "least_squares" else 0.0
-    for name, values in relative_metrics(30 / prediction + shift, depth, align=align).items():
+    for name, values in relative_scores(30 / prediction + shift, depth, align=align).items():
         torch.testing.assert_close(values, expected[name], rtol=1e-9, atol=1e-9)
-    expected = metric_scores(prediction, depth, align=align)
-    for name, values in metric_scores(30 * prediction + shift, depth, align=align).items():
+    expected = metres_scores(prediction, depth, align=align)
+    for name, values in metres_scores(30 * prediction + shift, depth, align=align).items():
         torch.testing.assert_close(values, expected[name], rtol=1e-9, atol=1e-9)
 
 
 def test_no_alignment_takes_inverse_metres_as_they_are():
     prediction, depth = scene(4)
     for space in ("depth", "disparity"):
-        ours = relative_metrics(1 / prediction, depth, space=space, align="none", max_depth_m=80.0)
-        theirs = metric_scores(prediction, depth, space=space, max_depth_m=80.0)
-        for name in METRIC_NAMES:
+        ours = relative_scores(1 / prediction, depth, space=space, align="none", max_depth_m=80.0)
+        theirs = metres_scores(prediction, depth, space=space, max_depth_m=80.0)
+        for name in SCORE_NAMES:
             torch.testing.assert_close(ours[name], theirs[name], rtol=1e-9, atol=1e-9)
 
 
@@ -81,7 +81,7 @@ def test_a_median_that_is_not_positive_fits_nothing():
     for values in (torch.zeros(1, 3, 3), torch.full((1, 3, 3), -1.0)):
         assert (aligned_disparity(values, depth, align="median", max_depth_m=10.0) == 1 / 10).all()
         assert (aligned_depth(values, depth, align="median") == 1e-3).all()
-        assert relative_metrics(values, depth, align="median", max_depth_m=10.0)["abs_rel"].item() == pytest.approx(4)
+        assert relative_scores(values, depth, align="median", max_depth_m=10.0)["abs_rel"].item() == pytest.approx(4)
     # Fewer than half of the values may be infinitely far.
     values = torch.tensor([[[0.0, 0.5, 0.5, 1.0]]])
     aligned = aligned_disparity(values, torch.tensor([[[8.0, 2.0, 2.0, 1.0]]]), align="median", max_depth_m=8.0)
@@ -92,13 +92,13 @@ def test_nothing_to_align_to_is_nan():
     prediction, depth = scene(5)
     depth[1] = math.nan
     for align in ("least_squares", "median", "none"):
-        for scores in (relative_metrics(prediction, depth, align=align), metric_scores(prediction, depth, align=align)):
+        for scores in (relative_scores(prediction, depth, align=align), metres_scores(prediction, depth, align=align)):
             assert all(values[1].isnan() and values[[0, 2, 3]].isfinite().all() for values in scores.values())
 
 
 def test_another_alignment_is_refused():
     prediction, depth = scene(6)
-    for function in (relative_metrics, metric_scores):
+    for function in (relative_scores, metres_scores):
         with pytest.raises(ValueError, match="align is 'mean', expected 'none' or 'median' or 'least_squares'"):
             function(prediction, depth, align="mean")
         with pytest.raises(ValueError, match="space is 'log'"):

@@ -1,248 +1,178 @@
-"""Alignment and metrics against numpy.linalg.lstsq, plain numpy and values by hand."""
+"""The metric loaded by `evaluate` from the checkout: scores against numpy in float64, configurations, batches."""
 
 import math
 
+import evaluate
 import numpy as np
 import pytest
 import torch
 
-from semidepth.evaluation.depth_metrics.formulas import (
-    METRIC_NAMES,
-    align_scale_shift,
-    metric_scores,
-    relative_metrics,
-)
-
-NAN, INF = math.nan, math.inf
+NAMES = ("abs_rel", "delta1", "delta2", "delta3", "rmse", "rmse_log", "log10", "silog")
 
 
-def scene(seed: int, batch: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
-    """A noisy prediction and a label in metres with unknown pixels and sky."""
-    generator = torch.Generator().manual_seed(seed)
-    depth = 0.5 + 9 * torch.rand(batch, 12, 15, generator=generator)
-    prediction = 7 / depth + 2 + 0.8 * torch.randn(batch, 12, 15, generator=generator)
-    depth[torch.rand(batch, 12, 15, generator=generator) < 0.2] = NAN
-    depth[:, :2] = INF
-    return prediction, depth
+def by_numpy(prediction, depth, mode, align, space, crop, least, most):
+    """One image's scores, recomputed from the definitions."""
+    prediction, depth = prediction.astype(np.float64), depth.astype(np.float64)
+    known = np.isfinite(depth) & (depth >= least) & (depth <= most)
+    if crop:
+        inside = np.zeros_like(known)
+        inside[crop] = True
+        known &= inside
+    x, y = prediction[known], depth[known]
+    if mode == "relative":
+        cap = y.max() if most == math.inf else most
+        if align == "least_squares":
+            x = np.polyval(np.polyfit(x, 1 / y, 1), x)
+        elif align == "median":
+            x = 1 / (1 / x * np.median(y) / np.median(1 / x))
+        x = 1 / np.clip(x, 1 / cap, 1 / least)
+    else:
+        if align == "least_squares":
+            x = np.polyval(np.polyfit(x, y, 1), x)
+        elif align == "median":
+            x = x * (np.median(y) / np.median(x))
+        x = np.clip(x, least, most)
+    ratio, log = np.maximum(x / y, y / x), np.log(x) - np.log(y)
+    if space == "disparity":
+        x, y = 1 / x, 1 / y
+    found = [np.mean(np.abs(x - y) / y), *(np.mean(ratio < 1.25**n) for n in (1, 2, 3)), np.sqrt(np.mean((x - y) ** 2))]
+    found += [np.sqrt(np.mean(log**2)), np.mean(np.abs(log)) / np.log(10), 100 * np.std(log)]
+    return np.array(found)
 
 
-def scores_by_numpy(prediction: np.ndarray, target: np.ndarray) -> dict[str, float]:
-    log = np.log(prediction) - np.log(target)
-    ratio = np.maximum(prediction / target, target / prediction)
-    return {
-        "abs_rel": float(np.mean(np.abs(prediction - target) / target)),
-        "delta1": float(np.mean(ratio < 1.25)),
-        "delta2": float(np.mean(ratio < 1.25**2)),
-        "delta3": float(np.mean(ratio < 1.25**3)),
-        "rmse": float(np.sqrt(np.mean((prediction - target) ** 2))),
-        "rmse_log": float(np.sqrt(np.mean(log**2))),
-        "log10": float(np.mean(np.abs(np.log10(prediction) - np.log10(target)))),
-        "silog": float(100 * np.sqrt(np.mean(log**2) - np.mean(log) ** 2)),
-    }
-
-
-def relative_by_numpy(
-    p: torch.Tensor, d: torch.Tensor, space: str, cap: float | None, least: float
-) -> dict[str, float]:
-    depth = d.double().numpy()
-    known = np.isfinite(depth) & (depth >= least) & (depth <= (cap or INF))
-    prediction, depth = p.double().numpy()[known], depth[known]
-    design = np.stack([prediction, np.ones_like(prediction)], axis=1)
-    (scale, shift), *_ = np.linalg.lstsq(design, 1 / depth, rcond=None)
-    aligned = np.clip(scale * prediction + shift, 1 / (cap or depth.max()), 1 / least)
-    return scores_by_numpy(aligned, 1 / depth) if space == "disparity" else scores_by_numpy(1 / aligned, depth)
-
-
-def test_alignment_equals_lstsq():
-    prediction, depth = scene(0)
-    valid = depth.isfinite()
-    scale, shift = align_scale_shift(prediction, 1 / depth, valid)
-    assert scale.dtype == shift.dtype == torch.float64
-    for i in range(3):
-        x = prediction[i][valid[i]].double().numpy()
-        y = (1 / depth)[i][valid[i]].double().numpy()
-        expected, *_ = np.linalg.lstsq(np.stack([x, np.ones_like(x)], axis=1), y, rcond=None)
-        np.testing.assert_allclose([scale[i], shift[i]], expected, rtol=1e-9)
-
-
-@pytest.mark.parametrize("spread", [1e-2, 1e-4, 1e-6])
-def test_nearly_constant_predictions_align_like_lstsq_on_centred_values(spread):
-    target = torch.rand(1, 20, 20, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    noise = torch.rand(1, 20, 20, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    prediction = (5 + spread * (target + 0.1 * noise)).float()
-    scale, shift = align_scale_shift(prediction, target, torch.ones_like(target, dtype=torch.bool))
-    x, y = prediction.double().numpy().ravel(), target.numpy().ravel()
-    centred, *_ = np.linalg.lstsq((x - x.mean())[:, None], y - y.mean(), rcond=None)
-    assert scale.item() == pytest.approx(centred[0], rel=1e-9)
-    assert (scale * x.mean() + shift).item() == pytest.approx(y.mean(), rel=1e-6)
-
-
-@pytest.mark.parametrize("value", [0.0, 0.1, -3.7, 1e6, 1e-6])
-def test_constant_prediction_gets_scale_zero_and_the_mean(value):
-    target = torch.rand(1, 7, 9, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    valid = torch.ones_like(target, dtype=torch.bool)
-    scale, shift = align_scale_shift(torch.full_like(target, value), target, valid)
-    assert scale.item() == 0
-    assert shift.item() == pytest.approx(target.mean().item(), rel=1e-12)
-
-
-def test_one_valid_pixel_and_none():
-    prediction, target = torch.rand(2, 3, 3), torch.rand(2, 3, 3)
-    valid = torch.zeros(2, 3, 3, dtype=torch.bool)
-    valid[0, 1, 1] = True
-    scale, shift = align_scale_shift(prediction, target, valid)
-    assert scale[0].item() == 0
-    assert shift[0].item() == pytest.approx(target[0, 1, 1].item(), rel=1e-12)
-    assert scale[1].isnan()
-    assert shift[1].isnan()
-
-
-def test_exact_affine_change_is_found_and_scores_perfectly():
-    _, depth = scene(4)
-    prediction = 250.0 / depth.double().nan_to_num(1.0) - 31.0
-    for space in ("depth", "disparity"):
-        scores = relative_metrics(prediction, depth, space=space)
-        assert tuple(scores) == METRIC_NAMES
-        for name, values in scores.items():
-            assert values.dtype == torch.float64
-            perfect = 1.0 if name.startswith("delta") else 0.0
-            torch.testing.assert_close(values, torch.full_like(values, perfect), rtol=0, atol=1e-6)
-
-
+@pytest.mark.parametrize("mode", ["metric", "relative"])
+@pytest.mark.parametrize("align", ["least_squares", "median", "none"])
 @pytest.mark.parametrize("space", ["depth", "disparity"])
-@pytest.mark.parametrize(("cap", "least"), [(None, 1e-3), (8.0, 1e-3), (8.0, 1.0), (80.0, 1e-3)])
-def test_relative_equals_numpy(space, cap, least):
-    prediction, depth = scene(5)
-    scores = relative_metrics(prediction, depth, space=space, max_depth_m=cap, min_depth_m=least)
-    for i in range(3):
-        expected = relative_by_numpy(prediction[i], depth[i], space, cap, least)
-        for name in METRIC_NAMES:
-            assert scores[name][i].item() == pytest.approx(expected[name], rel=1e-7), name
+@pytest.mark.parametrize(
+    ("protocol", "crop", "least", "most", "given"),
+    [
+        ("none", None, 1e-3, math.inf, {}),
+        ("nyu", (slice(45, 471), slice(41, 601)), 1e-3, 10.0, {}),
+        ("ddad", "garg", 1e-3, 80.0, {}),
+        ("diode_indoor", (slice(45, 471), slice(41, 601)), 1.0, 5.0, {"min_depth_m": 1.0, "max_depth_m": 5}),
+    ],
+)
+def test_scores_are_those_of_numpy(load, maps, mode, align, space, protocol, crop, least, most, given):
+    sizes = ((472, 60), (480, 50)) if crop else ((24, 32), (30, 20), (17, 23))
+    predictions, references = maps(sizes=sizes)
+    if mode == "relative":
+        scale, shift = (3.0, 0.7) if align == "least_squares" else (3.0, 0.0) if align == "median" else (1.0, 0.0)
+        predictions = [scale / prediction + shift for prediction in predictions]
+    options = {"mode": mode, "align": align, "space": space, "protocol": protocol, **given}
+    scores = load().compute(predictions=predictions, references=references, **options)
+    each = []
+    for prediction, depth in zip(predictions, references, strict=True):
+        part = crop
+        if crop == "garg":
+            rows, columns = (0.40810811, 0.99189189), (0.03594771, 0.96405229)
+            part = tuple(
+                slice(*(int(share * side) for share in shares))
+                for shares, side in zip((rows, columns), depth.shape, strict=True)
+            )
+        each.append(by_numpy(prediction, depth, mode, align, space, part, least, most))
+    assert tuple(scores) == NAMES
+    np.testing.assert_allclose(list(scores.values()), np.mean(each, axis=0), rtol=1e-6, atol=1e-6)
+    assert all(type(value) is float for value in scores.values())
 
 
-def test_the_cap_catches_what_aligns_below_zero():
-    # Disparity 1, 1/2, 1/4, 1/4 and prediction 4 3 2 0: centred least squares by hand. mean x 9/4, mean y
-    # 1/2;
-    # cov 4*(1/2) + 3*0 - 2/4 - 0 = 3/2, var 49/16 + 9/16 + 1/16 + 81/16 = 35/4, scale 6/35, shift 1/2 - 27/70
-    # = 4/35.
-    # Aligned 28/35, 22/35, 16/35, 4/35: the last is under 1/4 and is clamped to it, as the label's farthest
-    # is 4 m.
-    prediction, depth = torch.tensor([[[4.0, 3.0, 2.0, 0.0]]]), torch.tensor([[[1.0, 2.0, 4.0, 4.0]]])
-    errors = [35 / 28 - 1, abs(35 / 22 - 2), abs(35 / 16 - 4), 0.0]
-    scores = relative_metrics(prediction, depth)
-    expected = (errors[0] / 1 + errors[1] / 2 + errors[2] / 4) / 4
-    assert scores["abs_rel"].item() == pytest.approx(expected, rel=1e-9)
-    assert scores["rmse"].item() == pytest.approx(math.sqrt(sum(e * e for e in errors) / 4), rel=1e-9)
-    # With the cap of a street the last one becomes 35/4 m and is scored as the miss it is.
-    scores = relative_metrics(prediction, depth, max_depth_m=80.0)
-    assert scores["abs_rel"].item() == pytest.approx(expected + (35 / 4 - 4) / 4 / 4, rel=1e-9)
-    # Ratios are the same in both spaces: max(35/28, ...) = 1.25 is not *under* 1.25; 44/35 fails delta1 too.
-    for space in ("depth", "disparity"):
-        deltas = relative_metrics(prediction, depth, space=space)
-        assert deltas["delta2"].item() == 0.75
+def test_arrays_tensors_lists_and_batches_score_the_same(load, maps):
+    predictions, references = maps(sizes=((12, 16),) * 4)
+    expected = load().compute(predictions=predictions, references=references)
+    stacked = np.stack(predictions), np.stack(references)
+    forms = {
+        "array": stacked,
+        "tensor": tuple(map(torch.from_numpy, stacked)),
+        "with a channel": tuple(torch.from_numpy(values)[:, None] for values in stacked),
+        "nested lists": tuple(values.tolist() for values in stacked),
+        "half of each": (list(map(torch.from_numpy, predictions)), references),
+    }
+    for form, (ours, theirs) in forms.items():
+        assert load().compute(predictions=ours, references=theirs) == expected, form
+    metric = load()
+    metric.add_batch(predictions=predictions[:2], references=references[:2])
+    metric.add(prediction=predictions[2], reference=references[2])
+    assert len(metric) == 3
+    assert metric.compute(predictions=predictions[3:], references=references[3:]) == expected
+    assert metric.compute(predictions=predictions, references=references) == expected  # nothing is left of before
+    assert load(keep_in_memory=True).compute(predictions=predictions, references=references) == expected
 
 
-def test_ratio_and_log_metrics_agree_between_the_spaces():
-    prediction, depth = scene(6)
-    in_depth = relative_metrics(prediction, depth, space="depth")
-    in_disparity = relative_metrics(prediction, depth, space="disparity")
-    for name in METRIC_NAMES:
-        same = torch.allclose(in_depth[name], in_disparity[name], rtol=1e-9)
-        assert same == (name not in ("abs_rel", "rmse")), name
+def test_images_without_a_scored_pixel_are_left_out_of_the_means(load, maps, caplog):
+    predictions, references = maps()
+    expected = load().compute(predictions=predictions, references=references)
+    scores = load().compute(predictions=[*predictions, np.ones((4, 4))], references=[*references, np.zeros((4, 4))])
+    assert scores == expected
+    assert "1 of 4 images had no pixel to score" in caplog.text
+    scores = load().compute(predictions=[np.ones((4, 4))], references=[np.full((4, 4), np.nan)])
+    assert all(math.isnan(value) for value in scores.values())
 
 
-def test_sky_and_unknown_pixels_do_not_count():
-    prediction, depth = scene(7)
-    expected = relative_metrics(prediction, depth)
-    changed = torch.where(depth.isfinite(), prediction, NAN)
-    for name, values in relative_metrics(changed, depth).items():
-        torch.testing.assert_close(values, expected[name], rtol=0, atol=0)
-    as_unknown = torch.where(depth.isinf(), NAN, depth)
-    for name, values in relative_metrics(prediction, as_unknown).items():
-        torch.testing.assert_close(values, expected[name], rtol=0, atol=0)
+def test_kitti_takes_the_whole_image_or_the_cut_one(load, maps):
+    (prediction,), (depth,) = maps(sizes=((375, 1242),))
+    whole = load().compute(predictions=[prediction], references=[depth], protocol="kitti")
+    cut = np.s_[23:, 13 : 13 + 1216]
+    assert load().compute(predictions=[prediction[cut]], references=[depth], protocol="kitti") == whole
+    garg = (slice(143, 349), slice(43, 1172))  # of 352 x 1216, by hand
+    expected = by_numpy(prediction[cut], depth[cut], "metric", "none", "depth", garg, 1e-3, 80.0)
+    np.testing.assert_allclose(list(whole.values()), expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="needs that of its reference, 375 x 1242, or of the cut, 352 x 1216"):
+        load().compute(predictions=[prediction[::2, ::2]], references=[depth], protocol="kitti")
 
 
-def test_each_image_is_scored_by_itself():
-    prediction, depth = scene(8)
-    together = relative_metrics(prediction, depth)
-    for i in range(3):
-        alone = relative_metrics(prediction[i : i + 1], depth[i : i + 1])
-        for name in METRIC_NAMES:
-            torch.testing.assert_close(alone[name][0], together[name][i])
+def test_boundary_scores_of_a_square_before_a_wall(load):
+    """A square in front of a wall, found exactly, one pixel beside, and not at all."""
+    depth = np.full((1, 16, 16), 4.0)
+    depth[:, 4:9, 4:9] = 2.0
+    exact = load("boundary").compute(predictions=depth * 3, references=depth)
+    assert exact == pytest.approx({"boundary_f1": 1, "boundary_precision": 1, "boundary_recall": 1})
+    aligned = load("boundary").compute(predictions=5 / depth + 2, references=depth, mode="relative", protocol="ddad")
+    assert set(aligned) == set(exact)
+    beside = load("boundary").compute(predictions=np.roll(depth, 1, 2), references=depth)
+    # Left and right edges are missed; of the five columns of the horizontal ones four are found.
+    assert beside["boundary_f1"] == pytest.approx((0 + 0 + 0.8 + 0.8) / 4)
+    flat = load("boundary").compute(predictions=np.ones((1, 16, 16)), references=depth)
+    assert flat["boundary_f1"] == 0
+    recall = load("boundary_mask").compute(predictions=1 / depth, references=depth == 2, mode="relative")
+    assert recall == pytest.approx({"boundary_mask_recall": 1})
+    assert load("boundary_mask").compute(predictions=depth, references=depth == 2) == pytest.approx(recall)
+    with pytest.raises(ValueError, match="'protocol' means nothing to the configuration 'boundary_mask'"):
+        load("boundary_mask", protocol="nyu")
 
 
-def test_no_scored_pixel_gives_nan_for_that_image_only():
-    prediction, depth = scene(9)
-    depth[1] = INF
-    for scores in (relative_metrics(prediction, depth), metric_scores(prediction, depth)):
-        for values in scores.values():
-            assert values[1].isnan()
-    assert all(values[[0, 2]].isfinite().all() for values in relative_metrics(prediction, depth).values())
+def test_ordinal_accuracy_is_of_all_pairs(load):
+    disparity = np.array([[3.0, 2.0, 1.0, 1.0]])
+    pairs = [[[[0, 0], [0, 1]], [[0, 1], [0, 0]], [[0, 2], [0, 3]]], [[[0, 0], [0, 3]]], np.zeros((0, 2, 2), int)]
+    scores = load("ordinal").compute(predictions=[disparity] * 3, references=pairs, mode="relative")
+    assert scores == {"ordinal_accuracy": 2 / 4}  # a hit, a miss, a tie that is a miss; a hit
+    scores = load("ordinal").compute(predictions=[disparity] * 3, references=pairs, mode="metric")
+    assert scores == {"ordinal_accuracy": 1 / 4}
+    with pytest.raises(ValueError, match=r"image 0: the point \(0, 4\)"):
+        load("ordinal").compute(predictions=[disparity], references=[[[[0, 4], [0, 0]]]])
+    with pytest.raises(ValueError, match=r"expected pairs of points \(N, 2, 2\)"):
+        load("ordinal").compute(predictions=[disparity], references=[[[0, 4], [0, 0]]])
 
 
-def test_a_nan_prediction_is_nan_in_every_score():
-    prediction, depth = scene(10, batch=1)
-    prediction[0, 5] = NAN
-    for scores in (relative_metrics(prediction, depth), metric_scores(prediction, depth)):
-        assert all(values.isnan().all() for values in scores.values())
+def test_combined_with_others(load, maps):
+    predictions, references = maps(sizes=((12, 16),) * 3)
+    single = load().compute(predictions=predictions, references=references)
+    boundary = load("boundary").compute(predictions=predictions, references=references)
+    both = evaluate.combine([load(), load("boundary")])
+    assert both.compute(predictions=predictions, references=references) == single | boundary
+    both.add_batch(predictions=predictions[:1], references=references[:1])
+    for prediction, reference in zip(predictions[1:], references[1:], strict=True):
+        both.add(prediction, reference)
+    assert both.compute() == single | boundary
+    median = load().compute(predictions=predictions, references=references, align="median")
+    named = evaluate.combine({"as_is": load(), "median": load(align="median")})
+    expected = {f"as_is_{name}": value for name, value in single.items()}
+    expected |= {f"median_{name}": value for name, value in median.items()}
+    assert named.compute(predictions=predictions, references=references) == expected
 
 
-@pytest.mark.parametrize("scale", [1e-6, 1e6, -1.0])
-def test_scores_do_not_depend_on_the_scale(scale):
-    prediction, depth = scene(11)
-    expected = relative_metrics(prediction, depth)
-    for name, values in relative_metrics(prediction.double() * scale, depth).items():
-        torch.testing.assert_close(values, expected[name], rtol=1e-9, atol=1e-9)
-
-
-def test_constant_prediction_scores_the_mean_disparity():
-    depth = torch.tensor([[[1.0, 2.0, 4.0, 4.0]]])
-    scores = relative_metrics(torch.full_like(depth, 0.3), depth)  # mean disparity 1/2: 2 m everywhere
-    assert scores["abs_rel"].item() == pytest.approx((1 + 0 + 0.5 + 0.5) / 4, rel=1e-9)
-    assert scores["delta1"].item() == 0.25
-
-
-def test_half_precision_is_scored_in_float64():
-    prediction, depth = scene(12)
-    rounded = prediction.bfloat16()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        scores = relative_metrics(rounded, depth)
-    for name, values in relative_metrics(rounded.double(), depth).items():
-        torch.testing.assert_close(scores[name], values, rtol=0, atol=0)
-
-
-def test_metric_scores_equal_numpy():
-    generator = torch.Generator().manual_seed(13)
-    _, depth = scene(13)
-    prediction = depth.nan_to_num(1.0, posinf=70.0) * (0.6 + torch.rand(depth.shape, generator=generator)) - 0.5
-    scores = metric_scores(prediction, depth, max_depth_m=8.0, min_depth_m=0.1)
-    for i in range(3):
-        label = depth[i].double().numpy()
-        known = np.isfinite(label) & (label >= 0.1) & (label <= 8)
-        expected = scores_by_numpy(np.clip(prediction[i].double().numpy()[known], 0.1, 8), label[known])
-        for name in METRIC_NAMES:
-            assert scores[name][i].item() == pytest.approx(expected[name], rel=1e-7), name
-
-
-def test_metric_scores_do_not_align():
-    _, depth = scene(14)
-    scores = metric_scores(2 * depth.nan_to_num(1.0), depth)
-    torch.testing.assert_close(scores["abs_rel"], torch.ones(3, dtype=torch.float64))
-    torch.testing.assert_close(scores["rmse_log"], torch.full((3,), math.log(2), dtype=torch.float64))
-    torch.testing.assert_close(scores["silog"], torch.zeros(3, dtype=torch.float64), atol=1e-9, rtol=0)
-
-
-def test_wrong_arguments_are_refused():
-    prediction, depth = scene(15)
-    with pytest.raises(ValueError, match="one shape"):
-        relative_metrics(prediction[:, 1:], depth)
-    with pytest.raises(ValueError, match="one shape"):
-        metric_scores(prediction[0], depth[0])
-    with pytest.raises(ValueError, match="'disparity' or 'depth'"):
-        relative_metrics(prediction, depth, space="log")
-    with pytest.raises(ValueError, match="0 < min < max"):
-        relative_metrics(prediction, depth, max_depth_m=1e-4)
-    with pytest.raises(ValueError, match="0 < min < max"):
-        metric_scores(prediction, depth, min_depth_m=0.0)
-    with pytest.raises(ValueError, match="bool mask"):
-        align_scale_shift(prediction, depth, depth)
+def test_it_has_the_form_of_an_evaluate_metric(load):
+    metric = load()
+    assert list(metric.features) == ["predictions", "references"]
+    assert metric.name == "depth_metrics"
+    for text in ("mode", "align", "space", "protocol", "min_depth_m", "max_depth_m", "abs_rel", "NaN, 0 or inf"):
+        assert text in metric.compute.__doc__
+    assert metric.inputs_description.count(">>>") == 3

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from semidepth.evaluation.depth_metrics.formulas import metric_scores
+from semidepth.evaluation.depth_metrics.formulas import metres_scores
 from semidepth.evaluation.depth_metrics.protocols import PROTOCOLS, find_protocol
 
 
@@ -55,7 +55,7 @@ def test_the_table(name, crop, max_depth_m):
 def test_caps_leave_labels_out_and_clamp_predictions():
     """Of labels 5, 9 and 12 m with a cap of 10, two count; a prediction of 40 m counts as 10."""
     protocol = find_protocol("nyu")
-    scores = metric_scores(
+    scores = metres_scores(
         torch.tensor([[[5.0, 40.0, 12.0]]]),
         torch.tensor([[[5.0, 9.0, 12.0]]]),
         max_depth_m=protocol.max_depth_m,

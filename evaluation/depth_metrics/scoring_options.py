@@ -1,4 +1,4 @@
-"""What can be chosen about scoring, checked before any image is scored."""
+"""Options of the `evaluate` metric, checked before any image is scored."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from .formulas import ALIGNMENTS, SPACES
 from .protocols import Protocol, find_protocol
 
 MODES = ("metric", "relative")
-# By configuration: the options that mean something there.
+# Configuration -> the options that it has.
 OPTIONS = {
     "default": ("mode", "align", "space", "protocol", "min_depth_m", "max_depth_m"),
     "boundary": ("mode", "align", "protocol", "min_depth_m", "max_depth_m"),
@@ -21,15 +21,16 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Options:
-    """How images are scored; every value is settled.
+    """Checked options, defaults filled in.
 
     Args:
-        mode: what predictions are: "metric" (metres) or "relative" (inverse depth, larger is nearer).
+        mode: kind of the predictions: "metric" (metres) or "relative" (inverse depth, larger is nearer).
         align: "least_squares", "median" or "none".
-        space: where to compare, "depth" or "disparity".
-        protocol: which pixels count, and the range unless that is named.
-        min_depth_m: nearest label that counts, metres.
-        max_depth_m: farthest, likewise; None: no cap for metres, each image's own for relative depth.
+        space: compare in "depth" or "disparity".
+        protocol: name of the crop and depth range.
+        min_depth_m: nearest label that is scored, metres.
+        max_depth_m: farthest label that is scored, metres; None: no cap for metres, each image's own largest label for
+            relative depth.
     """
 
     mode: str
@@ -40,18 +41,18 @@ class Options:
     max_depth_m: float | None
 
     def text(self) -> str:
-        """The same text for the same options, in every process."""
+        """JSON text, the same in every process for the same options."""
         return json.dumps(asdict(self))
 
 
 def settle(given: dict[str, Any]) -> Options:
-    """Options as given, the rest by default.
+    """Checks the given options and fills in defaults.
 
     Args:
-        given: names to values; None is as good as not given.
+        given: name -> value; None counts as not given.
 
     Raises:
-        ValueError: for a value that is not known or a range that is none.
+        ValueError: for an unknown value or an empty depth range.
     """
     given = {name: value for name, value in given.items() if value is not None}
     mode = _one_of("mode", given.get("mode", "metric"), MODES)
@@ -68,7 +69,7 @@ def settle(given: dict[str, Any]) -> Options:
 
 
 def check_names(given: dict[str, Any], config: str) -> None:
-    """Raises ValueError for an option that a configuration has no use for."""
+    """Raises ValueError for an option that a configuration does not have."""
     for name in given:
         if name not in OPTIONS[config]:
             raise ValueError(
@@ -78,12 +79,12 @@ def check_names(given: dict[str, Any], config: str) -> None:
 
 
 def check_agreement(given: dict[str, Any], fixed: dict[str, Any], where: str) -> None:
-    """Raises ValueError if an option differs from what is fixed already.
+    """Raises ValueError if a given option differs from one that is already fixed.
 
     Args:
-        given: names to values; None is as good as not given.
-        fixed: names to values that no longer change.
-        where: how they were fixed, for the message.
+        given: name -> value; None counts as not given.
+        fixed: name -> value.
+        where: when they were fixed, for the message.
     """
     for name, value in given.items():
         if value is not None and name in fixed and _differ(value, fixed[name]):
@@ -94,7 +95,7 @@ def check_agreement(given: dict[str, Any], fixed: dict[str, Any], where: str) ->
 
 
 def named_protocol(name: str) -> Protocol:
-    """The protocol of a name."""
+    """Looks up a protocol; raises ValueError for a name that is not text or not known."""
     if not isinstance(name, str):
         raise ValueError(f"protocol is {name!r}, expected a name such as 'nyu' or 'none'.")
     return find_protocol(name)

@@ -1,4 +1,4 @@
-"""From one prediction and one reference, as people hand them in, to one row of scores."""
+"""Scores of one image, from a prediction and a reference in any of the accepted forms."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .boundary_metrics import BOUNDARY_NAMES, MASK_NAMES, boundary_mask_recall, boundary_scores
-from .formulas import METRIC_NAMES, aligned_depth, aligned_disparity, metric_scores, relative_metrics, scored_pixels
+from .formulas import SCORE_NAMES, aligned_depth, aligned_disparity, metres_scores, relative_scores, scored_pixels
 from .ordinal_metrics import ORDINAL_NAMES, ordinal_hits
 from .scoring_options import Options, named_protocol
 
-# By configuration: what compute returns.
+# Configuration -> names of the scores that compute returns.
 NAMES = {
-    "default": METRIC_NAMES,
+    "default": SCORE_NAMES,
     "boundary": BOUNDARY_NAMES,
     "boundary_mask": MASK_NAMES,
     "ordinal": ORDINAL_NAMES,
@@ -22,24 +22,25 @@ NAMES = {
 
 
 class _MaskedError(ValueError):
-    """Masked pixels came where every value is needed."""
+    """Masked pixels where every value is needed."""
 
 
 def score_image(config: str, prediction: Any, reference: Any, options: Options, number: int) -> list[float]:
     """Scores one image.
 
     Args:
-        config: of NAMES.
-        prediction: a map; array, tensor or nested list.
-        reference: a map of metres, a mask, or pairs of points, as the configuration has it.
+        config: a key of NAMES.
+        prediction: a map as array, tensor or nested list.
+        reference: a map of metres, a mask, or pairs of points, as the configuration needs.
         options: how to score.
-        number: the image's place in its batch, for messages.
+        number: index of the image in its batch, for messages.
 
     Returns:
-        NAMES[config] in order, NaN where there is nothing to score; of "ordinal" the hits and the pairs.
+        Values of NAMES[config] in order, NaN where there is nothing to score; for "ordinal" the number of hits and
+        of pairs.
 
     Raises:
-        ValueError: naming the image, if it cannot be scored.
+        ValueError: if the image cannot be scored; the message names it.
     """
     predicted = to_map(prediction, f"prediction {number}", may_mask=False)
     if config == "ordinal":
@@ -65,13 +66,13 @@ def score_image(config: str, prediction: Any, reference: Any, options: Options, 
         )
         scores = boundary_scores(aligned, 1 / depth[None] if relative else depth[None], valid)
     else:
-        function = relative_metrics if options.mode == "relative" else metric_scores
+        function = relative_scores if options.mode == "relative" else metres_scores
         scores = function(predicted[None], depth[None], space=options.space, align=options.align, **bounds)
     return [scores[name].item() for name in NAMES[config]]
 
 
 def split_batch(values: Any, what: str) -> list[Any]:
-    """A batch's maps one by one: of a list, a tuple, or an array or tensor (B, H, W) or (B, 1, H, W)."""
+    """Splits a batch into its maps: a list, a tuple, or an array or tensor (B, H, W) or (B, 1, H, W)."""
     if isinstance(values, list | tuple):
         return list(values)
     if isinstance(values, np.ndarray | Tensor) and values.ndim in (3, 4):
@@ -83,16 +84,19 @@ def split_batch(values: Any, what: str) -> list[Any]:
 
 
 def to_map(value: Any, what: str, like: Tensor | None = None, may_mask: bool = True) -> Tensor:
-    """(H, W) float64 of a map as an array, a tensor or a nested list; (1, H, W) will do.
+    """Converts a map to an (H, W) float64 tensor.
 
     Args:
-        value: the map.
+        value: array, tensor or nested list, (H, W) or (1, H, W).
         what: its name in messages.
-        like: a tensor on whose device it is wanted.
-        may_mask: whether numpy's masked pixels are taken, as NaN; else they are refused.
+        like: a tensor whose device is used.
+        may_mask: convert pixels masked by numpy to NaN; else they are refused.
+
+    Raises:
+        ValueError: it is no map of real numbers, or has masked pixels that are refused.
     """
     if isinstance(value, Tensor):
-        # Float64 is needed, and not every accelerator has it.
+        # Not every accelerator has float64.
         tensor = value.detach() if value.device.type in ("cpu", "cuda") else value.detach().cpu()
     else:
         try:
@@ -112,11 +116,14 @@ def to_map(value: Any, what: str, like: Tensor | None = None, may_mask: bool = T
 
 
 def fit(predicted: Tensor, reference: Tensor, protocol: str | None, number: int) -> tuple[Tensor, Tensor]:
-    """A prediction resized to its reference, both cut as a protocol says.
+    """Prediction resized to its reference, both cut as the protocol asks.
 
-    Bilinear with corners aligned, as ZoeDepth and Depth Anything resize before they score. A protocol that cuts (that
-    of the KITTI benchmark) takes predictions of the whole image or of the cut one, at full size: of any other size
-    nobody could tell which it is.
+    Resized bilinearly with corners aligned, as ZoeDepth and Depth Anything do before they score. With a protocol that
+    cuts (the KITTI benchmark's) predictions must have the full size of the whole or of the cut image; for any other
+    size it is unclear which of the two it shows.
+
+    Raises:
+        ValueError: for a size that does not fit, or a prediction to be resized that is not finite everywhere.
     """
     cut = reference if protocol is None else named_protocol(protocol).cut(reference)
     if cut.shape != reference.shape:
@@ -141,8 +148,8 @@ def fit(predicted: Tensor, reference: Tensor, protocol: str | None, number: int)
 
 
 def _to_array(value: Any, what: str, may_mask: bool) -> np.ndarray:
-    """A writable copy in float64, NaN where numpy masks; complex numbers are left as they are."""
-    # Of a list of masked rows numpy keeps the masks only this way.
+    """A writable copy in float64, NaN where masked by numpy; complex numbers stay complex."""
+    # np.asarray drops the masks of a list of masked rows.
     array = np.ma.array(value) if isinstance(value, np.ma.MaskedArray | list | tuple) else np.asarray(value)
     masked = int(np.ma.count_masked(array))
     if masked and not may_mask:
@@ -160,8 +167,8 @@ def _ordinal(predicted: Tensor, pairs: Any, options: Options, number: int) -> li
         return [0.0, 0.0]
     if points.shape[1:] != (2, 2):
         raise ValueError(
-            f"reference {number} has the shape {tuple(points.shape)}, expected pairs of points (N, 2, 2): of each the "
-            "nearer one's row and column, then the farther one's."
+            f"reference {number} has the shape {tuple(points.shape)}, expected pairs of points (N, 2, 2): row and "
+            "column of the nearer point, then of the farther one."
         )
     nearer_is_larger = options.mode == "relative"
     try:

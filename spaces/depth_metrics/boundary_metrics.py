@@ -1,1 +1,0 @@
-../../evaluation/depth_metrics/boundary_metrics.py

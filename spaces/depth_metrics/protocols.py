@@ -1,1 +1,0 @@
-../../evaluation/depth_metrics/protocols.py
