@@ -77,9 +77,9 @@ def agrees(predictor: Predictor, stock: Any, photos: list[Path], results: Path) 
         output = stock.model(**inputs)
         expected = output.predicted_depth[0].float().cpu()
         ours = next(iter(predictor.run([photo], decode_image)))
-        if not isinstance(ours, Prediction) or ours.values.shape != expected.shape:
+        if not isinstance(ours, Prediction) or ours.output.values[0].shape != expected.shape:
             return False
-        if (ours.values - expected).abs().max() > TOLERANCE * expected.abs().max():
+        if (ours.output.values[0] - expected).abs().max() > TOLERANCE * expected.abs().max():
             return False
         finished = stock.image_processor.post_process_depth_estimation(output, [ours.size])[0]["predicted_depth"]
         finished = finished.clamp(expected.min(), expected.max())  # beyond which it goes at edges
@@ -122,7 +122,7 @@ def main() -> None:
         print("| round | bare, images/s | semidepth predict | stock pipeline | of the bare model | over the pipeline |")
         print("|---|---|---|---|---|---|")
         for number in range(arguments.rounds):
-            bare = run_bare(predictor.forward, batches)
+            bare = run_bare(predictor.model.predict, batches)
             ours = run_ours(predictor, room / "photos", room / f"ours_{number}", options)
             theirs = run_pipeline(stock, photos, room / f"stock_{number}")
             shares.append(bare / ours)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig
 from transformers.utils import cached_file
 
 from semidepth.common.console import first_line
@@ -29,15 +28,17 @@ from semidepth.evaluation.depth_metrics.formulas import (
     Space,
 )
 from semidepth.evaluation.depth_metrics.protocols import PROTOCOLS, Protocol, find_protocol
-from semidepth.prediction.models import (
+from semidepth.prediction.checkpoints import (
     NEEDS_MORE_THAN_PIXELS,
     Kind,
     kind_of,
+    needs_more_than_pixels,
+    read_config,
+    refuse_pickled,
     revision_of,
     unknown_kind,
     unloadable,
 )
-from semidepth.prediction.safe_weights import refuse_pickled
 
 Mode = Literal["relative", "metric", "ordinal"]
 MODES = ("auto", "relative", "metric", "both")
@@ -252,15 +253,15 @@ def check_model(name: str, kind: Kind | None) -> Kind:
         ValueError: there is no such model, it is pickled or has no safetensors, or what it predicts is not known.
     """
     refuse_pickled(name)
+    config = read_config(name)
     try:
-        config = AutoConfig.from_pretrained(name)
         found = [cached_file(name, file, _raise_exceptions_for_missing_entries=False) for file in WEIGHTS]
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise unloadable(name, first_line(error)) from error
     if not any(found):
         raise unloadable(name, f"it has no {WEIGHTS[0]}")
     if config.model_type in NEEDS_MORE_THAN_PIXELS:
-        raise ValueError(f"{name!r} is a {config.model_type} model, which needs more than an image; take another one.")
+        raise needs_more_than_pixels(name, config)
     predicts = kind or kind_of(config)
     if predicts is None:
         raise unknown_kind(name, config)

@@ -7,7 +7,7 @@ depth.picture().save("depth.png")
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from glob import has_magic
 from pathlib import Path
 from typing import Any, overload
@@ -19,10 +19,10 @@ from torch import Tensor
 
 from semidepth.data.decoding import BrokenSampleError, decode_image
 from semidepth.media.color_maps import DEFAULT_COLOR_MAP, colorize
+from semidepth.prediction.checkpoints import Kind
 from semidepth.prediction.inputs import why_nothing
-from semidepth.prediction.kinds import Kind
 from semidepth.prediction.models import DepthModel, load_depth_model
-from semidepth.prediction.options import is_video
+from semidepth.prediction.options import VIDEO_SUFFIXES
 from semidepth.prediction.predictor import (
     Predictor,
     Unit,
@@ -41,12 +41,14 @@ class DepthMap:
         values: (H, W) float32: metres, larger is farther; or inverse depth, larger is nearer, right up to a scale and a
             shift of this image.
         unit: "m" or "inverse depth".
-        domain: whose head a routed model took, such as "indoor"; None for models without domains.
+        domain: name of the metric head that was used, such as "indoor"; None for models without heads.
+        probabilities: of each head, by the router; empty for models without one.
     """
 
     values: np.ndarray
     unit: Unit
     domain: str | None = None
+    probabilities: dict[str, float] = field(default_factory=dict)
 
     def picture(self, color_map: str = DEFAULT_COLOR_MAP) -> Image.Image:
         """The map in colours, near is bright; `color_map` is magma or cividis."""
@@ -122,7 +124,7 @@ def predict(
     for result in predictor.run(enumerate(given), lambda pair: to_pixels(pair[1], f"image {pair[0]}")):
         if isinstance(result, Unreadable):
             raise ValueError(result.reason)
-        maps[result.item[0]] = DepthMap(result.full_size(), predictor.unit, result.domain)
+        maps[result.item[0]] = DepthMap(result.full_size(), predictor.unit, result.domain, result.probabilities)
     return maps[0] if single else [maps[number] for number in sorted(maps)]
 
 
@@ -159,5 +161,5 @@ def _no_image_file(text: str) -> str | None:
     if path.is_dir():
         return "is a folder"
     if path.is_file():
-        return "is a video" if is_video(path) else None
+        return "is a video" if path.suffix.lower() in VIDEO_SUFFIXES else None
     return "is a glob" if has_magic(text) and "://" not in text else why_nothing(text)

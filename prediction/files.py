@@ -21,7 +21,6 @@ from semidepth.prediction.formats import encode
 from semidepth.prediction.models import DepthModel
 from semidepth.prediction.options import FORMATS, IN_SPACE, VIDEO_RESULT, PredictionOptions, is_video
 from semidepth.prediction.predictor import (
-    ENLARGED,
     Prediction,
     Predictor,
     Unreadable,
@@ -125,7 +124,9 @@ def maker_of(model: DepthModel) -> Maker:
     module: Any = model.model
     config = {name: value for name, value in module.config.to_dict().items() if name not in UNLIKE}
     processor = None if model.processor is None else model.processor.to_dict()
-    seen = [ENLARGED, model.kind, repr(model.preprocessing), processor, config]
+    # "whole": earlier versions showed a stock processor images that were resized already.
+    way = "bicubic" if processor is None else "whole"
+    seen = [way, model.kind, repr(model.preprocessing), processor, config]
     digest = hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode())
     for name, tensor in module.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)}".encode())

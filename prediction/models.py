@@ -1,64 +1,82 @@
-"""Depth-estimation models of any kind behind one interface: pixels in, inverse depth (or metres) out.
+"""Depth-estimation models of any kind behind one interface: preprocess, predict, postprocess.
 
-Used for teachers, scoring and prediction. Which direction a stock class predicts in is not written in its output, so
-it is looked up here; an unknown class has to be told.
+Prediction, scoring, teachers and the Space use it. Which direction a stock class predicts in is not written in its
+output, so it is looked up; an unknown class has to be told.
 """
 
 import contextlib
-import hashlib
-import logging
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import (
-    AutoConfig,
-    AutoModelForDepthEstimation,
-    PreTrainedModel,
-)
 
 from semidepth.common.console import first_line
-from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
-from semidepth.prediction.kinds import Kind, kind_of
-from semidepth.prediction.preprocessing import (
-    Preprocessing,
-    preprocessing_of,
+from semidepth.prediction.checkpoints import (
+    NEEDS_MORE_THAN_PIXELS,
+    Kind,
+    check_nothing_missing,
+    domains_of,
+    kind_of,
+    loading_errors,
+    needs_more_than_pixels,
+    read_config,
+    refuse_pickled,
+    router_names,
+    unknown_kind,
+    unloadable,
 )
-from semidepth.prediction.safe_weights import refuse_pickled
-from semidepth.prediction.stock_models import (
-    finish,
-    prepare,
-    stock_processor,
-    votes_over_batch,
-)
+from semidepth.prediction.preprocessing import Preprocessing, load_processor, preprocessing_from
+from semidepth.prediction.stock_models import finish, needs_processor, prepare, votes_over_batch
 
-logger = logging.getLogger(__name__)
-
-# A sensor's coarse depth with each image.
-NEEDS_MORE_THAN_PIXELS = {"prompt_depth_anything"}
-# What a folder that holds no whole model of a known kind, or lacks a package, makes transformers raise.
-LOADING_ERRORS = (
-    AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError, SafetensorError,
-    StrictDataclassError,
-)  # fmt: skip
+# How images come to the model's size, and maps back to theirs. "pipeline": as transformers' pipeline, pixels rounded
+# to 8 bits and both bicubic, but within the map's own range. "paper": as published evaluations, without rounding, maps
+# bilinear with aligned corners.
+Resizing = Literal["pipeline", "paper"]
+# Ours predict float32 whatever the autocast.
+FLOAT32_MODEL_TYPES = {"depth_student", "routed_depth"}
 # Metric predictions nearer than this are clamped before they are inverted.
 NEAREST_M = 1e-3
 
 
+@dataclass(frozen=True)
+class ModelOutput:
+    """What a model gives for a batch, at its own size; [`DepthModel.postprocess`] makes maps of it.
+
+    Args:
+        values: (B, h, w) float32, `predicted_depth` as the model's class defines it.
+        domain: (B,) index of the head that was used; None for models without heads.
+        domain_logits: (B, D) float32 of the router; None for models without one.
+        fov_deg: (B,) Depth Pro's horizontal field of view; None for other models.
+    """
+
+    values: Tensor
+    domain: Tensor | None = None
+    domain_logits: Tensor | None = None
+    fov_deg: Tensor | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The fields that are there, by name."""
+        found = {name: getattr(self, name) for name in ("values", "domain", "domain_logits", "fov_deg")}
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
+
+    def image(self, number: int) -> "ModelOutput":
+        """One image of the batch, as a batch of one."""
+        return ModelOutput(**{name: tensor[number : number + 1] for name, tensor in self.tensors().items()})
+
+
 class DepthModel:
-    """A loaded depth-estimation model that predicts for pixels of any size.
+    """A loaded depth-estimation model.
 
     Args:
         model: any `AutoModelForDepthEstimation`.
         preprocessing: how it wants its pixels.
         kind: what its `predicted_depth` is: "disparity" (inverse depth, larger is nearer, no unit) or "depth"
             (metres, larger is farther).
-        processor: the stock image processor that prepares pixels and finishes predictions instead of `preprocessing`,
-            which then only tells of a size.
+        processor: stock image processor that prepares pixels and finishes maps instead of `preprocessing`, which then
+            only gives a size.
     """
 
     def __init__(self, model: nn.Module, preprocessing: Preprocessing, kind: Kind, processor: Any | None = None):
@@ -70,55 +88,101 @@ class DepthModel:
     @property
     def domains(self) -> list[str]:
         """Names of a routed model's heads, in order; empty for other models."""
-        return [domain["name"] for domain in getattr(self.model.config, "domains", None) or []]
+        return domains_of(self.model.config)
+
+    @property
+    def router_names(self) -> list[str]:
+        """Names that `ModelOutput.domain` counts: `domains`, or the heads of a stock ZoeDepth, which has to choose."""
+        return router_names(self.model.config)
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return next(self.model.parameters()).device
+
+    def preprocess(self, images: Tensor, resizing: Resizing = "pipeline") -> Tensor:
+        """Pixels at the model's size.
+
+        Args:
+            images: (B, 3, H, W), uint8 or float in [0, 1], on any device.
+            resizing: see `Resizing`; stock image processors have their own way.
+
+        Returns:
+            (B, 3, h, w) on the same device: uint8, which [`predict`] normalises, or float32 that is normalised.
+        """
+        if self.processor is not None:
+            return prepare(self.processor, images)
+        if resizing == "pipeline" and images.dtype == torch.uint8 and images.device.type == "cpu":
+            return self.preprocessing.resize(images)
+        return self.preprocessing.resize(self.preprocessing.normalize(images))
 
     @torch.no_grad()
-    def forward(self, images: Tensor, **inputs: Any) -> tuple[Tensor, Any]:
-        """Runs the model on images of any size.
+    def predict(self, pixels: Tensor, domain_labels: Sequence[int] | None = None) -> ModelOutput:
+        """Runs the model.
+
+        Args:
+            pixels: (B, 3, h, w) by [`preprocess`], on the model's device.
+            domain_labels: (B,) index of the head for each image; None lets a router choose.
+
+        Returns:
+            The model's output, for [`postprocess`].
+        """
+        if len(pixels) > 1 and votes_over_batch(self.model.config):
+            return _joined([self.predict(image[None]) for image in pixels])
+        pixels = self.preprocessing.normalize(pixels) if pixels.dtype == torch.uint8 else pixels
+        context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+        if getattr(self.model.config, "model_type", "") not in FLOAT32_MODEL_TYPES:
+            # Under autocast others would round pseudo labels to 8 bits of mantissa.
+            context = torch.autocast(pixels.device.type, enabled=False)
+        labels = {} if domain_labels is None else {"domain_labels": list(domain_labels)}
+        with context:
+            output = self.model(pixel_values=pixels.to(next(self.model.parameters()).dtype), **labels)
+        domain, logits = getattr(output, "domain", None), getattr(output, "domain_logits", None)
+        if domain is None and logits is not None:
+            domain = logits.argmax(-1)
+        logits = None if logits is None else logits.float()
+        return ModelOutput(output.predicted_depth.float(), domain, logits, getattr(output, "field_of_view", None))
+
+    @torch.no_grad()
+    def postprocess(self, output: ModelOutput, size: tuple[int, int], resizing: Resizing = "pipeline") -> Tensor:
+        """Maps at the size of their images.
+
+        Args:
+            output: by [`predict`], on any device.
+            size: height and width of the images.
+            resizing: see `Resizing`.
+
+        Returns:
+            (B, H, W) float32, metres or inverse depth as `kind` says.
+        """
+        values = output.values
+        if self.processor is not None:
+            return finish(self.processor, values, size, output.fov_deg, within=resizing == "pipeline")
+        if tuple(values.shape[-2:]) == tuple(size):
+            return values
+        if resizing == "paper":
+            return F.interpolate(values[:, None], size=size, mode="bilinear", align_corners=True)[:, 0]
+        # Bicubic overshoots at edges: a wall 8 m behind a cup may put the cup's rim at -0.1 m.
+        large = F.interpolate(values[:, None], size=size, mode="bicubic", align_corners=False)[:, 0]
+        return large.clamp_(values.amin(dim=(1, 2), keepdim=True), values.amax(dim=(1, 2), keepdim=True))
+
+    def forward(self, images: Tensor, domain_labels: Sequence[int] | None = None) -> tuple[Tensor, ModelOutput]:
+        """Preprocesses, predicts and postprocesses a batch as published evaluations do it: for scores and teachers.
 
         Args:
             images: (B, 3, H, W), uint8 or float in [0, 1], on the model's device.
-            inputs: further inputs, such as a routed model's `domain_labels`.
+            domain_labels: (B,) index of the head for each image; None lets a router choose.
 
         Returns:
-            (B, H, W) float32, inverse depth or metres as `kind` says; and the model's output at its own size.
+            (B, H, W) float32, metres or inverse depth as `kind` says; and the output at the model's own size.
         """
+        output = self.predict(self.preprocess(images, "paper"), domain_labels)
         height, width = images.shape[-2:]
-        if self.processor is not None:
-            return self._forward_stock(images, **inputs)
-        pixels = self.preprocessing.normalize(images)
-        target = self.preprocessing.target_size(height, width)
-        if target != (height, width):
-            pixels = F.interpolate(pixels, size=target, mode="bicubic", align_corners=False, antialias=True)
-        parameter = next(self.model.parameters())
-        # Our own heads predict float32 whatever the autocast; others would round pseudo labels to 8 bits of mantissa.
-        context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
-        if not isinstance(self.model, DepthStudentForDepthEstimation | RoutedDepthForDepthEstimation):
-            context = torch.autocast(images.device.type, enabled=False)
-        with context:
-            output = self.model(pixel_values=pixels.to(parameter.dtype), **inputs)
-        predicted = output.predicted_depth.float().unsqueeze(1)  # (B, h, w) -> (B, 1, h, w)
-        if predicted.shape[-2:] != (height, width):
-            predicted = F.interpolate(predicted, size=(height, width), mode="bilinear", align_corners=True)
-        return predicted.squeeze(1), output
-
-    def _forward_stock(self, images: Tensor, **inputs: Any) -> tuple[Tensor, Any]:
-        if len(images) > 1 and votes_over_batch(self.model.config):
-            apart = [self._forward_stock(image[None], **inputs) for image in images]
-            return torch.cat([predicted for predicted, _ in apart]), [output for _, output in apart]
-        pixels = prepare(self.processor, images).to(next(self.model.parameters()).dtype)
-        with torch.autocast(images.device.type, enabled=False):
-            output = self.model(pixel_values=pixels, **inputs)
-        height, width = images.shape[-2:]
-        return finish(self.processor, output, (height, width)), output
-
-    def predict(self, images: Tensor) -> Tensor:
-        """The model's own prediction; arguments and first result of [`forward`]."""
-        return self.forward(images)[0]
+        return self.postprocess(output, (height, width), "paper"), output
 
     def predict_disparity(self, images: Tensor) -> Tensor:
-        """Inverse depth whatever the model's kind, larger is nearer; arguments and shape as in [`predict`]."""
-        predicted = self.predict(images)
+        """(B, H, W) inverse depth whatever the model's kind, larger is nearer; images as in [`forward`]."""
+        predicted, _ = self.forward(images)
         return 1 / predicted.clamp(min=NEAREST_M) if self.kind == "depth" else predicted
 
 
@@ -128,7 +192,9 @@ def check_device(device: torch.device | str) -> None:
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, ImportError) as error:  # each kind of device has its own
         reason = first_line(error).split(". ")[0]
-        raise ValueError(f"the device {str(device)!r} cannot be used ({reason}); take cpu or cuda.") from error
+        there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        there += ["mps"] if torch.backends.mps.is_available() else []
+        raise ValueError(f"the device {str(device)!r} cannot be used ({reason}); take {' or '.join(there)}.") from error
 
 
 def load_depth_model(
@@ -137,6 +203,7 @@ def load_depth_model(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     kind: Kind | None = None,
+    trust_remote_code: bool = False,
 ) -> DepthModel:
     """Loads a depth-estimation model for inference: ours, or any that transformers has.
 
@@ -145,66 +212,47 @@ def load_depth_model(
         device: where to put it.
         dtype: dtype of its weights.
         kind: what it predicts, where it cannot be looked up.
+        trust_remote_code: run code that the model brings along, where transformers and semidepth have none for it.
 
     Returns:
         The model in evaluation mode, without gradients.
 
     Raises:
-        ValueError: if there is no such model, its kind is neither known nor given, or the device cannot be used.
+        ValueError: there is no such model, it needs code that is not trusted, its kind is neither known nor given, or
+            the device cannot be used.
     """
     check_device(device)
     refuse_pickled(name)
-    try:
-        config = AutoConfig.from_pretrained(name)
-        # Ours computes stock Depth Anything's function, faster, and in float32 at its end whatever the autocast.
-        ours = config.model_type == "depth_anything"
-        loader: Any = DepthStudentForDepthEstimation if ours else AutoModelForDepthEstimation
-        loaded = loader.from_pretrained(name, dtype=dtype, use_safetensors=True, output_loading_info=True)
-    except LOADING_ERRORS as error:
-        raise unloadable(name, first_line(error)) from error
+    config = read_config(name, trust_remote_code=trust_remote_code)
     if config.model_type in NEEDS_MORE_THAN_PIXELS:
-        raise ValueError(f"{name!r} is a {config.model_type} model, which needs more than an image; take another one.")
-    model: PreTrainedModel = loaded[0]
-    check_nothing_missing(name, loaded[1])
+        raise needs_more_than_pixels(name, config)
     found = kind or kind_of(config)
     if found is None:
         raise unknown_kind(name, config)
-    model = model.to(device).eval().requires_grad_(False)  # type: ignore[arg-type]
-    return DepthModel(model, preprocessing_of(name, config), found, stock_processor(name, config))
+    # Only now what takes seconds to import.
+    from transformers import AutoModelForDepthEstimation
 
+    from semidepth.modeling import DepthStudentForDepthEstimation
 
-def unloadable(name: str, reason: str) -> ValueError:
-    """What to raise for a model that cannot be loaded."""
-    return ValueError(
-        f"{name!r} could not be loaded as a depth-estimation model ({reason}); give a Hub id or a folder with "
-        "config.json and model.safetensors."
-    )
-
-
-def unknown_kind(name: str, config: Any) -> ValueError:
-    """What to raise for a model of which it is not known what it predicts."""
-    return ValueError(
-        f"{name!r} is a {config.model_type} model and it is not known whether that predicts disparity or depth; "
-        "say which: --kind, or --teacher_kind of a student, disparity or depth."
-    )
-
-
-def check_nothing_missing(name: str, info: dict[str, Any]) -> None:
-    """Raises ValueError if a checkpoint lacked weights, which would then be random ones."""
-    missing = sorted(info.get("missing_keys") or [])
-    if missing:
-        raise ValueError(
-            f"{name!r} lacks {len(missing)} of the model's weights, such as {missing[0]}; give a complete checkpoint "
-            "of this kind of model, or train it again if an earlier version of semidepth has trained it."
+    # Ours computes stock Depth Anything's function, faster, and in float32 at its end whatever the autocast.
+    ours = config.model_type == "depth_anything"
+    loader: Any = DepthStudentForDepthEstimation if ours else AutoModelForDepthEstimation
+    try:
+        model, info = loader.from_pretrained(
+            name, dtype=dtype, use_safetensors=True, output_loading_info=True, trust_remote_code=trust_remote_code
         )
+    except loading_errors(trust_remote_code) as error:
+        raise unloadable(name, first_line(error)) from error
+    check_nothing_missing(name, info)
+    processor = load_processor(name, trust_remote_code=trust_remote_code)
+    preprocessing = preprocessing_from(processor, config)
+    if processor is not None and not needs_processor(processor, config):
+        processor = None
+    return DepthModel(model.to(device).eval().requires_grad_(False), preprocessing, found, processor)
 
 
-def revision_of(name: str) -> str:
-    """What tells a model apart from others of its name: the Hub's commit, or a digest of a folder's weights."""
-    if not Path(name).is_dir():
-        return getattr(AutoConfig.from_pretrained(name), "_commit_hash", None) or "unknown"
-    digest = hashlib.sha256()
-    for path in sorted(Path(name).glob("*.safetensors")):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return f"sha256:{digest.hexdigest()[:16]}"
+def _joined(outputs: list[ModelOutput]) -> ModelOutput:
+    """Outputs of single images as one of a batch."""
+
+    names = outputs[0].tensors()
+    return ModelOutput(**{name: torch.cat([output.tensors()[name] for output in outputs]) for name in names})

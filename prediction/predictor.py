@@ -1,19 +1,18 @@
 """Depth of many images at nearly the speed of the model alone.
 
-Threads decode and resize ahead of the model. It sees batches of one size each: photos have many sizes, but once they
-have the model's size only a few are left. Pixels are resized as stock image processors do it: 8 bits, bicubic.
+Threads decode and preprocess ahead of the model, which sees batches of one size: photos have many sizes, but once they
+have the model's size only a few are left.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from semidepth.data.decoding import BrokenSampleError
 from semidepth.data.samples import to_disparity
@@ -23,9 +22,8 @@ from semidepth.prediction.batching import (
     to_device,
     to_host,
 )
-from semidepth.prediction.models import DepthModel
+from semidepth.prediction.models import DepthModel, ModelOutput
 
-ENLARGED = "bicubic"  # how maps come to their images' size; part of what results are known by
 Unit = Literal["m", "inverse depth"]
 T = TypeVar("T")
 Decoded = tuple[T, tuple[int, int], Tensor]  # an item, its image's height and width, and its pixels for the model
@@ -33,30 +31,32 @@ Decoded = tuple[T, tuple[int, int], Tensor]  # an item, its image's height and w
 
 @dataclass(frozen=True)
 class Prediction(Generic[T]):
-    """What the model said of one item.
+    """Depth of one item.
 
     Args:
         item: as it was given.
-        values: (h, w) float32 on the CPU, metres or inverse depth, at the model's size.
+        output: of the model for this image, on the CPU.
         size: height and width of the image.
-        domain: whose head a routed model took.
+        model: that predicted.
+        domain: name of the head that was used; None for models without heads.
+        probabilities: of each head, by the router, in order; empty without a router.
     """
 
     item: T
-    values: Tensor
+    output: ModelOutput
     size: tuple[int, int]
+    model: DepthModel
     domain: str | None
+    probabilities: dict[str, float] = field(default_factory=dict)
 
     def full_size(self) -> np.ndarray:
-        """(H, W) float32, at the image's size, as `pipeline("depth-estimation")` has it, within the map's own range.
+        """(H, W) float32 at the image's size: see [`DepthModel.postprocess`]."""
+        return self.model.postprocess(self.output, self.size)[0].numpy()
 
-        Bicubic, as the stock processor's `post_process_depth_estimation`, which overshoots at edges: a wall 8 m behind
-        a cup may put the cup's rim at -0.1 m. Scores are computed another way, which follows the papers.
-        """
-        if tuple(self.values.shape) == self.size:
-            return self.values.numpy()
-        large = F.interpolate(self.values[None, None], size=self.size, mode=ENLARGED, align_corners=False)
-        return large[0, 0].clamp_(self.values.min(), self.values.max()).numpy()  # (1, 1, h, w) -> (H, W)
+    def own_size(self) -> np.ndarray:
+        """(h, w) float32 at the model's size: the same map, not enlarged."""
+        height, width = self.output.values.shape[-2:]
+        return self.model.postprocess(self.output, (height, width))[0].numpy()
 
 
 @dataclass(frozen=True)
@@ -69,22 +69,21 @@ class Unreadable(Generic[T]):
 
 @dataclass
 class _Batch(Generic[T]):
-    """Items under way on the device: `values` and `domains` are on the host once `finished` (None: they are)."""
+    """Items under way on the device: the tensors are on the host once `finished` (None: they are)."""
 
     items: list[tuple[T, tuple[int, int]]]
-    values: Tensor
-    domains: Tensor | None
+    output: ModelOutput
     finished: torch.cuda.Event | None
 
 
 class Predictor:
-    """A model with threads around it.
+    """Predicts many items with one model.
 
     Args:
         model: on its device.
         batch_size: images of one size in a forward pass.
-        threads: that decode.
-        domain: of all images, instead of what a router would choose.
+        threads: number of decoding threads.
+        domain: head to use for all images, instead of the router's choice.
 
     Raises:
         ValueError: the model has no such domain.
@@ -95,7 +94,7 @@ class Predictor:
         self.model = model
         self.batch_size = batch_size
         self.threads = threads
-        self.device = next(model.model.parameters()).device
+        self.device = model.device
         self.domain = domain
         self.unit: Unit = "m" if model.kind == "depth" else "inverse depth"
 
@@ -130,19 +129,6 @@ class Predictor:
             yield from self._finished(launched.popleft())
         yield from unreadable
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """One batch on the device.
-
-        Args:
-            images: (B, 3, h, w) uint8 of the model's size, on the device.
-
-        Returns:
-            (B, h, w) float32, metres or inverse depth; and (B,) the number of each image's domain, or None.
-        """
-        given = {} if self.domain is None else {"domain_labels": [self.model.domains.index(self.domain)] * len(images)}
-        values, output = self.model.forward(images, **given)
-        return values, output.domain if self.model.domains else None
-
     def _decoded(self, items: Iterable[T], decode: Callable[[T], Tensor]) -> Iterator[Decoded[T] | Unreadable[T]]:
         """Items in order with their size and prepared pixels, decoded ahead."""
 
@@ -151,7 +137,7 @@ class Predictor:
                 image = decode(item)
             except (BrokenSampleError, OSError) as error:
                 return Unreadable(item, str(error))
-            return item, (image.shape[1], image.shape[2]), self.model.preprocessing.resize(image)
+            return item, (image.shape[1], image.shape[2]), self.model.preprocess(image[None])[0]
 
         queue: deque[Future[Decoded[T] | Unreadable[T]]] = deque()
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
@@ -167,16 +153,23 @@ class Predictor:
 
     def _launch(self, group: list[Decoded[T]]) -> _Batch[T]:
         """Starts one batch on the device; on a GPU nothing waits for it here."""
-        values, domains = self.forward(to_device([pixels for *_, pixels in group], self.device))
-        (values, *numbers), finished = to_host([values] if domains is None else [values, domains])
-        return _Batch([(item, size) for item, size, _ in group], values, numbers[0] if numbers else None, finished)
+        labels = None if self.domain is None else [self.model.domains.index(self.domain)] * len(group)
+        output = self.model.predict(to_device([pixels for *_, pixels in group], self.device), labels)
+        tensors = output.tensors()
+        copies, finished = to_host(list(tensors.values()))
+        output = ModelOutput(**dict(zip(tensors, copies, strict=True)))
+        return _Batch([(item, size) for item, size, _ in group], output, finished)
 
     def _finished(self, batch: _Batch[T]) -> Iterator[Prediction[T]]:
         if batch.finished is not None:
             batch.finished.synchronize()
-        names = [None] * len(batch.items) if batch.domains is None else batch.domains.tolist()
-        for (item, size), values, number in zip(batch.items, batch.values, names, strict=True):
-            yield Prediction(item, values, size, None if number is None else self.model.domains[number])
+        names = self.model.router_names
+        for number, (item, size) in enumerate(batch.items):
+            output = batch.output.image(number)
+            domain = None if output.domain is None else names[int(output.domain[0])]
+            chances = [] if output.domain_logits is None else output.domain_logits[0].softmax(-1).tolist()
+            probabilities = dict(zip(names, chances, strict=True)) if chances else {}
+            yield Prediction(item, output, size, self.model, domain, probabilities)
 
 
 def check_domain(model: DepthModel, domain: str | None) -> None:

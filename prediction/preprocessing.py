@@ -4,18 +4,16 @@ import logging
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
-from transformers import (
-    AutoImageProcessor,
-    DPTImageProcessor,
-)
+from torch.nn import functional as F
 
 from semidepth.common.console import first_line
+
+if TYPE_CHECKING:
+    from transformers import DPTImageProcessor
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +36,7 @@ class Preprocessing:
         return (images - _per_channel(self.mean, images.device)) / _per_channel(self.std, images.device)
 
     def target_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width at which an image is shown to the model: those that the stock image processor gives it.
+        """Height and width at which the model sees an image: those that the stock image processor gives it.
 
         That is the image's shape, scaled so that one side becomes `size`: the side that needs the smaller change (the
         shorter one of a large photo), and both sides are rounded to multiples of `multiple`.
@@ -47,15 +45,22 @@ class Preprocessing:
         sides = [max(1, round(side * scale / self.multiple)) * self.multiple for side in (height, width)]
         return sides[0], sides[1]
 
-    def resize(self, image: Tensor) -> Tensor:
-        """(3, H, W) uint8 -> (3, h, w) uint8 of [`target_size`], as stock image processors do it: 8 bits, bicubic."""
-        height, width = self.target_size(*image.shape[-2:])
-        if (height, width) == tuple(image.shape[-2:]):
-            return image
-        return transforms.resize(image, [height, width], interpolation=InterpolationMode.BICUBIC, antialias=True)
+    def resize(self, images: Tensor) -> Tensor:
+        """(3, H, W) or (B, 3, H, W) -> the same of [`target_size`], bicubic and antialiased.
 
-    def to_image_processor(self) -> DPTImageProcessor:
+        uint8 on the CPU stays uint8, rounded as stock image processors do it; floats stay floats.
+        """
+        size = self.target_size(*images.shape[-2:])
+        if size == tuple(images.shape[-2:]):
+            return images
+        batch = images if images.ndim == 4 else images[None]
+        resized = F.interpolate(batch, size=size, mode="bicubic", align_corners=False, antialias=True)
+        return resized if images.ndim == 4 else resized[0]
+
+    def to_image_processor(self) -> "DPTImageProcessor":
         """The stock image processor that prepares pixels in this way; it is saved beside the weights."""
+        from transformers import DPTImageProcessor
+
         return DPTImageProcessor(
             do_resize=True,
             size={"height": self.size, "width": self.size},
@@ -87,20 +92,37 @@ def preprocessing_of(name: str, config: Any) -> Preprocessing:
     Returns:
         The preprocessing; the built-in defaults where there is no image processor, which is logged.
     """
+    return preprocessing_from(load_processor(name), config)
+
+
+def load_processor(name: str, *, trust_remote_code: bool = False) -> Any | None:
+    """The image processor of a model; None where it has none, which is logged.
+
+    Args:
+        name: Hub id or folder.
+        trust_remote_code: run code that the model brings along.
+    """
+    from transformers import AutoImageProcessor
+
+    try:
+        return AutoImageProcessor.from_pretrained(name, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        logger.warning(
+            "%s has no image processor (%s); using ImageNet statistics at the size in its configuration.",
+            name,
+            first_line(error),
+        )
+        return None
+
+
+def preprocessing_from(processor: Any | None, config: Any) -> Preprocessing:
+    """Arguments and result of [`preprocessing_of`], from an image processor that is loaded already."""
     backbone = getattr(config, "backbone_config", None) or config
     patch = getattr(backbone, "patch_size", 32)
     patch = int(patch if isinstance(patch, int) else patch[0])
     image_size = getattr(backbone, "image_size", 518)
     size = int(image_size if isinstance(image_size, int) else min(image_size))
-    try:
-        processor = AutoImageProcessor.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        logger.warning(
-            "%s has no image processor (%s); using ImageNet statistics at %d pixels.",
-            name,
-            first_line(error),
-            size,
-        )
+    if processor is None:
         return Preprocessing(size=size, multiple=patch)
     wanted = getattr(processor, "size", None)
     if wanted is not None:

@@ -1,43 +1,38 @@
-"""Depth models of transformers as their own image processors run them, so that their scores are theirs.
+"""Depth models of transformers, run by their own image processors, so that their maps and scores are theirs.
 
 Depth Anything and our models share one preparation of pixels, which `Preprocessing` does in fewer steps. The other
 families each have their own: ZoeDepth pads with reflections and cuts them off again, DPT may squeeze the picture, GLPN
-rounds its sides down, Depth Pro turns inverse depth into metres by the field of view that it finds. That knowledge is
-their processors'; nothing of it is repeated here.
+rounds its sides down, Depth Pro turns inverse depth into metres by the field of view that it finds. Their processors
+know how; nothing of it is repeated here.
 """
 
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoImageProcessor, DPTImageProcessor
 
 # What `Preprocessing` prepares; all others are prepared by their stock processors.
 OWN_MODEL_TYPES = {"depth_student", "routed_depth", "depth_anything"}
 BICUBIC = 3
 
 
-def stock_processor(name: str, config: Any) -> Any | None:
-    """The image processor that has to run a model; None where `Preprocessing` does what it does, or there is none.
+def needs_processor(processor: Any, config: Any) -> bool:
+    """True for a model that only its stock processor can run, False where `Preprocessing` does the same.
 
     Args:
-        name: Hub id or folder.
-        config: its configuration.
+        processor: image processor of the model.
+        config: configuration of the model.
     """
-    try:
-        processor = AutoImageProcessor.from_pretrained(name)
-    except (OSError, ValueError):
-        return None  # `preprocessing_of` tells
     usual = (
-        isinstance(processor, DPTImageProcessor)
+        type(processor).__name__.startswith("DPTImageProcessor")
         and processor.do_resize
         and processor.keep_aspect_ratio
         and not processor.do_pad
         and processor.resample == BICUBIC
     )
-    if config.model_type in OWN_MODEL_TYPES and usual:
-        return None
-    return processor if hasattr(processor, "post_process_depth_estimation") else None
+    own = config.model_type in OWN_MODEL_TYPES and usual
+    return not own and hasattr(processor, "post_process_depth_estimation")
 
 
 def prepare(processor: Any, images: Tensor) -> Tensor:
@@ -54,28 +49,31 @@ def prepare(processor: Any, images: Tensor) -> Tensor:
     return processor(images=list(images), return_tensors="pt", **scaled)["pixel_values"].to(images.device)
 
 
-def finish(processor: Any, output: Any, size: tuple[int, int]) -> Tensor:
-    """A model's output as its processor brings it to the size of the images.
+def finish(processor: Any, values: Tensor, size: tuple[int, int], fov_deg: Tensor | None, *, within: bool) -> Tensor:
+    """Maps as a processor brings them to the size of their images.
 
     Args:
         processor: of the model.
-        output: with `predicted_depth` (B, h, w).
+        values: (B, h, w) float32, `predicted_depth` of the model.
         size: height and width of the images.
+        fov_deg: (B,) Depth Pro's horizontal field of view; None where it has none, and for other models.
+        within: keep each map within the range of its values; bicubic enlarging overshoots at edges.
 
     Returns:
         (B, H, W) float32. Depth Pro's is metres where it has found a field of view; without one it has no unit, and its
         inverse depth is given.
     """
-    output.predicted_depth = output.predicted_depth.float()
+    output = SimpleNamespace(predicted_depth=values, field_of_view=fov_deg)
     # The second argument is what the pipeline passes, too: the padded picture's own size to ZoeDepth, else the target.
-    found = processor.post_process_depth_estimation(output, [size] * len(output.predicted_depth))
-    predicted = torch.stack([each["predicted_depth"].reshape(size) for each in found])
-    canonical = "field_of_view" in found[0] and found[0]["field_of_view"] is None
-    return 1 / predicted if canonical else predicted
+    found = processor.post_process_depth_estimation(output, [size] * len(values))
+    maps = torch.stack([each["predicted_depth"].reshape(size) for each in found])
+    if "field_of_view" in found[0]:  # Depth Pro resizes inverse depth, linearly, and gives depth
+        return 1 / maps if fov_deg is None else maps
+    return maps.clamp(values.amin((1, 2), keepdim=True), values.amax((1, 2), keepdim=True)) if within else maps
 
 
 def votes_over_batch(config: Any) -> bool:
-    """Whether a model's prediction for an image depends on its neighbours in the batch.
+    """True for a model whose prediction for an image depends on the others in the batch.
 
     ZoeDepth with two heads chooses one for the whole batch, by the sum of its images' votes.
     """

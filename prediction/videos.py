@@ -91,7 +91,10 @@ def predict_video(
         return np.concatenate([prediction.item.pixels, colors], axis=1) if side_by_side else colors
 
     steady = Predictor(
-        predictor.model, batch_size=predictor.batch_size, threads=predictor.threads, domain=sample.domain
+        predictor.model,
+        batch_size=predictor.batch_size,
+        threads=predictor.threads,
+        domain=sample.domain if sample.domain in predictor.model.domains else None,
     )
     width = info.width * (2 if side_by_side else 1)
     with VideoWriter(target, width, info.height, info.fps, sound=Sound(source)) as writer:
@@ -114,7 +117,7 @@ def sample_clip(
     """
     sample = ClipSample()
     for prediction in _predictions(predictor, spread(read_frames(source), frames)):
-        sample.add(disparity_of(prediction.values.numpy(), predictor.unit), prediction.domain)
+        sample.add(disparity_of(prediction.own_size(), predictor.unit), prediction.domain)
         told(sample.frames)
     return sample
 

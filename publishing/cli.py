@@ -28,6 +28,7 @@ from huggingface_hub import RepoCard, constants
 
 from semidepth.common.console import run_command, set_up_logging
 from semidepth.common.redaction import refuse_secrets
+from semidepth.prediction.checkpoints import pickled_names
 from semidepth.publishing.files import (
     CARD,
     INDEX,
@@ -38,7 +39,6 @@ from semidepth.publishing.files import (
     kind_of_folder,
     left_out,
     model_files,
-    pickled_names,
     pictures_of,
     preview_names,
     space_files,

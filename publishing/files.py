@@ -15,6 +15,7 @@ from huggingface_hub import get_token
 from safetensors import SafetensorError, safe_open
 
 from semidepth.common.redaction import has_secret
+from semidepth.prediction.checkpoints import PICKLED, pickled_names
 
 Kind = Literal["model", "dataset", "space"]
 
@@ -23,7 +24,6 @@ DESCRIPTION = ("config.json", "preprocessor_config.json", "processor_config.json
 SCORES = ("results.json", "scores/results.json", "scores/table.md", "scores/examples.png")
 CARD = "README.md"
 INDEX = "model.safetensors.index.json"
-PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 PSEUDO_LABELS = "pseudo_labels.json"
 
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
@@ -160,11 +160,6 @@ def pictures_of(card: str, folder: Path) -> list[str]:
 def preview_names(folder: Path) -> list[str]:
     """The newest picture of a training's predictions, for a card to show; none where there is none."""
     return [path.relative_to(folder).as_posix() for path in sorted((folder / "previews").glob("*.png"))[-1:]]
-
-
-def pickled_names(folder: Path) -> list[str]:
-    """Pickled files at the top of a folder, which stay."""
-    return sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
 
 
 def left_out(folder: Path, files: Iterable[HubFile]) -> list[str]:

@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from semidepth.prediction.kinds import kind_of
+from semidepth.prediction.checkpoints import kind_of
 
 RUNS = ("metric", "student", "teacher")  # the options' file is called after the command
 # Of a run's options, what says on what and for how long it was trained.

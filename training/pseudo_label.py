@@ -26,7 +26,8 @@ from semidepth.common.retrying import describe
 from semidepth.data.pseudo_labels import LabelFolder, Record, parts_to_make
 from semidepth.data.public_names import fingerprint, public_source
 from semidepth.data.reading.sources import count_samples, open_source, parse_source
-from semidepth.prediction.models import load_depth_model, revision_of
+from semidepth.prediction.checkpoints import revision_of
+from semidepth.prediction.models import load_depth_model
 from semidepth.training.arguments.pseudo_label import PseudoLabelArguments
 from semidepth.training.arguments.run import parse_arguments
 from semidepth.training.engine.setup import check_sources

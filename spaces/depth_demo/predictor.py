@@ -16,7 +16,7 @@ from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForDepthEstimation
 from zero_gpu import ON_ZERO_GPU, gpu
 
-from semidepth.prediction.kinds import kind_of
+from semidepth.prediction.checkpoints import kind_of
 
 logger = logging.getLogger(__name__)
 

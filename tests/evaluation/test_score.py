@@ -94,7 +94,7 @@ def test_metres_are_scored_as_they_are(tmp_path, capsys):
     errors = []
     for sample in evaluation_samples([data]):
         image, depth = sample["image"][None], sample["depth"].double().numpy()
-        metres = (model.predict(image)[0] + model.predict(image.flip(-1))[0].flip(-1)).double().numpy() / 2
+        metres = (model.forward(image)[0][0] + model.forward(image.flip(-1))[0][0].flip(-1)).double().numpy() / 2
         known = np.isfinite(depth) & (depth <= 5)
         errors.append(np.mean(np.abs(np.clip(metres, 1e-3, 5) - depth)[known] / depth[known]))
     [found] = entries(tmp_path / "s")

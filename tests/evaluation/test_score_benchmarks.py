@@ -84,7 +84,7 @@ def test_a_benchmark_brings_its_protocol_and_its_cap(tmp_path, models):
     model, errors = load_depth_model(models[1]), []
     for number in range(5):
         image, depth = sample(number)["image"][None], sample(number)["depth"].double().numpy()
-        predicted = (model.predict(image)[0] + model.predict(image.flip(-1))[0].flip(-1)).double().numpy() / 2
+        predicted = (model.forward(image)[0][0] + model.forward(image.flip(-1))[0][0].flip(-1)).double().numpy() / 2
         with np.errstate(invalid="ignore"):
             counts = (depth >= 1e-3) & (depth <= 6)
         errors.append(np.mean(np.abs(np.clip(predicted, 1e-3, 6) - depth)[counts] / depth[counts]))

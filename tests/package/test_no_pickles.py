@@ -141,7 +141,7 @@ def test_a_pickled_file_beside_sound_weights_is_never_touched(tmp_path):
     Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
     for name in ("pytorch_model.bin", "optimizer.pt", "training_args.bin"):
         torch.save(Payload(marker), folder / name)
-    assert load_depth_model(str(folder)).predict(torch.zeros(1, 3, 48, 48, dtype=torch.uint8)).shape == (1, 48, 48)
+    assert load_depth_model(str(folder)).forward(torch.zeros(1, 3, 48, 48, dtype=torch.uint8))[0].shape == (1, 48, 48)
     assert not marker.exists()
 
 

@@ -27,10 +27,10 @@ def test_stock_folder_predicts_inverse_depth_at_the_images_size(stock_folder):
     images = torch.randint(0, 256, (2, 3, tiny.SIZE, 80), dtype=torch.uint8)
     with torch.no_grad():
         expected = stock(PREPROCESSING.normalize(images)).predicted_depth
-    assert torch.allclose(model.predict(images), expected, atol=1e-5)  # our class: the same function
-    assert torch.equal(model.predict_disparity(images), model.predict(images))
+    assert torch.allclose(model.forward(images)[0], expected, atol=1e-5)  # our class: the same function
+    assert torch.equal(model.predict_disparity(images), model.forward(images)[0])
     odd = torch.randint(0, 256, (1, 3, 61, 97), dtype=torch.uint8)
-    assert model.predict(odd).shape == (1, 61, 97)
+    assert model.forward(odd)[0].shape == (1, 61, 97)
 
 
 def test_metric_models_are_inverted(tmp_path):
@@ -39,7 +39,7 @@ def test_metric_models_are_inverted(tmp_path):
     images = torch.randint(0, 256, (1, 3, 48, 48), dtype=torch.uint8)
     assert model.kind == "depth"
     assert torch.allclose(
-        model.predict_disparity(images) * model.predict(images).clamp(min=1e-3), torch.ones(1, 48, 48)
+        model.predict_disparity(images) * model.forward(images)[0].clamp(min=1e-3), torch.ones(1, 48, 48)
     )
 
 
@@ -52,7 +52,7 @@ def test_a_model_of_unknown_direction_has_to_be_told(tmp_path, monkeypatch):
     }
     GLPNForDepthEstimation(GLPNConfig(**shape, num_attention_heads=[1, 1, 1, 1])).save_pretrained(tmp_path)
     assert load_depth_model(str(tmp_path)).kind == "depth"
-    monkeypatch.setattr("semidepth.prediction.kinds.DEPTH_MODEL_TYPES", set())
+    monkeypatch.setattr("semidepth.prediction.checkpoints.DEPTH_MODEL_TYPES", set())
     with pytest.raises(ValueError, match="not known whether that predicts disparity or depth"):
         load_depth_model(str(tmp_path))
     assert load_depth_model(str(tmp_path), kind="depth").kind == "depth"
@@ -103,9 +103,48 @@ def test_under_autocast_predictions_keep_their_precision(stock):
     model = tiny.stock_model() if stock else DepthStudentForDepthEstimation(config).eval()
     images = torch.randint(0, 256, (1, 3, 48, 48), dtype=torch.uint8)
     with torch.autocast("cpu", torch.bfloat16):
-        predicted = DepthModel(model, PREPROCESSING, "disparity").predict(images)
+        predicted = DepthModel(model, PREPROCESSING, "disparity").forward(images)[0]
     assert predicted.dtype == torch.float32
     assert len(predicted.unique()) > 2000  # 8 bits of mantissa leave some hundred
+
+
+def test_preprocess_predict_and_postprocess_are_the_three_steps(stock_folder):
+    folder, stock = stock_folder
+    model = load_depth_model(str(folder))
+    images = torch.randint(0, 256, (2, 3, 61, 97), dtype=torch.uint8)
+    pixels = model.preprocess(images)
+    assert (pixels.dtype, pixels.shape) == (torch.uint8, (2, 3, 48, 80))
+    output = model.predict(pixels)
+    with torch.no_grad():
+        expected = stock(PREPROCESSING.normalize(pixels)).predicted_depth
+    assert torch.allclose(output.values, expected, rtol=1e-4, atol=1e-4)
+    assert output.domain is None
+    assert output.domain_logits is None
+    maps = model.postprocess(output, (61, 97))
+    assert maps.shape == (2, 61, 97)
+    low, high = output.values.amin((1, 2)), output.values.amax((1, 2))
+    assert (maps.amin((1, 2)) >= low).all()
+    assert (maps.amax((1, 2)) <= high).all()
+    assert torch.equal(model.postprocess(output, (48, 80)), output.values)
+
+
+def test_code_that_a_model_brings_along_is_only_run_when_it_is_trusted(tmp_path):
+    (tmp_path / "config.json").write_text(
+        '{"model_type": "strange", "auto_map": {"AutoConfig": "strange.StrangeConfig",'
+        ' "AutoModelForDepthEstimation": "strange.Strange"}}'
+    )
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    (tmp_path / "strange.py").write_text(
+        f"open({str(tmp_path / 'ran')!r}, 'w').close()\n"
+        "from transformers import PretrainedConfig\n"
+        "class StrangeConfig(PretrainedConfig):\n    model_type = 'strange'\n"
+    )
+    with pytest.raises(ValueError, match="custom code which must be executed"):
+        load_depth_model(str(tmp_path))
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(ValueError, match="not known whether that predicts disparity or depth"):
+        load_depth_model(str(tmp_path), trust_remote_code=True)
+    assert (tmp_path / "ran").exists()
 
 
 def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path):
@@ -124,7 +163,7 @@ def test_a_device_that_is_not_there_is_refused(stock_folder):
 
 @pytest.mark.parametrize("device", ["nonsense", "meta", "mps", "xpu", "hpu", "cuda:99", ""])
 def test_a_device_is_looked_at_before_the_model(device):
-    with pytest.raises(ValueError, match=r"the device '.*' cannot be used .*; take cpu or cuda"):
+    with pytest.raises(ValueError, match=r"the device '.*' cannot be used .*; take cpu"):
         load_depth_model("/no/model/here", device=device)
 
 

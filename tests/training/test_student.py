@@ -108,7 +108,7 @@ def test_the_total_is_the_mean_of_three_losses_worked_out_by_hand(step):
     masks = cutmix_masks(4, 48, 48, generator, options.augmentation())
     mixed, partner = apply_cutmix(hard, masks)
     mixed = PREPROCESSING.normalize(mixed)
-    pseudo = teacher.predict(clean)
+    pseudo = teacher.predict_disparity(clean)
     labeled = student(PREPROCESSING.normalize(batch["labeled"]["image"])).predicted_depth
     output = student(mixed, output_features=True)
     expected = {

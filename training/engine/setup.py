@@ -14,8 +14,8 @@ from semidepth.common.console import first_line
 from semidepth.data.reading.sources import count_samples, open_source
 from semidepth.data.source_spec import Source
 from semidepth.data.streaming.loading import BatchLoader, make_loader
+from semidepth.prediction.checkpoints import refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, check_size, preprocessing_of
-from semidepth.prediction.safe_weights import refuse_pickled
 from semidepth.training.arguments.files import save_arguments
 from semidepth.training.arguments.run import RunArguments, TrainingArguments
 from semidepth.training.engine.sharding import prepare_sharding

@@ -14,9 +14,8 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, ZoeDepth
 from semidepth.common.console import first_line
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.modeling.zoedepth_conversion import config_of_zoedepth
-from semidepth.prediction.models import check_nothing_missing
+from semidepth.prediction.checkpoints import check_nothing_missing, refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, check_size, preprocessing_of
-from semidepth.prediction.safe_weights import refuse_pickled
 from semidepth.training.arguments.files import PRESETS, read_yaml
 from semidepth.training.arguments.metric import Domain, MetricArguments
 from semidepth.training.arguments.student import StudentArguments

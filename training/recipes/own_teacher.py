@@ -9,7 +9,8 @@ from typing import Any, cast
 from accelerate import PartialState
 
 from semidepth.data.reading.sources import count_samples
-from semidepth.prediction.models import Kind, load_depth_model
+from semidepth.prediction.checkpoints import Kind
+from semidepth.prediction.models import load_depth_model
 from semidepth.training.arguments.files import read_yaml
 from semidepth.training.arguments.run import TeacherArguments, TrainingArguments
 from semidepth.training.arguments.student import StudentArguments

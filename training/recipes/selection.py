@@ -21,7 +21,8 @@ from accelerate import PartialState
 from safetensors.torch import load_file
 
 from semidepth.data.pseudo_labels import read_reliability
-from semidepth.prediction.models import DepthModel, Kind, load_depth_model
+from semidepth.prediction.checkpoints import Kind
+from semidepth.prediction.models import DepthModel, load_depth_model
 from semidepth.publishing.pusher import open_pusher
 from semidepth.training.arguments.pseudo_label import PseudoLabelArguments
 from semidepth.training.arguments.run import TeacherArguments

@@ -1,0 +1,144 @@
+"""What is known of a model before its weights are loaded: what it predicts, its heads, and why it is refused.
+
+Light to import: transformers is imported by the functions that read a configuration.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from semidepth.common.console import first_line
+
+Kind = Literal["disparity", "depth"]
+# What `predicted_depth` is, by model type. Depth Anything says in its configuration when it is metric. DPT does not:
+# its published checkpoints are relative, a metric one has to be told. Other types have to be told, too.
+DISPARITY_MODEL_TYPES = {"depth_student", "depth_anything", "dpt"}
+DEPTH_MODEL_TYPES = {"routed_depth", "zoedepth", "glpn"}
+# These take a sensor's coarse depth with each image.
+NEEDS_MORE_THAN_PIXELS = {"prompt_depth_anything"}
+PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
+
+
+def kind_of(config: Any) -> Kind | None:
+    """What a model of this configuration predicts: "disparity", "depth", or None where it is not known."""
+    if config.model_type == "depth_pro":  # without its field of view there is no scale
+        return "depth" if getattr(config, "use_fov_model", False) else "disparity"
+    if getattr(config, "depth_estimation_type", "relative") == "metric":
+        return "depth"
+    if config.model_type in DISPARITY_MODEL_TYPES:
+        return "disparity"
+    return "depth" if config.model_type in DEPTH_MODEL_TYPES else None
+
+
+def domains_of(config: Any) -> list[str]:
+    """Names of the heads of a routed model, in order; a head can be asked for. Empty for other models."""
+    return [domain["name"] for domain in getattr(config, "domains", None) or []]
+
+
+def router_names(config: Any) -> list[str]:
+    """Names of the heads that a model chooses from, in order: a routed model's, or stock ZoeDepth's."""
+    return domains_of(config) or [head["name"] for head in getattr(config, "bin_configurations", None) or []]
+
+
+def read_config(name: str, *, trust_remote_code: bool = False) -> Any:
+    """The configuration of a model, from the Hub or a folder.
+
+    Args:
+        name: Hub id or folder.
+        trust_remote_code: run code that the model brings along, where transformers and semidepth have none for it.
+
+    Raises:
+        ValueError: there is no such model, or it needs code that is not to be run.
+    """
+    from transformers import AutoConfig
+
+    from semidepth import modeling  # noqa: F401 - tells transformers of our model types
+
+    try:
+        return AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
+    except loading_errors(trust_remote_code) as error:
+        raise unloadable(name, first_line(error)) from error
+
+
+def loading_errors(trust_remote_code: bool = False) -> tuple[type[Exception], ...]:
+    """What loading raises for a folder that holds no whole model of a known kind, or where a package is missing."""
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    if trust_remote_code:  # code that a model brings along raises what it likes
+        return (Exception,)
+    return (
+        AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError, SafetensorError,
+        StrictDataclassError,
+    )  # fmt: skip
+
+
+def refuse_pickled(name: str) -> None:
+    """Refuses a pickled file, and a folder that has no other weights: unpickling can run code.
+
+    Loaders pass `use_safetensors=True` as well; this says beforehand, in a sentence, what is wrong and what to do.
+
+    Args:
+        name: a folder, a file, or an id on the Hub, which is left to the loader.
+
+    Raises:
+        ValueError: the weights are pickled.
+    """
+    path = Path(name)
+    if path.suffix in PICKLED and path.is_file():
+        found = path.name
+    elif path.is_dir() and not any(path.glob("*.safetensors")) and pickled_names(path):
+        found = pickled_names(path)[0]
+    else:
+        return
+    raise ValueError(
+        f"{name!r} has pickled weights ({found}), which could run code while they are read; convert them once with "
+        "torch.load(weights_only=True) and save_pretrained, which writes model.safetensors, and name that folder."
+    )
+
+
+def pickled_names(folder: Path) -> list[str]:
+    """Names of a folder's pickled files, sorted."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
+
+
+def revision_of(name: str) -> str:
+    """The Hub's commit of a model, or a digest of a folder's weights: it tells models of one name apart."""
+    if not Path(name).is_dir():
+        return getattr(read_config(name), "_commit_hash", None) or "unknown"
+    digest = hashlib.sha256()
+    for path in sorted(Path(name).glob("*.safetensors")):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def check_nothing_missing(name: str, info: dict[str, Any]) -> None:
+    """Raises ValueError if a checkpoint lacked weights, which would then be random ones."""
+    missing = sorted(info.get("missing_keys") or [])
+    if missing:
+        raise ValueError(
+            f"{name!r} lacks {len(missing)} of the model's weights, such as {missing[0]}; give a complete checkpoint "
+            "of this kind of model, or train it again if an earlier version of semidepth has trained it."
+        )
+
+
+def unloadable(name: str, reason: str) -> ValueError:
+    """The error for a model that cannot be loaded."""
+    return ValueError(
+        f"{name!r} could not be loaded as a depth-estimation model ({reason}); give a Hub id or a folder with "
+        "config.json and model.safetensors."
+    )
+
+
+def unknown_kind(name: str, config: Any) -> ValueError:
+    """The error for a model of which it is not known what it predicts."""
+    return ValueError(
+        f"{name!r} is a {config.model_type} model and it is not known whether that predicts disparity or depth; "
+        "say which: --kind, or --teacher_kind of a student, disparity or depth."
+    )
+
+
+def needs_more_than_pixels(name: str, config: Any) -> ValueError:
+    """The error for a model that takes more than an image."""
+    return ValueError(f"{name!r} is a {config.model_type} model, which needs more than an image; take another one.")
