@@ -6,6 +6,9 @@ from transformers import (
     BeitConfig,
     DepthAnythingConfig,
     DepthAnythingForDepthEstimation,
+    DepthProConfig,
+    DepthProForDepthEstimation,
+    DepthProImageProcessor,
     Dinov2Config,
     Dinov2Model,
     Dinov2WithRegistersConfig,
@@ -16,6 +19,7 @@ from transformers import (
 )
 
 WIDTH, LAYERS, PATCH, SIZE = 32, 4, 8, 48
+STANDARD = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}  # of stock image processors
 DECODER = {"neck_hidden_sizes": [16, 16, 32, 32], "fusion_hidden_size": 16, "head_hidden_size": 8}
 _SHAPE = {
     "hidden_size": WIDTH,
@@ -96,6 +100,33 @@ def zoedepth(domains: int, **changes) -> ZoeDepthForDepthEstimation:
     model = ZoeDepthForDepthEstimation(zoedepth_config(domains, **changes)).eval()
     make_lively(model.neck, model.relative_head, model.metric_head)
     return model
+
+
+def lively(model: nn.Module) -> nn.Module:
+    """Stock initialisation gives almost constant maps, which any preparation of pixels would reproduce."""
+    make_lively(model)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
+            nn.init.constant_(module.bias, 0.1)
+    return model.eval()
+
+
+def depth_pro(fov: bool = True):
+    """A tiny Depth Pro and its image processor."""
+    encoder = {
+        "model_type": "dinov2", "num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 2, "patch_size": 4,
+        "image_size": 16, "mlp_ratio": 2,
+    }  # fmt: skip
+    config = DepthProConfig(
+        patch_size=16, fusion_hidden_size=8, intermediate_hook_ids=[1, 0], intermediate_feature_dims=[8, 8],
+        scaled_images_ratios=[0.5, 1.0], scaled_images_overlap_ratios=[0.0, 0.2], scaled_images_feature_dims=[8, 8],
+        use_fov_model=fov, image_model_config=encoder, patch_model_config=encoder, fov_model_config=encoder,
+        num_fov_head_layers=0,
+    )  # fmt: skip
+    model = lively(DepthProForDepthEstimation(config))
+    if fov:
+        nn.init.constant_(model.fov_model.head.layers[-1].bias, 60.0)  # degrees; random ones may be negative
+    return model, DepthProImageProcessor(size={"height": 32, "width": 32}, **STANDARD)
 
 
 def pixels(batch: int = 2, height: int = SIZE, width: int = SIZE, seed: int = 0) -> torch.Tensor:

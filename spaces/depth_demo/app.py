@@ -26,13 +26,15 @@ import scene_tab
 import torch
 import video_tab
 from appearance import CSS, SUBTITLE, THEME, TITLE, no_model
-from choosing import check_device, choose_models
+from choosing import choose_models
 from clips import MOST_MEGABYTES
 from predictor import Models
 from refusal import answer_in_sentences
 from scratch import remove_at_the_end
 from work import DepthWork
 from zero_gpu import ON_ZERO_GPU
+
+from semidepth.prediction.models import check_device
 
 HERE = Path(__file__).resolve().parent
 HOUR_S = 3600
@@ -108,7 +110,7 @@ def serve(options: argparse.Namespace) -> None:
         except ImportError as error:
             raise ValueError("--mcp needs a package that is missing; pip install 'gradio[mcp]'.") from error
     if not ON_ZERO_GPU:
-        check_device(options.device)
+        check_device(options.device)  # before anything is loaded
     models = choose_models(options.model, options.outputs, HERE / "README.md", options.device)
     page = build(models)
     page.queue(default_concurrency_limit=4, max_size=64)

@@ -1,9 +1,8 @@
-"""Which models a Space offers when it is started: the given ones, else trained ones, else the published ones."""
+"""The models that a Space offers: those given when it is started, else trained ones, else published ones."""
 
 import logging
 from pathlib import Path
 
-import torch
 from huggingface_hub import metadata_load
 from predictor import Models
 
@@ -14,13 +13,13 @@ def choose_models(given: list[str], outputs: Path, readme: Path, device: str) ->
     """The models to offer, the first of them loaded.
 
     Args:
-        given: by whoever starts the Space; they are taken as they are, and a broken one stops it.
+        given: by whoever starts the Space; a broken one is an error.
         outputs: folder of trained models, at any depth, searched when none is given. Broken ones are left out.
-        readme: whose front matter names published models under `models`, used when none is trained.
+        readme: file whose front matter names published models under `models`, used when none is trained.
         device: to run on.
 
     Returns:
-        Trained models stand newest first; there may be none.
+        The given models in order, or trained ones, newest first; there may be none.
 
     Raises:
         ValueError: a given model cannot be offered.
@@ -51,19 +50,3 @@ def trained_models(outputs: Path) -> list[str]:
 def published_models(readme: Path) -> list[str]:
     """The ids in a README's front matter."""
     return list((metadata_load(readme) or {}).get("models") or []) if readme.is_file() else []
-
-
-def check_device(device: str) -> None:
-    """Sees that a device is there before anything is loaded.
-
-    Raises:
-        ValueError: it is not.
-    """
-    try:
-        torch.ones(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
-        there += ["mps"] if torch.backends.mps.is_available() else []
-        raise ValueError(
-            f"--device is {device!r}, which cannot be used here; give one of {', '.join(there)}."
-        ) from error

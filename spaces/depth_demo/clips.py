@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from predictor import Models
 from refusal import Refusal
 from scratch import new_folder, safe_stem
@@ -172,7 +171,7 @@ def _work(models: Models, path: str, info: VideoInfo, wish: Wish) -> Iterator[St
     yield Step(0, looks + info.frames, "Getting ready")
     pace = _Pace(began)
     for frame in spread(read_frames(path), info.frames):
-        (prediction,) = models.predict(model, [Image.fromarray(frame.pixels)], domain)
+        (prediction,) = models.predict(model, [frame.pixels], domain)
         sample.add(prediction.values, prediction.domain)
         pace = pace if sample.frames > 1 else _Pace(time.monotonic(), 1)  # the first may have to load the model
         left = _told(pace.left_s(sample.frames, looks + info.frames))
@@ -185,8 +184,8 @@ def _work(models: Models, path: str, info: VideoInfo, wish: Wish) -> Iterator[St
         while batch := list(islice(frames, BATCH)):
             if writer.frames > MOST_FRAMES:
                 raise ValueError(f"the clip has more than {MOST_FRAMES} frames.")
-            images = [Image.fromarray(frame.pixels) for frame in batch]
-            predictions = models.predict(model, images, head if card.choosable else None)
+            pixels = [frame.pixels for frame in batch]
+            predictions = models.predict(model, pixels, head if card.choosable else None)
             for frame, prediction in zip(batch, predictions, strict=True):
                 colors = colorize(prediction.values, limits, wish.color_map, reverse=card.metric)
                 both = np.concatenate([frame.pixels, colors], axis=1) if wish.side_by_side else colors

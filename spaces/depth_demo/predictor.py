@@ -1,64 +1,64 @@
-"""Depth models that the Space offers, each loaded when it is first asked for, and what they say of images.
+"""The depth models that the Space offers, each loaded when it is first asked for, and their predictions.
 
-Only ids and folders that the
-Space was started with are ever loaded; what a visitor sends is never taken for one.
+Only ids and folders that the Space was started with are ever loaded; a visitor's input is never taken for one.
 """
 
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from PIL import Image
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForDepthEstimation
 from zero_gpu import ON_ZERO_GPU, gpu
 
-from semidepth.prediction.checkpoints import kind_of
+from semidepth.prediction.checkpoints import domains_of, kind_of, read_config, router_names
+from semidepth.prediction.depth_maps import DepthMap, ImageLike, predict
+from semidepth.prediction.models import DepthModel, load_depth_model
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known of a model without its weights.
+    """A model as its configuration describes it.
 
     Args:
         name: Hub id or folder.
         metric: whether it predicts metres; else inverse depth without a unit.
-        domains: that its router tells apart, such as indoor and outdoor; empty for models without.
-        choosable: whether a domain's head can be asked for.
+        domains: heads that its router chooses between, such as indoor and outdoor; empty for models with fewer.
+        choosable: whether a head can be asked for.
+        trusted: whether code that the model brings along is run.
     """
 
     name: str
     metric: bool
     domains: tuple[str, ...] = ()
     choosable: bool = False
+    trusted: bool = False
 
     @property
     def short(self) -> str:
-        """The end of the name."""
+        """The last two parts of the name."""
         return "/".join(self.name.rstrip("/").split("/")[-2:])
 
     @property
     def label(self) -> str:
-        """For people: the end of the name, and what the numbers are."""
+        """Short name and kind of values, for people."""
         return f"{self.short} · {'metres' if self.metric else 'near to far'}"
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of an image.
+    """Depth of one image.
 
     Args:
         values: (H, W) float32 at the image's size: metres, larger is farther, or inverse depth without a unit, larger
             is nearer.
         metric: whether they are metres.
-        model: who says so.
-        domain: the head that was used; "" for models without domains.
-        domains: the router's probability for each of them, in order; empty without a router.
+        model: name of the model.
+        domain: name of the head that was used; "" for models without a choice.
+        domains: the router's probability of each head, in order; empty without a router.
     """
 
     values: np.ndarray
@@ -68,26 +68,23 @@ class Prediction:
     domains: dict[str, float] = field(default_factory=dict)
 
 
-def read_card(name: str) -> ModelCard:
-    """Looks at a model's configuration.
+def read_card(name: str, *, trusted: bool = False) -> ModelCard:
+    """The card of a model, from its configuration.
 
     Args:
         name: Hub id or folder.
+        trusted: run code that the model brings along.
 
     Raises:
         ValueError: there is no such model, or it is not known what it predicts.
     """
-    try:
-        config = AutoConfig.from_pretrained(name, trust_remote_code=True)
-    except Exception as error:  # code that a model brings along raises as it likes
-        raise ValueError(f"The model {name!r} could not be found ({_first_line(error)}).") from error
+    config = read_config(name, trust_remote_code=trusted)
     kind = kind_of(config)
     if kind is None:
         raise ValueError(f"The model {name!r} is a {config.model_type}, of which it is not known what it predicts.")
-    own = [domain["name"] for domain in getattr(config, "domains", None) or []]
-    stock = [each["name"] for each in getattr(config, "bin_configurations", None) or []]  # ZoeDepth
-    domains = tuple(own or stock)
-    return ModelCard(name, kind == "depth", domains if len(domains) > 1 else (), choosable=len(own) > 1)
+    domains = tuple(router_names(config))
+    several = domains if len(domains) > 1 else ()
+    return ModelCard(name, kind == "depth", several, choosable=len(domains_of(config)) > 1, trusted=trusted)
 
 
 class Models:
@@ -96,7 +93,8 @@ class Models:
     Args:
         names: Hub ids and folders; the first is shown first.
         device: to run on.
-        skip_broken: warn of models that are none and leave them out: for those that nobody asked for by name.
+        skip_broken: for models that nobody asked for by name: broken ones are left out with a warning, and code that
+            they bring along is not run.
 
     Raises:
         ValueError: one of them is no depth model, or the first does not load.
@@ -108,10 +106,10 @@ class Models:
         self.skipped: list[str] = []
         for name in names:
             try:
-                card = read_card(name)
-                # On ZeroGPU all: the process that has the GPU is a copy of this one, with what is there by then.
+                card = read_card(name, trusted=not skip_broken)
+                # On ZeroGPU all: the process that has the GPU is a copy of this one, with what is loaded by then.
                 if ON_ZERO_GPU or not self.cards:
-                    _loaded(name, device)
+                    _loaded(card, device)
             except ValueError as error:
                 if not skip_broken:
                     raise
@@ -122,119 +120,67 @@ class Models:
         self.names = list(self.cards)
 
     def card(self, name: str) -> ModelCard:
-        """What is known of a model.
-
-        Raises:
-            ValueError: it is none of this Space's.
-        """
+        """The card of a model; raises ValueError if it is none of this Space's."""
         if name not in self.cards:
             raise ValueError(f"The model {name!r} is not one of this Space's; choose one of {', '.join(self.names)}.")
         return self.cards[name]
 
-    def predict(self, name: str, images: list[Image.Image], domain: str | None = None) -> list[Prediction]:
+    def predict(self, name: str, images: Sequence[ImageLike], domain: str | None = None) -> list[Prediction]:
         """Depth of images.
 
         Args:
             name: of the model.
-            images: RGB, of one size.
-            domain: whose head to use, instead of the router's choice.
+            images: arrays (H, W, 3) of uint8, or whatever else `semidepth.predict` takes.
+            domain: head to use instead of the router's choice.
 
         Raises:
-            ValueError: the model is none of this Space's, does not load, has no such domain, is broken, or the
-                memory does not suffice.
+            ValueError: the model is none of this Space's, does not load, has no such head, is broken, or there is not
+                enough memory.
         """
         card = self.card(name)
         if domain is not None and not (card.choosable and domain in card.domains):
             has = f"has {', '.join(card.domains)}" if card.choosable else "has none to choose from"
             raise ValueError(f"The domain {domain!r} is not known: {card.label} {has}.")
-        number = None if domain is None else card.domains.index(domain)
         try:
-            made = run_model(name, self.device, images, number)
+            maps = run_model(card, self.device, list(images), domain)
         except torch.OutOfMemoryError as error:
             raise ValueError(
                 f"{card.label} needs more memory for this than there is; take a smaller picture or another model."
             ) from error
-        found = []
-        for values, chances, chosen in made:
-            if not np.isfinite(values).all():
-                raise ValueError(f"{name} gave values that are not finite; this checkpoint is broken.")
-            probabilities = dict(zip(card.domains, chances, strict=True)) if card.domains and chances else {}
-            head = card.domains[chosen] if card.domains and chosen is not None else ""
-            found.append(Prediction(values, card.metric, name, head, probabilities))
-        return found
+        if not all(np.isfinite(depth.values).all() for depth in maps):
+            raise ValueError(f"{name} gave values that are not finite; this checkpoint is broken.")
+        several = bool(card.domains)
+        return [
+            Prediction(
+                depth.values, card.metric, name, (depth.domain or "") if several else "",
+                depth.probabilities if several else {},
+            )
+            for depth in maps
+        ]  # fmt: skip
 
 
-@gpu
-@torch.inference_mode()
-def run_model(name: str, device: str, images: list[Image.Image], domain: int | None) -> list[tuple[Any, Any, Any]]:
-    """One batch through a model; all that is given and returned can be sent to another process.
-
-    Returns:
-        For each image (H, W) float32 values, the probability of each domain or None, and the domain's number or None.
-    """
-    model, processor = _loaded(name, device)
-    with _RUNNING:  # one at a time: two side by side take as long, and twice the memory
-        inputs = dict(processor(images=images, return_tensors="pt").to(device))
-        if domain is not None:
-            inputs["domain_labels"] = [domain] * len(images)
-        output = model(**inputs)
-        sizes = [(image.height, image.width) for image in images]
-        values = [each.float().cpu().numpy() for each in full_size(output, processor, sizes)]
-        logits = getattr(output, "domain_logits", None)
-        if logits is None:
-            return [(each, None, None) for each in values]
-        chosen = getattr(output, "domain", None)
-        chosen = logits.argmax(-1) if chosen is None else chosen
-        return list(zip(values, logits.float().softmax(-1).tolist(), chosen.tolist(), strict=True))
-
-
-def full_size(output: Any, processor: Any, sizes: list[tuple[int, int]]) -> list[torch.Tensor]:
-    """Predictions at their images' sizes, as `semidepth predict` makes them: as the stock pipeline does, bicubic, but
-    within the range of the model's own map, where the stock way goes below 0 m at edges.
-
-    Inverse depth of Depth Pro, which has no field of view then, is resized here: the stock way would invert it.
-
-    Args:
-        output: of the model.
-        processor: of its images.
-        sizes: height and width of each image.
-    """
-    if type(processor).__name__.startswith("DepthPro") and output.field_of_view is None:
-        maps = output.predicted_depth.float()[:, None]  # (B, h, w) -> (B, 1, h, w)
-        large = [
-            F.interpolate(each[None], size=size, mode="bicubic", align_corners=False)[0, 0]
-            for each, size in zip(maps, sizes, strict=True)
-        ]
-        return [each.clamp(own.min(), own.max()) for each, own in zip(large, maps, strict=True)]
-    more = {"source_sizes": sizes} if type(processor).__name__.startswith("ZoeDepth") else {}  # to take its padding off
-    done = processor.post_process_depth_estimation(output, target_sizes=sizes, **more)
-    if type(processor).__name__.startswith("DepthPro"):  # made of inverse depth, and clamped, by its processor
-        return [each["predicted_depth"] for each in done]
-    pairs = zip(done, output.predicted_depth, strict=True)
-    return [each["predicted_depth"].clamp(own.min(), own.max()) for each, own in pairs]
-
-
-_LOADED: dict[tuple[str, str], tuple[Any, Any]] = {}
+_LOADED: dict[tuple[str, str], DepthModel] = {}
 _LOADING: dict[tuple[str, str], threading.Lock] = {}
 _RUNNING = threading.Lock()
 
 
-def _loaded(name: str, device: str) -> tuple[Any, Any]:
-    """A model and its image processor, loaded now if they were not yet; others wait for the same model alone."""
-    key = (name, device)
+@gpu
+def run_model(card: ModelCard, device: str, images: list[ImageLike], domain: str | None) -> list[DepthMap]:
+    """One batch through a model. On ZeroGPU arguments and result travel between processes, so they can be pickled."""
+    model = _loaded(card, device)
+    with _RUNNING:  # one at a time: two side by side take as long, and twice the memory
+        return predict(images, model, domain=domain, batch_size=len(images))
+
+
+def _loaded(card: ModelCard, device: str) -> DepthModel:
+    """A model, loaded now if it was not yet; others wait for the same model alone."""
+    key = (card.name, device)
     with _LOADING.setdefault(key, threading.Lock()):
         if key not in _LOADED:
-            logger.info("loading %s", name)
-            try:
-                processor: Any = AutoImageProcessor.from_pretrained(name, trust_remote_code=True)
-                model: Any = AutoModelForDepthEstimation.from_pretrained(
-                    name, trust_remote_code=True, use_safetensors=True, dtype=torch.float32
-                )
-                _LOADED[key] = model.to(device).eval().requires_grad_(False), processor
-            except Exception as error:  # code that a model brings along raises as it likes
-                raise ValueError(f"The model {name!r} could not be loaded ({_first_line(error)}).") from error
+            logger.info("loading %s", card.name)
+            # ZeroGPU lends its device to calls alone: it can be named before, but nothing is computed on it.
+            place = "cpu" if ON_ZERO_GPU else device
+            model = load_depth_model(card.name, device=place, trust_remote_code=card.trusted)
+            model.model.to(device)
+            _LOADED[key] = model
         return _LOADED[key]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

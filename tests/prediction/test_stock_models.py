@@ -6,9 +6,6 @@ import torch
 from PIL import Image
 from torch import nn
 from transformers import (
-    DepthProConfig,
-    DepthProForDepthEstimation,
-    DepthProImageProcessor,
     DPTConfig,
     DPTForDepthEstimation,
     DPTImageProcessor,
@@ -24,18 +21,6 @@ from transformers import (
 from semidepth.prediction.models import load_depth_model
 from semidepth.prediction.preprocessing import Preprocessing
 
-STANDARD = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-
-
-def lively(model: nn.Module) -> nn.Module:
-    """Stock initialisation gives almost constant maps, which any preparation of pixels would reproduce."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.constant_(module.bias, 0.1)
-    return model.eval()
-
 
 def depth_anything(**changes):
     model = tiny.stock_model(tiny.stock_config(**changes))
@@ -43,8 +28,8 @@ def depth_anything(**changes):
 
 
 def zoedepth(heads):
-    model = lively(ZoeDepthForDepthEstimation(tiny.zoedepth_config(heads, n_bins=16)))
-    return model, ZoeDepthImageProcessor(size={"height": 64, "width": 96}, ensure_multiple_of=32, **STANDARD)
+    model = tiny.lively(ZoeDepthForDepthEstimation(tiny.zoedepth_config(heads, n_bins=16)))
+    return model, ZoeDepthImageProcessor(size={"height": 64, "width": 96}, ensure_multiple_of=32, **tiny.STANDARD)
 
 
 def dpt():
@@ -53,7 +38,7 @@ def dpt():
         backbone_out_indices=[0, 1, 2, 3], neck_hidden_sizes=[16, 16, 32, 32], fusion_hidden_size=16, is_hybrid=False,
     )  # fmt: skip
     # As published: the picture is squeezed into a square.
-    return lively(DPTForDepthEstimation(config)), DPTImageProcessor(size={"height": 64, "width": 64}, resample=2)
+    return tiny.lively(DPTForDepthEstimation(config)), DPTImageProcessor(size={"height": 64, "width": 64}, resample=2)
 
 
 def glpn():
@@ -61,24 +46,7 @@ def glpn():
         num_encoder_blocks=4, depths=[1] * 4, hidden_sizes=[8, 16, 16, 16], decoder_hidden_size=8,
         num_attention_heads=[1, 1, 1, 1],
     )  # fmt: skip
-    return lively(GLPNForDepthEstimation(config)), GLPNImageProcessor()
-
-
-def depth_pro(fov=True):
-    encoder = {
-        "model_type": "dinov2", "num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 2, "patch_size": 4,
-        "image_size": 16, "mlp_ratio": 2,
-    }  # fmt: skip
-    config = DepthProConfig(
-        patch_size=16, fusion_hidden_size=8, intermediate_hook_ids=[1, 0], intermediate_feature_dims=[8, 8],
-        scaled_images_ratios=[0.5, 1.0], scaled_images_overlap_ratios=[0.0, 0.2], scaled_images_feature_dims=[8, 8],
-        use_fov_model=fov, image_model_config=encoder, patch_model_config=encoder, fov_model_config=encoder,
-        num_fov_head_layers=0,
-    )  # fmt: skip
-    model = lively(DepthProForDepthEstimation(config))
-    if fov:
-        nn.init.constant_(model.fov_model.head.layers[-1].bias, 60.0)  # degrees; random ones may be negative
-    return model, DepthProImageProcessor(size={"height": 32, "width": 32}, **STANDARD)
+    return tiny.lively(GLPNForDepthEstimation(config)), GLPNImageProcessor()
 
 
 FAMILIES = {
@@ -86,7 +54,7 @@ FAMILIES = {
     "zoedepth, two heads": (lambda: zoedepth(2), "depth"),
     "dpt": (dpt, "disparity"),
     "glpn": (glpn, "depth"),
-    "depth_pro": (depth_pro, "depth"),
+    "depth_pro": (tiny.depth_pro, "depth"),
 }
 
 
@@ -148,7 +116,7 @@ def test_a_depth_anything_that_squeezes_its_pictures_is_run_by_its_processor(tmp
 
 def test_depth_pro_without_a_field_of_view_is_relative(tmp_path):
     set_seed(0)
-    model, processor = depth_pro(fov=False)
+    model, processor = tiny.depth_pro(fov=False)
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     ours = load_depth_model(str(tmp_path))

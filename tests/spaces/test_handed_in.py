@@ -116,5 +116,7 @@ def test_sixteen_bits_and_transparency_look_as_in_a_viewer(work, tmp_path):
     grey = np.tile(np.array([0, 65535 // 2, 65535], np.uint16), (9, 3))
     Image.fromarray(grey).save(tmp_path / "grey.png")
     assert np.asarray(work.open_image(tmp_path / "grey.png"))[0, :3, 0].tolist() == [0, 127, 255]
+    Image.fromarray(grey - grey + 200).save(tmp_path / "dark.png")
+    assert np.asarray(work.open_image(tmp_path / "dark.png")).max() == 1  # rounded, not cut off
     Image.new("RGBA", (9, 9), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     assert np.asarray(work.open_image(tmp_path / "clear.png")).min() == 255

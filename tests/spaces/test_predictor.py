@@ -1,35 +1,116 @@
-"""What the Space makes of models whose numbers depend on how they are configured."""
+"""The Space, `semidepth.predict` and the command give one map, bit for bit, whatever the model and the file."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
-from serving import resize
-from transformers import DepthProConfig
-from transformers.models.depth_pro.image_processing_depth_pro import DepthProImageProcessor
+import tiny
+from PIL import Image
+from serving import photo, save_models
+from transformers import DepthProConfig, ZoeDepthImageProcessor, set_seed
+
+import semidepth
+from semidepth.modeling import DepthStudentForDepthEstimation
+from semidepth.prediction.checkpoints import kind_of
+from semidepth.prediction.cli import main
+from semidepth.prediction.preprocessing import Preprocessing
+
+KINDS = ("student", "routed", "stock", "zoedepth", "zoedepth with two heads", "depth_pro", "depth_pro without fov")
 
 
-@pytest.fixture
-def predictor(space_on_path):
-    import predictor
+def save(kind, folder) -> str:
+    """A tiny model of a kind in a folder; its path."""
+    set_seed(0)
+    if kind in ("routed", "stock"):
+        return save_models(folder)[kind == "stock"]
+    if kind == "student":
+        config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
+        model = tiny.lively(DepthStudentForDepthEstimation(config))
+        processor = Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor()
+    elif "zoedepth" in kind:
+        model = tiny.lively(tiny.zoedepth(2 if "two" in kind else 1, n_bins=16))
+        processor = ZoeDepthImageProcessor(size={"height": 64, "width": 96}, ensure_multiple_of=32, **tiny.STANDARD)
+    else:
+        model, processor = tiny.depth_pro(fov="without" not in kind)
+    model.save_pretrained(folder / "model")
+    processor.save_pretrained(folder / "model")
+    return str(folder / "model")
 
-    return predictor
+
+def pictures(folder):
+    """A 16-bit PNG whose values end in every way, and a turned JPEG."""
+    grey = np.random.default_rng(0).integers(0, 65536, (70, 90), dtype=np.uint16)
+    Image.fromarray(grey).save(folder / "deep.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(photo(folder / "p.png")).save(folder / "turned.jpg", exif=exif)
+    return [folder / "deep.png", folder / "turned.jpg"]
 
 
-def test_depth_pro_is_metric_with_its_field_of_view_alone(predictor):
-    assert predictor.kind_of(DepthProConfig(use_fov_model=True)) == "depth"
-    assert predictor.kind_of(DepthProConfig(use_fov_model=False)) == "disparity"
-    assert predictor.kind_of(SimpleNamespace(model_type="depth_pro")) == "disparity"
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_map_in_the_space_in_python_and_by_the_command(space_on_path, tmp_path, kind):
+    from predictor import Models
+    from work import DepthWork
+
+    folder = save(kind, tmp_path)
+    work = DepthWork(Models([folder], "cpu"))
+    for path in pictures(tmp_path):
+        found = work.see(str(path), None).prediction
+        expected = semidepth.predict(path, folder)
+        assert found.values.shape == expected.values.shape == Image.open(path).size[:: -1 if "deep" in path.name else 1]
+        assert np.ptp(expected.values) > 0
+        assert np.array_equal(found.values, expected.values)
+        assert found.metric == (expected.unit == "m")
+        command = [
+            str(path),
+            "--model",
+            folder,
+            "--output",
+            str(tmp_path / "out"),
+            "--format",
+            "npy",
+            "--device",
+            "cpu",
+        ]
+        assert main(command) == 0
+        assert np.array_equal(np.load(output / f"{path.stem}_depth.npy"), expected.values)
+        if "two" in kind or kind == "routed":
+            assert found.domain == expected.domain
+            assert found.domains == expected.probabilities
+            assert found.domain == max(found.domains, key=found.domains.get)
+            assert sum(found.domains.values()) == pytest.approx(1)
 
 
-def test_depth_pro_without_a_field_of_view_stays_inverse_depth(predictor):
-    """Its processor would make of it depth without a unit, and near would be dark."""
-    near = torch.linspace(0.5, 4, 12).reshape(1, 3, 4)
-    output = SimpleNamespace(predicted_depth=near, field_of_view=None)
-    found = predictor.full_size(output, DepthProImageProcessor(), [(6, 9)])[0]
-    np.testing.assert_allclose(found.numpy(), resize(near[0].numpy(), 6, 9), rtol=1e-5)
-    focal_px = 0.5 * 9 / np.tan(np.radians(30))
-    scaled = SimpleNamespace(predicted_depth=torch.full((1, 3, 4), 2.0), field_of_view=torch.tensor([60.0]))
-    metres = predictor.full_size(scaled, DepthProImageProcessor(), [(6, 9)])[0]
-    np.testing.assert_allclose(metres.numpy(), 1 / (2 * 9 / focal_px), rtol=1e-5)
+def test_a_head_that_is_asked_for_is_used_everywhere(space_on_path, tmp_path):
+    from predictor import Models
+    from work import DepthWork
+
+    folder = save("routed", tmp_path)
+    work, path = DepthWork(Models([folder], "cpu")), pictures(tmp_path)[0]
+    maps = {name: work.see(str(path), None, name).prediction for name in ("indoor", "outdoor")}
+    for name, found in maps.items():
+        assert found.domain == name
+        assert np.array_equal(found.values, semidepth.predict(path, folder, domain=name).values)
+    assert not np.array_equal(maps["indoor"].values, maps["outdoor"].values)
+
+
+def test_code_of_models_that_nobody_named_is_not_run(space_on_path, tmp_path):
+    from predictor import Models
+
+    folder = tmp_path / "strange"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "strange", "auto_map": {"AutoConfig": "strange.Strange"}}')
+    (folder / "strange.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    models = Models([str(folder)], "cpu", skip_broken=True)
+    assert models.names == []
+    assert "custom code" in models.skipped[0]
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(ValueError, match="could not be loaded"):
+        Models([str(folder)], "cpu")
+    assert (tmp_path / "ran").exists()
+
+
+def test_depth_pro_is_metric_with_its_field_of_view_alone():
+    assert kind_of(DepthProConfig(use_fov_model=True)) == "depth"
+    assert kind_of(DepthProConfig(use_fov_model=False)) == "disparity"
+    assert kind_of(SimpleNamespace(model_type="depth_pro")) == "disparity"
