@@ -64,10 +64,13 @@ def save_models(folder: Path) -> tuple[str, str]:
 
 
 def own_values(folder: str, picture: Path, domain: int | None = None) -> np.ndarray:
-    """(H, W) what a model says of a picture, without the Space."""
+    """(H, W) depth of a picture, computed without the Space and without semidepth.predict."""
     image = Image.open(picture).convert("RGB")
     processor = AutoImageProcessor.from_pretrained(folder)
-    pixels = processor(images=image, return_tensors="pt")["pixel_values"]
+    # Its fused normalisation differs in the last bits, which a random model's head makes visible.
+    resized = processor(images=image, return_tensors="pt", do_rescale=False, do_normalize=False)["pixel_values"]
+    mean, std = (torch.tensor(each)[:, None, None] for each in (processor.image_mean, processor.image_std))
+    pixels = (resized.float() / 255 - mean) / std
     with torch.no_grad():
         if Path(folder).name == "metric":
             model = RoutedDepthForDepthEstimation.from_pretrained(folder).eval()

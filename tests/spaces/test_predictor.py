@@ -61,18 +61,8 @@ def test_one_map_in_the_space_in_python_and_by_the_command(space_on_path, tmp_pa
         assert np.ptp(expected.values) > 0
         assert np.array_equal(found.values, expected.values)
         assert found.metric == (expected.unit == "m")
-        command = [
-            str(path),
-            "--model",
-            folder,
-            "--output",
-            str(tmp_path / "out"),
-            "--format",
-            "npy",
-            "--device",
-            "cpu",
-        ]
-        assert main(command) == 0
+        output = tmp_path / "out"
+        assert main([str(path), "--model", folder, "--output", str(output), "--format", "npy", "--device", "cpu"]) == 0
         assert np.array_equal(np.load(output / f"{path.stem}_depth.npy"), expected.values)
         if "two" in kind or kind == "routed":
             assert found.domain == expected.domain
