@@ -29,7 +29,7 @@ import torch
 
 from semidepth.common.console import run_command, set_up_logging
 from semidepth.common.files import check_folder, write_whole
-from semidepth.data.source_spec import parse_source
+from semidepth.data.source_spec import parse_source, parse_sources
 from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.relative import score_relative
 from semidepth.prediction.models import load_depth_model
@@ -196,7 +196,7 @@ def score_row(arguments: AblationArguments, folder: Path, device: torch.device) 
     """Means over the images of each test set, in depth space after least squares in disparity space."""
     model, found = load_depth_model(str(folder), device=device), Scores()
     for name, source in test_sets(arguments).items():
-        samples = evaluation_samples([source], size=model.preprocessing.size)
+        samples = evaluation_samples([parse_source(source)], size=model.preprocessing.size)
         found[name] = score_relative(model.predict_disparity, samples, device=device, batch_size=32).mean()
     scenes = [found[name] for name in test_sources(1)]
     found[SCENES_MEAN] = {metric: statistics.fmean(each[metric] for each in scenes) for metric in METRICS}
@@ -255,8 +255,8 @@ def to_table(runs: dict[str, list[Scores]], metric: str, less: str = "") -> str:
 
 def run_ablation(arguments: AblationArguments) -> str:
     """Trains and scores what is not finished yet; returns the tables, which also go to table.md."""
-    check_sources(arguments.photos, labeled=False)
-    check_sources(arguments.real)
+    check_sources(parse_sources(arguments.photos), labeled=False)
+    check_sources(parse_sources(arguments.real))
     check_setting(arguments)
     output = Path(arguments.output_dir)
     device = torch.device("cuda" if torch.cuda.is_available() and not arguments.cpu else "cpu")

@@ -36,7 +36,9 @@ from torch.utils.data import DataLoader, IterableDataset
 from semidepth.data.decoding import decode_depth, decode_image
 from semidepth.data.preparing import prepare_sample
 from semidepth.data.samples import Sample
-from semidepth.data.streaming.loading import make_loader
+from semidepth.data.source_spec import parse_sources
+from semidepth.data.streaming.loading import BatchLoader
+from semidepth.data.streaming.plan import StreamPlan
 
 SHARDS = 4
 MADE_ROWS = 64
@@ -150,7 +152,8 @@ def check_agreement(folder: Path, rows: Sequence[dict[str, Any]], labeled: bool,
     Dataset.from_list(squares, features=features_of(columns)).to_parquet(folder / "squares.parquet")
     files = [str(folder / "squares.parquet")]
     count = len(rows)
-    ours = next(iter(make_loader(files, labeled=labeled, batch_size=count, size=size, shuffle_buffer=0)))
+    plan = StreamPlan(parse_sources(files), labeled=labeled, size=size, repeat=True)
+    ours = next(iter(BatchLoader(plan, batch_size=count)))
     peer = next(iter(DataLoader(Plain(files, labeled, size, shuffle=False), batch_size=count)))
     worst = 0
     for number in range(count):
@@ -231,11 +234,11 @@ def decode_all(rows: Sequence[dict[str, Any]], size: int, images: int) -> float:
 def compare(folder: Path, rows: Sequence[dict[str, Any]], labeled: bool, args: argparse.Namespace) -> tuple[list, list]:
     """Print one line for each number of workers; return the ratios to the peer and the shares of the raw speed."""
     files = sorted(str(path) for path in folder.glob("[0-9].parquet"))
+    plan = StreamPlan(parse_sources(files), labeled=labeled, size=args.size, shuffle_buffer=SHUFFLE_BUFFER, repeat=True)
     ratios, shares = [], []
     print("  workers     ours     peer      raw  images/s    ours / peer           ours / raw")
     for workers in args.workers:
-        make = {"labeled": labeled, "batch_size": args.batch, "size": args.size, "num_workers": workers}
-        ours = iter(make_loader(files, shuffle_buffer=SHUFFLE_BUFFER, **make))
+        ours = iter(BatchLoader(plan, batch_size=args.batch, num_workers=workers))
         peer = iter(DataLoader(Plain(files, labeled, args.size), batch_size=args.batch, num_workers=workers))
         rounds = []
         for number in range(args.rounds + 1):

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from semidepth.data.source_spec import parse_sources
 from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.depth_metrics.boundary_metrics import THRESHOLDS, boundary_scores
 from semidepth.evaluation.depth_metrics.formulas import metres_scores, relative_scores
@@ -39,7 +40,7 @@ def distorted(depth: torch.Tensor) -> torch.Tensor:
 def read_pairs(args: argparse.Namespace) -> Iterator[Pair]:
     """Predictions and ground truth of every image."""
     model = load_depth_model(args.model, device="cpu") if args.model else None
-    for sample in evaluation_samples(args.data, size=model.preprocessing.size if model else 192):
+    for sample in evaluation_samples(parse_sources(args.data), size=model.preprocessing.size if model else 192):
         depth = labels_of(sample)
         predicted = model.predict_disparity(sample["image"][None])[0] if model else distorted(depth)
         yield predicted.double().numpy(), depth.double().numpy()

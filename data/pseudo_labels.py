@@ -25,12 +25,8 @@ from datasets import Features, Image, Value
 from PIL import Image as Pillow
 
 from semidepth.common.retrying import retry
-from semidepth.data.reading.sources import (
-    OpenedSource,
-    Row,
-    count_samples,
-    open_source,
-)
+from semidepth.data.reading.rows import Row
+from semidepth.data.reading.sources import OpenedSource, count_samples, open_source
 from semidepth.data.source_spec import Source
 
 LEVELS = 65535  # of 16 bits

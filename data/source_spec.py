@@ -11,7 +11,7 @@ org/name?split=validation&kind=disparity     a dataset on the Hub
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
@@ -127,6 +127,11 @@ def parse_source(spec: str) -> Source:
     source = Source(spec=spec, format=form, location=location, **values)
     _check_together(source)
     return source
+
+
+def parse_sources(specs: Iterable[str]) -> tuple[Source, ...]:
+    """Parse several sources, in order; raises ValueError for the first that is wrong, as `parse_source` does."""
+    return tuple(parse_source(spec) for spec in specs)
 
 
 def local_files(source: Source) -> list[Path]:

@@ -18,16 +18,15 @@ from typing import Any
 
 from semidepth.data.decoding import BrokenSampleError
 from semidepth.data.reading.image_folders import image_files
+from semidepth.data.reading.rows import decode_row
 from semidepth.data.reading.sources import (
     OpenedSource,
     count_samples,
     open_source,
-    parse_source,
 )
 from semidepth.data.samples import Sample
-from semidepth.data.source_spec import Source, local_files
+from semidepth.data.source_spec import Source, local_files, parse_source
 from semidepth.data.streaming.readers import plan_pass
-from semidepth.data.streaming.stream import decode_row
 from semidepth.evaluation.benchmarks import (
     BenchmarkSet,
     PointPairs,

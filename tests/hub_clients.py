@@ -73,13 +73,15 @@ WITH_PACKAGE = """
 import json, sys
 import evaluate, torch
 import numpy as np
-from semidepth.data.streaming.stream import stream_samples
+from semidepth.data.source_spec import parse_sources
+from semidepth.data.streaming.plan import StreamPlan
+from semidepth.data.streaming.stream import SampleStream
 from semidepth.prediction.models import load_depth_model
 
 model = load_depth_model("org/public").model
 with torch.no_grad():
     total = model(pixel_values=torch.ones(1, 3, 48, 48)).predicted_depth.double().sum().item()
-stream = stream_samples(["org/labels?kind=disparity"], labeled=True, size=None, seed=0, shuffle_buffer=0, repeat=False)
+stream = SampleStream(StreamPlan(parse_sources(["org/labels?kind=disparity"]), labeled=True))
 labels = [sample["depth"].double().sum().item() for sample in stream]
 metric = evaluate.load("org/depth_metrics")
 results = {"sum": total, "class": type(model).__module__, "labels": labels,

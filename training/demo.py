@@ -26,6 +26,7 @@ import torch
 from semidepth.common.console import set_up_logging
 from semidepth.common.files import write_whole
 from semidepth.data.scenes.render import STYLES
+from semidepth.data.source_spec import parse_sources
 from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.cli import score
 from semidepth.evaluation.pictures import grid, prediction_row, save_picture
@@ -202,7 +203,7 @@ def draw_gallery(folder: Path, path: Path, device: str) -> None:
     """Image, ground truth, teacher and student for a few held-out scenes of every domain and style."""
     models = [load_depth_model(str(folder / name), device=device) for name in ("teacher", "student")]
     rows = []
-    for source in test_sources(GALLERY_SCENES).values():
+    for source in parse_sources(test_sources(GALLERY_SCENES).values()):
         for sample in evaluation_samples([source], size=models[0].preprocessing.size):
             image = sample["image"][None].to(device)
             predictions = [model.predict_disparity(image)[0] for model in models]

@@ -179,7 +179,8 @@ def train_metric(arguments: MetricArguments) -> dict[str, Any]:
     state = PartialState(cpu=arguments.cpu)
     pusher = open_pusher(arguments, arguments.output_dir, main_process=state.is_main_process)
     sources = arguments.train_sources()
-    check_sources(sources + arguments.validation_sources())
+    validation = arguments.validation_sources()
+    check_sources(sources + validation)
     steps = resolve_steps(arguments, sources, labeled=True, batch_size=arguments.batch_size, world=state.num_processes)
     check_resume(arguments, steps)
     if arguments.student is None:
@@ -219,7 +220,9 @@ def train_metric(arguments: MetricArguments) -> dict[str, Any]:
             generator=generator,
             arguments=arguments,
         ),
-        hooks=make_metric_hooks(arguments, accelerator, preprocessing, domains),
+        hooks=make_metric_hooks(
+            arguments, accelerator, preprocessing, domains, validation=validation, previewed=validation or sources
+        ),
         pusher=pusher,
     )
     if accelerator.is_main_process:

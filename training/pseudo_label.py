@@ -25,7 +25,8 @@ from semidepth.common.console import bar_interval_s, run_command, set_up_logging
 from semidepth.common.retrying import describe
 from semidepth.data.pseudo_labels import LabelFolder, Record, parts_to_make
 from semidepth.data.public_names import fingerprint, public_source
-from semidepth.data.reading.sources import count_samples, open_source, parse_source
+from semidepth.data.reading.sources import count_samples, open_source
+from semidepth.data.source_spec import parse_sources
 from semidepth.prediction.checkpoints import revision_of
 from semidepth.prediction.models import load_depth_model
 from semidepth.training.arguments.pseudo_label import PseudoLabelArguments
@@ -50,7 +51,7 @@ def pseudo_label(arguments: PseudoLabelArguments) -> str:
     state = PartialState(cpu=arguments.cpu, timeout=timedelta(days=1))
     if arguments.mixed_precision == "fp16" and state.device.type != "cuda":
         raise ValueError("--mixed_precision fp16 needs a CUDA device and there is none in use; take bf16 or no.")
-    sources = [parse_source(spec) for spec in arguments.unlabeled]
+    sources = parse_sources(arguments.unlabeled)
     check_sources(sources, labeled=False)
     kind = kind_given(arguments.teacher_kind)
     teacher = load_depth_model(arguments.teacher, device=state.device, kind=kind)

@@ -31,6 +31,7 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from semidepth.common.console import run_command, set_up_logging
+from semidepth.data.source_spec import parse_sources
 from semidepth.modeling import DepthStudentForDepthEstimation, encoder_features
 from semidepth.modeling.affine_invariant import cutmix_affine_invariant_loss
 from semidepth.prediction.models import DepthModel, load_depth_model
@@ -162,8 +163,9 @@ def train_student(arguments: StudentArguments) -> dict[str, Any]:
     accelerator = make_accelerator(arguments)
     pusher = open_pusher(arguments, arguments.output_dir, main_process=accelerator.is_main_process)
     announce(arguments, accelerator, "student")
-    check_sources(arguments.labeled + arguments.validation)
+    labeled_sources, validation = parse_sources(arguments.labeled), parse_sources(arguments.validation)
     unlabeled_sources, pseudo_labeled = arguments.unlabeled_sources(), bool(arguments.pseudo_labels)
+    check_sources(labeled_sources + validation)
     check_sources(unlabeled_sources, labeled=pseudo_labeled)
     if not pseudo_labeled:
         check_teacher(arguments)
@@ -181,7 +183,7 @@ def train_student(arguments: StudentArguments) -> dict[str, Any]:
 
     make = partial(make_run_loader, arguments, accelerator, preprocessing)
     # A loader each, so that the ratio in a step is exact.
-    labeled = make(arguments.labeled)
+    labeled = make(labeled_sources)
     unlabeled = make(unlabeled_sources, labeled=pseudo_labeled, batch_size=unlabeled_batch, seed=arguments.seed + 1)
     generator = torch.Generator().manual_seed(arguments.seed * 100_003 + accelerator.process_index)
 
@@ -202,7 +204,9 @@ def train_student(arguments: StudentArguments) -> dict[str, Any]:
         make_optimizer=partial(relative_optimizer, arguments=arguments),
         data=StepData({"labeled": labeled, "unlabeled": unlabeled}, generator),
         compute_losses=losses,
-        hooks=make_hooks(arguments, accelerator, preprocessing),
+        hooks=make_hooks(
+            arguments, accelerator, preprocessing, validation=validation, previewed=validation or labeled_sources
+        ),
         pusher=pusher,
     )
     if accelerator.is_main_process:

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from semidepth.common.console import run_command, set_up_logging
+from semidepth.data.source_spec import parse_sources
 from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.modeling.affine_invariant import affine_invariant_loss
 from semidepth.prediction.preprocessing import Preprocessing
@@ -89,19 +90,20 @@ def train_teacher(arguments: TeacherArguments) -> dict[str, Any]:
     accelerator = make_accelerator(arguments)
     pusher = open_pusher(arguments, arguments.output_dir, main_process=accelerator.is_main_process)
     announce(arguments, accelerator, "teacher")
-    check_sources(arguments.labeled + arguments.validation)
+    labeled, validation = parse_sources(arguments.labeled), parse_sources(arguments.validation)
+    check_sources(labeled + validation)
     encoder = resolve_encoder(arguments, accelerator)
     preprocessing = resolve_preprocessing(arguments, encoder)
     steps = resolve_steps(
         arguments,
-        arguments.labeled,
+        labeled,
         labeled=True,
         batch_size=arguments.batch_size,
         world=accelerator.num_processes,
     )
     check_resume(arguments, steps)
 
-    loader = make_run_loader(arguments, accelerator, preprocessing, arguments.labeled)
+    loader = make_run_loader(arguments, accelerator, preprocessing, labeled)
     model = DepthStudentForDepthEstimation.from_encoder(encoder)
     choose_attention(model.backbone, (preprocessing.size // preprocessing.multiple) ** 2, accelerator.device)
     results = train(
@@ -118,7 +120,7 @@ def train_teacher(arguments: TeacherArguments) -> dict[str, Any]:
             preprocessing=preprocessing,
             gradient_matching_weight=arguments.gradient_matching_weight,
         ),
-        hooks=make_hooks(arguments, accelerator, preprocessing),
+        hooks=make_hooks(arguments, accelerator, preprocessing, validation=validation, previewed=validation or labeled),
         pusher=pusher,
     )
     if accelerator.is_main_process:

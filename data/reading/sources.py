@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
-from typing import Any, TypedDict
+from typing import Any
 
 from torch import Tensor
 
 from semidepth.common.retrying import read_on
 from semidepth.data.reading.image_folders import image_files
+from semidepth.data.reading.rows import Row
 from semidepth.data.reading.tables import (
     DOMAIN_COLUMN,
     KEY_COLUMN,
@@ -28,14 +29,7 @@ from semidepth.data.reading.tables import (
     unopened,
 )
 from semidepth.data.reading.whole_files import require_readable_tar, require_whole_end
-from semidepth.data.source_spec import (
-    HELD_OUT_START,
-    Source,
-    is_url,
-    parse_source,
-)
-
-__all__ = ["HELD_OUT_START", "OpenedSource", "Row", "Source", "count_samples", "open_source", "parse_source"]
+from semidepth.data.source_spec import Source, is_url
 
 DEFAULT_SCENE_SIZE = 96
 SCENES_PER_CHUNK = 16
@@ -44,18 +38,6 @@ IMAGE_SHARDS = 1024
 ROWS_PER_READ = 16
 REMOTE = ("https://", "http://", "hf://", "s3://")
 CACHED_SCENE_BYTES = 64 * 2**20
-
-
-class Row(TypedDict):
-    """One undecoded sample. `depth` is None when not asked for, `depth_scale` when the set does not say, and
-    `depth_shift` unless it is a pseudo label's."""
-
-    image: bytes | str | Tensor | None
-    depth: bytes | str | Tensor | list[Any] | None
-    depth_scale: float | None
-    depth_shift: float | None
-    domain: str
-    origin: str
 
 
 @dataclass(frozen=True)
@@ -91,11 +73,11 @@ class OpenedSource(ABC):
         """
 
 
-def open_source(source: Source | str, *, labeled: bool, size: int | None = None) -> OpenedSource:
+def open_source(source: Source, *, labeled: bool, size: int | None = None) -> OpenedSource:
     """Open one source.
 
     Args:
-        source: parsed, or as written.
+        source: parsed.
         labeled: whether rows carry depth.
         size: side of the square that scenes are rendered at when the source does not say, in pixels.
 
@@ -105,7 +87,6 @@ def open_source(source: Source | str, *, labeled: bool, size: int | None = None)
     Raises:
         ValueError: the source cannot be opened, or lacks the image or depth that is asked for.
     """
-    source = parse_source(source) if isinstance(source, str) else source
     if labeled and source.depth == "none":
         raise ValueError(f"source {source.spec!r} says depth=none but is used with labels; drop the option or the use")
     opened = _KINDS[source.format](source, labeled, size)
@@ -113,18 +94,17 @@ def open_source(source: Source | str, *, labeled: bool, size: int | None = None)
     return opened
 
 
-def count_samples(source: Source | str, *, labeled: bool = False) -> int | None:
+def count_samples(source: Source, *, labeled: bool = False) -> int | None:
     """How many samples one pass over a source has, where that is cheap to know.
 
     Args:
-        source: parsed, or as written.
+        source: parsed.
         labeled: count the samples with depth, as `open_source` has it.
 
     Returns:
         The number, broken samples included; None for endless scenes, tars, URLs, and Hub sets that do not
         say.
     """
-    source = parse_source(source) if isinstance(source, str) else source
     if source.format == "scenes":
         return source.count
     if source.format == "images":

@@ -1,6 +1,7 @@
-"""Loaders of training batches that know where they are, and samples for scoring."""
+"""Training batches that can be resumed, and samples for scoring."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -10,47 +11,77 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from semidepth.data.preparing import collate, prepare_sample
 from semidepth.data.samples import Batch, Sample
-from semidepth.data.source_spec import Source, parse_source
+from semidepth.data.source_spec import Source
+from semidepth.data.streaming.plan import StreamPlan
 from semidepth.data.streaming.shared_batches import SharedBatches
-from semidepth.data.streaming.stream import SampleStream, stream_samples
+from semidepth.data.streaming.stream import SampleStream, StreamReader
 
 
 class BatchStream(IterableDataset):
-    """Batches of one rank, each with the state of the reader that made it right after its last sample."""
+    """Batches of one process, each with the position of its reader right after the batch's last sample."""
 
-    def __init__(self, stream: SampleStream, *, batch_size: int, size: int, multiple: int, num_workers: int) -> None:
-        self.stream = stream
+    def __init__(self, plan: StreamPlan, *, batch_size: int, size: int, multiple: int, num_workers: int) -> None:
+        self.stream = SampleStream(plan)
         self.batch_size = batch_size
         self.size = size
         self.multiple = multiple
         self.collate = SharedBatches(collate, num_workers) if num_workers else collate
-        self.states: list[dict[str, Any]] = []  # of all readers of the run that this one goes on from
+        self.states: list[dict[str, Any]] = []  # of all readers of the run that is resumed
         self.turn = 0  # the worker whose batch comes first
 
     def __iter__(self) -> Iterator[tuple[Batch, int, dict[str, Any]]]:
-        """Batches, the number of the worker, and where its reader is; less than a batch at the end is dropped."""
+        """Batches, the number of the worker, and its reader's state; an incomplete last batch is dropped."""
         info = get_worker_info()
         workers = info.num_workers if info else 1
         # A DataLoader always begins with its worker 0, so that one takes the place of the one whose turn it is.
         worker = ((info.id if info else 0) + self.turn) % workers
-        reader = self.stream.reader(worker, workers)
-        if self.states:
-            reader.restore(self.states, self.stream.rank * workers + worker)
+        reader = self.reader(worker, workers)
         prepared = (self._prepare(sample) for sample in reader)
         while len(samples := list(islice(prepared, self.batch_size))) == self.batch_size:
             yield self.collate(samples), worker, reader.state()
 
+    def reader(self, worker: int, workers: int) -> StreamReader:
+        """The reader of one worker, at the position of the run that is resumed if there is one."""
+        reader = self.stream.reader(worker, workers)
+        if self.states:
+            reader.restore(self.states, self.stream.plan.rank * workers + worker)
+        return reader
+
     def _prepare(self, sample: Sample) -> Sample:
-        """Crop and flip are drawn for each meeting with a sample, whoever reads it."""
-        rng = np.random.default_rng([self.stream.seed, *sample["meeting"]])
+        """Crops and flips a sample; the draw depends on the seed and the meeting alone, not on the reader."""
+        rng = np.random.default_rng([self.stream.plan.seed, *sample["meeting"]])
         return prepare_sample(sample, self.size, rng, train=True, multiple=self.multiple)
 
 
 class BatchLoader:
-    """An iterable of [`Batch`]es that knows where it is: batches that its workers made ahead do not count."""
+    """An iterable of full training [`Batch`]es of one process, which can resume where an earlier run was stopped.
 
-    def __init__(self, batches: BatchStream, num_workers: int) -> None:
-        self.batches = batches
+    It shares the data among processes and workers itself: do not give it to `accelerator.prepare`, which would split
+    it again and lose samples. Each worker makes whole batches of its own; without `repeat` the samples that are left
+    at the end of a worker's pass are fewer than a batch and are dropped. Batches that workers made ahead do not count
+    as read.
+
+    Args:
+        plan: sources and how they are read; its `size` is the side of the square crop.
+        batch_size: samples in a batch.
+        multiple: what the crop's side must be a multiple of, in pixels.
+        num_workers: processes that decode; 0 decodes in this one.
+
+    Raises:
+        ValueError: a source or an argument is wrong.
+    """
+
+    def __init__(self, plan: StreamPlan, *, batch_size: int, multiple: int = 1, num_workers: int = 0) -> None:
+        if batch_size < 1 or num_workers < 0:
+            raise ValueError(f"batch_size {batch_size} must be at least 1 and num_workers {num_workers} at least 0")
+        if plan.size is None or plan.size < 1 or plan.size % multiple:
+            raise ValueError(
+                f"size {plan.size} is not a positive multiple of {multiple}; choose one, the patch size divides it"
+            )
+        plan = replace(plan, at_least=plan.size)
+        self.batches = BatchStream(
+            plan, batch_size=batch_size, size=plan.size, multiple=multiple, num_workers=num_workers
+        )
         self.num_workers = num_workers
         self._states: dict[int, dict[str, Any]] = {}
         self._turn = 0
@@ -72,7 +103,7 @@ class BatchLoader:
             yield batch
 
     def state(self) -> dict[str, Any]:
-        """Where the batches handed out so far end, of this rank; plain numbers and small arrays.
+        """The position after the batches handed out so far, of this process; plain numbers and small arrays.
 
         Returns:
             `workers`, `turn` (the worker whose batch comes next) and the state of each worker's reader.
@@ -82,107 +113,39 @@ class BatchLoader:
         return {"workers": workers, "turn": self._turn, "readers": states}
 
     def restore(self, states: Sequence[dict[str, Any]]) -> str:
-        """Goes on where an earlier run was; called before the first batch.
+        """Resumes at the position of an earlier run; called before the first batch.
 
         Args:
-            states: of all its ranks, in order.
+            states: of all its processes, in order.
 
         Returns:
-            What to tell about it: nothing, if the run goes on exactly.
+            A sentence for the log where readers differ in number; empty if the run resumes exactly.
         """
-        stream, workers = self.batches.stream, max(1, self.num_workers)
+        plan, workers = self.batches.stream.plan, max(1, self.num_workers)
         readers = [reader for rank in states for reader in rank["readers"]]
         self.batches.states = readers
-        if len(states) == stream.world_size and all(rank["workers"] == workers for rank in states):
-            self._turn = self.batches.turn = states[stream.rank]["turn"]
+        if len(states) == plan.world_size and all(rank["workers"] == workers for rank in states):
+            self._turn = self.batches.turn = states[plan.rank]["turn"]
             return ""
-        if len(readers) == stream.world_size * workers:  # the same readers, on other processes
+        if len(readers) == plan.world_size * workers:  # the same readers, on other processes
             return ""
         return (
-            f"{len(readers)} readers have become {stream.world_size * workers}: what was left of their passes is dealt "
+            f"{len(readers)} readers have become {plan.world_size * workers}: what was left of their passes is dealt "
             "out anew, no sample is lost and none of a pass comes twice"
         )
 
     def _first_state(self, worker: int, workers: int) -> dict[str, Any]:
         """The state of a reader that has given no batch yet."""
-        reader = self.batches.stream.reader(worker, workers)
-        if self.batches.states:
-            reader.restore(self.batches.states, self.batches.stream.rank * workers + worker)
-        return reader.state()
-
-
-def make_loader(
-    sources: Sequence[str | Source],
-    *,
-    labeled: bool,
-    batch_size: int,
-    size: int,
-    seed: int = 0,
-    num_workers: int = 0,
-    rank: int = 0,
-    world_size: int = 1,
-    repeat: bool = True,
-    shuffle_buffer: int = 1000,
-    multiple: int = 1,
-    weights: Sequence[float] | None = None,
-) -> BatchLoader:
-    """A loader of full training batches for one rank.
-
-    It splits the data among ranks and workers itself: do not give it to `accelerator.prepare`, which would
-    split it again and lose samples. Each worker makes whole batches of its own; without `repeat` what is left
-    of a pass at the end of a worker is less than a batch and is dropped.
-
-    Args:
-        sources: parsed, or as written.
-        labeled: whether batches carry depth and disparity.
-        batch_size: samples in a batch.
-        size: side of the square crop, in pixels.
-        seed: of order, crops and flips.
-        num_workers: processes that decode; 0 decodes in this one.
-        rank: of this process.
-        world_size: number of processes.
-        repeat: go on without end.
-        shuffle_buffer: undecoded rows that each worker shuffles among; 0 keeps the order of the files.
-        multiple: what `size` must be a multiple of.
-        weights: how often each source is met, instead of in proportion to its size.
-
-    Returns:
-        An iterable of `Batch`es, which can say where it is and be put back there.
-
-    Raises:
-        ValueError: a source or an argument is wrong.
-    """
-    if batch_size < 1 or num_workers < 0:
-        raise ValueError(f"batch_size {batch_size} must be at least 1 and num_workers {num_workers} at least 0")
-    if size < 1 or size % multiple:
-        raise ValueError(f"size {size} is not a positive multiple of {multiple}; choose one, the patch size divides it")
-    stream = stream_samples(
-        sources,
-        labeled=labeled,
-        size=size,
-        seed=seed,
-        shuffle_buffer=shuffle_buffer,
-        repeat=repeat,
-        rank=rank,
-        world_size=world_size,
-        weights=weights,
-        at_least=size,
-    )
-    batches = BatchStream(stream, batch_size=batch_size, size=size, multiple=multiple, num_workers=num_workers)
-    return BatchLoader(batches, num_workers)
+        return self.batches.reader(worker, workers).state()
 
 
 def evaluation_samples(
-    sources: Sequence[str | Source],
-    limit: int | None = None,
-    *,
-    labeled: bool = True,
-    size: int | None = None,
+    sources: Sequence[Source], limit: int | None = None, *, labeled: bool = True, size: int | None = None
 ) -> Iterator[Sample]:
     """Each sample once, in order, at its own size, for scoring.
 
     Args:
-        sources: parsed, or as written.
+        sources: parsed.
         limit: stop after this many samples.
         labeled: whether samples carry depth.
         size: side of the square that scenes are rendered at where their source does not say, in pixels.
@@ -193,14 +156,12 @@ def evaluation_samples(
     Raises:
         ValueError: a source is wrong, or has no end and there is no `limit`.
     """
-    parsed = [parse_source(source) if isinstance(source, str) else source for source in sources]
-    endless = [source.spec for source in parsed if source.endless]
+    endless = [source.spec for source in sources if source.endless]
     if endless and limit is None:
         raise ValueError(f"source {endless[0]!r} never ends; give it ?count=N, or give a limit")
     if limit is not None and limit < 1:
         raise ValueError(f"limit {limit} must be at least 1")
-    stream = stream_samples(parsed, labeled=labeled, size=size, seed=0, shuffle_buffer=0, repeat=False)
-    return islice(iter(stream), limit)
+    return islice(iter(SampleStream(StreamPlan(tuple(sources), labeled=labeled, size=size))), limit)
 
 
 def _as_it_is(item: Any) -> Any:

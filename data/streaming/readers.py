@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from semidepth.data.reading.sources import OpenedSource, Row, open_source
-from semidepth.data.source_spec import Source
+from semidepth.data.reading.rows import Row
+from semidepth.data.reading.sources import OpenedSource, open_source
+from semidepth.data.streaming.plan import StreamPlan
 
 logger = logging.getLogger(__name__)
 
@@ -50,38 +51,24 @@ def plan_pass(
 
 
 class SourceReader:
-    """One reader of one source: undecoded rows of pass after pass, in an order that can be taken up anywhere.
+    """One reader of one source: undecoded rows of pass after pass, in an order that can be resumed anywhere.
 
     Args:
-        source: where to read.
-        labeled: whether rows carry depth.
-        size: side of scenes in pixels where the source does not say.
-        seed: (seed, number of the source).
-        shuffle_buffer: rows held to shuffle among; 0 keeps the order.
-        repeat: whether passes follow each other without end.
-        reader: from 0.
-        readers: that share the source.
+        plan: of the stream.
+        index: number of the source in the plan.
+        reader: number of this reader, from 0.
+        readers: number of readers that share the source.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        *,
-        labeled: bool,
-        size: int | None,
-        seed: tuple[int, int],
-        shuffle_buffer: int,
-        repeat: bool,
-        reader: int,
-        readers: int,
-    ) -> None:
-        self.source = source
-        self._opened: OpenedSource = open_source(source, labeled=labeled, size=size)
-        self._seed = seed
-        self._order_seed = seed if shuffle_buffer else None  # the same for all readers; a resumed run keeps its own
+    def __init__(self, plan: StreamPlan, index: int, reader: int, readers: int) -> None:
+        self.source = plan.sources[index]
+        self._opened: OpenedSource = open_source(self.source, labeled=plan.labeled, size=plan.size)
+        self._seed = (plan.seed, index)
+        # The same for all readers; a resumed run keeps its own.
+        self._order_seed = self._seed if plan.shuffle_buffer else None
         # Endless scenes are all new and drawn at random already.
-        self._buffer_size = 0 if source.endless else shuffle_buffer
-        self._repeat = repeat
+        self._buffer_size = 0 if self.source.endless else plan.buffer_of_each
+        self._repeat = plan.repeat
         self._reader = reader
         self.readers = readers
         self.start_pass(0)

@@ -20,12 +20,13 @@ import torch
 import yaml
 from PIL import Image as Pillow
 from sample_files import HEIGHT, WIDTH, depth_mm, encoded, npy, picture, write_images, write_parquet, write_tar
+from streams import make_loader, open_stream
 
 from semidepth.common.console import run_command
 from semidepth.data.reading.sources import ROWS_PER_READ
 from semidepth.data.samples import Sample
-from semidepth.data.streaming.loading import evaluation_samples, make_loader
-from semidepth.data.streaming.stream import stream_samples
+from semidepth.data.source_spec import parse_source
+from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.training.arguments.files import save_arguments
 from semidepth.training.arguments.run import TeacherArguments
 from semidepth.training.engine.setup import check_sources
@@ -37,24 +38,24 @@ KNOWN = np.ones((HEIGHT, WIDTH), dtype=np.float32)
 
 def origins(spec: str, labeled: bool = False) -> list[str]:
     """The names of all samples of one pass, without their folders."""
-    stream = stream_samples([spec], labeled=labeled, size=None, seed=0, shuffle_buffer=0, repeat=False)
+    stream = open_stream([spec], labeled=labeled)
     return [sample["origin"].rpartition("/")[2] for sample in stream]
 
 
 def refused(spec: str, labeled: bool = False) -> str:
     """What a command says of a source before it starts anything."""
     with pytest.raises(ValueError) as caught:
-        check_sources([spec], labeled=labeled)
+        check_sources([parse_source(spec)], labeled=labeled)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def stopped(spec: str, labeled: bool = False) -> tuple[int, str]:
     """How many samples come before a run ends, and with what words."""
-    check_sources([spec], labeled=labeled)
+    check_sources([parse_source(spec)], labeled=labeled)
     read: list[Sample] = []
     with pytest.raises(ValueError) as caught:
-        read.extend(evaluation_samples([spec], labeled=labeled))
+        read.extend(evaluation_samples([parse_source(spec)], labeled=labeled))
     assert "\n" not in str(caught.value)
     return len(read), str(caught.value)
 
@@ -200,7 +201,7 @@ def test_depth_of_another_size_is_fitted_or_its_image_skipped(tmp_path, caplog):
     write_images(tmp_path, range(2))
     (tmp_path / "0000_depth.npy").write_bytes(npy(np.ones((HEIGHT // 2, WIDTH // 2), dtype=np.float32)))
     (tmp_path / "0001_depth.npy").write_bytes(npy(np.ones((WIDTH, HEIGHT), dtype=np.float32)))
-    (sample,) = evaluation_samples([str(tmp_path)])
+    (sample,) = evaluation_samples([parse_source(str(tmp_path))])
     assert sample["depth"].shape == (HEIGHT, WIDTH)
     (message,) = skipped(caplog)
     assert f"{tmp_path / '0001.png'} has an image of 32x24 and depth of 24x32, of another aspect ratio" in message
@@ -261,7 +262,7 @@ def test_one_name_in_two_folders_is_two_samples_each_with_its_depth(tmp_path):
     for number, folder in enumerate("xy"):
         write_images(tmp_path / folder, range(1))
         (tmp_path / folder / "0000_depth.npy").write_bytes(npy(KNOWN * (number + 1)))
-    read = list(evaluation_samples([str(tmp_path)]))
+    read = list(evaluation_samples([parse_source(str(tmp_path))]))
     assert [sample["origin"] for sample in read] == [str(tmp_path / folder / "0000.png") for folder in "xy"]
     assert [float(sample["depth"].mean()) for sample in read] == [1.0, 2.0]
 
@@ -270,7 +271,7 @@ def test_images_that_differ_in_their_suffix_alone_share_a_depth(tmp_path):
     (tmp_path / "a.bmp").write_bytes(encoded(picture(1), "BMP"))
     (tmp_path / "a.png").write_bytes(encoded(picture(2)))
     (tmp_path / "a_depth.png").write_bytes(encoded(depth_mm(0)))
-    read = list(evaluation_samples([f"{tmp_path}?depth_scale=0.001"]))
+    read = list(evaluation_samples([parse_source(f"{tmp_path}?depth_scale=0.001")]))
     assert [int(sample["image"][0, 0, 0]) for sample in read] == [1, 2]
     torch.testing.assert_close(read[0]["depth"], read[1]["depth"], equal_nan=True)
     assert [sample["origin"] for sample in read] == [str(tmp_path / "a.bmp"), str(tmp_path / "a.png")]

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from transformers import set_seed
 
+from semidepth.data.source_spec import parse_source
 from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation import examples as score_pictures
 from semidepth.evaluation import run as score_run
@@ -51,7 +52,7 @@ def test_scores_agree_with_numpy(tmp_path, model_folder, capsys):
     table = capsys.readouterr().out
     model = load_depth_model(model_folder)
     expected = []
-    for sample in evaluation_samples([data]):
+    for sample in evaluation_samples([parse_source(data)]):
         prediction = model.predict_disparity(sample["image"][None])[0].double().numpy()
         expected.append(abs_rel_by_hand(prediction, sample["depth"].double().numpy()))
     found = {entry["space"]: entry for entry in entries(tmp_path / "s")}
@@ -92,7 +93,7 @@ def test_metres_are_scored_as_they_are(tmp_path, capsys):
     assert main([*argv, "--max_depth_m", "5"]) == 0
     model = load_depth_model(str(folder))
     errors = []
-    for sample in evaluation_samples([data]):
+    for sample in evaluation_samples([parse_source(data)]):
         image, depth = sample["image"][None], sample["depth"].double().numpy()
         metres = (model.forward(image)[0][0] + model.forward(image.flip(-1))[0][0].flip(-1)).double().numpy() / 2
         known = np.isfinite(depth) & (depth <= 5)

@@ -17,9 +17,9 @@ import torch
 from loopback_hub import TOKEN, LoopbackHub
 from PIL import Image
 from processes import run_processes
+from streams import make_loader
 
 from semidepth.data.reading import image_folders
-from semidepth.data.streaming.loading import make_loader
 from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.prediction.models import load_depth_model
 from semidepth.training import pseudo_label, student, teacher

@@ -141,7 +141,7 @@ def test_killed_after_the_last_checkpoint_is_finished_by_the_same_command(settin
 
 def test_torchs_own_generator_is_where_it_was(setting):
     """An encoder with drop path draws from it: the loaders must not, or a resumed run would draw otherwise."""
-    from semidepth.data.streaming.loading import make_loader
+    from streams import make_loader
 
     root, _ = setting
     for num_workers in (0, 1):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from semidepth.common.files import check_folder
-from semidepth.data.reading.sources import parse_source
+from semidepth.data.source_spec import parse_source
 from semidepth.training.arguments.run import MIXED_PRECISION, check_at_least
 from semidepth.training.arguments.student import TEACHER_KINDS
 

@@ -17,7 +17,7 @@ from transformers import HfArgumentParser
 
 from semidepth.common.files import check_folder
 from semidepth.common.redaction import refuse_secrets
-from semidepth.data.reading.sources import parse_source
+from semidepth.data.source_spec import parse_source
 from semidepth.publishing.hub import Target
 from semidepth.training.arguments.files import PRESETS, read_yaml
 

@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass, field
 
-from semidepth.data.reading.sources import Source, parse_source
+from semidepth.data.source_spec import Source, parse_source
 from semidepth.training.arguments.run import TrainingArguments
 from semidepth.training.augmentation.strong import StrongAugmentation
 

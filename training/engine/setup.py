@@ -13,7 +13,8 @@ from transformers import AutoConfig
 from semidepth.common.console import first_line
 from semidepth.data.reading.sources import count_samples, open_source
 from semidepth.data.source_spec import Source
-from semidepth.data.streaming.loading import BatchLoader, make_loader
+from semidepth.data.streaming.loading import BatchLoader
+from semidepth.data.streaming.plan import StreamPlan
 from semidepth.prediction.checkpoints import refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, check_size, preprocessing_of
 from semidepth.training.arguments.files import save_arguments
@@ -74,7 +75,7 @@ def resolve_preprocessing(arguments: TrainingArguments, encoder: str) -> Preproc
 
 
 def resolve_steps(
-    arguments: RunArguments, sources: Sequence[str | Source], *, labeled: bool, batch_size: int, world: int
+    arguments: RunArguments, sources: Sequence[Source], *, labeled: bool, batch_size: int, world: int
 ) -> int:
     """The number of updates: --steps, or --epochs over sources of known size.
 
@@ -83,8 +84,8 @@ def resolve_steps(
     """
     if arguments.steps is not None:
         return arguments.steps
-    counts = [(source, count_samples(source, labeled=labeled)) for source in sources]
-    unknown = [source if isinstance(source, str) else source.spec for source, count in counts if count is None]
+    counts = [(source.spec, count_samples(source, labeled=labeled)) for source in sources]
+    unknown = [spec for spec, count in counts if count is None]
     if unknown:
         raise ValueError(f"the number of samples in {', '.join(unknown)} is not known beforehand; give --steps.")
     total = sum(count for _, count in counts if count is not None)
@@ -98,50 +99,49 @@ def make_run_loader(
     arguments: RunArguments,
     accelerator: Accelerator,
     preprocessing: Preprocessing,
-    sources: Sequence[str | Source],
+    sources: Sequence[Source],
     *,
     labeled: bool = True,
     batch_size: int | None = None,
     seed: int | None = None,
     weights: Sequence[float] | None = None,
 ) -> BatchLoader:
-    """This process's loader of a run.
+    """A loader of training batches for this process.
 
     Args:
         arguments: of the command.
         accelerator: of the run.
         preprocessing: the model's.
-        sources: where samples come from.
+        sources: parsed.
         labeled: whether batches carry labels.
-        batch_size: where it is not the option's own.
-        seed: of the order, where it is not the option's own.
-        weights: how often each source is met, instead of in proportion to its size.
+        batch_size: samples in a batch; by default the option's.
+        seed: random seed for order, crops and flips; by default the option's.
+        weights: how often each source is read, relative to the others; by default in proportion to its size.
     """
-    return make_loader(
-        sources,
+    plan = StreamPlan(
+        tuple(sources),
         labeled=labeled,
-        batch_size=arguments.batch_size if batch_size is None else batch_size,
         size=preprocessing.size,
-        multiple=preprocessing.multiple,
         seed=arguments.seed if seed is None else seed,
-        num_workers=arguments.num_workers,
+        shuffle_buffer=arguments.shuffle_buffer,
+        repeat=True,
         rank=accelerator.process_index,
         world_size=accelerator.num_processes,
-        shuffle_buffer=arguments.shuffle_buffer,
-        weights=weights,
+        weights=None if weights is None else tuple(weights),
     )
+    batch_size = arguments.batch_size if batch_size is None else batch_size
+    return BatchLoader(plan, batch_size=batch_size, multiple=preprocessing.multiple, num_workers=arguments.num_workers)
 
 
-def check_sources(sources: Sequence[str | Source], *, labeled: bool = True) -> None:
-    """Opens every source far enough to know that it is there and has what is asked of it.
+def check_sources(sources: Sequence[Source], *, labeled: bool = True) -> None:
+    """Opens every source to check that it exists, is not empty and has labels if they are needed.
 
     Raises:
-        ValueError: naming the first that is not or has not.
+        ValueError: naming the first source that fails.
     """
     for source in sources:
         if open_source(source, labeled=labeled).num_shards == 0 or count_samples(source, labeled=labeled) == 0:
-            name = source if isinstance(source, str) else source.spec
-            raise ValueError(f"source {name!r} is empty; name one with {'labeled ' if labeled else ''}images.")
+            raise ValueError(f"source {source.spec!r} is empty; name one with {'labeled ' if labeled else ''}images.")
 
 
 def announce(arguments: RunArguments, accelerator: Accelerator, name: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from semidepth.data.source_spec import parse_sources
 from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.metric import predict_metres, router_accuracy
 from semidepth.evaluation.pictures import grid, metric_row, save_picture
@@ -108,7 +109,7 @@ def draw_metric_gallery(folder: Path, path: Path, sources: Sequence[str], device
     """Image, ground truth and metric depth of held-out scenes, with their domain and a scale bar in metres."""
     model = load_depth_model(str(folder / "metric"), device=device)
     rows = []
-    for source in sources:
+    for source in parse_sources(sources):
         for sample in evaluation_samples([source], size=model.preprocessing.size):
             metres, chosen = predict_metres(model, sample["image"][None].to(device), None, flip=False)
             notes = ["domain:", sample["domain"], "", "router:", model.domains[chosen[0]]]

@@ -21,7 +21,7 @@ from torch import Tensor
 from semidepth.data.decoding import BrokenSampleError, decode_image
 from semidepth.data.pseudo_labels import encode_label
 from semidepth.data.public_names import public_origin
-from semidepth.data.reading.sources import Row
+from semidepth.data.reading.rows import Row
 from semidepth.data.streaming.stream import present
 from semidepth.prediction.batching import (
     AHEAD,

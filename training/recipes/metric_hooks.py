@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from semidepth.data.source_spec import Source
 from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.depth_metrics.protocols import Protocol
 from semidepth.evaluation.metric import MetricScores, predict_metres, score_metric
@@ -27,15 +28,22 @@ SHOWN = ("abs_rel", "delta1", "rmse")
 
 
 def make_metric_hooks(
-    arguments: MetricArguments, accelerator: Accelerator, preprocessing: Preprocessing, domains: Sequence[Domain]
+    arguments: MetricArguments,
+    accelerator: Accelerator,
+    preprocessing: Preprocessing,
+    domains: Sequence[Domain],
+    *,
+    validation: Sequence[Source],
+    previewed: Sequence[Source],
 ) -> Hooks:
-    """Validation on the --validation sources, previews of their first images, and saving with the image processor."""
+    """Validation on sources, previews of the first images of sources, and saving with the image processor."""
 
     def validate(model: nn.Module) -> dict[str, float]:
         scores: dict[str, float] = {}
         confusion: Counter[tuple[str, str]] = Counter()
         for domain in domains:
-            found = _score_domain(DepthModel(model, preprocessing, "depth"), domain, arguments, accelerator)
+            sources = [source for source in validation if source.domain == domain.name]
+            found = _score_domain(DepthModel(model, preprocessing, "depth"), domain, sources, arguments, accelerator)
             if found is None:
                 continue
             kinds = {"": found.routed} | ({"/domain_given": found.given} if len(domains) > 1 else {})
@@ -43,7 +51,7 @@ def make_metric_hooks(
                 means = gather_mean(accelerator, kind)
                 scores |= {f"{domain.name}{suffix}/{name}": means[name] for name in SHOWN}
             confusion += found.confusion
-        if len(domains) > 1 and arguments.validation:
+        if len(domains) > 1 and validation:
             right = sum(count for (own, chosen), count in confusion.items() if own == chosen)
             counts = torch.tensor([right, confusion.total()], device=accelerator.device)
             right, total = accelerator.reduce(counts, "sum").tolist()
@@ -54,10 +62,9 @@ def make_metric_hooks(
         if not accelerator.is_main_process:
             return
         wrapped = DepthModel(model, preprocessing, "depth")
-        sources = arguments.validation_sources() or arguments.train_sources()
-        each = max(1, PREVIEW_IMAGES // len(sources))
+        each = max(1, PREVIEW_IMAGES // len(previewed))
         rows = []
-        for source in sources[:PREVIEW_IMAGES]:
+        for source in previewed[:PREVIEW_IMAGES]:
             for sample in evaluation_samples([source], each, size=preprocessing.size):
                 with accelerator.autocast():
                     image = sample["image"][None].to(accelerator.device)
@@ -79,10 +86,13 @@ def make_metric_hooks(
 
 
 def _score_domain(
-    model: DepthModel, domain: Domain, arguments: MetricArguments, accelerator: Accelerator
+    model: DepthModel,
+    domain: Domain,
+    sources: Sequence[Source],
+    arguments: MetricArguments,
+    accelerator: Accelerator,
 ) -> MetricScores | None:
     """This process's share of a domain's validation sources; None where it has none."""
-    sources = [source for source in arguments.validation_sources() if source.domain == domain.name]
     if not sources:
         return None
     merged = MetricScores()

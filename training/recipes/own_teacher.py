@@ -9,6 +9,7 @@ from typing import Any, cast
 from accelerate import PartialState
 
 from semidepth.data.reading.sources import count_samples
+from semidepth.data.source_spec import parse_sources
 from semidepth.prediction.checkpoints import Kind
 from semidepth.prediction.models import load_depth_model
 from semidepth.training.arguments.files import read_yaml
@@ -41,7 +42,9 @@ def check_teacher(arguments: StudentArguments) -> None:
                 f"{kept.parent} holds a teacher trained with other {', '.join(differing)}; name it with --teacher to "
                 "use it all the same, or give another --teacher_dir to train one."
             )
-    elif wanted.steps is None and any(count_samples(source, labeled=True) is None for source in wanted.labeled):
+    elif wanted.steps is None and any(
+        count_samples(source, labeled=True) is None for source in parse_sources(wanted.labeled)
+    ):
         raise ValueError(
             "a teacher has to be trained first and its labeled sources have no known end; give --teacher_steps."
         )
@@ -66,7 +69,8 @@ def teacher_arguments(arguments: StudentArguments) -> TeacherArguments:
     wanted = TeacherArguments(**(shared | own))
     if arguments.select_reliable:  # how stable its predictions are is measured over thirds of its training
         world = PartialState(cpu=arguments.cpu).num_processes
-        steps = resolve_steps(wanted, wanted.labeled, labeled=True, batch_size=wanted.batch_size, world=world)
+        labeled = parse_sources(wanted.labeled)
+        steps = resolve_steps(wanted, labeled, labeled=True, batch_size=wanted.batch_size, world=world)
         wanted.checkpoint_every, wanted.keep_checkpoints = -(-steps // 3), 3
     return wanted
 

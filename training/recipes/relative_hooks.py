@@ -1,6 +1,6 @@
 """Validation, previews and saving for models of relative depth (teacher and student)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from semidepth.data.source_spec import Source
 from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.pictures import grid, prediction_row
 from semidepth.evaluation.relative import gather_mean, score_relative
@@ -21,27 +22,33 @@ from semidepth.training.engine.saving import save_model
 from semidepth.training.engine.tracking import Tracking
 
 
-def make_hooks(arguments: TrainingArguments, accelerator: Accelerator, preprocessing: Preprocessing) -> Hooks:
-    """Validation on the --validation sources, previews of their first images, and saving with the image processor."""
+def make_hooks(
+    arguments: TrainingArguments,
+    accelerator: Accelerator,
+    preprocessing: Preprocessing,
+    *,
+    validation: Sequence[Source],
+    previewed: Sequence[Source],
+) -> Hooks:
+    """Validation on sources, previews of the first images of sources, and saving with the image processor."""
     wrap = partial(_as_depth_model, preprocessing=preprocessing)
 
     def validate(model: nn.Module) -> dict[str, float]:
         scores: dict[str, float] = {}
         predict = _autocast_predict(wrap(model), accelerator)
-        for source in arguments.validation:
+        for source in validation:
             samples = evaluation_samples([source], arguments.validation_images, size=preprocessing.size)
             share = islice(samples, accelerator.process_index, None, accelerator.num_processes)
             means = gather_mean(accelerator, score_relative(predict, share, device=accelerator.device))
-            scores |= {f"{source}/{name}": means[name] for name in ("abs_rel", "delta1")}
+            scores |= {f"{source.spec}/{name}": means[name] for name in ("abs_rel", "delta1")}
         return scores
 
     def preview(model: nn.Module, tracking: Tracking, step: int) -> None:
         if not accelerator.is_main_process:
             return
-        sources = arguments.validation or arguments.labeled
         samples: list[Any] = []
-        for source in sources[:PREVIEW_IMAGES]:
-            each = max(1, PREVIEW_IMAGES // len(sources))
+        for source in previewed[:PREVIEW_IMAGES]:
+            each = max(1, PREVIEW_IMAGES // len(previewed))
             samples += evaluation_samples([source], each, size=preprocessing.size)
         predict = _autocast_predict(wrap(model), accelerator)
         rows = []

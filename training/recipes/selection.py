@@ -21,6 +21,7 @@ from accelerate import PartialState
 from safetensors.torch import load_file
 
 from semidepth.data.pseudo_labels import read_reliability
+from semidepth.data.source_spec import parse_sources
 from semidepth.prediction.checkpoints import Kind
 from semidepth.prediction.models import DepthModel, load_depth_model
 from semidepth.publishing.pusher import open_pusher
@@ -64,8 +65,8 @@ def train_with_selection(
     """
     # Its own comes hours later.
     open_pusher(arguments, arguments.output_dir, main_process=PartialState(cpu=arguments.cpu).is_main_process)
-    check_sources(arguments.labeled + arguments.validation)
-    check_sources(arguments.unlabeled, labeled=False)
+    check_sources(parse_sources([*arguments.labeled, *arguments.validation]))
+    check_sources(parse_sources(arguments.unlabeled), labeled=False)
     check_teacher(arguments)
     teacher = resolve_teacher(arguments, train_teacher)
     if not earlier_checkpoints(teacher):

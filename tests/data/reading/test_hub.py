@@ -21,7 +21,9 @@ time.sleep = lambda seconds: sleep(min(seconds, 0.02))  # the client's own waits
 import huggingface_hub
 from semidepth.common import retrying
 from semidepth.data.reading.sources import count_samples, open_source
-from semidepth.data.streaming.stream import stream_samples
+from semidepth.data.source_spec import parse_source
+from semidepth.data.streaming.plan import StreamPlan
+from semidepth.data.streaming.stream import SampleStream
 
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
 retrying.ATTEMPTS = 3
@@ -29,10 +31,10 @@ results = {}
 for name, spec in json.loads(sys.argv[1]).items():
     read = []
     try:
-        stream = stream_samples([spec], labeled=False, size=None, seed=0, shuffle_buffer=0, repeat=False)
-        read += (int(sample["image"][0, 0, 0]) for sample in stream)
-        shards = open_source(spec, labeled=False).num_shards
-        results[name] = {"read": read, "count": count_samples(spec), "shards": shards}
+        source = parse_source(spec)
+        read += (int(sample["image"][0, 0, 0]) for sample in SampleStream(StreamPlan((source,), labeled=False)))
+        shards = open_source(source, labeled=False).num_shards
+        results[name] = {"read": read, "count": count_samples(source), "shards": shards}
     except ValueError as error:
         results[name] = {"read": read, "error": str(error)}
 api = huggingface_hub.HfApi()

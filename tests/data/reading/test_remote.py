@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from flaky_server import FlakyServer, free_port
 from sample_files import HEIGHT, WIDTH, encoded, write_tar
+from streams import make_loader, open_stream
 
 from semidepth.common import retrying
 from semidepth.common.retrying import GivenUpError
@@ -18,8 +19,6 @@ from semidepth.data.reading.http_files import SteadyHTTPFileSystem, fetch
 from semidepth.data.reading.sources import ROWS_PER_READ, open_source
 from semidepth.data.reading.tables import open_table
 from semidepth.data.source_spec import parse_source
-from semidepth.data.streaming.loading import make_loader
-from semidepth.data.streaming.stream import stream_samples
 
 ROWS = 60
 PARQUET_BYTES = 160_000  # nearly; random pixels do not shrink
@@ -73,7 +72,7 @@ def _soon(monkeypatch):
 
 def numbers(spec: str) -> list[int]:
     """The numbers of all images of a source, in the order they come."""
-    stream = stream_samples([spec], labeled=False, size=None, seed=0, shuffle_buffer=0, repeat=False)
+    stream = open_stream([spec])
     return [int(sample["image"][0, 0, 0]) for sample in stream]
 
 
@@ -154,7 +153,7 @@ def test_a_servers_wish_is_waited_for(server, caplog):
 def test_what_is_missing_or_forbidden_is_told_at_once(server, file, status, caplog):
     server.fail(status=status, method=None, times=1000)
     with pytest.raises(ValueError, match=f"{server.url}/{file}") as caught:
-        open_source(f"{server.url}/{file}", labeled=False)
+        open_source(parse_source(f"{server.url}/{file}"), labeled=False)
     words = "Unable to find" if status == 404 else f"may not be read here: its server answers {status}"
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -167,7 +166,7 @@ def test_what_is_missing_or_forbidden_is_told_at_once(server, file, status, capl
 def test_a_server_that_stays_broken_ends_the_run(server, file, when, monkeypatch):
     monkeypatch.setattr(retrying, "ATTEMPTS", 4)
     if when == "in the middle":
-        open_source(f"{server.url}/{file}", labeled=False)
+        open_source(parse_source(f"{server.url}/{file}"), labeled=False)
         server.mend()
     server.fail(status=503, method=None, times=1000)
     with pytest.raises(
@@ -209,7 +208,7 @@ def test_a_tar_that_is_cut_off_does_not_end_quietly(cut_at, byte, rows, words):
     read = []
     with FlakyServer(cut_at(byte)) as server:
         with pytest.raises(ValueError, match=words) as caught:
-            read += (number for number, _ in open_source(f"{server.url}/a.tar", labeled=False).rows(0))
+            read += (number for number, _ in open_source(parse_source(f"{server.url}/a.tar"), labeled=False).rows(0))
         assert f"{server.url}/a.tar" in str(caught.value)
     assert read == list(range(rows))
 
@@ -243,7 +242,7 @@ def test_workers_read_urls_too(server):
 
 
 def test_errors_and_rows_name_the_file_of_several(server):
-    opened = open_source(f"{server.url}/part-{{0..2}}.parquet", labeled=False)
+    opened = open_source(parse_source(f"{server.url}/part-{{0..2}}.parquet"), labeled=False)
     assert next(opened.rows(1))[1]["origin"] == f"{server.url}/part-1.parquet#row 0"
     server.fail("part-2", status=403, times=1000)
     with pytest.raises(ValueError, match=r"cannot be read at http\S+/part-2.parquet \("):
@@ -275,7 +274,7 @@ def test_an_image_url_with_a_password_is_not_told(server, tmp_path, caplog):
 
 def test_a_store_whose_package_is_missing_says_what_to_install():
     with pytest.raises(ValueError, match=r"'s3://b/\*.parquet' cannot be read \(ImportError: Install s3fs") as caught:
-        open_source("s3://b/*.parquet", labeled=False)
+        open_source(parse_source("s3://b/*.parquet"), labeled=False)
     assert "\n" not in str(caught.value)
 
 

@@ -22,23 +22,23 @@ from sample_files import (
 
 from semidepth.data.reading.sources import (
     ENDLESS_SCENE_SHARDS,
-    HELD_OUT_START,
     SCENES_PER_CHUNK,
     count_samples,
     open_source,
 )
 from semidepth.data.scenes.render import render_scenes
+from semidepth.data.source_spec import HELD_OUT_START, parse_source
 
 
 def rows(spec, labeled=True, shards=None, size=None):
-    opened = open_source(spec, labeled=labeled, size=size)
+    opened = open_source(parse_source(spec), labeled=labeled, size=size)
     return [row for shard in shards or range(opened.num_shards) for _, row in opened.rows(shard)]
 
 
 def test_parquet_rows(tmp_path):
     write_parquet(tmp_path / "a.parquet", range(3), "indoor")
     write_parquet(tmp_path / "b.parquet", range(3, 5), "outdoor")
-    assert open_source(str(tmp_path), labeled=True).num_shards == 2
+    assert open_source(parse_source(str(tmp_path)), labeled=True).num_shards == 2
     read = rows(str(tmp_path))
     assert [row["image"] for row in read] == [encoded(picture(n)) for n in range(5)]
     assert [row["depth"] for row in read] == [encoded(depth_mm(n)) for n in range(5)]
@@ -54,7 +54,7 @@ def test_unlabeled_use_carries_no_depth(tmp_path):
     write_parquet(tmp_path / "a.parquet", range(2))
     assert [row["depth"] for row in rows(str(tmp_path), labeled=False)] == [None, None]
     with pytest.raises(ValueError, match="depth=none but is used with labels"):
-        open_source(f"{tmp_path}?depth=none", labeled=True)
+        open_source(parse_source(f"{tmp_path}?depth=none"), labeled=True)
 
 
 def test_a_table_names_no_file_of_this_machine(tmp_path):
@@ -73,8 +73,8 @@ def test_options_domain_and_count(tmp_path):
     read = rows(f"{tmp_path}?count=4&domain=house")
     assert [row["image"] for row in read] == [encoded(picture(n)) for n in range(4)]
     assert {row["domain"] for row in read} == {"house"}
-    assert count_samples(f"{tmp_path}?count=4") == 4
-    assert count_samples(f"{tmp_path}?count=40") == count_samples(str(tmp_path)) == 6
+    assert count_samples(parse_source(f"{tmp_path}?count=4")) == 4
+    assert count_samples(parse_source(f"{tmp_path}?count=40")) == count_samples(parse_source(str(tmp_path))) == 6
 
 
 def test_shards_can_be_chosen(tmp_path):
@@ -101,7 +101,7 @@ def test_webdataset_rows(tmp_path):
     assert [row["image"] for row in read] == [encoded(picture(n), "JPEG") for n in range(3)]
     assert [row["depth"] for row in read] == [encoded(depth_mm(n)) for n in range(3)]
     assert read[1]["origin"] == f"{tmp_path}/t.tar#a/001"
-    assert count_samples(str(tmp_path)) is None
+    assert count_samples(parse_source(str(tmp_path))) is None
 
 
 def test_webdataset_numpy_depth_keeps_nan_and_sky(tmp_path):
@@ -119,8 +119,8 @@ def test_folder_of_images(tmp_path):
     ]
     assert Path(read[0]["image"]).read_bytes() == encoded(picture(2))
     assert {row["domain"] for row in read} == {"d"}
-    assert count_samples(str(tmp_path)) == 4
-    assert count_samples(f"{tmp_path}?count=3") == len(rows(f"{tmp_path}?count=3", labeled=False)) == 3
+    assert count_samples(parse_source(str(tmp_path))) == 4
+    assert count_samples(parse_source(f"{tmp_path}?count=3")) == len(rows(f"{tmp_path}?count=3", labeled=False)) == 3
 
 
 def test_depth_beside_images(tmp_path):
@@ -135,8 +135,8 @@ def test_depth_beside_images(tmp_path):
         "0001.depth.npy",
         "0003_depth.tiff",
     ]
-    assert count_samples(str(tmp_path), labeled=True) == 3
-    assert count_samples(str(tmp_path)) == 4
+    assert count_samples(parse_source(str(tmp_path)), labeled=True) == 3
+    assert count_samples(parse_source(str(tmp_path))) == 4
 
 
 def test_depth_in_a_mirrored_folder(tmp_path):
@@ -154,13 +154,13 @@ def test_depth_in_a_mirrored_folder(tmp_path):
 def test_folder_without_depth_cannot_be_labeled(tmp_path):
     write_images(tmp_path, range(2))
     with pytest.raises(ValueError, match="has no depth beside its 2 images"):
-        open_source(str(tmp_path), labeled=True)
+        open_source(parse_source(str(tmp_path)), labeled=True)
 
 
 def test_many_images_spread_over_shards_once(tmp_path, monkeypatch):
     monkeypatch.setattr("semidepth.data.reading.sources.IMAGE_SHARDS", 4)
     write_images(tmp_path, range(11))
-    assert open_source(str(tmp_path), labeled=False).num_shards == 4
+    assert open_source(parse_source(str(tmp_path)), labeled=False).num_shards == 4
     parts = [[Path(row["image"]).stem for row in rows(str(tmp_path), False, shards=[s])] for s in range(4)]
     assert [len(part) for part in parts] == [2, 3, 3, 3]
     assert [name for part in parts for name in part] == [f"{n:04}" for n in range(11)]
@@ -186,13 +186,13 @@ def test_held_out_scenes_have_numbers_of_their_own():
 
 
 def test_endless_scenes_never_repeat():
-    iterator = open_source("scenes:indoor?size=8", labeled=False).rows(3)
+    iterator = open_source(parse_source("scenes:indoor?size=8"), labeled=False).rows(3)
     origins = [next(iterator)[1]["origin"] for _ in range(3 * SCENES_PER_CHUNK)]
     chunks = [3, ENDLESS_SCENE_SHARDS + 3, 2 * ENDLESS_SCENE_SHARDS + 3]
     expected = [f"scenes:indoor#{c * SCENES_PER_CHUNK + i}" for c in chunks for i in range(SCENES_PER_CHUNK)]
     assert origins == expected
-    assert count_samples("scenes:indoor") is None
-    assert count_samples("scenes:indoor?count=7") == 7
+    assert count_samples(parse_source("scenes:indoor")) is None
+    assert count_samples(parse_source("scenes:indoor?count=7")) == 7
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +215,7 @@ def every_kind(tmp_path_factory):
 @pytest.mark.parametrize("kind", ["parquet", "counted", "images", "webdataset", "scenes", "endless"])
 def test_a_shard_can_be_read_from_any_row_in_any_step(every_kind, kind, monkeypatch):
     monkeypatch.setattr("semidepth.data.reading.sources.IMAGE_SHARDS", 1)
-    opened = open_source(every_kind[kind], labeled=False)
+    opened = open_source(parse_source(every_kind[kind]), labeled=False)
     whole = list(islice(opened.rows(0), 40))
     assert [number for number, _ in whole] == list(range(len(whole)))
     origins = [row["origin"] for _, row in whole]
@@ -229,12 +229,12 @@ def test_a_shard_can_be_read_from_any_row_in_any_step(every_kind, kind, monkeypa
 def test_pseudo_labels_are_chosen_by_reliability(tmp_path):
     cells = {"image": [encoded(picture(n)) for n in range(5)], "reliability": [0.9, 0.1, 0.5, 0.7, 0.3]}
     pq.write_table(pa.table(cells), tmp_path / "a.parquet")
-    chosen = open_source(f"{tmp_path}?min_reliability=0.5", labeled=False)
+    chosen = open_source(parse_source(f"{tmp_path}?min_reliability=0.5"), labeled=False)
     assert [number for number, _ in chosen.rows(0)] == [0, 2, 3]  # rows keep their numbers
     assert [number for number, _ in chosen.rows(0, 1)] == [2, 3]
-    rest = open_source(f"{tmp_path}?max_reliability=0.5", labeled=False)
+    rest = open_source(parse_source(f"{tmp_path}?max_reliability=0.5"), labeled=False)
     assert [number for number, _ in rest.rows(0)] == [1, 4]
-    assert count_samples(f"{tmp_path}?min_reliability=0.5") == 3
+    assert count_samples(parse_source(f"{tmp_path}?min_reliability=0.5")) == 3
     write_parquet(tmp_path / "b.parquet", range(1))
     with pytest.raises(ValueError, match="no column 'reliability' for min_reliability or max_reliability"):
-        open_source(f"{tmp_path / 'b.parquet'}?min_reliability=0.5", labeled=False)
+        open_source(parse_source(f"{tmp_path / 'b.parquet'}?min_reliability=0.5"), labeled=False)

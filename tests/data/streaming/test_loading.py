@@ -19,10 +19,12 @@ from sample_files import (
     write_parquet,
     write_tar,
 )
+from streams import make_loader
 
 from semidepth.data.preparing import collate, prepare_sample
 from semidepth.data.samples import Sample, to_disparity
-from semidepth.data.streaming.loading import _start_worker, evaluation_samples, make_loader
+from semidepth.data.source_spec import parse_source
+from semidepth.data.streaming.loading import _start_worker, evaluation_samples
 
 
 def sample_of(height: int, width: int) -> Sample:
@@ -312,18 +314,20 @@ def test_wrong_loader_arguments_are_refused(frames):
 
 
 def test_evaluation_samples_are_whole_and_in_order(frames):
-    samples = list(evaluation_samples([frames]))
+    samples = list(evaluation_samples([parse_source(frames)]))
     assert len(samples) == 23
     assert samples[0]["image"].shape == (3, HEIGHT, WIDTH)
     assert samples[0]["depth"].shape == (HEIGHT, WIDTH)
     assert [int(sample["image"][0, 0, 0]) for sample in samples] == list(range(23))
-    assert [sample["origin"] for sample in evaluation_samples([frames], 3)] == [s["origin"] for s in samples[:3]]
+    assert [sample["origin"] for sample in evaluation_samples([parse_source(frames)], 3)] == [
+        s["origin"] for s in samples[:3]
+    ]
 
 
 def test_endless_evaluation_needs_a_limit():
     with pytest.raises(ValueError, match="never ends"):
-        evaluation_samples(["scenes:indoor"])
-    samples = list(evaluation_samples(["scenes:indoor?split=validation"], 3, size=24))
+        evaluation_samples([parse_source("scenes:indoor")])
+    samples = list(evaluation_samples([parse_source("scenes:indoor?split=validation")], 3, size=24))
     assert [sample["origin"] for sample in samples] == [f"scenes:indoor/validation#{n}" for n in range(3)]
 
 

@@ -6,17 +6,15 @@ from collections import Counter
 import numpy as np
 import pytest
 from sample_files import encoded, picture, write_images, write_parquet, write_tar
+from streams import make_plan
 
 from semidepth.data.reading import tables
-from semidepth.data.source_spec import parse_source
 from semidepth.data.streaming.readers import SourceReader, plan_pass
 
 
 def make(spec, reader=0, readers=1, shuffle_buffer=6, repeat=True, seed=0) -> SourceReader:
-    return SourceReader(
-        parse_source(str(spec)), labeled=False, size=8, seed=(seed, 0), shuffle_buffer=shuffle_buffer, repeat=repeat,
-        reader=reader, readers=readers,
-    )  # fmt: skip
+    plan = make_plan([spec], size=8, seed=seed, shuffle_buffer=shuffle_buffer, repeat=repeat)
+    return SourceReader(plan, 0, reader, readers)
 
 
 def take(reader: SourceReader, count: int, passes: bool = True) -> list:

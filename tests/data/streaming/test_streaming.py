@@ -10,15 +10,10 @@ import numpy as np
 import pytest
 import torch
 from sample_files import depth_mm, encoded, npy, picture, write_images, write_parquet, write_tar
+from streams import open_stream
 from torch.utils.data import DataLoader
 
 from semidepth.data.streaming.mixing import whose_turn
-from semidepth.data.streaming.stream import stream_samples
-
-
-def open_stream(sources, **changes):
-    options = {"labeled": False, "size": None, "seed": 0, "shuffle_buffer": 0, "repeat": False} | changes
-    return stream_samples([str(source) for source in sources], **options)
 
 
 def number_of(sample) -> int:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from streams import make_loader
 from torch import nn
 from transformers import get_linear_schedule_with_warmup
 
-from semidepth.data.streaming.loading import make_loader
 from semidepth.training.engine.checkpoints import (
     check_setting,
     list_checkpoints,

@@ -1,0 +1,76 @@
+"""One undecoded row of a source, and how it is decoded to a sample."""
+
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor
+
+from semidepth.common.redaction import redact
+from semidepth.common.retrying import describe
+from semidepth.data.decoding import BrokenSampleError, decode_depth, decode_image, match_depth_to_image
+from semidepth.data.reading.http_files import fetch
+from semidepth.data.samples import Sample
+from semidepth.data.source_spec import Source, is_url
+
+
+class Row(TypedDict):
+    """One undecoded sample.
+
+    `image` and `depth` are file content, a path, a URL or an array. `depth` is None where it was not asked for,
+    `depth_scale` where the set does not say, and `depth_shift` except for pseudo labels. `origin` names the sample.
+    """
+
+    image: bytes | str | Tensor | None
+    depth: bytes | str | Tensor | list[Any] | None
+    depth_scale: float | None
+    depth_shift: float | None
+    domain: str
+    origin: str
+
+
+def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = None) -> Sample:
+    """Decode one row.
+
+    Args:
+        row: from a shard of the source.
+        source: its options say how depth is stored.
+        labeled: whether to decode depth.
+        at_least: an unlabeled image may be decoded smaller, its shorter side no less than this, in pixels.
+
+    Returns:
+        The sample; depth has the image's height and width.
+
+    Raises:
+        BrokenSampleError: image or depth is missing or cannot be used.
+    """
+    origin = row["origin"]
+    content = _content(row["image"], "image", origin)
+    image = decode_image(content, name=origin, at_least=None if labeled else at_least)
+    depth = None
+    if labeled:
+        depth = decode_depth(
+            _content(row["depth"], "depth", origin),
+            scale=source.depth_scale if source.depth_scale is not None else row["depth_scale"],
+            kind=source.kind,
+            min_depth_m=source.min_depth_m,
+            max_depth_m=source.max_depth_m,
+            shift=row["depth_shift"] or 0.0,
+            name=f"{origin} (depth)",
+        )
+        if torch.isnan(depth).all():
+            raise BrokenSampleError(f"{origin} has no pixel of known depth")
+        # A pseudo label covers its image by construction, at the teacher's size: multiples of its patch.
+        depth = match_depth_to_image(depth, image, origin, stretch=row["depth_shift"] is not None)
+    return Sample(image=image, depth=depth, domain=row["domain"], origin=origin)
+
+
+def _content(value: Any, what: str, origin: str) -> Any:
+    """The image or depth of a row; fetched if it is a URL."""
+    if value is None:
+        raise BrokenSampleError(f"{origin} has no {what}")
+    if isinstance(value, str) and is_url(value):
+        try:
+            return fetch(value)
+        except Exception as error:  # each file system has its own kinds
+            raise BrokenSampleError(f"{origin} cannot be fetched from {redact(value)} ({describe(error)})") from error
+    return value
