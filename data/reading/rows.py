@@ -44,12 +44,12 @@ def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = N
         BrokenSampleError: image or depth is missing or cannot be used.
     """
     origin = row["origin"]
-    content = _content(row["image"], "image", origin)
+    content = content_of(row["image"], "image", origin)
     image = decode_image(content, name=origin, at_least=None if labeled else at_least)
     depth = None
     if labeled:
         depth = decode_depth(
-            _content(row["depth"], "depth", origin),
+            content_of(row["depth"], "depth", origin),
             scale=source.depth_scale if source.depth_scale is not None else row["depth_scale"],
             kind=source.kind,
             min_depth_m=source.min_depth_m,
@@ -64,8 +64,17 @@ def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = N
     return Sample(image=image, depth=depth, domain=row["domain"], origin=origin)
 
 
-def _content(value: Any, what: str, origin: str) -> Any:
-    """The image or depth of a row; fetched if it is a URL."""
+def content_of(value: Any, what: str, origin: str) -> Any:
+    """The image or depth of a row; fetched if it is a URL.
+
+    Args:
+        value: a row's `image` or `depth`.
+        what: that word, for the error.
+        origin: name of the sample.
+
+    Raises:
+        BrokenSampleError: the value is missing or cannot be fetched.
+    """
     if value is None:
         raise BrokenSampleError(f"{origin} has no {what}")
     if isinstance(value, str) and is_url(value):

@@ -21,8 +21,7 @@ from torch import Tensor
 from semidepth.data.decoding import BrokenSampleError, decode_image
 from semidepth.data.pseudo_labels import encode_label
 from semidepth.data.public_names import public_origin
-from semidepth.data.reading.rows import Row
-from semidepth.data.streaming.stream import present
+from semidepth.data.reading.rows import Row, content_of
 from semidepth.prediction.batching import (
     AHEAD,
     groups_of_one_size,
@@ -154,7 +153,7 @@ class Labeler:
 
     def decode(self, row: Row) -> tuple[Row, Tensor]:
         """The row with its image's own bytes, and its pixels (3, h, w) uint8 at the size that the teacher wants."""
-        content = present(row["image"], "image", row["origin"])
+        content = content_of(row["image"], "image", row["origin"])
         pixels = decode_image(content, name=row["origin"], at_least=self.teacher.preprocessing.size)
         return {**row, "image": image_bytes(content)}, self.teacher.preprocessing.resize(pixels)
 
