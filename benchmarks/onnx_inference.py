@@ -21,7 +21,7 @@ from transformers import DepthAnythingConfig, set_seed
 
 from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation
 from semidepth.prediction.preprocessing import Preprocessing
-from semidepth.publishing.onnx_export import OPSET, export_onnx
+from semidepth.publishing.exports.onnx import OPSET, export_onnx
 
 SIZES_PX = ((518, 518), (392, 518))
 # Largest difference over the range of torch's output.

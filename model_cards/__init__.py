@@ -1,1 +1,1 @@
-"""Templates of model cards; `semidepth.publishing.cards` fills them from a run's folder."""
+"""Templates of model cards; `semidepth.publishing.cards.model_card` fills them from a run's folder."""

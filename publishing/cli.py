@@ -1,34 +1,35 @@
-"""Put a trained model, a set of pseudo labels or a Space on the Hub.
+"""Publish a trained model, a set of pseudo labels or a Space on the Hub.
 
-    python training/publish.py outputs/student --repo org/name --dry_run             # says what would go up
-    python training/publish.py outputs/student --repo org/name --private
-    python training/publish.py outputs/student --repo org/name --pull_request        # or --branch trial
-    python training/publish.py outputs/student --repo org/name-hf --stock            # as stock Depth Anything
-    python training/publish.py outputs/student --repo org/name --onnx                # with onnx/model.onnx beside
-    python training/publish.py outputs/pseudo_labels --repo org/labels
-    python training/publish.py --space metrics --repo org/depth_metrics              # or demo
+    semidepth publish outputs/student --repo org/name --dry_run             # list what would be uploaded
+    semidepth publish outputs/student --repo org/name --private
+    semidepth publish outputs/student --repo org/name --pull_request        # or --branch trial
+    semidepth publish outputs/student --repo org/name-hf --stock            # as stock Depth Anything
+    semidepth publish outputs/student --repo org/name --onnx                # with onnx/model.onnx
+    semidepth publish outputs/pseudo_labels --repo org/labels
+    semidepth publish --space metrics --repo org/depth_metrics              # or demo
 
-Of a model go up: weights (safetensors), configuration, image processor, remote code, card, options and results, in
-which local paths are cut to their last part. Checkpoints, logs and previews stay. A folder's own README.md is its card;
-else one is made from the run's records.
-What is up already is not sent again: the same command goes on after a connection was lost, and makes no commit where
-nothing has changed. What the new files replace is removed: other weights, an older export, scores, parts of labels. It
-needs a token that may write (`hf auth login`).
+Of a model are uploaded: weights (safetensors), configuration, image processor, remote code, card, options and results.
+Local paths in them are shortened to their last part. Checkpoints, logs and previews stay. A README.md in the folder is
+used as the card; else one is made from the records of the run.
+
+Unchanged files are not sent again: run the same command again to resume an upload; without changes it makes no commit.
+Files that become obsolete are removed from the repository: other weights, older exports, scores, parts of label sets.
+Uploading needs a token with the right to write (`hf auth login`).
 """
 
-import argparse
 import logging
 import re
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import RepoCard, constants
-
 from semidepth.common.console import run_command, set_up_logging
+from semidepth.common.options import option, parse_options
 from semidepth.common.redaction import refuse_secrets
 from semidepth.prediction.checkpoints import pickled_names
+from semidepth.publishing.facts import read_facts
 from semidepth.publishing.files import (
     CARD,
     INDEX,
@@ -39,197 +40,184 @@ from semidepth.publishing.files import (
     kind_of_folder,
     left_out,
     model_files,
+    parse_size,
     pictures_of,
     preview_names,
-    space_files,
+    split_weights,
 )
-from semidepth.publishing.hub import (
-    HubDownError,
-    Target,
-    limit_waiting,
-    prepare,
-    push,
-)
+from semidepth.publishing.hub import HubDownError, Target, limit_waiting, prepare, push
 from semidepth.publishing.records import public_files
-from semidepth.publishing.weights import parse_size, split_weights
+from semidepth.publishing.spaces import Name, space_files
 
 logger = logging.getLogger(__name__)
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-SPACES = {"demo": "depth_demo", "metrics": "depth_metrics"}
 OPSET = 18
 
 
-def files_of_model(options: argparse.Namespace, room: Path) -> list[HubFile]:
-    """What goes up of a model folder, with what has to be made first.
+@dataclass(frozen=True, kw_only=True)
+class PublishOptions:
+    """Options of `semidepth publish` and [`publish`]."""
+
+    folder: Path | None = option(None, positional=True, help="folder of a trained model or of a set of pseudo labels")
+    space: Name | None = option(None, help="publish one of semidepth's Spaces instead of a folder")
+    repo: str | None = option(None, help="repository, org/name; created if missing; needed unless --dry_run")
+    private: bool = option(False, help="create a private repository; refuse an existing public one")
+    branch: str | None = option(None, help="push to this branch instead of main; refs/pr/N adds to pull request N")
+    pull_request: bool = option(False, help="open a pull request instead of pushing to main")
+    dry_run: bool = option(False, help="list files and sizes; nothing is created or uploaded")
+    stock: bool = option(False, help="convert to stock Depth Anything or ZoeDepth, which needs no remote code")
+    onnx: bool = option(False, help="add an export, onnx/model.onnx")
+    onnx_opset: int = option(OPSET, help="operator set of the ONNX export")
+    max_shard_size: str = option("5GB", help="split larger weights into shards of this size")
+    license: str | None = option(None, help="licence of the weights for the card, by the Hub's name for it")
+    data_license: tuple[str, ...] = option(
+        (), metavar="SOURCE=LICENSE", help="licences of the training data, for the card"
+    )
+    message: str | None = option(None, help="commit message")
+
+    def __post_init__(self) -> None:
+        if (self.folder is None) == (self.space is None):
+            raise ValueError("give a folder or --space demo or --space metrics, and not both.")
+        if self.repo is not None:
+            self.target().validate()
+        elif not self.dry_run:
+            raise ValueError("--repo is missing; give org/name, or --dry_run to only list the files.")
+        if self.space is not None and (self.stock or self.onnx):
+            raise ValueError("--stock and --onnx are for models, not for a Space; leave them out.")
+        parse_size(self.max_shard_size)
+        self.data_licences()
+        refuse_secrets([self.message])
+
+    def target(self, kind: Kind = "model", sdk: str | None = None) -> Target:
+        """Returns the repository to push to."""
+        assert self.repo is not None
+        return Target(self.repo, kind, self.private, self.branch, self.pull_request, sdk)
+
+    def data_licences(self) -> dict[str, str]:
+        """Returns the licences of the training data, by source."""
+        # A source may have = in its options.
+        pairs = {text: text.rpartition("=") for text in self.data_license}
+        for text, (source, _, licence) in pairs.items():
+            if not source or not licence:
+                raise ValueError(
+                    f"--data_license is {text!r}; give SOURCE=LICENSE, such as 'rooms/*.parquet=cc-by-4.0'."
+                )
+        return {source: licence for source, _, licence in pairs.values()}
+
+
+def publish(options: PublishOptions) -> str | None:
+    """Publishes a model, a set of pseudo labels or a Space.
+
+    Returns:
+        The revision of the repository that holds it; None after a dry run.
+
+    Raises:
+        ValueError: folder, name, token or rights do not allow it.
+        HubDownError: the Hub cannot be reached.
+    """
+    folder, sdk = options.folder, None
+    kind: Kind = "space" if folder is None else kind_of_folder(folder)
+    if kind != "model" and (options.stock or options.onnx):
+        raise ValueError(f"--stock and --onnx are for models, and {folder} is a {kind}; leave them out.")
+    with tempfile.TemporaryDirectory() as room:
+        if options.space is not None:
+            files, sdk = space_files(options.space, Path(room), options.repo)
+        elif folder is not None:
+            files = dataset_files(folder) if kind == "dataset" else files_of_model(folder, options, Path(room))
+            pickled = pickled_names(folder)
+            if pickled:
+                logger.warning("%s is pickled and stays here; only safetensors are published", ", ".join(pickled))
+        if options.dry_run:
+            _show(files, options, kind)
+            return None
+        target = options.target(kind, sdk)
+        prepare(target)
+        what = f"the {options.space} Space" if folder is None else folder.resolve().name
+        pushed = push(target, files, options.message or f"Publish {what}")
+    if pushed.changed:
+        logger.info("%d files were pushed to %s (revision %s)", len(files), pushed.url, pushed.revision)
+    else:
+        logger.info("nothing has changed: %s holds all %d files, no commit was made", pushed.url, len(files))
+    return pushed.revision
+
+
+def files_of_model(folder: Path, options: PublishOptions, room: Path) -> list[HubFile]:
+    """Returns the files of a model that are published, after making what is asked for.
 
     Args:
+        folder: of the model.
         options: of the command.
-        room: empty folder for what is made: card, shards, stock model, ONNX.
+        room: empty folder for card, shards, stock model and ONNX export.
     """
-    folder: Path = options.folder
     files = model_files(folder)
     if options.stock:
-        from semidepth.publishing.stock_export import to_stock
+        from semidepth.publishing.exports.stock import to_stock
 
         to_stock(folder, room / "stock")
-        # A card of ours tells how to load our class: the stock model gets its own.
-        ours = (INDEX, CARD)
-        kept = [file for file in files if file.source.suffix not in (".py", ".safetensors") and file.path not in ours]
+        # A card in the folder shows how to load the original class: the stock model gets one of its own.
+        rest = [file for file in files if file.path not in (INDEX, CARD)]
+        kept = [file for file in rest if file.source.suffix not in (".py", ".safetensors")]
         made = {file.path: file for file in model_files(room / "stock")}
         files = [*made.values(), *(file for file in kept if file.path not in made)]
     files = split_weights(files, room / "shards", max_bytes=parse_size(options.max_shard_size))
     if options.onnx:
-        from semidepth.publishing.onnx_export import export_onnx
+        from semidepth.publishing.exports.onnx import export_onnx
 
         (room / "onnx").mkdir()
-        made_from = room / "stock" if options.stock else folder
-        export_onnx(made_from, room / "onnx" / "model.onnx", opset=options.onnx_opset)
+        export_onnx(room / "stock" if options.stock else folder, room / "onnx" / "model.onnx", opset=options.onnx_opset)
         files += [HubFile(f"onnx/{path.name}", path) for path in sorted((room / "onnx").iterdir())]
-    return public_files(_with_card(options, files, room), room / "public")
+    if not any(file.path == CARD for file in files):
+        files = _with_card(folder, files, options, room)
+    return public_files(files, room / "public")
 
 
-def _with_card(options: argparse.Namespace, files: list[HubFile], room: Path) -> list[HubFile]:
-    """The files with a card and the pictures that it shows; one in the folder was written for it and stays."""
-    if any(file.path == CARD for file in files):
-        return files
-    from semidepth.publishing.cards import make_card
+def _with_card(folder: Path, files: list[HubFile], options: PublishOptions, room: Path) -> list[HubFile]:
+    """Returns the files with a card made of them, and with the pictures on it."""
+    from semidepth.publishing.cards.model_card import make_card
 
-    # The card is of what goes up: laid out as it will be, with a picture to choose.
-    laid, previews = room / "laid_out", checked_files(options.folder, preview_names(options.folder))
-    for file in [*files, *previews]:
-        (laid / file.path).parent.mkdir(parents=True, exist_ok=True)
-        (laid / file.path).symlink_to(file.source)
-    licences = dict(_named_licence(text) for text in options.data_license)
-    card = str(make_card(laid, repo=options.repo, license=options.license, data_licences=licences))
-    (room / CARD).write_text(card, encoding="utf-8")
-    shown = pictures_of(card, laid)
+    previews = checked_files(folder, preview_names(folder))
+    facts = read_facts(folder, {file.path: file.source for file in files})
+    card = make_card(
+        facts,
+        [file.path for file in (*files, *previews)],
+        repo=options.repo,
+        license=options.license,
+        data_licences=options.data_licences(),
+    )
+    (room / CARD).write_text(str(card), encoding="utf-8")
+    shown = pictures_of(str(card), folder)
     return [*files, *checked_files(room, [CARD]), *(file for file in previews if file.path in shown)]
 
 
-def _named_licence(text: str) -> tuple[str, str]:
-    """A source, or its name on the card, and its licence from SOURCE=LICENSE; a source may have = in its options."""
-    source, _, licence = text.rpartition("=")
-    if not source or not licence:
-        raise ValueError(f"--data_license is {text!r}; write SOURCE=LICENSE, such as 'rooms/*.parquet=cc-by-4.0'.")
-    return source, licence
-
-
-def files_of_space(name: str, repo: str) -> tuple[list[HubFile], str]:
-    """The files of one of this repository's Spaces, and its sdk.
-
-    Raises:
-        ValueError: it is not there, its front matter does not say what runs it, or `evaluate` could not find it.
-    """
-    folder = REPOSITORY / "spaces" / SPACES[name]
-    if not (folder / CARD).is_file():
-        raise ValueError(f"the Space {name} is not in this repository yet ({folder} has no {CARD}).")
-    sdk = RepoCard.load(folder / CARD).data.get("sdk")
-    if sdk not in constants.SPACES_SDK_TYPES:
-        raise ValueError(f"{folder / CARD} has the sdk {sdk!r}; give one of {', '.join(constants.SPACES_SDK_TYPES)}.")
-    files = space_files(folder, REPOSITORY)
-    paths = [file.path for file in files]
-    if "requirements.txt" not in paths and sdk == "gradio":
-        raise ValueError(f"{folder} has no requirements.txt, without which the Space does not start; write one.")
-    if name == "metrics" and f"{repo.split('/')[-1]}.py" not in paths:
-        raise ValueError(
-            f"evaluate.load looks for a metric's code under the name of its Space, and --repo is {repo}; call it "
-            f"{repo.split('/')[0]}/{SPACES[name]}."
-        )
-    return files, sdk
-
-
-def publish(options: argparse.Namespace) -> str | None:
-    """Publishes what the options name.
-
-    Returns:
-        The revision that holds it; None after a dry run.
-
-    Raises:
-        ValueError: in one sentence, for a folder, a name, a token or rights with which it cannot go up.
-        HubDownError: the Hub cannot be reached.
-    """
-    sdk: str | None = None
-    kind: Kind = "space" if options.space else kind_of_folder(options.folder)
-    if kind != "model" and (options.stock or options.onnx):
-        raise ValueError(f"--stock and --onnx are for models, and this is a {kind}; leave them out.")
-    refuse_secrets([options.message])
-    Target(options.repo, branch=options.branch, pull_request=options.pull_request).validate()
-    with tempfile.TemporaryDirectory() as room:
-        if options.space:
-            files, sdk = files_of_space(options.space, options.repo)
-        elif kind == "dataset":
-            files = dataset_files(options.folder)
-        else:
-            files = files_of_model(options, Path(room))
-        if options.folder is not None:
-            pickled = pickled_names(options.folder)
-            if pickled:
-                logger.warning("%s is pickled and stays here; only safetensors go up", ", ".join(pickled))
-        target = Target(options.repo, kind, options.private, options.branch, options.pull_request, sdk)
-        if options.dry_run:
-            _show(target, files, options.folder)
-            return None
-        prepare(target)
-        pushed = push(target, files, options.message or f"Publish {_name(options)}")
-    if pushed.changed:
-        logger.info("%d files are up at %s (revision %s)", len(files), pushed.url, pushed.revision)
-    else:
-        logger.info("nothing has changed: %s holds all %d files already, no commit was made", pushed.url, len(files))
-    return pushed.revision
-
-
-def _name(options: argparse.Namespace) -> str:
-    return f"the {options.space} Space" if options.space else options.folder.resolve().name
-
-
-def _show(target: Target, files: Sequence[HubFile], folder: Path | None) -> None:
-    """Tells what would go up, and what of the folder would stay."""
-    print(f"{target.url}: nothing is created or sent (--dry_run); {len(files)} files would go up:")
+def _show(files: Sequence[HubFile], options: PublishOptions, kind: Kind) -> None:
+    """Prints what would be uploaded, and what of the folder would stay."""
+    place = options.target(kind).url if options.repo is not None else "the Hub"
+    print(f"{len(files)} files would go to {place}; nothing is created or uploaded (--dry_run):")
     for file in files:
         print(f"{file.size:>14,}  {file.path}")
     print(f"{sum(file.size for file in files):>14,}  bytes in all")
-    stay = left_out(folder, files) if folder is not None else []
+    stay = left_out(options.folder, files) if options.folder is not None else []
     if stay:
         print(f"These stay here: {', '.join(stay)}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; see the top of the file. Returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, help="a trained model's, or a set of pseudo labels")
-    parser.add_argument("--space", choices=sorted(SPACES), help="publish one of this repository's Spaces instead")
-    parser.add_argument("--repo", required=True, help="org/name; made where it is not there")
-    parser.add_argument("--private", action="store_true", help="make it private; one that is public is then refused")
-    parser.add_argument("--branch", help="push there and not to main; refs/pr/N adds to the pull request N")
-    parser.add_argument("--pull_request", action="store_true", help="open a pull request instead")
-    parser.add_argument("--dry_run", action="store_true", help="tell files and sizes; nothing is created or sent")
-    parser.add_argument("--stock", action="store_true", help="as stock Depth Anything, which needs no code of ours")
-    parser.add_argument("--onnx", action="store_true", help="with onnx/model.onnx beside the weights")
-    parser.add_argument("--onnx_opset", type=int, default=OPSET, help=f"its operator set; default {OPSET}")
-    parser.add_argument("--max_shard_size", default="5GB", help="larger weights are split; default 5GB")
-    parser.add_argument("--license", help="of the weights, as the Hub names licences; for the card")
-    parser.add_argument(
-        "--data_license", nargs="*", default=[], metavar="SOURCE=LICENSE", help="of the training data; for the card"
-    )
-    parser.add_argument("--message", help="of the commit")
-    options = parser.parse_args(argv)
-    if (options.folder is None) == (options.space is None):
-        parser.exit(2, "error: give a folder, or --space demo or metrics, and not both.\n")
+    """Runs the command and returns its exit status."""
     set_up_logging()
-    limit_waiting()
 
     def run() -> None:
+        options = parse_options(PublishOptions, argv, prog="semidepth publish", description=__doc__)
+        limit_waiting()
         try:
             publish(options)
         except HubDownError as error:
-            again = re.sub(r"[.;]*$", "", str(error))
+            cause = re.sub(r"[.;]*$", "", str(error))
             raise ValueError(
-                f"{options.repo} could not be pushed to: {again}; run the same command again later, what is up is "
-                "not sent twice."
+                f"{options.repo} could not be pushed to: {cause}; run the same command again later, what was sent is "
+                "kept."
             ) from error
         except KeyboardInterrupt:
-            raise KeyboardInterrupt("the same command goes on, what is up is not sent twice.") from None
+            raise KeyboardInterrupt("run the same command again to resume, what was sent is kept.") from None
 
     return run_command(run)
 

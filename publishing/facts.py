@@ -1,148 +1,240 @@
-"""What a trained model's folder says of itself, read for its card: configuration, options, results, scores."""
+"""Facts about a trained model: configuration, options, results and scores, read once from its files.
+
+Cards and `semidepth info` show them. The files are plain YAML and JSON; the code that wrote them is not needed.
+"""
 
 import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from semidepth.data.public_names import is_hub_id
-from semidepth.training.arguments.files import read_options
-from semidepth.training.arguments.metric import MetricArguments
-from semidepth.training.arguments.run import TeacherArguments
-from semidepth.training.arguments.student import StudentArguments
+from semidepth.common.options import read_options
+from semidepth.data.public_names import is_hub_id, split_source
+from semidepth.prediction.checkpoints import Kind, kind_of
+from semidepth.publishing.files import INDEX
 
-COMMANDS: dict[str, Any] = {"metric": MetricArguments, "student": StudentArguments, "teacher": TeacherArguments}
-RELATIVE_TYPES = ("depth_student", "depth_anything")
-SCORES = "scores/results.json"
-EXAMPLES = "scores/examples.png"
+RESULTS, SCORES = "results.json", "scores/results.json"
+PROCESSOR = "preprocessor_config.json"
+Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A folder's files, read.
+    """What a model's files say.
 
-    Args:
-        folder: of the model.
+    Attributes:
+        name: folder of the model, as it was given.
         config: its config.json.
-        command: the training command whose options are there: metric, student, teacher; "" where none are.
+        command: training command whose options are there: metric, student or teacher; "" without any.
         options: of that command.
-        results: of the run; empty where there are none.
-        scores: of scores/results.json; empty where there are none.
+        results: of the run, from results.json; empty without one.
+        scores: from scores/results.json; empty without one.
+        parameters: number of weights; None without safetensors.
+        image_size_px: side of the training crops, from the image processor; None without one.
+        label_sets: for each pseudo-label set of the options, the record that it carries.
     """
 
-    folder: Path
-    config: dict[str, Any]
+    name: str
+    config: Values
     command: str = ""
-    options: dict[str, Any] = field(default_factory=dict)
-    results: dict[str, Any] = field(default_factory=dict)
-    scores: dict[str, Any] = field(default_factory=dict)
+    options: Values = field(default_factory=dict)
+    results: Values = field(default_factory=dict)
+    scores: Values = field(default_factory=dict)
+    parameters: int | None = None
+    image_size_px: int | None = None
+    label_sets: dict[str, Values] = field(default_factory=dict)
 
     @property
-    def run(self) -> dict[str, Any]:
-        """How long the run took on what; empty where that was not recorded."""
+    def run(self) -> Values:
+        """Duration, devices and versions of the run, and the defaults of its options; empty where not recorded."""
         return self.results.get("run") or {}
 
     @property
+    def kind(self) -> Kind | None:
+        """Kind of prediction: "depth" (metres) or "disparity" (inverse depth); None where unknown."""
+        return kind_of(SimpleNamespace(**self.config))
+
+    @property
     def metric(self) -> bool:
-        """Whether the model predicts metres."""
-        return self.routed or self.config.get("depth_estimation_type") == "metric"
+        """True for a model that predicts metres."""
+        return self.kind == "depth"
 
     @property
     def routed(self) -> bool:
-        """Whether it has a head for each of its domains (which may be one)."""
+        """True for a model with metric heads of its own, one for each domain."""
         return self.config["model_type"] == "routed_depth"
 
     @property
-    def domains(self) -> list[dict[str, Any]]:
-        """Domains of a metric model with their ranges in metres; of a stock head as far as the options name it."""
+    def domains(self) -> list[Values]:
+        """Domains of a metric model: `name`, `min_depth_m` and `max_depth_m`, where the configuration has them.
+
+        A stock metric head has one range; its name is that of the training domains, empty where not recorded.
+        """
         if self.routed:
             return list(self.config.get("domains") or [])
-        if not self.metric:
+        largest = self.config.get("max_depth")
+        if not self.metric or not isinstance(largest, int | float):
             return []
-        named = [str(text).partition("=")[0] for text in self.options.get("train", [])]
-        return [{"name": ", ".join(dict.fromkeys(named)), "min_depth_m": 0.0, "max_depth_m": self.config["max_depth"]}]
+        named = [str(text).partition("=")[0] for text in self.options.get("train") or []]
+        return [{"name": ", ".join(dict.fromkeys(named)), "min_depth_m": 0.0, "max_depth_m": largest}]
 
     @property
-    def backbone(self) -> dict[str, Any]:
-        """The encoder's configuration."""
-        core = self.config.get("core_config") or {} if self.routed else self.config
+    def backbone(self) -> Values:
+        """Configuration of the encoder; in a metric model that of its relative core."""
+        core = self.config.get("core_config") or self.config
         return core.get("backbone_config") or {}
 
     @property
     def remote_code(self) -> bool:
-        """Whether plain transformers needs the code beside the weights."""
+        """True where plain transformers needs the code beside the weights."""
         return bool(self.config.get("auto_map"))
 
     @property
     def names(self) -> set[str]:
-        """What the model's folder was called, by its own options too: it may have been moved or laid out anew."""
-        return {str(self.folder), *filter(None, [self.options.get("output_dir")])}
+        """Names of the model's folder: the present one, and that of the run."""
+        return {self.name, *filter(None, [self.options.get("output_dir")])}
 
     def is_hub(self, location: str) -> bool:
-        """Whether a name is one of the Hub: as the run recorded it, or as far as one can see."""
+        """True for an id on the Hub, as the run recorded it; without a record, by its form."""
         recorded = self.run.get("hub")
         return is_hub_id(location) if recorded is None else location in recorded
 
-    def defaults(self) -> dict[str, Any]:
-        """The defaults of the options that have a plain one."""
-        if not self.command:
-            return {}
-        return {name: getattr(COMMANDS[self.command], name, None) for name in self.options}
 
-    def pictures(self) -> list[Path]:
-        """Pictures for the card: examples of the scored images, else the newest preview of the training."""
-        if (self.folder / EXAMPLES).is_file():
-            return [self.folder / EXAMPLES]
-        return sorted((self.folder / "previews").glob("*.png"))[-1:]
+def read_facts(folder: Path, files: Mapping[str, Path] | None = None) -> Facts:
+    """Reads the facts of a model.
 
-    def parameters(self) -> int | None:
-        """Number of weights in the folder's safetensors; None where there are none."""
-        files = sorted(self.folder.glob("model*.safetensors"))
-        total = 0
-        for path in files:
-            try:
-                with safe_open(path, "numpy") as tensors:
-                    shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
-            except SafetensorError as error:
-                raise ValueError(f"{path} cannot be read ({error}); save the model again.") from error
-            for shape in shapes:
-                count = 1
-                for size in shape:
-                    count *= size
-                total += count
-        return total if files else None
-
-
-def read_facts(folder: Path) -> Facts:
-    """Reads a trained model's folder.
+    Args:
+        folder: of the model.
+        files: for each path of the model's repository the file that goes there; None: those of the folder.
 
     Raises:
-        ValueError: if it holds no depth model of a kind that is trained here, or a file that cannot be read.
+        ValueError: there is no model, or a file is damaged.
     """
-    config = _read_json(folder / "config.json")
-    if config.get("model_type") not in (*RELATIVE_TYPES, "routed_depth"):
-        what = f"a {config['model_type']} model" if config.get("model_type") else "no config.json of a model"
-        raise ValueError(f"{folder} holds {what}; give the folder of a depth student, Depth Anything or routed depth.")
-    metric = config["model_type"] == "routed_depth" or config.get("depth_estimation_type") == "metric"
-    # A teacher's folder that a student was trained into later has both; a metric model's options are its own alone.
-    names = ("metric",) if metric else ("student", "teacher")
-    command = next((name for name in names if (folder / f"{name}.yaml").is_file()), "")
-    # Options of older and newer versions are told as they are, so nothing is checked against today's.
-    options = read_options(folder / f"{command}.yaml") if command else {}
-    results, scores = _read_json(folder / "results.json"), _read_json(folder / SCORES)
-    return Facts(folder, config, command, options, results, scores)
+    if files is None:
+        paths = [*folder.glob("*.json"), *folder.glob("*.yaml"), *folder.glob("model*.safetensors"), folder / SCORES]
+        files = {path.relative_to(folder).as_posix(): path for path in paths if path.is_file()}
+    if "config.json" not in files:
+        raise ValueError(f"{str(folder)!r} {_why_no_model(folder)}")
+    config = _read(files["config.json"], _checked_config)
+    # The folder of a student may also hold the options of a teacher that was trained there before.
+    commands = ("metric",) if Facts("", config).metric else ("student", "teacher")
+    command = next((name for name in commands if f"{name}.yaml" in files), "")
+    options = read_options(files[f"{command}.yaml"]) if command else {}
+    return Facts(
+        name=str(folder),
+        config=config,
+        command=command,
+        options=options,
+        results=_read(files.get(RESULTS), _checked_results),
+        scores=_read(files.get(SCORES), _checked_scores),
+        parameters=_count_parameters(files),
+        image_size_px=_image_size(files.get(PROCESSOR)),
+        label_sets=_label_sets(options.get("pseudo_labels") or []),
+    )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no file."""
-    if not path.is_file():
+def count_parameters(weights: Iterable[Path]) -> int:
+    """Returns the number of weights in safetensors files, from their headers.
+
+    Raises:
+        ValueError: one is not a whole safetensors file.
+    """
+    total = 0
+    for path in weights:
+        try:
+            with safe_open(path, "numpy") as tensors:
+                total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{path} is no whole safetensors file ({error}); fetch it or save it again.") from error
+    return total
+
+
+def _count_parameters(files: Mapping[str, Path]) -> int | None:
+    weights = {name: path for name, path in files.items() if Path(name).match("model*.safetensors")}
+    if INDEX in files:
+        with _reading(files[INDEX]):
+            missing = sorted(set(_read_json(files[INDEX])["weight_map"].values()) - weights.keys())
+        if missing:
+            raise ValueError(
+                f"{files[INDEX].with_name(missing[0])} is missing, which {INDEX} names; fetch it or save it again."
+            )
+    return count_parameters(weights.values()) if weights else None
+
+
+def _checked_config(config: Values) -> Values:
+    if not isinstance(config.get("model_type"), str):
+        raise ValueError("no model_type")
+    for name in ("core_config", "backbone_config"):
+        dict(config.get(name) or {})
+    return config | {"domains": [dict(domain) for domain in config.get("domains") or []]}
+
+
+def _checked_results(results: Values) -> Values:
+    return results | {"run": dict(results.get("run") or {})}
+
+
+def _checked_scores(scores: Values) -> Values:
+    rows = [dict(row) for row in scores.get("scores") or []]
+    routers = [dict(row) for row in scores.get("routers") or []]
+    return scores | {"scores": [row | {"metrics": dict(row.get("metrics") or {})} for row in rows], "routers": routers}
+
+
+def _image_size(path: Path | None) -> int | None:
+    """Returns the side of the image processor's crops in pixels."""
+    if path is None:
+        return None
+    with _reading(path):
+        size = _read_json(path).get("size")
+        sides = size.values() if isinstance(size, dict) else [size]
+        return min((side for side in sides if isinstance(side, int)), default=None)
+
+
+def _label_sets(texts: Iterable[str]) -> dict[str, Values]:
+    """Returns the records of pseudo-label sets; empty for a set that is no longer there."""
+    paths = {text: Path(split_source(text)[1]).expanduser() / "pseudo_labels.json" for text in texts}
+    return {text: _read(path if path.is_file() else None, dict) for text, path in paths.items()}
+
+
+def _read(path: Path | None, checked: Callable[[Values], Values]) -> Values:
+    """Returns the object of a JSON file; empty without a file."""
+    if path is None:
         return {}
+    with _reading(path):
+        return checked(_read_json(path))
+
+
+def _read_json(path: Path) -> Values:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise TypeError(f"it holds a {type(content).__name__}, not a JSON object")
+    return content
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turns an error in a file's content into one sentence that names the file."""
     try:
-        values = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); mend or remove it.") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} holds a {type(values).__name__}, not an object of results; mend or remove it.")
-    return values
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        cause = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path} is damaged ({cause}); repair it or remove it.") from error
+
+
+def _why_no_model(folder: Path) -> str:
+    """Returns the end of a sentence about a folder without config.json."""
+    if not folder.is_dir():
+        return f"is {'a file' if folder.exists() else 'not here'}; give the folder of a model."
+    if (folder / "trainer.json").is_file():
+        return "is a checkpoint of a training run, without config.json; give the run's folder once it has ended."
+    models = sorted(file.parent.name for file in folder.glob("*/config.json"))
+    if models:
+        return f"has no config.json, but models in it: {', '.join(models)}; give one of these folders."
+    if any(folder.glob("checkpoint-*/trainer.json")):
+        return "has checkpoints and no config.json: its training has not ended; run its command again to resume it."
+    return "has no config.json; give the folder of a model."

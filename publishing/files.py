@@ -1,12 +1,12 @@
-"""What of a folder goes up to the Hub: chosen by name, kept within the folder, without secrets, nothing pickled.
+"""Files that are published: chosen by name, inside their folder, free of secrets and never pickled.
 
-A model folder's weights, configuration, image processor, remote code, card, options and results go up; checkpoints,
-logs and previews stay, but for the pictures that the card shows. A pseudo-label set and a Space go up whole.
+Of a model folder these are weights, configuration, image processor, remote code, card, options and results.
+Checkpoints, logs and previews stay, except for the pictures on the card. A set of pseudo labels is published whole.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,8 @@ Kind = Literal["model", "dataset", "space"]
 
 OPTIONS = ("student.yaml", "teacher.yaml", "metric.yaml")
 DESCRIPTION = ("config.json", "preprocessor_config.json", "processor_config.json", "LICENSE")
-SCORES = ("results.json", "scores/results.json", "scores/table.md", "scores/examples.png")
+EXAMPLES, PREVIEWS = "scores/examples.png", "previews/*.png"
+SCORES = ("results.json", "scores/results.json", "scores/table.md", EXAMPLES)
 CARD = "README.md"
 INDEX = "model.safetensors.index.json"
 PSEUDO_LABELS = "pseudo_labels.json"
@@ -29,11 +30,18 @@ PSEUDO_LABELS = "pseudo_labels.json"
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
 _TEXT = frozenset({"", ".json", ".yaml", ".yml", ".md", ".py", ".txt", ".toml", ".cfg", ".html", ".css", ".js"})
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)[^)]*\)|<img[^>]*?\bsrc=[\"']([^\"']+)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|KB|MB|GB)")
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file on its way: its path in the repository, and where it lies."""
+    """A file to upload.
+
+    Attributes:
+        path: in the repository.
+        source: on this machine.
+    """
 
     path: str
     source: Path
@@ -45,25 +53,25 @@ class HubFile:
 
 
 def kind_of_folder(folder: Path) -> Kind:
-    """Whether a folder is a model or a pseudo-label set.
+    """Returns the kind of repository that a folder belongs in: a model, or a dataset of pseudo labels.
 
     Raises:
-        ValueError: it is neither, or not there.
+        ValueError: the folder is missing or holds neither.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder; name the one that a training command or pseudo_label.py wrote.")
+        raise ValueError(f"{folder} is not a folder; give one that a training command or pseudo_label.py wrote.")
     if (folder / PSEUDO_LABELS).is_file():
         return "dataset"
     if (folder / "config.json").is_file():
         return "model"
     raise ValueError(
-        f"{folder} has neither config.json (a model) nor {PSEUDO_LABELS} (a set of labels); name the folder that a "
+        f"{folder} has neither config.json (a model) nor {PSEUDO_LABELS} (a set of labels); give a folder that a "
         "training command or pseudo_label.py wrote."
     )
 
 
 def model_files(folder: Path) -> list[HubFile]:
-    """What of a model folder goes up, in the order of its names; the card is not made here.
+    """Returns the files of a model folder that are published, sorted by name. The card is included if it is there.
 
     Raises:
         ValueError: weights are missing, broken or pickled, a path leads out of the folder, or a file holds a secret.
@@ -77,7 +85,7 @@ def model_files(folder: Path) -> list[HubFile]:
 
 
 def dataset_files(folder: Path) -> list[HubFile]:
-    """The files of a pseudo-label set: its record, its card and its finished parts.
+    """Returns the files of a pseudo-label set: its record, its card and its finished parts.
 
     Raises:
         ValueError: there is no part, a path leads out of the folder, or a file holds a secret.
@@ -88,91 +96,72 @@ def dataset_files(folder: Path) -> list[HubFile]:
     return checked_files(folder, [*parts, *(name for name in (PSEUDO_LABELS, CARD) if (folder / name).is_file())])
 
 
-def space_files(folder: Path, root: Path) -> list[HubFile]:
-    """All files of a Space in this repository; its links into the repository are followed.
-
-    Args:
-        folder: the Space's.
-        root: the repository's, out of which no link may lead.
-
-    Raises:
-        ValueError: as in [`model_files`].
-    """
-    inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    names = [
-        path.as_posix()
-        for path in inside
-        if "__pycache__" not in path.parts and not any(part.startswith(".") for part in path.parts)
-    ]
-    return checked_files(folder, names, root)
-
-
 def weight_names(folder: Path) -> list[str]:
-    """The safetensors files of a model, and their index where they are several.
+    """Returns the names of a model's safetensors files, and of their index if there is one.
 
     Raises:
-        ValueError: there are none, or not all that the index names.
+        ValueError: there are none, or one that the index names is missing.
     """
     if (folder / INDEX).is_file():
         try:
             shards = sorted(set(json.loads((folder / INDEX).read_text())["weight_map"].values()))
         except (ValueError, KeyError, AttributeError) as error:
-            raise ValueError(f"{folder / INDEX} cannot be read ({error}); save the model anew.") from error
+            raise ValueError(f"{folder / INDEX} cannot be read ({error}); save the model again.") from error
         missing = [name for name in shards if not _WEIGHTS.fullmatch(str(name)) or not (folder / name).is_file()]
         if missing:
-            raise ValueError(f"{folder} lacks {missing[0]}, which its index names; save the model anew.")
+            raise ValueError(f"{folder} lacks {missing[0]}, which its index names; save the model again.")
         return [*shards, INDEX]
     if (folder / "model.safetensors").is_file():
         return ["model.safetensors"]
     pickled = pickled_names(folder)
     if pickled:
         raise ValueError(
-            f"{folder} has its weights pickled ({pickled[0]}), and what is pickled is never published; save them as "
+            f"{folder} has pickled weights ({pickled[0]}), and pickled files are never published; save the model as "
             "model.safetensors first."
         )
-    raise ValueError(f"{folder} has no model.safetensors; let the training finish, or name a folder that has one.")
+    raise ValueError(f"{folder} has no model.safetensors; let the training finish, or give a folder that has one.")
 
 
 def code_names(folder: Path) -> list[str]:
-    """The Python files that a model's configuration sends its loader to, and those that they import."""
+    """Returns the names of a model's remote code: the modules in config.json's auto_map and those that they import."""
     from transformers.dynamic_module_utils import get_relative_import_files  # here: half a second
 
     try:
         auto_map = json.loads((folder / "config.json").read_text()).get("auto_map", {})
     except (OSError, ValueError, AttributeError) as error:
-        raise ValueError(f"{folder / 'config.json'} cannot be read ({error}); save the model anew.") from error
-    # "module.Class", of another repository "org/name--module.Class"
+        raise ValueError(f"{folder / 'config.json'} cannot be read ({error}); save the model again.") from error
+    # "module.Class"; of another repository "org/name--module.Class"
     modules = {str(value).split(".")[0] for value in auto_map.values() if "--" not in str(value)}
     names: set[str] = set()
     for module in modules:
         if not (folder / f"{module}.py").is_file():
-            raise ValueError(f"{folder} lacks {module}.py, which its config.json names; save the model anew.")
+            raise ValueError(f"{folder} lacks {module}.py, which its config.json names; save the model again.")
         names |= {f"{module}.py", *(Path(path).name for path in get_relative_import_files(folder / f"{module}.py"))}
     return sorted(names)
 
 
 def pictures_of(card: str, folder: Path) -> list[str]:
-    """Files of the folder that a card shows, by the paths that it gives."""
+    """Returns the paths of the pictures on a card that are files of the folder."""
     shown = [first or second for first, second in _PICTURE.findall(card)]
     return sorted({name for name in shown if "://" not in name and (folder / name).is_file()})
 
 
 def preview_names(folder: Path) -> list[str]:
-    """The newest picture of a training's predictions, for a card to show; none where there is none."""
-    return [path.relative_to(folder).as_posix() for path in sorted((folder / "previews").glob("*.png"))[-1:]]
+    """Returns the path of the newest preview of a training run, as a list of one; empty without previews."""
+    return [path.relative_to(folder).as_posix() for path in sorted(folder.glob(PREVIEWS))[-1:]]
 
 
 def left_out(folder: Path, files: Iterable[HubFile]) -> list[str]:
-    """What at the top of a folder stays: folders with a slash at their end."""
+    """Returns the names at the top of a folder that are not published; names of folders end with a slash."""
     going = {file.path.split("/")[0] for file in files} | {file.path for file in files}
     return sorted(path.name + "/" * path.is_dir() for path in folder.iterdir() if path.name not in going)
 
 
 def is_stale(path: str, going: Iterable[str], kind: Kind = "model") -> bool:
-    """Whether a file of a repository belongs to what the files on their way replace.
+    """Returns True for a file of a repository that a new upload makes obsolete.
 
-    Of a model: weights (a loader prefers model.safetensors to shards, whichever came later), and exports and scores,
-    which were another model's. Of a set of pseudo labels: its parts, which another teacher may have made.
+    In a model these are other weights (a loader prefers model.safetensors to shards, whichever is newer), and exports
+    and scores of the model before. In a set of pseudo labels these are parts that another teacher may have made.
     """
     if path in set(going):
         return False
@@ -183,27 +172,26 @@ def is_stale(path: str, going: Iterable[str], kind: Kind = "model") -> bool:
     )
 
 
-def checked_files(folder: Path, names: Iterable[str], root: Path | None = None) -> list[HubFile]:
-    """The named files of a folder, each looked at.
+def checked_files(folder: Path, names: Iterable[str]) -> list[HubFile]:
+    """Returns the named files of a folder after checking each.
 
     Args:
-        folder: where the names are.
+        folder: that holds the files.
         names: paths below it.
-        root: folder out of which no link may lead; by default the folder itself.
 
     Raises:
-        ValueError: one leads out of there, is pickled, is no whole safetensors file or holds a secret.
+        ValueError: a file lies outside of the folder, is pickled, is a broken safetensors file or holds a secret.
     """
-    files = [HubFile(name, _within(folder / name, (root or folder).resolve())) for name in sorted(set(names))]
+    files = [HubFile(name, _within(folder / name, folder.resolve())) for name in sorted(set(names))]
     for file in files:
         if file.source.suffix in PICKLED:
-            raise ValueError(f"{folder / file.path} is pickled, and what is pickled is never published; take it out.")
+            raise ValueError(f"{folder / file.path} is pickled, and pickled files are never published; remove it.")
         if file.source.suffix == ".safetensors":
             _check_safetensors(file.source)
     for path, number in secrets_in(files):
         raise ValueError(
-            f"{folder / path} holds what looks like a password or token in line {number}; take it out before it is "
-            "published, and make a new one if others have seen it."
+            f"{folder / path} holds what looks like a password or token in line {number}; remove it before publishing, "
+            "and replace the token if others have seen it."
         )
     return files
 
@@ -211,7 +199,7 @@ def checked_files(folder: Path, names: Iterable[str], root: Path | None = None) 
 def _within(path: Path, root: Path) -> Path:
     found = path.resolve()
     if not found.is_relative_to(root):
-        raise ValueError(f"{path} leads out of {root}; put a copy of the file in its place, or take it out.")
+        raise ValueError(f"{path} leads out of {root}; put a copy of the file in its place, or remove it.")
     return found
 
 
@@ -220,11 +208,11 @@ def _check_safetensors(path: Path) -> None:
         with safe_open(path, framework="numpy"):
             pass
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is no whole safetensors file ({error}); save the model anew.") from error
+        raise ValueError(f"{path} is no whole safetensors file ({error}); save the model again.") from error
 
 
 def secrets_in(files: Iterable[HubFile], has: Callable[[str], bool] = has_secret) -> Iterator[tuple[str, int]]:
-    """Text files with something like a token in them, and the line; the token in use is looked for as it is."""
+    """Yields path and line number of text files that hold something like a token, or the token in use."""
     own = get_token()
     for file in files:
         if file.source.suffix not in _TEXT:
@@ -234,3 +222,40 @@ def secrets_in(files: Iterable[HubFile], has: Callable[[str], bool] = has_secret
             if has(line) or (own and own in line):
                 yield file.path, number
                 break
+
+
+def parse_size(text: str) -> int:
+    """Returns the bytes of a size such as 5GB or 500MB; huggingface_hub's own parser is private.
+
+    Raises:
+        ValueError: the text is no size.
+    """
+    found = _SIZE.fullmatch(text.strip().upper())
+    size = int(float(found[1]) * _UNITS[found[2]]) if found else 0
+    if size < 1:
+        raise ValueError(f"--max_shard_size is {text!r}; give a size such as 5GB or 500MB.")
+    return size
+
+
+def split_weights(files: Sequence[HubFile], room: Path, *, max_bytes: int) -> list[HubFile]:
+    """Returns a model's files with larger weights split into shards.
+
+    Args:
+        files: of the model.
+        room: folder for the shards; created when needed.
+        max_bytes: largest size of a shard. A single larger tensor still makes a larger one.
+
+    Returns:
+        The same files where all are small enough; else with other weights and their index.
+    """
+    from huggingface_hub import save_torch_state_dict  # here: it imports torch
+    from safetensors.torch import load_file
+
+    weights = [file for file in files if file.source.suffix == ".safetensors"]
+    if all(file.size <= max_bytes for file in weights):
+        return list(files)
+    room.mkdir(parents=True)
+    tensors = {name: tensor for file in weights for name, tensor in load_file(file.source).items()}
+    save_torch_state_dict(tensors, room, max_shard_size=max_bytes, metadata={"format": "pt"})
+    rest = [file for file in files if file not in weights and file.path != INDEX]
+    return [*(HubFile(name, room / name) for name in weight_names(room)), *rest]

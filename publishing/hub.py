@@ -1,4 +1,8 @@
-"""Repositories on the Hub: may we write there, make it, and push files in one commit; every trouble in one sentence.
+"""Repositories on the Hub: checked for the right to write, created, and pushed to in one commit.
+
+huggingface_hub's `upload_folder(delete_patterns=...)` does nearly this, but it spreads a folder over several commits if
+it has more than 250 files or takes more than five minutes. Others could load half a model, and a run that is killed
+would leave one. tests/publishing/test_library_faults.py shows it. `create_commit` makes one.
 
 Nothing here needs torch, so that a push can run in a process of its own that starts in half a second.
 """
@@ -24,9 +28,9 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 5
 FIRST_WAIT_S = 2.0
 LONGEST_WAIT_S = 300.0
-# In one commit; only a large pseudo-label set has more.
+# In one commit; only a large set of pseudo labels has more, and any part of it can be used.
 FILES_PER_COMMIT = 1000
-# Seconds without a byte from the Hub, or to it; huggingface_hub itself would wait for ever.
+# Seconds without a byte from or to the Hub; huggingface_hub itself waits without limit.
 STALLED_S = 120.0
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 
@@ -35,19 +39,19 @@ Given = TypeVar("Given")
 
 
 class HubDownError(RuntimeError):
-    """The Hub cannot be reached, is busy, or somebody else is writing there: worth another try, later."""
+    """The Hub cannot be reached, is busy, or somebody else is writing to the repository; a later try may work."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where something goes.
+    """A repository to push to.
 
     Attributes:
         repo: org/name.
         kind: of repository.
-        private: whether it is made as a private one; one that is public already is then refused.
-        branch: other than main, made where it is not there; `refs/pr/N` is the pull request N.
-        pull_request: open one instead of writing to the branch.
+        private: create it as a private one, and refuse an existing public one.
+        branch: other than main, created if missing; `refs/pr/N` is pull request N.
+        pull_request: open a pull request instead of writing to the branch.
         sdk: of a Space.
     """
 
@@ -59,7 +63,11 @@ class Target:
     sdk: str | None = None
 
     def validate(self, option: str = "repo") -> None:
-        """Raises ValueError for a name that cannot be, naming the option."""
+        """Raises ValueError for an impossible name of repository or branch.
+
+        Args:
+            option: name of the option that gave the repository.
+        """
         try:
             validate_repo_id(self.repo)
         except HFValidationError as error:
@@ -73,14 +81,20 @@ class Target:
 
     @property
     def url(self) -> str:
-        """Its page."""
+        """Address of the repository's page."""
         prefix = "" if self.kind == "model" else f"{self.kind}s/"
         return f"{constants.ENDPOINT}/{prefix}{self.repo}"
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a push came to: the revision that holds the files now, whether it is a new one, and a page to look at."""
+    """Result of a push.
+
+    Attributes:
+        revision: that holds the files.
+        changed: True if the push made a commit.
+        url: page of the repository or pull request.
+    """
 
     revision: str
     changed: bool
@@ -88,22 +102,22 @@ class Pushed:
 
 
 def limit_waiting(seconds: float = STALLED_S) -> None:
-    """Lets no request of this process wait for ever; for commands and processes that only push."""
+    """Sets a time limit for all requests of this process; for commands and processes that only push."""
     plain = huggingface_hub.get_session()
     kind, hooks = type(plain), plain.event_hooks
     huggingface_hub.set_client_factory(lambda: kind(event_hooks=hooks, follow_redirects=True, timeout=seconds))
 
 
 def growing_wait_s(failures: int) -> float:
-    """Seconds to wait after so many failures in a row; a part of them is drawn, so that not all come back at once."""
+    """Returns the seconds to wait after a number of failures in a row: exponential, with a random part."""
     return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (failures - 1)) * random.Random().uniform(0.75, 1.0)
 
 
 def prepare(target: Target, attempts: int = ATTEMPTS) -> None:
-    """Makes sure that files can be pushed to a target, and makes the repository or branch where it is not there.
+    """Checks that files can be pushed to a target, and creates a missing repository or branch.
 
     Raises:
-        ValueError: the token, the name or the rights do not allow it.
+        ValueError: token, name or rights do not allow it.
         HubDownError: the Hub cannot be reached.
     """
     if get_token() is None:
@@ -152,14 +166,14 @@ def _prepare(target: Target, api: HfApi) -> None:
 
 
 def push(target: Target, files: Sequence[HubFile], message: str, attempts: int = ATTEMPTS) -> Pushed:
-    """Brings a repository up to these files; what is up already is not sent again, and no commit is made for it.
+    """Uploads files in one commit. Unchanged files are not sent, and without changes there is no commit.
 
-    Weights, exports, scores and parts of label sets that the new ones replace are removed in the same commit. Other
-    files of the repository stay.
+    Weights, exports, scores and parts of label sets that become obsolete are removed in the same commit. Other files of
+    the repository stay.
 
     Raises:
-        ValueError: the Hub says no.
-        HubDownError: it cannot be reached. What has gone up of large files is kept there for the next push.
+        ValueError: the Hub refuses the push.
+        HubDownError: the Hub cannot be reached. It keeps the large files that were sent, for the next push.
     """
     revision, pushed = target.branch, None
     before = _try(
@@ -182,7 +196,7 @@ def push(target: Target, files: Sequence[HubFile], message: str, attempts: int =
 def _commit(
     target: Target, files: Sequence[HubFile], stale: list[str], message: str, revision: str | None, create_pr: bool
 ) -> Any:
-    # Made anew for each try: huggingface_hub writes into them.
+    # New ones for each attempt: huggingface_hub writes into them.
     operations = [CommitOperationAdd(path_in_repo=file.path, path_or_fileobj=file.source) for file in files]
     deletions = [CommitOperationDelete(path_in_repo=path) for path in stale]
     return HfApi().create_commit(
@@ -196,7 +210,7 @@ def _commit(
 
 
 def _stale(target: Target, files: Sequence[HubFile], attempts: int) -> list[str]:
-    """Files in the repository that the new ones replace."""
+    """Returns the files in the repository that the new ones make obsolete."""
     present = _try(
         target,
         lambda: HfApi().list_repo_files(target.repo, repo_type=target.kind, revision=target.branch),
@@ -207,12 +221,12 @@ def _stale(target: Target, files: Sequence[HubFile], attempts: int) -> list[str]
 
 
 def _try(target: Target, call: Callable[[], Given], attempts: int) -> Given:
-    """What a call gives, tried again after growing waits, which are told, while the Hub is down or busy."""
+    """Returns the result of a call, which is tried again with growing waits while the Hub is down or busy."""
     failures = 0
     while True:
         try:
             return call()
-        except Exception as error:  # httpx, huggingface_hub, hf_xet: each has its own kinds
+        except Exception as error:  # httpx, huggingface_hub and hf_xet have their own kinds
             told = in_one_sentence(error, target)
             failures += 1
             if isinstance(told, ValueError) or failures >= attempts:
@@ -223,7 +237,7 @@ def _try(target: Target, call: Callable[[], Given], attempts: int) -> Given:
 
 
 def in_one_sentence(error: Exception, target: Target) -> ValueError | HubDownError:
-    """What went wrong: a HubDownError where another try may help, else a ValueError that says what to do."""
+    """Returns a HubDownError where another try may help, else a ValueError that says what to do."""
     *_, error = _causes(error)
     status = getattr(getattr(error, "response", None), "status_code", None)
     if type(error) is ValueError:
@@ -250,13 +264,13 @@ def in_one_sentence(error: Exception, target: Target) -> ValueError | HubDownErr
 
 
 def _words(error: Exception) -> str:
-    """The Hub's own words, where it gave some."""
+    """Returns the Hub's own words, or the error's."""
     words = getattr(error, "server_message", None) if isinstance(error, HfHubHTTPError) else None
     return " ".join(words.split()) if words else describe(error)
 
 
 def _causes(error: BaseException) -> Iterator[Any]:
-    """An error, and what is behind it where it only says that an upload failed."""
+    """Yields an error, then the causes of errors that only say that an upload failed."""
     yield error
     while type(error) is RuntimeError and error.__cause__ is not None:
         error = error.__cause__

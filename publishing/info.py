@@ -1,121 +1,107 @@
-"""What a model folder holds: what it predicts, its sizes, how it was trained, on what, and how good it is.
+"""Facts about a model folder: what it predicts, its size, its training and its scores.
 
     semidepth info outputs/demo/student
     semidepth info outputs/demo/metric --json
 
-Reads config.json, the weights' headers, preprocessor_config.json, the options of the run (teacher.yaml, student.yaml
-or metric.yaml), results.json and scores/results.json; what is not there is left out. No weights are loaded. Exit
-status: 0, or 2 where there is no model or one of those files is damaged.
+Reads config.json, the headers of the weights, preprocessor_config.json, the options of the run (teacher.yaml,
+student.yaml or metric.yaml), results.json and scores/results.json. Missing files are left out. No weights are loaded.
+Exit status: 0, or 2 where there is no model or a file is damaged.
 """
 
-import argparse
 import json
-import math
-import struct
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import yaml
+from semidepth.common.console import run_command
+from semidepth.common.options import option, parse_options
+from semidepth.publishing.facts import Facts, read_facts
 
-from semidepth.prediction.checkpoints import kind_of
-
-RUNS = ("metric", "student", "teacher")  # the options' file is called after the command
-# Of a run's options, what says on what and for how long it was trained.
+# Options that say what a model was trained on and for how long.
 RUN_FIELDS = (
     "encoder", "student", "teacher", "labeled", "unlabeled", "pseudo_labels", "train", "steps", "epochs", "batch_size",
     "size", "learning_rate", "mixed_precision", "seed",
 )  # fmt: skip
-UNITS = {"depth": "m", "disparity": "inverse depth"}
+DECODER_FIELDS = ("neck_hidden_sizes", "fusion_hidden_size")
+DOMAIN_FIELDS = ("name", "min_depth_m", "max_depth_m")
+ENCODER_NAMES = {
+    "model_type": "kind",
+    "hidden_size": "width",
+    "num_hidden_layers": "layers",
+    "num_attention_heads": "heads",
+    "patch_size": "patch",
+}
+UNITS = {"depth": "m", "disparity": "inverse depth", None: None}
 SHOWN_METRICS = ("abs_rel", "delta1", "rmse")
 
 
 def model_info(folder: str | Path) -> dict[str, Any]:
-    """What a model folder holds.
+    """Returns what is known about a model folder, without loading the weights.
 
     Args:
         folder: with config.json, as `save_pretrained` writes it.
 
     Returns:
-        JSON-able: `folder`, `model_type`, `predicts_depth` (None where not known), `unit` ("m", "inverse depth", None
-        where not known), `parameters` (None without safetensors), `encoder`, `decoder`, `domains`, `image_size_px`,
-        `training` (None where unknown; with the `validation` at its end, if there was one) and `scores`.
+        JSON-able: `folder`, `model_type`, `predicts_depth` (None where unknown), `unit` ("m", "inverse depth", None
+        where unknown), `parameters` (None without safetensors), `encoder`, `decoder`, `domains`, `image_size_px`,
+        `training` (None where unknown; with the last `validation`, if there was one) and `scores`.
 
     Raises:
-        ValueError: there is no model in it, or one of its files is damaged.
+        ValueError: there is no model in the folder, or a file is damaged.
     """
-    path = Path(folder)
-    if not (path / "config.json").is_file():
-        raise ValueError(f"{str(folder)!r} {_why_no_model(path)}")
-    with _reading(path / "config.json"):
-        config = _read_json(path / "config.json")
-        kind = kind_of(SimpleNamespace(**{"model_type": None} | config))
-        architectures = config.get("architectures") or []
-        depth = kind is not None or any(str(name).endswith("ForDepthEstimation") for name in architectures)
-        # The encoder is the relative core's, in a metric model; an encoder alone is its own.
-        core = config.get("core_config") or config
-        encoder = _encoder(core.get("backbone_config") or ({} if depth else config))
-        domains = [
-            {name: domain.get(name) for name in ("name", "min_depth_m", "max_depth_m")}
-            for domain in config.get("domains") or []
-        ]
-        if not domains and kind == "depth" and isinstance(config.get("max_depth"), int | float):
-            domains = [{"name": None, "min_depth_m": None, "max_depth_m": config["max_depth"]}]
-        decoder = {name: core.get(name) for name in ("neck_hidden_sizes", "fusion_hidden_size") if name in core}
-        if not isinstance(config.get("model_type"), str):
-            raise ValueError("no model_type")
+    facts = read_facts(Path(folder))
+    config = facts.config
+    architectures = config.get("architectures") or []
+    depth = facts.kind is not None or any(str(name).endswith("ForDepthEstimation") for name in architectures)
+    core = config.get("core_config") or config
+    # An encoder alone is its own.
+    backbone = facts.backbone or ({} if depth else config)
     return {
         "folder": str(folder),
         "model_type": config["model_type"],
         "predicts_depth": depth or (False if architectures else None),
-        "unit": None if kind is None else UNITS[kind],
-        "parameters": count_parameters(path),
-        "encoder": encoder,
-        "decoder": decoder,
-        "domains": domains,
-        "image_size_px": _image_size(path),
-        "training": _training(path),
-        "scores": _scores(path / "scores" / "results.json"),
+        "unit": UNITS[facts.kind],
+        "parameters": facts.parameters,
+        "encoder": {short: backbone[name] for name, short in ENCODER_NAMES.items() if name in backbone},
+        "decoder": {name: core.get(name) for name in DECODER_FIELDS if name in core},
+        "domains": [
+            {name: domain.get(name) if facts.routed or name == "max_depth_m" else None for name in DOMAIN_FIELDS}
+            for domain in facts.domains
+        ],
+        "image_size_px": facts.image_size_px,
+        "training": _training(facts),
+        "scores": _scores(facts),
     }
 
 
-def count_parameters(folder: Path) -> int | None:
-    """Numbers in a folder's safetensors, by their headers; None where there is no such file.
+def _training(facts: Facts) -> dict[str, Any] | None:
+    """Returns the training command, its options, and duration and validation of the run."""
+    if not facts.command:
+        return None
+    options = {name: facts.options[name] for name in RUN_FIELDS if name in facts.options}
+    found: dict[str, Any] = {"command": facts.command, "options": options}
+    both = facts.run | facts.results
+    found |= {name: both[name] for name in ("steps", "hours") if both.get(name) is not None}
+    # As "indoor/abs_rel"; of some images of the validation sources, at the end of the training.
+    scores = {name: value for name, value in facts.results.items() if "/" in name and _is_number(value)}
+    return found | ({"validation": scores} if scores else {})
 
-    Raises:
-        ValueError: a file was cut off, is none, or one of several is missing.
-    """
-    files = sorted(folder.glob("model*.safetensors"))
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        with _reading(index):
-            named = set(_read_json(index)["weight_map"].values())
-        missing = sorted(named - {file.name for file in files})
-        if missing:
-            raise ValueError(f"{folder / missing[0]} is missing, which {index.name} names; fetch or save it anew.")
-    total = 0
-    for file in files:
-        try:
-            with file.open("rb") as opened:
-                # Eight bytes with the length of a JSON header: https://huggingface.co/docs/safetensors
-                length = int(struct.unpack("<Q", opened.read(8))[0])
-                header = json.loads(opened.read(min(length, file.stat().st_size)))
-            entries = [entry for name, entry in header.items() if name != "__metadata__"]
-            end = max((entry["data_offsets"][1] for entry in entries), default=0)
-            total += sum(math.prod(entry["shape"]) for entry in entries)
-            whole = file.stat().st_size >= 8 + length + end
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError, struct.error):
-            whole = False
-        if not whole:
-            raise ValueError(f"{file} is no whole safetensors file; fetch or save it anew.")
-    return total if files else None
+
+def _scores(facts: Facts) -> list[dict[str, Any]]:
+    """Returns one flat entry for each data set, head and space that `semidepth score` scored."""
+    fields = ("data", "head", "space", "protocol", "images")
+    rows = facts.scores.get("scores") or []
+    return [{name: row[name] for name in fields if name in row} | row["metrics"] for row in rows]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def to_text(info: dict[str, Any]) -> str:
-    """The same for people."""
+    """Returns the result of [`model_info`] as lines of text."""
     meaning = {"m": "metric depth, metres", "inverse depth": "relative: inverse depth, larger is nearer"}
     other = "no depth model" if info["predicts_depth"] is False else "of unknown unit"
     lines = [("model", f"{info['model_type']} ({meaning.get(info['unit'], other)})")]
@@ -153,108 +139,23 @@ def to_text(info: dict[str, Any]) -> str:
     return "\n".join([info["folder"], *(f"{name:<{width}}{value}" for name, value in lines)])
 
 
-def _encoder(backbone: dict[str, Any]) -> dict[str, Any]:
-    names = {
-        "model_type": "kind",
-        "hidden_size": "width",
-        "num_hidden_layers": "layers",
-        "num_attention_heads": "heads",
-        "patch_size": "patch",
-    }
-    return {short: backbone[name] for name, short in names.items() if name in backbone}
+@dataclass(frozen=True, kw_only=True)
+class InfoOptions:
+    """Options of `semidepth info`."""
 
-
-def _image_size(folder: Path) -> int | None:
-    file = folder / "preprocessor_config.json"
-    if not file.is_file():
-        return None
-    with _reading(file):
-        size = _read_json(file).get("size")
-        sides = size.values() if isinstance(size, dict) else [size]
-        return min((side for side in sides if isinstance(side, int)), default=None)
-
-
-def _training(folder: Path) -> dict[str, Any] | None:
-    """The command, its options, and what its results say of its length."""
-    name = next((name for name in RUNS if (folder / f"{name}.yaml").is_file()), None)
-    if name is None:
-        return None
-    with _reading(folder / f"{name}.yaml"):
-        options = dict(yaml.safe_load((folder / f"{name}.yaml").read_text()) or {})
-    found: dict[str, Any] = {
-        "command": name, "options": {field: options[field] for field in RUN_FIELDS if field in options}
-    }  # fmt: skip
-    file = folder / "results.json"
-    if file.is_file():
-        with _reading(file):
-            results = _read_json(file)
-            both = {**(results.get("run") or {}), **results}
-        found |= {field: both[field] for field in ("steps", "hours") if both.get(field) is not None}
-        # As "indoor/abs_rel"; of some images of the validation sources, at the end of the training.
-        scores = {name: value for name, value in results.items() if "/" in name and _is_number(value)}
-        found |= {"validation": scores} if scores else {}
-    return found
-
-
-def _scores(file: Path) -> list[dict[str, Any]]:
-    """One flat entry for each data set, head and space that `semidepth score` scored."""
-    if not file.is_file():
-        return []
-    fields = ("data", "head", "space", "protocol", "images")
-    with _reading(file):
-        return [
-            {name: entry[name] for name in fields if name in entry} | (entry.get("metrics") or {})
-            for entry in _read_json(file).get("scores") or []
-        ]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _why_no_model(folder: Path) -> str:
-    """The end of a sentence on a folder without config.json."""
-    if not folder.is_dir():
-        return f"is {'a file' if folder.exists() else 'not here'}; give the folder of a model."
-    if (folder / "trainer.json").is_file():
-        return "is a checkpoint from within a training, without a config.json; give the run's folder once it has ended."
-    models = sorted(file.parent.name for file in folder.glob("*/config.json"))
-    if models:
-        return f"has no config.json, but models in it: {', '.join(models)}; give one of these folders."
-    if any(folder.glob("checkpoint-*/trainer.json")):
-        return "has checkpoints and no config.json: its training has not ended; run its command again, which goes on."
-    return "has no config.json; give the folder of a model."
-
-
-@contextmanager
-def _reading(file: Path) -> Iterator[None]:
-    """Around what is done with a file's content: raises ValueError, naming it, where that is not what it should be."""
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError, yaml.YAMLError) as error:
-        cause = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{file} is damaged ({cause}); save or fetch it anew.") from error
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    content = json.loads(file.read_text())
-    if not isinstance(content, dict):
-        raise TypeError(f"it holds a {type(content).__name__}, no JSON object")
-    return content
+    folder: Path = option(positional=True, help="folder of a model")
+    json: bool = option(False, help="print one JSON object")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; see the top of the file. Returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", help="of a model")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    given = parser.parse_args(argv)
-    try:
-        info = model_info(given.folder)
-    except (ValueError, OSError) as error:
-        parser.exit(2, f"error: {error}\n")
-    print(json.dumps(info, indent=2) if given.json else to_text(info))
-    return 0
+    """Runs the command and returns its exit status."""
+
+    def run() -> None:
+        options = parse_options(InfoOptions, argv, prog="semidepth info", description=__doc__)
+        info = model_info(options.folder)
+        print(json.dumps(info, indent=2) if options.json else to_text(info))
+
+    return run_command(run)
 
 
 if __name__ == "__main__":

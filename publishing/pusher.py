@@ -1,8 +1,9 @@
-"""Pushing a model to the Hub while it trains, without holding the training up or ending it.
+"""Background upload of a model to the Hub during training.
 
-At a checkpoint the main process saves the model's files into a snapshot of its own, which nobody writes to again, and
-trains on. A thread hands the newest snapshot to a process that pushes it, one at a time: a Hub that stalls, a client
-that hangs or its memory are that process's, which can be ended. What fails is told and tried again after growing waits.
+At a checkpoint the main process saves the model's files into a snapshot folder, which is not changed afterwards, and
+continues training. A thread pushes the newest snapshot, one push at a time, in a process of its own (see
+push_process.py). A push that fails is logged and tried again, with waits that grow; a newer snapshot replaces it. A
+failing Hub neither stops the training run nor holds it up.
 """
 
 import logging
@@ -12,48 +13,51 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from semidepth.common.redaction import redact
 from semidepth.common.retrying import describe
-from semidepth.publishing.cards import make_card
-from semidepth.publishing.files import (
-    CARD,
-    OPTIONS,
-    checked_files,
-    model_files,
-    preview_names,
-)
+from semidepth.publishing.cards.model_card import make_card
+from semidepth.publishing.facts import read_facts
+from semidepth.publishing.files import CARD, OPTIONS, checked_files, model_files, preview_names
 from semidepth.publishing.hub import Target, growing_wait_s
 from semidepth.publishing.push_process import PushProcess
 from semidepth.publishing.records import public_files
-from semidepth.training.arguments.run import HubArguments
 
 logger = logging.getLogger(__name__)
 
 SNAPSHOT = "hub-snapshot-"
 FINISHED = "the finished model"
-# A push that takes longer is ended and begun anew; what went up of large files stays up.
+# A push that takes longer is killed and started again; parts of large files that the Hub has are not sent twice.
 LONGEST_PUSH_S = 6 * 3600.0
 LONGEST_CHECK_S = 60.0
-# Between two attempts of a training that waits for its last push.
+# Longest wait between two attempts once the training run has ended and waits for its last push.
 LAST_WAIT_S = 30.0
 
 SaveModel = Callable[[Path], None]
 
 
-def open_pusher(arguments: HubArguments, output_dir: str, *, main_process: bool) -> "Pusher":
-    """The pusher of a run, after a look whether it may push; called before anything expensive.
+class PushOptions(Protocol):
+    """The options of a training command that concern pushing."""
+
+    @property
+    def hub_wait_s(self) -> float: ...
+
+    def hub_target(self) -> Target | None: ...
+
+
+def open_pusher(options: PushOptions, output_dir: str | Path, *, main_process: bool) -> "Pusher":
+    """Checks that the run may push and returns its pusher; call it before anything expensive.
 
     Args:
-        arguments: of the command.
-        output_dir: the run's folder.
-        main_process: whether this process is the one that pushes.
+        options: of the command.
+        output_dir: folder of the run.
+        main_process: True for the process that pushes.
 
     Raises:
-        ValueError: in one sentence, for a name, a token or rights with which no push can work.
+        ValueError: no push can work with this name, token or rights.
     """
-    target, prepared = arguments.hub_target() if main_process else None, False
+    target, prepared = options.hub_target() if main_process else None, False
     if target is not None:
         answer = PushProcess().run(target, {}, longest_s=LONGEST_CHECK_S)
         if "error" in answer and not answer["passing"]:
@@ -61,50 +65,50 @@ def open_pusher(arguments: HubArguments, output_dir: str, *, main_process: bool)
         if "error" in answer:
             logger.warning("%s cannot be reached now (%s); the first push tries again", target.url, answer["error"])
         prepared = "error" not in answer
-    return Pusher(target, Path(output_dir), wait_s=arguments.hub_wait_s, prepared=prepared)
+    return Pusher(target, Path(output_dir), wait_s=options.hub_wait_s, prepared=prepared)
 
 
 class Pusher:
-    """Pushes snapshots of one run; does nothing without a target, as in processes other than the main one.
+    """Pushes snapshots of one run. Without a target it does nothing, as in processes other than the main one.
 
     Args:
-        target: where to; None: nowhere.
-        folder: the run's, below which snapshots are kept until they are up.
-        wait_s: the longest that [`finish`] waits.
-        prepared: whether it is known that the target is there and may be written to.
+        target: where to push; None: nowhere.
+        folder: of the run; snapshots are kept in it until they are pushed.
+        wait_s: longest time in seconds that [`finish`] waits.
+        prepared: True where the target is known to exist and to be writable.
     """
 
     def __init__(self, target: Target | None, folder: Path, *, wait_s: float = 600.0, prepared: bool = False) -> None:
         self.target = target
         self.folder = folder
         self.wait_s = wait_s
-        self.pushed: list[str] = []  # labels of what is or was up, in order
+        self.pushed: list[str] = []  # labels of the pushed snapshots, in order
         self._prepared = prepared
         self._trouble = ""
         self._pending: tuple[Path, str] | None = None
         self._busy = False
-        self._hurried = False  # the training has ended and waits
+        self._hurried = False  # the training run has ended and waits
         self._ended = False
         self._changed = threading.Condition()
         self._process = PushProcess()
         self._thread: threading.Thread | None = None
-        self._remove_snapshots()  # of a run that was stopped
+        self._remove_snapshots()  # of a run that was killed
 
     def offer(self, step: int, save: SaveModel) -> None:
-        """Takes a snapshot of the model after a step, to be pushed when its turn comes; a newer one takes its place.
+        """Takes a snapshot of the model, to be pushed as soon as no other push runs; a newer snapshot replaces it.
 
         Args:
-            step: updates done.
-            save: writes the model's files into the folder that it gets.
+            step: number of updates done.
+            save: writes the model's files into the given folder.
         """
         if self.target is not None:
             self._take(f"step {step}", save)
 
     def finish(self) -> bool:
-        """Pushes the finished run's files and waits for it, but not longer than `wait_s`.
+        """Pushes the files of the finished run and waits for it, `wait_s` seconds at most.
 
         Returns:
-            Whether all is up. Where it is not, the log says what is, and the command to push the rest.
+            True if they were pushed. Else the log says what was, and shows the command that pushes the rest.
         """
         if self.target is None:
             return True
@@ -123,15 +127,15 @@ class Pusher:
         options = f" --branch {self.target.branch}" if self.target.branch else ""
         options += " --private" if self.target.private else ""
         logger.warning(
-            "%s is not up at %s (%s), %s is; push it with: python training/publish.py %s --repo %s%s",
+            "%s was not pushed to %s (%s); the newest that was is %s. Push it with: semidepth publish %s --repo %s%s",
             FINISHED, self.target.url, trouble,
-            self.pushed[-1] if self.pushed else "nothing of this run", shlex.quote(str(self.folder)), self.target.repo,
+            self.pushed[-1] if self.pushed else "none of this run", shlex.quote(str(self.folder)), self.target.repo,
             options,
         )  # fmt: skip
         return False
 
     def abandon(self) -> None:
-        """Ends a push that is under way, and forgets what waits; the training itself may have failed."""
+        """Kills a running push and drops waiting snapshots; called at the end, also of a run that failed."""
         if self.target is None:
             return
         with self._changed:
@@ -152,7 +156,7 @@ class Pusher:
                 shutil.rmtree(stray, ignore_errors=True)
 
     def _take(self, label: str, save: SaveModel) -> None:
-        """Writes a snapshot and makes it the one that waits."""
+        """Writes a snapshot, which then waits to be pushed."""
         snapshot = self.folder / f"{SNAPSHOT}{label.replace(' ', '-')}"
         try:
             snapshot.mkdir(parents=True)
@@ -160,7 +164,7 @@ class Pusher:
             for name in OPTIONS:
                 if (self.folder / name).is_file() and not (snapshot / name).exists():
                     shutil.copy(self.folder / name, snapshot)
-        except Exception as error:  # a full disk, whatever: it ends no training
+        except Exception as error:  # such as a full disk: training continues
             shutil.rmtree(snapshot, ignore_errors=True)
             self._trouble = f"no snapshot could be written: {describe(error)}"
             logger.warning("%s is not pushed: %s", label, self._trouble)
@@ -175,17 +179,17 @@ class Pusher:
             self._thread.start()
 
     def _link_finished(self, snapshot: Path) -> None:
-        """The run's own files, as links: a file that is written again is replaced, not changed."""
+        """Fills a snapshot with hard links to the run's files, which are replaced when they change, never rewritten."""
         for file in [*model_files(self.folder), *checked_files(self.folder, preview_names(self.folder))]:
             place = snapshot / file.path
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
                 place.hardlink_to(file.source)
-            except OSError:  # a file system without such links
+            except OSError:  # a file system without hard links
                 shutil.copy(file.source, place)
 
     def _work(self) -> None:
-        """The thread: pushes the newest snapshot there is, until the run ends."""
+        """Pushes the newest snapshot until the run ends; runs in a thread."""
         failures = 0
         while (taken := self._next()) is not None:
             snapshot, label = taken
@@ -193,8 +197,8 @@ class Pusher:
             if "error" not in answer:
                 failures, self._trouble, self._prepared = 0, "", True
                 self.pushed.append(label)
-                news = "is up" if answer["changed"] else "was up already"
-                logger.info("%s %s at %s (revision %s)", label, news, answer["url"], answer["revision"])
+                news = "was pushed to" if answer["changed"] else "is unchanged at"
+                logger.info("%s %s %s (revision %s)", label, news, answer["url"], answer["revision"])
             else:
                 self._trouble = redact(answer["error"])
                 failures += answer["passing"]
@@ -205,7 +209,7 @@ class Pusher:
                 self._changed.notify_all()
 
     def _next(self) -> tuple[Path, str] | None:
-        """Waits for a snapshot and takes it; None at the end."""
+        """Waits for a snapshot and returns it; None at the end of the run."""
         with self._changed:
             while self._pending is None and not self._ended:
                 self._changed.wait()
@@ -215,14 +219,14 @@ class Pusher:
             return taken
 
     def _wait_again(self, taken: tuple[Path, str], failures: int) -> bool:
-        """Waits before another attempt; whether this snapshot is still the newest, and now waits again."""
+        """Waits before another attempt; returns True if the snapshot is still the newest one, to be tried again."""
         with self._changed:
             hurried = self._hurried
             wait_s = min(growing_wait_s(failures), LAST_WAIT_S) if hurried else growing_wait_s(failures)
             if not self._ended:
                 logger.warning("%s was not pushed: %s; next attempt in %.0f s", taken[1], self._trouble, wait_s)
             until = time.monotonic() + wait_s
-            # The end of the training cuts a long wait short.
+            # The end of the training run cuts a long wait short.
             while not self._ended and self._hurried == hurried and (left := until - time.monotonic()) > 0:
                 self._changed.wait(left)
             if self._pending is not None or self._ended:
@@ -231,13 +235,13 @@ class Pusher:
             return True
 
     def _push(self, snapshot: Path, label: str) -> dict[str, Any]:
-        """What came of the push of one snapshot; see [`push_once.work`]."""
+        """Pushes one snapshot and returns the result of [`push_process.work`]."""
         assert self.target is not None
         try:
             self._write_card(snapshot)
             going = public_files(model_files(snapshot), snapshot / "public")
             files = [(file.path, str(file.source)) for file in going]
-        except Exception as error:  # whatever is wrong with a snapshot, the next one may be sound
+        except Exception as error:  # the next snapshot may be sound
             return {"error": describe(error), "passing": False}
         message = f"{label[0].upper()}{label[1:]}"
         request = {"files": files, "message": message, "prepared": self._prepared}
@@ -251,8 +255,8 @@ class Pusher:
         if (snapshot / CARD).exists():
             return
         try:
-            card = make_card(snapshot, repo=self.target.repo)
-        except Exception as error:  # amid a training its results are not there yet; the weights go up all the same
+            card = make_card(read_facts(snapshot), preview_names(snapshot), repo=self.target.repo)
+        except Exception as error:  # the weights are pushed all the same
             logger.warning("no card could be made for this push (%s)", describe(error))
             return
         (snapshot / CARD).write_text(str(card), encoding="utf-8")

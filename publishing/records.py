@@ -1,4 +1,4 @@
-"""Copies of a run's records for everybody's eyes: local paths in them cut to their last part."""
+"""Records of a run for publication: copies with local paths shortened to their last part."""
 
 import json
 import re
@@ -21,10 +21,10 @@ _METRIC = re.compile(r"(.+)/([a-z][a-z0-9_]*)")
 
 
 def public_files(files: Sequence[HubFile], room: Path) -> list[HubFile]:
-    """The same files, with shortened copies in place of records that tell where things lie on this machine.
+    """Returns the same files, with copies in place of records that hold local paths.
 
     Args:
-        files: on their way to the Hub.
+        files: to publish.
         room: folder for the copies.
 
     Raises:
@@ -35,11 +35,11 @@ def public_files(files: Sequence[HubFile], room: Path) -> list[HubFile]:
 
 
 def public_values(value: Any, key: str = "") -> Any:
-    """Options or results, nested, with the local paths in their texts and names cut to their last part.
+    """Returns nested options or results with the local paths in texts and names shortened.
 
     Args:
         value: of plain types.
-        key: under which it stands; a `command` is a whole line.
+        key: of the value; a `command` is a whole command line.
     """
     if isinstance(value, dict):
         shown: dict[Any, Any] = {}
@@ -55,18 +55,18 @@ def public_values(value: Any, key: str = "") -> Any:
 
 
 def public_text(text: str) -> str:
-    """A source or a folder, with a local path that is rooted or leads upwards cut to its last part."""
+    """Returns a source or folder; a path that is absolute, or starts with ~ or .., is shortened to its last part."""
     return public_source(text, lambda location: False) if _LOCAL.match(text) else text
 
 
 def _public_name(name: Any) -> Any:
-    """The name of a value: it may begin with a source, as validation scores do."""
+    """Returns the name of a value, which may begin with a source, as validation scores do."""
     scored = _METRIC.fullmatch(name) if isinstance(name, str) and _LOCAL.match(name) else None
     return f"{public_text(scored[1])}/{scored[2]}" if scored else name
 
 
 def _unused(name: Any, taken: dict[Any, Any]) -> Any:
-    """The name, with a number where another source has the same last part."""
+    """Returns the name, with a number where another source has the same last part."""
     number, free = 2, name
     while free in taken:
         free, number = f"{name} ({number})", number + 1
@@ -74,7 +74,7 @@ def _unused(name: Any, taken: dict[Any, Any]) -> Any:
 
 
 def _names_in_scores(files: Sequence[HubFile]) -> dict[str, str]:
-    """Models and data of recorded scores -> how they are shown."""
+    """Returns models and data of the recorded scores, with their shortened names."""
     entries = next((file for file in files if file.path == ENTRIES), None)
     if entries is None:
         return {}
@@ -84,10 +84,10 @@ def _names_in_scores(files: Sequence[HubFile]) -> dict[str, str]:
 
 
 def _read(file: HubFile) -> Any:
-    """A record's values.
+    """Returns the values of a record.
 
     Raises:
-        ValueError: naming the file, if it cannot be read.
+        ValueError: the file cannot be read.
     """
     try:
         text = file.source.read_text(encoding="utf-8")
@@ -96,11 +96,13 @@ def _read(file: HubFile) -> Any:
         return yaml.safe_load(text) if file.path.endswith(".yaml") else json.loads(text)
     except (ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{file.source} cannot be read ({reason}); mend or remove it, then publish again.") from error
+        raise ValueError(
+            f"{file.source} cannot be read ({reason}); repair or remove it, then publish again."
+        ) from error
 
 
 def _public_copy(file: HubFile, target: Path, names: dict[str, str]) -> HubFile:
-    """The file itself where nothing in it is to be shortened."""
+    """Returns a shortened copy of a file, or the file itself where there is nothing to shorten."""
     values = _read(file)
     if file.path == TABLE:
         shown = values

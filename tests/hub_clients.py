@@ -19,13 +19,14 @@ from semidepth.prediction.preprocessing import Preprocessing
 # Publishes all that its argument lists: name, token, command line; tells what each person was told.
 PUBLISH = """
 import io, json, logging, os, sys, time
+from pathlib import Path
 sleep = time.sleep
 time.sleep = lambda seconds: sleep(min(seconds, 0.02))  # waits between two tries, the libraries' too
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from semidepth.publishing import cli as publish
-from semidepth.publishing import hub as publishing
+from semidepth.publishing import spaces
 
-repository = publish.REPOSITORY
+root = spaces.ROOT
 told = io.StringIO()
 logging.basicConfig(stream=told, format="%(levelname)s %(message)s", level=logging.INFO)
 results = {}
@@ -33,15 +34,14 @@ for name, token, arguments in json.loads(sys.argv[1]):
     os.environ["HF_TOKEN"] = token
     if not token:
         del os.environ["HF_TOKEN"]
-    publish.REPOSITORY = publish.Path("nowhere") if name == "space not there" else repository
+    spaces.ROOT = Path("nowhere") if name == "space not there" else root
     told.seek(0), told.truncate()
-    printed = io.StringIO()
-    try:
-        with redirect_stdout(printed):
-            publish.main(arguments)
-        error = None
-    except SystemExit as ended:
-        error = str(ended)
+    printed, errors = io.StringIO(), io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(errors):
+        status = publish.main(arguments)
+    *_, error = errors.getvalue().split("error: ")  # a progress bar may stand before it
+    error = None if status == 0 else "error: " + error.removesuffix("\\n")
+    assert status in (0, 2), (status, error)
     results[name] = {"error": error, "told": told.getvalue(), "printed": printed.getvalue()}
 print("RESULTS" + json.dumps(results))
 """

@@ -80,6 +80,14 @@ class LoopbackHub:
         repository.commit("files", repository.commits[-1].files | files)
         return repository
 
+    def wait_for(self, path: str, seconds: float = 60.0) -> None:
+        """Waits until a call to a path that ends like this was answered."""
+        end = time.monotonic() + seconds
+        while not any(called.endswith(path) for _, called, _ in self.calls):
+            if time.monotonic() > end:
+                raise TimeoutError(f"nobody called {path}")
+            time.sleep(0.05)
+
     def files(self, kind: str, name: str) -> dict[str, bytes]:
         """What a repository holds now."""
         return self.repositories[kind, name].commits[-1].files

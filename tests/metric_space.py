@@ -1,8 +1,10 @@
-"""The metric Space as it is published: the page's folder and the metric's folder side by side."""
+"""The metric Space as it is published, composed into a folder."""
 
 import os
 import shutil
 from pathlib import Path
+
+from semidepth.publishing.spaces import space_files
 
 ROOT = Path(__file__).resolve().parent.parent
 METRIC = ROOT / "evaluation" / "depth_metrics"
@@ -19,11 +21,11 @@ sys.meta_path.insert(0, NoSemidepth())
 
 
 def compose(folder: Path) -> Path:
-    """Copies the Space's files into a folder and returns it."""
+    """Composes the Space in a folder, as `semidepth publish --space metrics` does, and returns the folder."""
     folder.mkdir(parents=True)
-    for file in (*PAGE.iterdir(), *METRIC.glob("*.py")):
-        if file.is_file() and file.name != "__init__.py":
-            shutil.copy(file, folder)
+    files, _ = space_files("metrics", folder)
+    for file in files:
+        shutil.copy(file.source, folder / file.path)
     return folder
 
 

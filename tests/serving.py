@@ -106,6 +106,17 @@ def photo(path: Path, seed: int = 0, size: tuple[int, int] = (120, 90)) -> Path:
     return path
 
 
+def wait_for_page(process: subprocess.Popen, url: str, log: Path) -> None:
+    """Waits until a page answers; shows the log of a process that has ended instead."""
+    for _ in range(600):
+        if process.poll() is not None:
+            raise AssertionError(f"the Space did not start:\n{log.read_text()[-3000:]}")
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url, timeout=5).status_code == 200:
+                return
+        time.sleep(0.2)
+
+
 @contextlib.contextmanager
 def serve(folder: Path, *arguments: str, **settings: str) -> Iterator[str]:
     """Starts a copy of the Space and waits until its page answers.
@@ -129,13 +140,7 @@ def serve(folder: Path, *arguments: str, **settings: str) -> Iterator[str]:
     process = subprocess.Popen(command, cwd=app, env=environment, stdout=log, stderr=subprocess.STDOUT)
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(600):
-            if process.poll() is not None:
-                raise AssertionError(f"the Space did not start:\n{(folder / 'app.log').read_text()[-3000:]}")
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(url, timeout=5).status_code == 200:
-                    break
-            time.sleep(0.2)
+        wait_for_page(process, url, folder / "app.log")
         yield url
     finally:
         process.terminate()

@@ -10,7 +10,7 @@ import tiny
 
 from semidepth import cli
 from semidepth.prediction.preprocessing import Preprocessing
-from semidepth.publishing.info import count_parameters
+from semidepth.publishing.facts import count_parameters
 
 
 def semidepth(*words):
@@ -104,7 +104,7 @@ def test_info_reads_what_is_there(model_folder, tmp_path):
 def test_damaged_weights_are_named(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"\x10\x27\0\0\0\0\0\0{")
     with pytest.raises(ValueError, match="no whole safetensors file"):
-        count_parameters(tmp_path)
+        count_parameters([tmp_path / "model.safetensors"])
 
 
 def test_a_reader_that_has_gone_and_ctrl_c_are_no_tracebacks(model_folder):

@@ -15,7 +15,8 @@ from PIL import Image
 
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.prediction.preprocessing import Preprocessing
-from semidepth.publishing.cards import make_card
+from semidepth.publishing.cards.model_card import make_card
+from semidepth.publishing.facts import read_facts
 from semidepth.training.engine.saving import save_model
 
 # Runs each block by itself, and tells the shape and range of the depth that it made.
@@ -57,7 +58,7 @@ def save(kind: str, folder: Path) -> Path:
 @pytest.mark.parametrize(("kind", "blocks"), [("relative", 3), ("routed", 3), ("single", 3), ("stock", 2)])
 def test_every_block_runs(tmp_path, kind, blocks):
     folder = save(kind, tmp_path / "mine")
-    card = make_card(folder)
+    card = make_card(read_facts(folder))
     code = re.findall(r"```python\n(.*?)```", card.text, re.DOTALL)
     assert len(code) == blocks
     assert all(str(folder) in block for block in code)

@@ -19,7 +19,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from semidepth.modeling import DepthStudentConfig, RoutedDepthConfig
-from semidepth.publishing.cards import make_card
+from semidepth.publishing.cards.model_card import make_card
+from semidepth.publishing.facts import read_facts
+from semidepth.publishing.files import EXAMPLES, preview_names
 from semidepth.training.arguments.files import save_arguments
 from semidepth.training.arguments.metric import MetricArguments
 from semidepth.training.arguments.run import TeacherArguments
@@ -33,7 +35,14 @@ DOMAINS = [
 RUN = {
     "hours": 3.25, "gpu_hours": 26.0, "device": "NVIDIA H100 80GB HBM3", "processes": 8, "mixed_precision": "bf16",
     "versions": {"python": "3.11.4", "torch": "2.11.0"}, "hub": ["facebook/dinov2-small", "org/frames", "org/big"],
+    "defaults": {"learning_rate": 5e-6, "batch_size": 16, "drop_fraction": 0.0},
 }  # fmt: skip
+
+
+def card_of(folder: Path, **told) -> ModelCard:
+    """The card of a folder, with its pictures to choose from."""
+    examples = [EXAMPLES] if (folder / EXAMPLES).is_file() else []
+    return make_card(read_facts(folder), [*preview_names(folder), *examples], **told)
 
 
 def config_fields():
@@ -104,7 +113,7 @@ def table(card: ModelCard, heading: str) -> list[list[str]]:
 
 def test_metadata_and_text_come_from_the_run(tmp_path):
     folder = relative_folder(tmp_path)
-    card = make_card(folder, repo="org/mine", license="apache-2.0", data_licences={"org/frames": "cc-by-4.0"})
+    card = card_of(folder, repo="org/mine", license="apache-2.0", data_licences={"org/frames": "cc-by-4.0"})
     assert card.data.to_dict() == {
         "license": "apache-2.0", "library_name": "transformers", "pipeline_tag": "depth-estimation",
         "tags": ["monocular-depth-estimation", "relative-depth", "semidepth"],
@@ -156,7 +165,7 @@ def test_scores_become_the_model_index(tmp_path):
     ]
     command = f".venv/bin/python training/score.py --model {folder} org/peer --data nyu /home/me/acme/frames/*.parquet"
     score(folder, rows, command)
-    card = make_card(folder, repo="org/mine")
+    card = card_of(folder, repo="org/mine")
     results = card.data.eval_results
     assert [(each.dataset_type, each.metric_type, each.metric_value) for each in results] == [
         ("nyu", "abs_rel", 0.0625), ("nyu", "delta1", 0.875), ("nyu", "rmse", 0.5), ("nyu", "abs_rel", 0.03125),
@@ -207,7 +216,7 @@ def test_a_routed_model_says_its_domains_ranges_and_both_ways_of_routing(tmp_pat
         {"model": model, "images": 96, "accuracy": 0.9375, "confusion": confusion} for model in (str(folder), "peer")
     ]
     score(folder, rows, "/opt/score.py --model x --data diode", routers)
-    card = make_card(folder)
+    card = card_of(folder)
     assert card.text.count("The router was right for 93.8% of 96 images.") == 1
     assert "| images of | taken for faces | taken for indoor |" in card.text
     assert "| indoor | 6 | 90 |" in card.text
@@ -242,7 +251,7 @@ def test_a_moved_folder_knows_its_scores(tmp_path):
     ]
     score(folder, rows, f"training/score.py --model {folder} org/peer --benchmark da2k")
     moved = folder.rename(tmp_path / "laid out")
-    card = make_card(moved, repo="org/mine")
+    card = card_of(moved, repo="org/mine")
     (result,) = card.data.eval_results
     assert (result.metric_type, result.metric_value, result.dataset_args["pairs"]) == ("ordinal_accuracy", 0.75, 1000)
     assert "--model org/mine org/peer --benchmark da2k" in card.text
@@ -254,7 +263,7 @@ def test_a_moved_folder_knows_its_scores(tmp_path):
 
 
 def test_one_domain_has_no_router(tmp_path):
-    text = make_card(routed_folder(tmp_path, DOMAINS[:1]), repo="org/metres").text
+    text = card_of(routed_folder(tmp_path, DOMAINS[:1]), repo="org/metres").text
     assert "router" not in text
     assert "domain_labels" not in text
 
@@ -264,7 +273,7 @@ def test_a_stock_metric_head_needs_no_code_of_ours(tmp_path):
     tiny.stock_config(depth_estimation_type="metric", max_depth=20).save_pretrained(folder)
     options = MetricArguments(train=["indoor=scenes:indoor"], metric_head="stock", domains=["indoor?max_depth_m=20"])
     save_arguments(options, folder / "metric.yaml")
-    card = make_card(folder)
+    card = card_of(folder)
     assert "trust_remote_code" not in card.text
     assert "from semidepth" not in card.text
     assert table(card, "# stock") == [["domain", "range"], ["indoor", "0 to 20 m"]]
@@ -276,7 +285,7 @@ def test_a_stock_metric_head_needs_no_code_of_ours(tmp_path):
 def test_what_is_not_recorded_is_said(tmp_path):
     folder = tmp_path / "bare"
     DepthStudentConfig(**config_fields()).save_pretrained(folder)
-    card = make_card(folder)
+    card = card_of(folder)
     for text in (
         "What the model was trained on is not recorded", "The options of the run are not recorded",
         "hardware and energy of the training are not recorded", "No scores are recorded",
@@ -287,7 +296,7 @@ def test_what_is_not_recorded_is_said(tmp_path):
     assert set(card.data.to_dict()) == {"library_name", "pipeline_tag", "tags"}
     # Stock Depth Anything, relative: the same card without custom code.
     tiny.stock_config().save_pretrained(tmp_path / "relative")
-    assert "trust_remote_code" not in make_card(tmp_path / "relative").text
+    assert "trust_remote_code" not in card_of(tmp_path / "relative").text
 
 
 def test_a_teachers_card(tmp_path):
@@ -296,7 +305,7 @@ def test_a_teachers_card(tmp_path):
     save_arguments(TeacherArguments(steps=7), folder / "teacher.yaml")
     results = {"steps": 7, "scenes:indoor?split=validation&count=4/abs_rel": 0.5}
     (folder / "results.json").write_text(json.dumps(results))
-    card = make_card(folder)
+    card = card_of(folder)
     assert "Training on labels alone: semidepth's built-in encoder" in card.text
     assert ["`scenes:indoor?split=validation&count=4`", "0.500"] in table(card, "## Results")
     assert "yang2024depthanything," in card.text
@@ -312,7 +321,7 @@ def test_pseudo_labels_say_where_their_images_and_labels_are_from(tmp_path):
         "pseudo_labels": [f"{labels}?min_reliability=0.5"]
     }
     (folder / "student.yaml").write_text(yaml.safe_dump(options))
-    card = make_card(folder)
+    card = card_of(folder)
     assert [row[:2] for row in table(card, "### Data")[3:]] == [
         ["pseudo labels", "`labels?min_reliability=0.5`"],
         ["images of the pseudo labels", "`beach/*.jpg`"],
@@ -330,13 +339,14 @@ def test_a_run_with_selection_names_its_steps_and_its_images(tmp_path):
         "unlabeled": ["/home/me/acme/photos"],
     }
     (folder / "student.yaml").write_text(yaml.safe_dump(options))
+    (folder / "results.json").write_text(json.dumps({"selected_share": 0.5}))
     for name, teacher, sources in (
         ("labels_of_teacher", "org/big", ["/home/me/acme/photos"]),
         ("labels_of_first_student", f"{folder}/first_student", [f"{stable}?max_reliability=0.75"]),
     ):
         (folder / name).mkdir()
         (folder / name / "pseudo_labels.json").write_text(json.dumps({"teacher": teacher, "sources": sources}))
-    card = make_card(folder)
+    card = card_of(folder)
     assert [row[:2] for row in table(card, "### Data")[3:]] == [
         ["pseudo labels", "`labels_of_teacher?min_reliability=0.75`"],
         ["images of the pseudo labels", "`photos`"],
@@ -353,10 +363,10 @@ def test_pictures_are_shown_where_there_are_some(tmp_path):
     (folder / "previews").mkdir()
     for step in (5, 10):
         picture.save(folder / f"previews/predictions_step_{step:06d}.png")
-    assert re.findall(r"!\[.*?\]\((.*?)\)", make_card(folder).text) == ["previews/predictions_step_000010.png"]
+    assert re.findall(r"!\[.*?\]\((.*?)\)", card_of(folder).text) == ["previews/predictions_step_000010.png"]
     (folder / "scores").mkdir()
     picture.save(folder / "scores/examples.png")
-    assert re.findall(r"!\[.*?\]\((.*?)\)", make_card(folder).text) == ["scores/examples.png"]
+    assert re.findall(r"!\[.*?\]\((.*?)\)", card_of(folder).text) == ["scores/examples.png"]
 
 
 def test_nothing_private_is_on_a_card(tmp_path):
@@ -375,23 +385,23 @@ def test_nothing_private_is_on_a_card(tmp_path):
         f"/home/me/score.py --token {TOKEN} --a /home/me/b",
     )
     (folder / "results.json").write_text(json.dumps({"run": RUN, f"https://host/a.tar?sig={TOKEN}/abs_rel": 1.0}))
-    text = str(make_card(folder, repo="org/mine", data_licences={"photos": f"mine {TOKEN}"}))
+    text = str(card_of(folder, repo="org/mine", data_licences={"photos": f"mine {TOKEN}"}))
     for secret in (TOKEN, TOKEN[3:], "/home/me", "acme", str(tmp_path), "secret"):
         assert secret not in text
 
 
 def test_what_cannot_be_made_a_card_of_is_said_in_a_sentence(tmp_path):
-    with pytest.raises(ValueError, match=r"holds no config\.json of a model; give the folder of"):
-        make_card(tmp_path)
+    with pytest.raises(ValueError, match=r"has no config\.json; give the folder of"):
+        card_of(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ValueError, match="holds a bert model; give the folder of"):
-        make_card(tmp_path)
+    with pytest.raises(ValueError, match="holds a bert model; give a depth student"):
+        card_of(tmp_path)
     folder = relative_folder(tmp_path)
-    with pytest.raises(ValueError, match=r"given for org/other, which the run has not; its sources are org/frames"):
-        make_card(folder, data_licences={"org/other": "mit"})
+    with pytest.raises(ValueError, match=r"--data_license names org/other, .* its sources are org/frames"):
+        card_of(folder, data_licences={"org/other": "mit"})
     (folder / "results.json").write_text("{")
-    with pytest.raises(ValueError, match=r"results\.json is not valid JSON"):
-        make_card(folder)
+    with pytest.raises(ValueError, match=r"results\.json is damaged"):
+        card_of(folder)
 
 
 VALIDATE = """
@@ -420,8 +430,8 @@ def test_the_librarys_validation_takes_them(tmp_path):
     )
     score(metric, [RELATIVE_ROW | {"mode": "metric"}])
     cards = [
-        make_card(student, repo="org/mine", license="cc-by-nc-4.0", data_licences={"photos": "of my own"}),
-        make_card(metric, license="other"),
+        card_of(student, repo="org/mine", license="cc-by-nc-4.0", data_licences={"photos": "of my own"}),
+        card_of(metric, license="other"),
     ]
     paths = [tmp_path / f"{number}.md" for number in range(2)]
     for card, path in zip(cards, paths, strict=True):

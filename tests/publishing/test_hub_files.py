@@ -18,11 +18,11 @@ from semidepth.publishing.files import (
     is_stale,
     kind_of_folder,
     model_files,
+    parse_size,
     pictures_of,
-    space_files,
+    split_weights,
 )
 from semidepth.publishing.hub import Target
-from semidepth.publishing.weights import parse_size, split_weights
 
 TOKEN = "hf_" + "secret" * 6
 
@@ -39,16 +39,21 @@ def names(files: list[HubFile]) -> list[str]:
     return [file.path for file in files]
 
 
-def refused(folder: Path, *options: str) -> str:
-    with pytest.raises(SystemExit) as ended:
-        publish.main([str(folder), "--repo", "org/name", "--dry_run", *options])
-    error = str(ended.value)
-    assert error.startswith("error: ")
-    assert "\n" not in error
-    return error
+@pytest.fixture
+def refused(capsys):
+    """What the command says of a folder that it refuses."""
+
+    def run(folder: Path, *options: str) -> str:
+        assert publish.main([str(folder), "--repo", "org/name", "--dry_run", *options]) == 2
+        error = capsys.readouterr().err.rstrip("\n")
+        assert error.startswith("error: ")
+        assert "\n" not in error
+        return error
+
+    return run
 
 
-def test_code_is_what_the_configuration_leads_to(folder):
+def test_code_is_what_the_configuration_leads_to(folder, refused):
     (folder / "notes.py").write_text("import os")
     assert "notes.py" not in code_names(folder)
     assert code_names(folder) == sorted(path.name for path in folder.glob("*.py") if path.name != "notes.py")
@@ -68,7 +73,7 @@ def test_pictures_go_up_where_the_card_shows_them(folder):
 
 
 @pytest.mark.parametrize("name", ["results.json", "student.yaml", "README.md", "model.safetensors"])
-def test_a_link_that_leads_outside_is_refused(folder, tmp_path, name):
+def test_a_link_that_leads_outside_is_refused(folder, refused, tmp_path, name):
     (tmp_path / "private").write_bytes((folder / "model.safetensors").read_bytes())
     (folder / name).unlink(missing_ok=True)
     (folder / name).symlink_to(tmp_path / "private")
@@ -76,13 +81,13 @@ def test_a_link_that_leads_outside_is_refused(folder, tmp_path, name):
     assert f"{name} leads out of {folder}; put a copy of the file in its place" in error
 
 
-def test_a_card_cannot_show_what_is_outside(folder, tmp_path):
+def test_a_card_cannot_show_what_is_outside(folder, refused, tmp_path):
     (tmp_path / "private.png").write_bytes(b"png")
     (folder / "README.md").write_text("![](../private.png)")
     assert "private.png leads out of" in refused(folder)
 
 
-def test_an_index_cannot_name_what_is_outside(folder, tmp_path):
+def test_an_index_cannot_name_what_is_outside(folder, refused, tmp_path):
     save_file({"a": torch.ones(1)}, tmp_path / "secret.safetensors")
     (folder / hub_files.INDEX).write_text(json.dumps({"weight_map": {"a": "../secret.safetensors"}}))
     assert "lacks ../secret.safetensors, which its index names" in refused(folder)
@@ -104,7 +109,7 @@ def test_a_link_within_the_folder_goes_up_as_what_it_leads_to(folder):
         ("modeling_depth_student.py", None),
     ],
 )
-def test_a_file_with_a_token_is_refused(folder, name, text):
+def test_a_file_with_a_token_is_refused(folder, refused, name, text):
     path = folder / name
     path.write_text(path.read_text() + f"\n# {TOKEN}\n" if text is None else text)
     error = refused(folder)
@@ -112,29 +117,29 @@ def test_a_file_with_a_token_is_refused(folder, name, text):
     assert TOKEN not in error
 
 
-def test_the_token_in_use_is_found_whatever_its_form(folder, monkeypatch):
+def test_the_token_in_use_is_found_whatever_its_form(folder, refused, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "an-unusual-token")
     (folder / "student.yaml").write_text("a: 1\nb: an-unusual-token\n")
     assert "student.yaml holds what looks like a password or token in line 2;" in refused(folder)
 
 
-def test_weights_that_are_missing_pickled_or_broken_are_refused(folder):
+def test_weights_that_are_missing_pickled_or_broken_are_refused(folder, refused):
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[:-10])
     assert "model.safetensors is no whole safetensors file (" in refused(folder)
     (folder / "model.safetensors").unlink()
     assert f"{folder} has no model.safetensors; let the training finish" in refused(folder)
     (folder / "pytorch_model.bin").write_bytes(b"pickle")
-    assert "has its weights pickled (pytorch_model.bin), and what is pickled is never published" in refused(folder)
+    assert "has pickled weights (pytorch_model.bin)" in refused(folder)
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path):
+def test_a_folder_of_something_else_is_refused(tmp_path, refused):
     assert f"{tmp_path} has neither config.json (a model) nor pseudo_labels.json" in refused(tmp_path)
     assert "none is not a folder" in refused(tmp_path / "none")
     (tmp_path / "pseudo_labels.json").write_text("{}")
     assert kind_of_folder(tmp_path) == "dataset"
     assert "has no finished part (data/*.parquet)" in refused(tmp_path)
-    assert "--stock and --onnx are for models, and this is a dataset" in refused(tmp_path, "--stock")
+    assert "--stock and --onnx are for models" in refused(tmp_path, "--stock")
 
 
 def test_only_finished_parts_of_a_set_go_up(tmp_path):
@@ -143,20 +148,6 @@ def test_only_finished_parts_of_a_set_go_up(tmp_path):
     for name in ("labels-00-00000-00000.parquet", "labels-00-00000-00001.parquet.unfinished"):
         (tmp_path / "data" / name).write_bytes(b"")
     assert names(dataset_files(tmp_path)) == ["data/labels-00-00000-00000.parquet", "pseudo_labels.json"]
-
-
-def test_links_of_a_space_lead_into_the_repository_alone(tmp_path):
-    space = tmp_path / "repository" / "spaces" / "a"
-    space.mkdir(parents=True)
-    (tmp_path / "repository" / "shared.py").write_text("a = 1")
-    (space / "app.py").symlink_to("../../shared.py")
-    (space / ".hidden").write_text("")
-    root = tmp_path / "repository"
-    assert [(file.path, file.source.read_text()) for file in space_files(space, root)] == [("app.py", "a = 1")]
-    (tmp_path / "outside.py").write_text("")
-    (space / "b.py").symlink_to("../../../outside.py")
-    with pytest.raises(ValueError, match=r"b.py leads out of"):
-        space_files(space, root)
 
 
 def test_shards_hold_the_same_weights_each_small_and_the_same_every_time(folder, tmp_path):
@@ -195,8 +186,8 @@ def test_sizes(text, size):
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1MB", "0", "5 parsecs"])
-def test_a_size_that_is_none_is_refused(folder, text):
-    assert f"--max_shard_size is {text!r}; give a size such as 5GB" in refused(folder, f"--max_shard_size={text}")
+def test_a_size_that_is_none_is_refused(folder, refused, text):
+    assert f"--max_shard_size is {text!r}; give a size" in refused(folder, f"--max_shard_size={text}")
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from transformers import AutoImageProcessor, set_seed
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthConfig, RoutedDepthForDepthEstimation
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing import onnx_export, onnx_graphs
-from semidepth.publishing.onnx_export import export_onnx
-from semidepth.publishing.onnx_graphs import resize_weights
+from semidepth.publishing.exports.graphs import resize_weights
+from semidepth.publishing.exports.onnx import export_onnx
 
 # (batch, height, width): square as trained, not square, more than trained, one patch; none is the export's.
 SIZES = [(1, 48, 48), (2, 48, 48), (3, 24, 80), (2, 96, 56), (1, 8, 16)]

@@ -67,5 +67,5 @@ def test_records_are_copied_and_the_rest_goes_up_as_it_is(tmp_path):
 
 def test_a_record_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "student.yaml").write_text("a: [1")
-    with pytest.raises(ValueError, match=r"student\.yaml cannot be read .* mend or remove it"):
+    with pytest.raises(ValueError, match=r"student\.yaml cannot be read .* repair or remove it"):
         public_files([HubFile("student.yaml", tmp_path / "student.yaml")], tmp_path / "room")

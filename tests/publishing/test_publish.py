@@ -16,7 +16,7 @@ from loopback_hub import OTHER_TOKEN, READ_TOKEN, TOKEN, LoopbackHub
 from PIL import Image
 
 from semidepth.modeling import DepthStudentForDepthEstimation
-from semidepth.publishing import cli as publish
+from semidepth.publishing import spaces
 from semidepth.training import pseudo_label
 
 
@@ -123,7 +123,7 @@ def test_a_model_is_created_and_goes_up_whole_and_only_that(published, root, hub
     assert set(state.files) == WHOLE
     for name in WHOLE - {"README.md", ".gitattributes"}:
         assert state.files[name] == (root / "student" / name).read_bytes()
-    assert f"up at {hub.url}/org/student (revision {state.oid})" in told["told"]
+    assert f"pushed to {hub.url}/org/student (revision {state.oid})" in told["told"]
     assert "optimizer.pt is pickled and stays here" in told["told"]
     cut = [call for call in hub.calls if call == ("PUT", f"/_lfs/{sha256(root / 'student' / 'model.safetensors')}", 0)]
     assert len(cut) == 1
@@ -162,7 +162,7 @@ def test_anybody_can_open_a_pull_request_and_add_to_it(published, hub):
 def test_a_push_goes_on_after_its_connection_was_cut(published, root, hub):
     told = published["cut off"]
     assert re.fullmatch(
-        r"error: org/cut could not be pushed to: .+; run the same command again later, what is up is not sent twice\.",
+        r"error: org/cut could not be pushed to: .+; run the same command again later.+",
         told["error"],
     )
     assert "attempt 5 of 5" in told["told"]
@@ -191,11 +191,8 @@ def test_somebody_elses_push_in_between_is_waited_for(published, hub):
         ("nothing to ask", "there is no model org/nothing to open a pull request for; check its name."),
         ("read-only repository", "the Hub does not let this token write to org/locked (as planned); ask for the right"),
         ("public already", "org/public is there already and public; make it private in its settings, or"),
-        (
-            "space misnamed",
-            "evaluate.load looks for a metric's code under the name of its Space, and --repo is",
-        ),
-        ("space not there", "the Space demo is not in this repository yet ("),
+        ("space misnamed", "--repo is org/metric, but evaluate.load looks for a metric's code under"),
+        ("space not there", "the Space demo is not part of this installation ("),
         ("down", "org/down could not be pushed to: HfHubHTTPError: Server error '503"),
     ],
 )
@@ -243,8 +240,8 @@ def test_model_labels_and_metric_come_back_with_the_package(published, root, hub
     assert "nothing has changed" in published["labels again"]["told"]
     space = hub.repositories["space", "org/depth_metrics"]
     assert space.sdk == "gradio"
-    linked = space.commits[-1].files["formulas.py"]
-    assert linked == (publish.REPOSITORY / "training" / "objectives" / "depth_metrics.py").read_bytes()
+    composed = space.commits[-1].files["formulas.py"]
+    assert composed == (spaces.ROOT / "evaluation" / "depth_metrics" / "formulas.py").read_bytes()
 
 
 def test_no_token_is_told_or_published(published, hub):

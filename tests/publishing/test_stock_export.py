@@ -15,7 +15,7 @@ from transformers import AutoImageProcessor, set_seed
 
 from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.prediction.preprocessing import Preprocessing
-from semidepth.publishing.stock_export import to_stock
+from semidepth.publishing.exports.stock import to_stock
 
 SCRIPT = """
 import sys

@@ -12,7 +12,7 @@ import trimesh
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
-from serving import SPACE, own_values, photo
+from serving import own_values, photo
 
 
 @pytest.fixture
@@ -274,8 +274,3 @@ def test_the_page_offers_documented_endpoints_alone(client):
     named = client.view_api(return_format="dict")["named_endpoints"]
     assert set(named) == {"/models", "/predict", "/distance", "/point_cloud", "/mesh", "/compare", "/video"}
     assert all(endpoint["description"] for endpoint in named.values())
-
-
-def test_the_requirements_name_what_is_imported():
-    names = {line.split(">")[0] for line in (SPACE / "requirements.txt").read_text().split()}
-    assert {"torch", "torchvision", "transformers", "safetensors", "numpy", "pillow", "av", "trimesh"} <= names

@@ -1,4 +1,4 @@
-"""Scores of a model for its card: the table that people read, and the model-index that the Hub reads."""
+"""Scores on a model card: a table for people, and the model-index for the Hub."""
 
 import math
 import re
@@ -22,16 +22,15 @@ METRICS = {
     "log10": "log10",
     "silog": "SILog",
 }
-HIDDEN = ("delta2", "delta3", "rmse_log")  # in the table; the model-index has them
+HIDDEN = ("delta2", "delta3", "rmse_log")  # not in the table; the model-index has them
 HIGHER_IS_BETTER = re.compile(r"delta|f1|accuracy|recall|precision")
-
-
+# Settings of a score that the model-index lists.
 FIELDS = ("mode", "align", "space", "protocol", "max_depth_m", "head", "images")
 
 
 @dataclass(frozen=True)
 class Score:
-    """One row of scores/results.json, as it may be shown."""
+    """One row of scores/results.json, without local paths and secrets."""
 
     data: str
     config: str
@@ -41,17 +40,17 @@ class Score:
 
 
 def read_scores(facts: Facts, repo: str | None = None) -> list[Score]:
-    """The rows of the model's scores that are its own, figures that are none left out.
+    """Returns the model's own scores, without values that are not finite.
 
     Args:
         facts: of the model.
-        repo: its id on the Hub, under which it may have been scored.
+        repo: id on the Hub, under which the model may have been scored.
     """
     found = []
     for row in own_rows(facts, "scores", repo):
         metrics = {
             name: float(value)
-            for name, value in (row.get("metrics") or {}).items()
+            for name, value in row["metrics"].items()
             if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         }
         fields = {key: row[key] for key in FIELDS if row.get(key) not in (None, "")}
@@ -64,10 +63,12 @@ def read_scores(facts: Facts, repo: str | None = None) -> list[Score]:
 
 
 def own_rows(facts: Facts, key: str, repo: str | None = None) -> list[dict[str, Any]]:
-    """The rows of one part of the scores that are the model's own; all, where they are of one model alone."""
-    rows = [row for row in facts.scores.get(key) or [] if isinstance(row, dict)]
+    """Returns the rows of this model in one part of the scores; all rows where they are of a single model.
+
+    The latter is this one under another name: it was scored before its folder was moved.
+    """
+    rows: list[dict[str, Any]] = facts.scores.get(key) or []
     own = [row for row in rows if _is_own(str(row.get("model")), facts, repo)]
-    # Of one model under another name: scored before the folder was moved.
     return own or (rows if len({str(row.get("model")) for row in rows}) == 1 else [])
 
 
@@ -76,7 +77,7 @@ def _is_own(model: str, facts: Facts, repo: str | None) -> bool:
 
 
 def _config_of(row: dict[str, Any]) -> str:
-    """How a row was scored, in words: what tells it from other rows on the same data."""
+    """Returns how a row was scored, in words."""
     parts = []
     if row.get("mode") == "relative" and row.get("align"):
         parts.append(f"{str(row['align']).replace('_', ' ')} alignment")
@@ -92,7 +93,7 @@ def _config_of(row: dict[str, Any]) -> str:
 
 
 def score_table(scores: Sequence[Score]) -> str:
-    """The scores as a Markdown table, with arrows that say which way is better."""
+    """Returns the scores as a Markdown table; an arrow beside each name says which way is better."""
     present = [name for score in scores for name in score.metrics]
     names = [name for name in METRICS if name in present and name not in HIDDEN]
     names += [name for name in dict.fromkeys(present) if name not in METRICS]
@@ -106,11 +107,11 @@ def score_table(scores: Sequence[Score]) -> str:
 
 
 def command_of(facts: Facts, repo: str | None) -> str | None:
-    """The command that printed the scores, as it may be shown; None where it was not recorded."""
+    """Returns the command that printed the scores, without local paths and secrets; None where it was not recorded."""
     command = facts.scores.get("command")
     if not command:
         return None
-    folder = facts.folder.resolve()
+    folder = Path(facts.name).resolve()
     scored = {str(row.get("model")) for row in own_rows(facts, "scores", repo)}
     folders = {Path(name).resolve() for name in facts.names | scored}
 
@@ -121,17 +122,17 @@ def command_of(facts: Facts, repo: str | None) -> str | None:
 
 
 def eval_results(scores: Sequence[Score], command: str | None, repo: str | None) -> list[EvalResult]:
-    """The scores as the Hub's model-index wants them, each with how it was made.
+    """Returns the scores for the Hub's model-index, each with the settings it was computed with.
 
     Args:
         scores: of the model.
         command: that printed them.
-        repo: id on the Hub, where the figures will lie; None: nowhere yet.
+        repo: id on the Hub of the model, which holds the results file; None: not published yet.
     """
     source = f"https://huggingface.co/{repo}/blob/main/{SCORES}" if repo else None
     results = []
     for score in scores:
-        # Said once: a source's name needs its page.
+        # Either here or as the source's name, which the Hub shows with a page only.
         args = score.fields | ({"command": command} if command and not source else {})
         for name, value in score.metrics.items():
             results.append(
@@ -140,7 +141,7 @@ def eval_results(scores: Sequence[Score], command: str | None, repo: str | None)
                     task_name=f"{str(score.fields.get('mode', 'monocular')).capitalize()} depth estimation",
                     dataset_type=dataset_type(score.data),
                     dataset_name=score.data,
-                    # The Hub keeps apart what differs in type and config, not what differs in name.
+                    # The Hub merges entries of the same type and config, whatever their name.
                     dataset_config="; ".join(filter(None, [score.data, score.config])),
                     dataset_args=args,
                     metric_type=name,
@@ -154,7 +155,7 @@ def eval_results(scores: Sequence[Score], command: str | None, repo: str | None)
 
 
 def dataset_type(data: str) -> str:
-    """A data set's name in the letters that the Hub allows for one: `org/name`, or one word."""
+    """Returns a data set's name in the letters that the Hub allows: `org/name`, or one word."""
     _, location, _ = split_source(data)
     if re.fullmatch(r"(?:[\w-]+/)?[\w.-]+", location, re.ASCII):
         return location
@@ -162,7 +163,7 @@ def dataset_type(data: str) -> str:
 
 
 def validation_table(results: dict[str, Any], is_hub: Any) -> str:
-    """What the run's own validation gave at its end, as a Markdown table; empty where there was none."""
+    """Returns the scores of the run's last validation as a Markdown table; empty without a validation."""
     rows: dict[str, dict[str, float]] = {}
     for key, value in results.items():
         source, slash, name = key.rpartition("/")
@@ -180,12 +181,12 @@ def validation_table(results: dict[str, Any], is_hub: Any) -> str:
 
 
 def label(metric: str) -> str:
-    """What a metric is called on a card."""
+    """Returns the name of a score on a card."""
     return METRICS.get(metric, metric.replace("_", " "))
 
 
 def router_table(facts: Facts, repo: str | None) -> str:
-    """How often the router was right, and what it took for what; empty where that was not scored."""
+    """Returns the router's accuracy and confusion matrix as text; empty where that was not scored."""
     parts = []
     for router in own_rows(facts, "routers", repo):
         if not {"accuracy", "images"} <= set(router):
@@ -202,10 +203,10 @@ def router_table(facts: Facts, repo: str | None) -> str:
 
 
 def code(text: str) -> str:
-    """Text in Markdown's code font."""
+    """Returns the text in Markdown's code font."""
     return f"``{text}``" if "`" in text else f"`{text}`"
 
 
 def cell(text: str) -> str:
-    """Text that fits into a cell of a Markdown table."""
+    """Returns the text in a form that fits into a cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|")

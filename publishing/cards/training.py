@@ -1,19 +1,18 @@
-"""How a model was trained, in the words and tables of its card: models, data, hyper-parameters, cost."""
+"""Training of a model on its card: models it started from, data, hyper-parameters, cost."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from semidepth.common.redaction import redact
 from semidepth.data.public_names import is_hub_id, public_source, split_source
-from semidepth.publishing.card_scores import cell, code
+from semidepth.publishing.cards.scores import cell, code
 from semidepth.publishing.facts import Facts
-from semidepth.training.arguments.run import BUILT_IN_ENCODER
 
+BUILT_IN_ENCODER = "scenes"  # the option's value for it
 NOT_STATED = "not stated"
 RENDERED = "rendered by semidepth, no third party's data"
-# Options that say where and when rather than how; text is shown only where it is one of a few known words.
+# Options that have no influence on the result. Of options that are text only WORDS are shown, as text may hold paths.
 ELSEWHERE = frozenset({
     "validation_images", "log_every", "validate_every", "preview_every", "checkpoint_every", "keep_checkpoints",
     "resume", "cpu", "teacher_steps", "num_workers", "shuffle_buffer", "steps",
@@ -25,22 +24,22 @@ ROLES = {"labeled": "labeled images", "unlabeled": "images without labels", "pse
 
 
 def model_name(text: str, facts: Facts) -> str:
-    """A model that the run names, as the card shows it: a link to the Hub, or a folder's last part."""
+    """Returns a model's name on a card: a link to the Hub, or the last part of a local path."""
     if facts.is_hub(text):
         return f"[{text}](https://huggingface.co/{text})"
     return f"the local model {code(public_source(text, facts.is_hub))}"
 
 
 def encoder_shape(facts: Facts) -> str:
-    """The kind and size of the encoder, such as `DINOv2, 12 layers, 384 wide`; empty where it is not known."""
+    """Returns kind and size of the encoder, such as `DINOv2, 12 layers, 384 wide`; empty where unknown."""
     shape = facts.backbone
-    kind = shape.get("model_type", "")
+    kind = str(shape.get("model_type", ""))
     sizes = [(shape.get("num_hidden_layers"), "layers"), (shape.get("hidden_size"), "wide")]
     return ", ".join([BACKBONES.get(kind, kind), *(f"{size} {what}" for size, what in sizes if size)]) if kind else ""
 
 
 def encoder_name(facts: Facts) -> str:
-    """The encoder that the run started from."""
+    """Returns the name of the pretrained encoder."""
     name = facts.options.get("encoder")
     if name == BUILT_IN_ENCODER:
         return "semidepth's built-in encoder (a small DINOv2 pre-trained on rendered scenes)"
@@ -49,7 +48,10 @@ def encoder_name(facts: Facts) -> str:
 
 
 def base_models(facts: Facts) -> list[str]:
-    """Ids on the Hub of what the weights started from: of a metric model on a local student, that student's encoder."""
+    """Returns the ids on the Hub of the models that the weights started from.
+
+    For a metric model on a local student that is the student's encoder.
+    """
     if facts.command == "metric":
         named = facts.results.get("student") or facts.options.get("student")
     else:
@@ -61,32 +63,22 @@ def base_models(facts: Facts) -> list[str]:
 
 
 def teacher_of(facts: Facts) -> str:
-    """The teacher or teachers of a student; empty where none is known."""
-    makers = [str(record.get("teacher")) for _, record in pseudo_label_sets(facts) if record.get("teacher")]
+    """Returns the names of a student's teacher or teachers; empty where unknown."""
     if facts.options.get("pseudo_labels"):
-        shown = [model_name(name, facts) for name in dict.fromkeys(makers)]
+        teachers = [str(record["teacher"]) for record in facts.label_sets.values() if record.get("teacher")]
+        shown = [model_name(name, facts) for name in dict.fromkeys(teachers)]
         return " and ".join(shown) or "the teacher of the pseudo labels"
     name = facts.options.get("teacher") or facts.results.get("teacher")
     return model_name(str(name), facts) if name else ""
 
 
-def pseudo_label_sets(facts: Facts) -> list[tuple[str, dict[str, Any]]]:
-    """The pseudo-label sets of a run, each with what the set says made it, where it is still there."""
-    sets = []
-    for text in facts.options.get("pseudo_labels") or []:
-        path = Path(split_source(text)[1]).expanduser() / "pseudo_labels.json"
-        record = json.loads(path.read_text()) if path.is_file() else {}
-        sets.append((text, record if isinstance(record, dict) else {}))
-    return sets
-
-
 def is_selected(facts: Facts) -> bool:
-    """Whether the run was the last step of ST++ (student.py --select_reliable), whose labels are in its folder."""
-    return any("labels_of_first_student" in str(text) for text in facts.options.get("pseudo_labels") or [])
+    """Returns True for the result of selective re-training, ST++ (student.py --select_reliable)."""
+    return bool(facts.results.get("selected_share"))
 
 
 def sources_of(facts: Facts) -> list[tuple[str, str]]:
-    """What the run learned from: role and source as written."""
+    """Returns the training data: role of each source, and the source as it is written in the options."""
     options = facts.options
     if facts.command == "metric":
         return [(f"domain {split_source(text)[0][:-1]}", text.partition("=")[2]) for text in options.get("train") or []]
@@ -95,11 +87,11 @@ def sources_of(facts: Facts) -> list[tuple[str, str]]:
         return found
     if not options.get("pseudo_labels"):
         return found + [(ROLES["unlabeled"], text) for text in options.get("unlabeled") or []]
-    sets = pseudo_label_sets(facts)
-    own = {Path(split_source(text)[1]).name for text, _ in sets}
-    for text, record in sets:
+    own = {PurePath(split_source(text)[1]).name for text in facts.label_sets}
+    for text, record in facts.label_sets.items():
         found.append((ROLES["pseudo_labels"], text))
-        images = [text for text in record.get("sources") or [] if Path(split_source(text)[1]).name not in own]
+        # A set may be made of another set of the run.
+        images = [text for text in record.get("sources") or [] if PurePath(split_source(text)[1]).name not in own]
         found += [("images of the pseudo labels", text) for text in images]
     if is_selected(facts):
         found += [("images of the pseudo labels", text) for text in options.get("unlabeled") or []]
@@ -107,10 +99,10 @@ def sources_of(facts: Facts) -> list[tuple[str, str]]:
 
 
 def data_rows(facts: Facts, licences: Mapping[str, str]) -> tuple[list[dict[str, str]], bool]:
-    """Rows of the card's table of data, and whether some are local files.
+    """Returns the rows of the card's table of data, and True where some data are local files.
 
     Raises:
-        ValueError: for a licence of a source that the run has not.
+        ValueError: a licence was given for a source that the run did not use.
     """
     rows, local, used = [], False, set()
     for role, text in sources_of(facts):
@@ -128,26 +120,27 @@ def data_rows(facts: Facts, licences: Mapping[str, str]) -> tuple[list[dict[str,
     if unknown:
         have = ", ".join(public_source(text, facts.is_hub) for _, text in sources_of(facts)) or "none"
         raise ValueError(
-            f"a licence was given for {', '.join(unknown)}, which the run has not; its sources are {have}."
+            f"--data_license names {', '.join(unknown)}, which the run did not use; its sources are {have}."
         )
     return rows, local
 
 
 def data_ids(facts: Facts) -> list[str]:
-    """Ids on the Hub of the data sets that the run learned from."""
+    """Returns the ids on the Hub of the training data."""
     locations = [split_source(text)[1] for _, text in sources_of(facts)]
     return [location for location in dict.fromkeys(locations) if facts.is_hub(location)]
 
 
 def only_scenes(facts: Facts) -> bool:
-    """Whether all that the run learned from was rendered."""
+    """Returns True where all training images were rendered."""
     sources = [split_source(text)[1] for role, text in sources_of(facts) if role != ROLES["pseudo_labels"]]
     return bool(sources) and all(location.startswith("scenes:") for location in sources)
 
 
 def hyperparameters(facts: Facts) -> list[dict[str, str]]:
-    """Rows of option, value and, where it differs, default."""
-    defaults, rows = facts.defaults(), []
+    """Returns rows of option, value and, where it differs and the run recorded it, default."""
+    defaults: dict[str, Any] = facts.run.get("defaults") or {}
+    rows = []
     hidden = set(ELSEWHERE)
     if facts.options.get("steps") is not None:
         hidden.add("epochs")
@@ -175,7 +168,7 @@ def _text(value: Any) -> str:
 
 
 def batch_text(facts: Facts) -> str:
-    """How many images an update saw, where it is known how many processes there were."""
+    """Returns how many images an update saw; empty where the number of processes was not recorded."""
     options, processes = facts.options, facts.run.get("processes")
     if not processes or "batch_size" not in options:
         return ""
@@ -186,13 +179,13 @@ def batch_text(facts: Facts) -> str:
 
 
 def updates_text(facts: Facts) -> str:
-    """How many updates the run took."""
+    """Returns the number of updates."""
     steps = facts.results.get("steps") or facts.options.get("steps")
     return f"{steps:,} updates." if steps else "The number of updates is not recorded."
 
 
 def cost_text(facts: Facts) -> str:
-    """Hours and hardware of the run; empty where they were not recorded."""
+    """Returns time and hardware of the run; empty where they were not recorded."""
     run = facts.run
     if "hours" not in run:
         return ""

@@ -20,7 +20,7 @@ from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDep
 from semidepth.modeling.configuration_depth_student import as_pair
 from semidepth.modeling.depth_cores import core_features
 from semidepth.prediction.models import DepthModel, load_depth_model
-from semidepth.publishing.onnx_graphs import (
+from semidepth.publishing.exports.graphs import (
     MetricGraph,
     RoutedGraph,
     StudentGraph,

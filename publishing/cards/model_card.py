@@ -1,24 +1,24 @@
-"""The card of a trained model, filled from its folder and from nothing else.
+"""Model cards: README.md of a trained model, made from its recorded facts alone.
 
-    card = make_card(Path("outputs/student"), repo="org/name", license="apache-2.0")
-    card.save("outputs/student/README.md")
+    folder = Path("outputs/student")
+    card = make_card(read_facts(folder), preview_names(folder), repo="org/name", license="apache-2.0")
+    card.save(folder / "README.md")
 
-What a figure or a name on it rests on is in the folder: config.json, the options (student.yaml, teacher.yaml or
-metric.yaml), results.json of the run, scores/results.json of training/score.py, the weights' shapes, pictures. What is
-not there is left out or said to be not recorded. Local paths are shortened, secrets redacted.
+Every figure and name comes from the files of the run. What they do not hold is left out, or said to be not recorded.
+Local paths are shortened, and secrets are redacted.
 """
 
 import json
 import re
 import shlex
-from collections.abc import Mapping
-from importlib.resources import files
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path, PurePath
 from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
-from semidepth.publishing.card_scores import (
+from semidepth.publishing.cards.scores import (
     command_of,
     eval_results,
     read_scores,
@@ -26,7 +26,7 @@ from semidepth.publishing.card_scores import (
     score_table,
     validation_table,
 )
-from semidepth.publishing.card_training import (
+from semidepth.publishing.cards.training import (
     base_models,
     batch_text,
     cost_text,
@@ -42,15 +42,18 @@ from semidepth.publishing.card_training import (
     teacher_of,
     updates_text,
 )
-from semidepth.publishing.facts import Facts, read_facts
+from semidepth.publishing.facts import Facts
+from semidepth.publishing.files import EXAMPLES, PREVIEWS
 
 LIBRARY = "transformers"
 TASK = "depth-estimation"
+MODEL_TYPES = ("depth_student", "depth_anything", "routed_depth")
 SEMIDEPTH = "which trains Depth Anything's students and ZoeDepth's metric models with transformers and accelerate"
 
 
 def make_card(
-    folder: Path,
+    facts: Facts,
+    files: Iterable[str] = (),
     *,
     repo: str | None = None,
     license: str | None = None,
@@ -59,20 +62,25 @@ def make_card(
     """Makes the card of a trained model.
 
     Args:
-        folder: as a training command left it; a folder with weights and configuration alone gets a short card.
-        repo: id on the Hub under which it will be; None: its code runs with the folder itself.
+        facts: of the model. Without options and results of a run the card is short.
+        files: paths in the model's repository, among which the card finds a picture to show: examples of the scored
+            images, else the newest preview of the training.
+        repo: id on the Hub of the model; None: the code on the card loads the local folder.
         license: of the weights, as the Hub names licences (apache-2.0, cc-by-nc-4.0, other); None: not stated.
-        data_licences: licence by source, as written in the options, or its location, or its name on the card.
+        data_licences: licence by source. A source is named as in the options, by its location, or as on the card.
 
     Returns:
-        The card; `str(card)` is the README.md.
+        The card; `str(card)` is the text of README.md.
 
     Raises:
-        ValueError: if the folder holds no depth model or a file that cannot be read, or a licence is given for a source
-            that the run has not.
+        ValueError: the model is none that is trained here, or a licence is given for a source that was not used.
     """
-    facts = read_facts(Path(folder))
-    name = repo.rpartition("/")[2] if repo else facts.folder.resolve().name
+    if facts.config["model_type"] not in MODEL_TYPES:
+        raise ValueError(
+            f"{facts.name} holds a {facts.config['model_type']} model; give a depth student, Depth Anything or a "
+            "routed depth model."
+        )
+    name = repo.rpartition("/")[2] if repo else Path(facts.name).resolve().name
     scores = read_scores(facts, repo)
     command = command_of(facts, repo)
     data = ModelCardData(
@@ -94,10 +102,10 @@ def make_card(
         "score_command": command,
         "aligned": any(score.fields.get("mode") == "relative" for score in scores),
         "routers": router_table(facts, repo),
-        "pictures": [path.relative_to(facts.folder).as_posix() for path in facts.pictures()],
+        "pictures": _pictures(files),
     }
     template = "routed.md" if facts.metric else "student.md"
-    text = files("semidepth.model_cards")
+    text = resources.files("semidepth.model_cards")
     card = ModelCard.from_template(
         data,
         template_str=text.joinpath("parts.md").read_text("utf-8") + text.joinpath(template).read_text("utf-8"),
@@ -107,14 +115,19 @@ def make_card(
     return card
 
 
+def _pictures(files: Iterable[str]) -> list[str]:
+    paths = sorted(files)
+    return [EXAMPLES] if EXAMPLES in paths else [path for path in paths if PurePath(path).match(PREVIEWS)][-1:]
+
+
 def _tags(facts: Facts) -> list[str]:
     kind = "metric" if facts.metric else "relative"
     return ["monocular-depth-estimation", f"{kind}-depth", "semidepth"]
 
 
 def _model_values(facts: Facts, repo: str | None) -> dict[str, Any]:
-    """What the templates say of the model itself."""
-    name = repo or str(facts.folder)
+    """Returns the templates' values about the model."""
+    name = repo or facts.name
     domains = [
         {
             "name": domain["name"],
@@ -133,19 +146,12 @@ def _model_values(facts: Facts, repo: str | None) -> dict[str, Any]:
         "routed": facts.routed,
         "domains": domains,
         "ranges": "; ".join(f"{domain['name']}: {domain['range']}".removeprefix(": ") for domain in domains),
-        "size": _training_size(facts),
+        "size": facts.options.get("size") or (facts.image_size_px if facts.command else None),
     }
 
 
-def _training_size(facts: Facts) -> int | None:
-    """The side of the training crops: the option, or the size that the saved image processor has from it."""
-    path = facts.folder / "preprocessor_config.json"
-    saved = json.loads(path.read_text()).get("size", {}).get("height") if path.is_file() and facts.command else None
-    return facts.options.get("size") or saved
-
-
 def _training_values(facts: Facts, licences: Mapping[str, str]) -> dict[str, Any]:
-    """What the templates say of the training."""
+    """Returns the templates' values about the training."""
     rows, local = data_rows(facts, licences)
     options = facts.options
     student = facts.results.get("student") or options.get("student")
@@ -153,7 +159,7 @@ def _training_values(facts: Facts, licences: Mapping[str, str]) -> dict[str, Any
         (key.replace("/domain_given/", ", domain given/") if facts.metric else key): value
         for key, value in facts.results.items()
     }
-    is_hub = (lambda location: True) if facts.metric else facts.is_hub  # a metric model's rows are domains, no sources
+    is_hub = (lambda location: True) if facts.metric else facts.is_hub  # rows of a metric model are domains
     router_right = validation.pop("validation/router_accuracy", None)
     versions = facts.run.get("versions") or {}
     return {
@@ -184,8 +190,8 @@ def _is_whole(value: Any) -> bool:
 
 
 def _about(facts: Facts) -> str:
-    """One paragraph: what kind of model it is, its size and where it comes from."""
-    count = facts.parameters()
+    """Returns one paragraph: kind, size and origin of the model."""
+    count = facts.parameters
     size = f"{count / 1e6:,.1f} M parameters" if count else "Its weights are not in this folder"
     kinds = {"student": "A student of Depth Anything's recipe", "teacher": "A relative depth model trained on labels"}
     if facts.metric:
@@ -197,7 +203,7 @@ def _about(facts: Facts) -> str:
 
 
 def _papers(facts: Facts) -> list[str]:
-    """The papers whose methods are in the model, by the names that the templates have for them."""
+    """Returns the papers whose methods the model uses, by their names in the templates."""
     options = facts.options
     papers = []
     if facts.routed:

@@ -1,0 +1,1 @@
+"""Model cards, filled from the records of a run."""

@@ -1,0 +1,1 @@
+"""Trained models in other formats: ONNX, and the stock classes of transformers."""
