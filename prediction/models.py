@@ -28,8 +28,8 @@ from semidepth.prediction.checkpoints import (
     unknown_kind,
     unloadable,
 )
-from semidepth.prediction.preprocessing import Preprocessing, load_processor, preprocessing_from
-from semidepth.prediction.stock_models import finish, needs_processor, prepare, votes_over_batch
+from semidepth.prediction.preprocessing import Preprocessing, load_processor, needs_processor, preprocessing_from
+from semidepth.prediction.stock_models import finish, prepare, votes_over_batch
 
 # How images come to the model's size, and maps back to theirs. "pipeline": as transformers' pipeline, pixels rounded
 # to 8 bits and both bicubic, but within the map's own range. "paper": as published evaluations, without rounding, maps
@@ -77,6 +77,11 @@ class DepthModel:
             (metres, larger is farther).
         processor: stock image processor that prepares pixels and finishes maps instead of `preprocessing`, which then
             only gives a size.
+
+    Attributes:
+        domains: names of a routed model's heads, in order; empty for other models.
+        router_names: names that `ModelOutput.domain` counts: `domains`, or the heads of a stock ZoeDepth, which chooses
+            among them itself.
     """
 
     def __init__(self, model: nn.Module, preprocessing: Preprocessing, kind: Kind, processor: Any | None = None):
@@ -84,16 +89,8 @@ class DepthModel:
         self.preprocessing = preprocessing
         self.kind = kind
         self.processor = processor
-
-    @property
-    def domains(self) -> list[str]:
-        """Names of a routed model's heads, in order; empty for other models."""
-        return domains_of(self.model.config)
-
-    @property
-    def router_names(self) -> list[str]:
-        """Names that `ModelOutput.domain` counts: `domains`, or the heads of a stock ZoeDepth, which has to choose."""
-        return router_names(self.model.config)
+        self.domains = domains_of(model.config)
+        self.router_names = router_names(model.config)
 
     @property
     def device(self) -> torch.device:

@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# What `Preprocessing` prepares; all others are prepared by their stock processors.
+OWN_MODEL_TYPES = {"depth_student", "routed_depth", "depth_anything"}
+BICUBIC = 3
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,24 @@ def load_processor(name: str, *, trust_remote_code: bool = False) -> Any | None:
             first_line(error),
         )
         return None
+
+
+def needs_processor(processor: Any, config: Any) -> bool:
+    """True for a model that only its stock processor can run, False where `Preprocessing` does the same.
+
+    Args:
+        processor: image processor of the model.
+        config: configuration of the model.
+    """
+    usual = (
+        type(processor).__name__.startswith("DPTImageProcessor")
+        and processor.do_resize
+        and processor.keep_aspect_ratio
+        and not processor.do_pad
+        and processor.resample == BICUBIC
+    )
+    own = config.model_type in OWN_MODEL_TYPES and usual
+    return not own and hasattr(processor, "post_process_depth_estimation")
 
 
 def preprocessing_from(processor: Any | None, config: Any) -> Preprocessing:

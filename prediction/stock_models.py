@@ -12,28 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# What `Preprocessing` prepares; all others are prepared by their stock processors.
-OWN_MODEL_TYPES = {"depth_student", "routed_depth", "depth_anything"}
-BICUBIC = 3
-
-
-def needs_processor(processor: Any, config: Any) -> bool:
-    """True for a model that only its stock processor can run, False where `Preprocessing` does the same.
-
-    Args:
-        processor: image processor of the model.
-        config: configuration of the model.
-    """
-    usual = (
-        type(processor).__name__.startswith("DPTImageProcessor")
-        and processor.do_resize
-        and processor.keep_aspect_ratio
-        and not processor.do_pad
-        and processor.resample == BICUBIC
-    )
-    own = config.model_type in OWN_MODEL_TYPES and usual
-    return not own and hasattr(processor, "post_process_depth_estimation")
-
 
 def prepare(processor: Any, images: Tensor) -> Tensor:
     """Pixels as a processor makes them.
