@@ -3,12 +3,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+FILES := $(VENV)/.files
+PACKAGES := common media modeling data prediction evaluation publishing training package model_cards spaces
 
-.PHONY: setup demo ablation test test-slow test-gpu check format clean
+.PHONY: FORCE setup demo ablation test test-slow test-gpu check format clean
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+# The installation links each file, so that new and moved ones have to be installed, too.
+$(FILES): FORCE
+	@mkdir -p $(VENV)
+	@find $(PACKAGES) -type f -not -path '*/__pycache__/*' | LC_ALL=C sort > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+FORCE:
+
+$(STAMP): pyproject.toml constraints.txt $(FILES)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "semidepth needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,10 +1,16 @@
-"""Depth of an image in one line: `semidepth.predict("photo.jpg", "outputs/demo/metric").values`.
+"""Depth estimation: train a model, score it, publish it, predict with it.
 
-    predict       depth of one image or of many, with its unit
-    load_model    a model that is predicted with more than once
-    DepthMap      what `predict` gives
+    import semidepth
+    depth = semidepth.predict("photo.jpg", "outputs/demo/metric")
+    depth.values, depth.unit   # (H, W) float32, "m"
 
-Importing this is light: what needs torch is imported when it is first asked for.
+    predict        depth of one image or of many
+    load_model     load a model once, to predict with it many times
+    DepthMap       result of `predict`
+    train_teacher, train_student, train_metric, score, publish
+                   the commands as functions, which take the command's options
+
+Importing this takes milliseconds: each name is imported when it is first used.
 """
 
 from importlib import import_module
@@ -12,17 +18,37 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from semidepth.evaluation.cli import score
     from semidepth.prediction.depth_maps import DepthMap, predict
     from semidepth.prediction.models import load_depth_model as load_model
+    from semidepth.publishing.cli import publish
+    from semidepth.training.metric import train_metric
+    from semidepth.training.student import train_student
+    from semidepth.training.teacher import train_teacher
 
     __version__: str
 
-__all__ = ["DepthMap", "__version__", "load_model", "predict"]
+__all__ = [
+    "DepthMap",
+    "__version__",
+    "load_model",
+    "predict",
+    "publish",
+    "score",
+    "train_metric",
+    "train_student",
+    "train_teacher",
+]
 
 _LAZY = {
     "DepthMap": ("semidepth.prediction.depth_maps", "DepthMap"),
     "load_model": ("semidepth.prediction.models", "load_depth_model"),
     "predict": ("semidepth.prediction.depth_maps", "predict"),
+    "publish": ("semidepth.publishing.cli", "publish"),
+    "score": ("semidepth.evaluation.cli", "score"),
+    "train_metric": ("semidepth.training.metric", "train_metric"),
+    "train_student": ("semidepth.training.student", "train_student"),
+    "train_teacher": ("semidepth.training.teacher", "train_teacher"),
 }
 
 
@@ -30,7 +56,7 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         try:
             value: Any = version("semidepth")
-        except PackageNotFoundError:  # run from a source tree that is not installed
+        except PackageNotFoundError:  # a source tree that is not installed
             value = "unknown"
     elif name in _LAZY:
         module, attribute = _LAZY[name]
