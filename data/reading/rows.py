@@ -1,5 +1,6 @@
 """One undecoded row of a source, and how it is decoded to a sample."""
 
+from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
@@ -10,18 +11,19 @@ from semidepth.common.retrying import describe
 from semidepth.data.decoding import BrokenSampleError, decode_depth, decode_image, match_depth_to_image
 from semidepth.data.reading.http_files import fetch
 from semidepth.data.samples import Sample
-from semidepth.data.source_spec import Source, is_url
+from semidepth.data.source_spec import Source
 
 
 class Row(TypedDict):
     """One undecoded sample.
 
-    `image` and `depth` are file content, a path, a URL or an array. `depth` is None where it was not asked for,
-    `depth_scale` where the set does not say, and `depth_shift` except for pseudo labels. `origin` names the sample.
+    `image` and `depth` are file content, a local path, a URL (as text) or an array. `depth` is None where it was not
+    asked for, `depth_scale` where the set does not say, and `depth_shift` except for pseudo labels. `origin` names the
+    sample.
     """
 
-    image: bytes | str | Tensor | None
-    depth: bytes | str | Tensor | list[Any] | None
+    image: bytes | Path | str | Tensor | None
+    depth: bytes | Path | str | Tensor | list[Any] | None
     depth_scale: float | None
     depth_shift: float | None
     domain: str
@@ -77,7 +79,7 @@ def content_of(value: Any, what: str, origin: str) -> Any:
     """
     if value is None:
         raise BrokenSampleError(f"{origin} has no {what}")
-    if isinstance(value, str) and is_url(value):
+    if isinstance(value, str):
         try:
             return fetch(value)
         except Exception as error:  # each file system has its own kinds

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -180,8 +181,8 @@ class ImageRows(OpenedSource):
         for number in range(start, len(part), step):
             image, depth = part[number]
             yield number, Row(
-                image=image, depth=depth, depth_scale=None, depth_shift=None, domain=self.source.domain or "",
-                origin=printable(image),
+                image=Path(image), depth=None if depth is None else Path(depth), depth_scale=None, depth_shift=None,
+                domain=self.source.domain or "", origin=printable(image),
             )  # fmt: skip
 
 

@@ -13,10 +13,9 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from semidepth.data.decoding import BrokenSampleError
 from semidepth.data.reading.rows import Row, decode_row
-from semidepth.data.reading.sources import open_source
+from semidepth.data.reading.sources import count_samples, open_source
 from semidepth.data.samples import Sample
 from semidepth.data.source_spec import Source
-from semidepth.data.streaming.mixing import natural_weights, whose_turn
 from semidepth.data.streaming.plan import StreamPlan
 from semidepth.data.streaming.readers import SourceReader
 
@@ -163,3 +162,24 @@ class StreamReader:
                     return
         why = f"all {broken} are broken, the first because {cause}" if broken else "it is empty"
         raise ValueError(f"source {source.spec!r} has no usable sample: {why}")
+
+
+def natural_weights(sources: Sequence[Source], labeled: bool) -> list[float]:
+    """Weights in proportion to the sizes of sources where all are known, else equal weights."""
+    counts = [count_samples(source, labeled=labeled) for source in sources]
+    return [float(count) for count in counts if count] if all(counts) else [1.0] * len(counts)
+
+
+def whose_turn(taken: Sequence[int], weights: Sequence[float], ended: Sequence[bool]) -> int | None:
+    """The source to take the next item from, so that all are read evenly in proportion to their weights.
+
+    Args:
+        taken: items that each source has given.
+        weights: how often each is read, relative to the others; equal weights take turns.
+        ended: sources that have nothing left.
+
+    Returns:
+        Its number; None if all have ended.
+    """
+    left = [number for number, over in enumerate(ended) if not over]
+    return min(left, key=lambda number: (taken[number] + 0.5) / weights[number], default=None)

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from semidepth.data.source_spec import Source, parse_source
-from semidepth.data.streaming.mixing import natural_weights
+from semidepth.data.streaming.stream import natural_weights
 from semidepth.modeling import check_domains
 from semidepth.training.arguments.run import RunArguments, check_at_least, check_positive
 from semidepth.training.augmentation.metric import MetricAugmentation

@@ -147,7 +147,8 @@ def test_depth_in_a_mirrored_folder(tmp_path):
             (tmp_path / scene / "depth" / "left" / f"{number:04}.png").write_bytes(encoded(depth_mm(number)))
     for spec in (str(tmp_path), f"{tmp_path}/*/rgb/left/*.png"):
         read = rows(spec)
-        assert [row["depth"] for row in read] == [row["image"].replace("/rgb/", "/depth/") for row in read]
+        expected = [Path(str(row["image"]).replace("/rgb/", "/depth/")) for row in read]
+        assert [row["depth"] for row in read] == expected
         assert len(read) == 4
 
 

@@ -13,7 +13,7 @@ from sample_files import depth_mm, encoded, npy, picture, write_images, write_pa
 from streams import open_stream
 from torch.utils.data import DataLoader
 
-from semidepth.data.streaming.mixing import whose_turn
+from semidepth.data.streaming.stream import whose_turn
 
 
 def number_of(sample) -> int:
