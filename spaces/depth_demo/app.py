@@ -14,23 +14,18 @@ import logging
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
-import temporary  # noqa: F401 - sets where gradio puts uploads, which is read when gradio is imported
-
-# isort: split
-import endpoints
 import gradio as gr
-import image_tab
-import scene_tab
 import torch
-import video_tab
-from appearance import CSS, SUBTITLE, THEME, TITLE, no_model
 from choosing import choose_models
 from clips import MOST_MEGABYTES
+from page import endpoints, image_tab, scene_tab, video_tab
+from page.appearance import CSS, SUBTITLE, THEME, TITLE, no_model
+from page.image_events import ImageEvents
+from page.wiring import Page
 from predictor import Models
-from refusal import answer_in_sentences
-from scratch import remove_at_the_end
 from work import DepthWork
 from zero_gpu import ON_ZERO_GPU
 
@@ -38,7 +33,7 @@ from semidepth.prediction.models import check_device
 
 HERE = Path(__file__).resolve().parent
 HOUR_S = 3600
-UPLOADS_KEPT_S = 24 * HOUR_S  # a tab that is left open over night still has its picture
+KEPT_S = 24 * HOUR_S  # uploads and results: a tab that is left open over night still has its picture
 
 
 def example_pictures() -> list[str]:
@@ -55,7 +50,7 @@ def build(models: Models) -> gr.Blocks:
     Args:
         models: to choose from; without any the page says how to get one.
     """
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(HOUR_S, UPLOADS_KEPT_S)) as page:
+    with Page(title=TITLE, analytics_enabled=False, delete_cache=(HOUR_S, KEPT_S)) as page:
         gr.Markdown(f"# {TITLE}\n{SUBTITLE}", elem_id="heading")
         if not models.names:
             gr.HTML(no_model([html.escape(why) for why in models.skipped]))
@@ -64,12 +59,14 @@ def build(models: Models) -> gr.Blocks:
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Image", id="image"):
                 image = image_tab.build(work, example_pictures())
-            with gr.Tab("3D", id="scene") as scene:
-                scene_tab.build(work, scene, image)
+            with gr.Tab("3D", id="scene") as opening:
+                scene = scene_tab.build(work, image)
             with gr.Tab("Video", id="video"):
-                video_tab.build(work)
+                video = video_tab.build(work)
+        ImageEvents(work).connect(image)
+        scene_tab.SceneEvents(work).connect(scene, opening)
+        video_tab.VideoEvents(work).connect(video)
         endpoints.build(work)
-    answer_in_sentences(page)
     return page
 
 
@@ -84,9 +81,8 @@ def main() -> int:
     parser.add_argument("--mcp", action="store_true", help="serve the endpoints as MCP tools, too; needs gradio[mcp]")
     options = parser.parse_args()
     logging.basicConfig(format="%(levelname)s: %(message)s")
-    # What stops this process is to stop it as Ctrl-C does, so that it takes its files with it.
+    # SIGTERM is to stop this process as Ctrl-C does, so that uploads and results are removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    remove_at_the_end()
     try:
         serve(options)
     except (ValueError, OSError) as error:
@@ -118,10 +114,16 @@ def serve(options: argparse.Namespace) -> None:
         page.launch(
             server_name=options.host, server_port=options.port, theme=THEME, css=CSS,
             max_file_size=f"{MOST_MEGABYTES}mb", footer_links=["api"], run_history=False, mcp_server=options.mcp,
+            prevent_thread_lock=True,
         )  # fmt: skip
     except (OSError, OverflowError) as error:  # gradio has found no free port
         where = f"port {options.port}" if options.port is not None else "any port"
         raise OSError(f"the page cannot be had on {where}, which is in use or closed; give another --port.") from error
+    # Gradio's own way to wait closes the server under open pages, which keep it from removing files (`delete_cache`).
+    try:
+        threading.Event().wait()
+    finally:
+        page.close(verbose=False)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Depth of a clip: one range of colours and one head for all of it, its own sound, and a look at it before.
 
 Both are settled first, on frames spread over the clip; then every frame is predicted once, and memory holds one batch
-of them. One clip is worked on at a time, whoever asks.
+of them. One clip is worked on at a time: whoever calls this sees to that (`page.video_tab.ONE_CLIP`).
 """
 
 import time
@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 from predictor import Models
 from refusal import Refusal
-from scratch import new_folder, safe_stem
-from waiting_line import WaitingLine
+from result_files import new_folder, safe_stem
 from work import ROUTER
 
 from semidepth.media.clip_sample import ClipSample, sample_size, spread
@@ -27,8 +26,6 @@ MOST_FRAMES = 1800
 MOST_SIDE = 1920
 MOST_MEGABYTES = 200
 BATCH = 4
-LINE = WaitingLine(8, "clips")
-WAIT_S = 1.0  # between two looks at who is next
 LIMITS_TEXT = (
     f"Clips of up to {MOST_SECONDS} seconds ({MOST_FRAMES} frames), {MOST_SIDE} pixels on the longer side and "
     f"{MOST_MEGABYTES} MB."
@@ -140,22 +137,16 @@ def depth_of_clip(models: Models, path: str | None, wish: Wish) -> Iterator[Step
         wish: what is asked for.
 
     Yields:
-        How far it is, at least once a second while other clips are before it, and last the finished clip.
+        How far it is, and last the finished clip.
 
     Raises:
-        Refusal: nothing came, it cannot be read, is beyond the limits or damaged, or too many are waiting.
+        Refusal: nothing came, it cannot be read, is beyond the limits or damaged.
     """
     info, path = look_at(path), str(path)
-    with LINE.place() as before:
-        ahead = before(0)
-        while ahead:
-            clips = "one clip is" if ahead == 1 else f"{ahead} clips are"
-            yield Step(0, info.frames, f"Waiting: {clips} before yours.{_of_the_first(ahead)}")
-            ahead = before(WAIT_S)
-        try:
-            yield from _work(models, path, info, wish)
-        except ValueError as error:
-            raise Refusal(f"The clip could not be finished: {_without(str(error), path)}", title="Video") from error
+    try:
+        yield from _work(models, path, info, wish)
+    except ValueError as error:
+        raise Refusal(f"The clip could not be finished: {_without(str(error), path)}", title="Video") from error
 
 
 def duration(seconds: float) -> str:
@@ -211,19 +202,8 @@ class _Pace:
 
 
 def _told(left_s: float | None) -> str:
-    """The time left in words; those who wait are told it, too."""
-    if left_s is None:
-        return ""
-    LINE.ends_at = time.monotonic() + left_s
-    return f", about {duration(left_s)} left"
-
-
-def _of_the_first(ahead: int) -> str:
-    """What those who wait are told of the clip that is worked on."""
-    if LINE.ends_at is None:
-        return ""
-    left = duration(max(LINE.ends_at - time.monotonic(), 0))
-    return f" {'It' if ahead == 1 else 'The first'} will take about {left} more."
+    """Writes the time left; "" while it is not known."""
+    return "" if left_s is None else f", about {duration(left_s)} left"
 
 
 def _without(text: str, path: str) -> str:

@@ -2,11 +2,10 @@
 
 import html
 
-from asked import shown
 from coloring import depth_shown, legend_html, shown_size, value_range
 from PIL import Image
 from predictor import ModelCard
-from refusal import Refusal
+from refusal import Refusal, shown
 from work import ROUTER, DepthWork, Seen
 
 MOST_MODELS = 6

@@ -4,10 +4,9 @@ import math
 from typing import Any
 
 import numpy as np
-from asked import shown
 from measuring import FieldOfView, distance_between, find_field_of_view, point_in_space
 from PIL import Image, ImageDraw
-from refusal import Refusal
+from refusal import Refusal, shown
 from work import Seen
 
 Point = tuple[int, int]

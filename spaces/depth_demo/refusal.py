@@ -1,13 +1,17 @@
-"""What a visitor is told when something cannot be done."""
+"""Errors shown to the visitor in one sentence, and checks of values that came through the API and may be anything.
 
-import logging
+None always means "not given".
+"""
+
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
-SHOWN_S = 5.0  # so that one complaint is gone before the next piles up on it
-
-logger = logging.getLogger(__name__)
+SHOWN_S = 5.0  # so that one message is gone before the next piles up on it
+LONGEST_WORD = 200
+MOST_SHOWN = 60  # characters of a wrong value
 
 
 class Refusal(gr.Error):
@@ -22,28 +26,102 @@ class Refusal(gr.Error):
         super().__init__(message, duration=SHOWN_S, title=title, print_exception=False)
 
 
-def answer_in_sentences(page: gr.Blocks) -> None:
-    """Makes a page answer with a sentence where gradio's own look at what came in ends in a trace.
+def number(value: Any, name: str, low: float, high: float) -> float | None:
+    """Checks a number.
 
-    Such are files that were never uploaded, and values of a shape that no component has.
+    Args:
+        value: as it came.
+        name: of the parameter.
+        low: smallest that is taken.
+        high: largest that is taken.
+
+    Raises:
+        Refusal: it is no number, or out of range.
     """
-    checked = page.preprocess_data
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:  # NaN is not
+        raise Refusal(f"{name} is {shown(value)}; give a number between {low:g} and {high:g}.")
+    return float(value)
 
-    async def preprocess_data(event: Any, inputs: Any, state: Any, *args: Any, **options: Any) -> Any:
-        # Whenever a part of the page is updated, gradio makes it anew for that visitor, without its own `preprocess`.
-        for part in event.inputs:
-            own = vars(part).get("preprocess")
-            if own is not None and state is not None and part._id in state:
-                state[part._id].preprocess = own
-        try:
-            return await checked(event, inputs, state, *args, **options)
-        except gr.Error:
-            raise
-        except Exception as error:
-            logger.info("refused: %s", error)
-            raise Refusal(
-                "What was sent is not what is taken here: files have to be uploaded first, and each value has to be of "
-                "the kind that “Use via API” names."
-            ) from error
 
-    setattr(page, "preprocess_data", preprocess_data)  # noqa: B010 - a method, which a type checker guards
+def word(value: Any, name: str, known: Sequence[str] = ()) -> str | None:
+    """Checks a word.
+
+    Args:
+        value: as it came.
+        name: of the parameter.
+        known: words that are taken; empty: any.
+
+    Raises:
+        Refusal: it is no text, too long, or unknown.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > LONGEST_WORD or (known and value not in known):
+        raise Refusal(f"{name} is {shown(value)}; give {'one of ' + ', '.join(known) if known else 'a word'}.")
+    return value
+
+
+def words(value: Any, name: str) -> list[str]:
+    """Checks a list of words.
+
+    Raises:
+        Refusal: it is something else.
+    """
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise Refusal(f"{name} is {shown(value)}; give a list of names, of which /models lists them all.")
+    return value
+
+
+def yes_or_no(value: Any, name: str, default: bool) -> bool:
+    """Checks a truth value.
+
+    Raises:
+        Refusal: it is neither true nor false.
+    """
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise Refusal(f"{name} is {shown(value)}; give true or false.")
+    return value
+
+
+def pixels(value: Any, name: str) -> list[tuple[int, int]]:
+    """Checks one or two points, (column, row).
+
+    Raises:
+        Refusal: it is not a list of one or two pairs of numbers.
+    """
+    if isinstance(value, list) and len(value) not in (1, 2):
+        raise Refusal(f"There are {len(value)} points; give one or two, such as [[10, 20]].")
+    if not isinstance(value, list) or not all(_is_pair(point) for point in value):
+        raise Refusal(f"{name} is {shown(value)}; give a list of one or two pairs of pixels, such as [[10, 20]].")
+    return [(math.floor(x), math.floor(y)) for x, y in value]
+
+
+def file_path(value: Any) -> str | None:
+    """Takes the path out of an uploaded file's description, which is what a browser and the API send.
+
+    Gradio has checked by then that the path lies in its own folder of uploads. The file is not opened: gradio's own
+    components would do that, and tell of a damaged one in a traceback.
+    """
+    return value.get("path") if isinstance(value, dict) else None
+
+
+def shown(value: Any) -> str:
+    """Writes a value as it came, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not print whole numbers of thousands of digits
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + "…"
+
+
+def _is_pair(point: Any) -> bool:
+    """Returns whether this is a pair of finite numbers, of a size that a picture can have."""
+    return (
+        isinstance(point, list)
+        and len(point) == 2
+        and all(isinstance(each, int | float) and not isinstance(each, bool) and abs(each) < 1e9 for each in point)
+    )

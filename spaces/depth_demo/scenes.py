@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from read_outs import field_of_view
 from refusal import Refusal
-from scratch import new_folder, safe_stem
+from result_files import new_folder, safe_stem
 from work import Seen
 
 from semidepth.media.meshes import Mesh, mesh_to_glb, points_to_glb, to_mesh

@@ -5,25 +5,25 @@
     info, colors, png16, npy = client.predict(handle_file("photo.jpg"), api_name="/predict")
     client.predict(handle_file("photo.jpg"), points=[[10, 20], [200, 90]], api_name="/distance")
 
-Files come in through components that nobody sees: gradio checks that they were uploaded.
+Values come in through components that nobody sees: gradio checks that files were uploaded and documents the rest, and
+`refusal` checks the values (`preprocess=False`), since gradio's own checks end in tracebacks.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
-from asked import number, pixels, word, words, yes_or_no
 from clips import Clip, Wish, depth_of_clip
 from coloring import limits_of
 from comparing import compare_models
-from image_tab import unopened
 from measuring import FOV_RANGE_DEG
 from read_outs import read_out
-from result_files import KINDS, result_file
+from refusal import file_path, number, pixels, word, words, yes_or_no
+from result_files import KINDS, new_folder, result_file, safe_stem
 from scenes import build_scene
-from scratch import new_folder, safe_stem
 from work import DepthWork, Seen
 
+from page.video_tab import ONE_CLIP
 from semidepth.media.color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 from semidepth.media.meshes import MAX_JUMP
 
@@ -36,7 +36,7 @@ def build(work: DepthWork) -> None:
 
 
 class Endpoints:
-    """What the endpoints do; their docstrings are their documentation.
+    """The functions of the endpoints; their docstrings are shown to users of the API.
 
     Args:
         work: of this Space.
@@ -46,26 +46,22 @@ class Endpoints:
         self.work = work
 
     def connect(self) -> None:
-        """Hidden components for what comes in and goes out, and one event for each endpoint."""
+        """Makes hidden components for inputs and outputs, and one event for each endpoint."""
         names = self.work.models.names
         with gr.Row(visible=False):
             picture = gr.File(label="picture: JPEG, PNG or WebP, up to 24 megapixels")
             clip = gr.File(label="clip: a video of up to 60 s")
-            unopened(picture)
-            unopened(clip)
-            model = as_sent(gr.Dropdown(names, value=names[0], label="model"))
+            model = gr.Dropdown(names, value=names[0], label="model")
             models = gr.JSON(names[:4], label="models: list of names")
-            domain = as_sent(gr.Textbox("router", label="domain: router, or whose head to use"))
-            colors = as_sent(gr.Dropdown(list(COLOR_MAPS), value=DEFAULT_COLOR_MAP, label="color_map"))
-            near = as_sent(gr.Number(None, label="near: metres, or per cent for relative models"))
-            far = as_sent(gr.Number(None, label="far: metres, or per cent for relative models"))
-            fov = as_sent(gr.Number(None, label="fov: horizontal field of view, degrees; none: EXIF, else 60"))
+            domain = gr.Textbox("router", label="domain: router, or whose head to use")
+            colors = gr.Dropdown(list(COLOR_MAPS), value=DEFAULT_COLOR_MAP, label="color_map")
+            near = gr.Number(None, label="near: metres, or per cent for relative models")
+            far = gr.Number(None, label="far: metres, or per cent for relative models")
+            fov = gr.Number(None, label="fov: horizontal field of view, degrees; none: EXIF, else 60")
             points = gr.JSON(label="points: [[x, y]] or [[x, y], [x, y]], pixels of the upright picture")
-            cut = as_sent(
-                gr.Number(None, label="far: what is farther is left out, metres, or per cent of relative models")
-            )
-            jump = as_sent(gr.Number(MAX_JUMP, label="max_jump: factor of depth at which edges are cut"))
-            beside = as_sent(gr.Checkbox(True, label="side_by_side"))
+            cut = gr.Number(None, label="far: what is farther is left out, metres, or per cent of relative models")
+            jump = gr.Number(MAX_JUMP, label="max_jump: factor of depth at which edges are cut")
+            beside = gr.Checkbox(True, label="side_by_side")
             info = gr.JSON(label="info")
             color_png, png16, npy = gr.File(label="coloured PNG"), gr.File(label="16-bit PNG"), gr.File(label=".npy")
             glb, ply = gr.File(label="GLB"), gr.File(label="PLY")
@@ -84,8 +80,8 @@ class Endpoints:
             (self.video, [clip, model, domain, colors, beside], [video, info]),
         ):
             name = function.__name__
-            line = "clip_api" if name == "video" else "api"  # clips wait for clips, pictures for pictures
-            trigger.click(function, inputs, outputs, api_name=name, concurrency_id=line, concurrency_limit=1)
+            line = ONE_CLIP if name == "video" else {"concurrency_id": "api", "concurrency_limit": 1}
+            trigger.click(function, inputs, outputs, api_name=name, preprocess=False, **line)
 
     def models(self) -> list[dict[str, Any]]:
         """The models that can be asked: name, whether they predict metres, and the domains to choose from."""
@@ -94,7 +90,7 @@ class Endpoints:
 
     def predict(
         self,
-        picture: str,
+        picture: Any,
         model: str,
         domain: str,
         color_map: str,
@@ -109,19 +105,19 @@ class Endpoints:
         ends = number(near, "near", 0, MOST_METRES), number(far, "far", 0, MOST_METRES)
         seen = self._see(picture, model, domain)
         limits = limits_of(seen.prediction, *ends)
-        paths = {kind: result_file(kind, seen, limits, colors, picture) for kind in KINDS}
+        paths = {kind: result_file(kind, seen, limits, colors, str(file_path(picture))) for kind in KINDS}
         told = facts(seen) | {"shown_from": limits[0], "shown_to": limits[1]}
         return told, paths["color"], paths["png16"], paths["npy"]
 
     def distance(
-        self, picture: str, points: list[list[int]], model: str, domain: str, fov: float | None = None
+        self, picture: Any, points: list[list[int]], model: str, domain: str, fov: float | None = None
     ) -> dict[str, Any]:
         """The distance of one point, or of two and between them, in metres."""
         places, degrees = pixels(points, "points"), number(fov, "fov", *FOV_RANGE_DEG)
         return read_out(self._see(picture, model, domain), places, degrees)
 
     def scene_as(self, shape: str, told: str) -> Callable[..., tuple[Any, ...]]:
-        """An endpoint for a scene in space.
+        """Makes the endpoint of a 3D scene.
 
         Args:
             shape: "mesh" or "point_cloud", the endpoint's name.
@@ -129,7 +125,7 @@ class Endpoints:
         """
 
         def endpoint(
-            picture: str,
+            picture: Any,
             model: str,
             domain: str,
             fov: float | None = None,
@@ -139,7 +135,9 @@ class Endpoints:
             degrees, cut = number(fov, "fov", *FOV_RANGE_DEG), number(far, "far", 0, MOST_METRES)
             jump = number(max_jump, "max_jump", 1.0001, 1000) or MAX_JUMP
             seen = self._see(picture, model, domain)
-            scene = build_scene(seen, picture, mesh=shape == "mesh", given_deg=degrees, far=cut, max_jump=jump)
+            scene = build_scene(
+                seen, str(file_path(picture)), mesh=shape == "mesh", given_deg=degrees, far=cut, max_jump=jump
+            )
             counts = {"points": scene.points, "triangles": scene.triangles, "note": scene.note}
             return scene.glb, scene.ply, facts(seen) | counts
 
@@ -147,23 +145,24 @@ class Endpoints:
         endpoint.__doc__ = f"The picture as {told}: GLB, PLY, facts. Metres, y up, seen along -z."
         return endpoint
 
-    def compare(self, picture: str, models: list[str], color_map: str, domain: str) -> tuple[Any, ...]:
+    def compare(self, picture: Any, models: list[str], color_map: str, domain: str) -> tuple[Any, ...]:
         """Several models' depth of the same picture: facts and a coloured PNG of each.
 
         A domain's head is used by those that have it.
         """
-        asked, head, colors = words(models, "models"), word(domain, "domain"), colors_of(color_map)
-        folder, told, paths = new_folder(), [], []
-        for position, (image, caption, seen) in enumerate(compare_models(self.work, picture, asked, head, colors), 1):
+        names, head, colors = words(models, "models"), word(domain, "domain"), colors_of(color_map)
+        path, told, paths = file_path(picture), [], []
+        found, folder = compare_models(self.work, path, names, head, colors), new_folder()
+        for position, (image, caption, seen) in enumerate(found, 1):
             name = safe_stem(f"{self.work.models.card(seen.prediction.model).short.replace('/', '_')}.png")
-            paths.append(str(folder / f"{safe_stem(picture)}_{position}_{name}.png"))
+            paths.append(str(folder / f"{safe_stem(str(path))}_{position}_{name}.png"))
             image.save(paths[-1])
             told.append(facts(seen) | {"caption": caption})
         return told, paths
 
     def video(
         self,
-        clip: str,
+        clip: Any,
         model: str,
         domain: str,
         color_map: str,
@@ -173,7 +172,7 @@ class Endpoints:
         """A clip's depth in one range of colours, with its sound: MP4 and facts."""
         name, head, colors = self._model(model), word(domain, "domain"), colors_of(color_map)
         wish = Wish(name, head, colors, yes_or_no(side_by_side, "side_by_side", True))
-        for step in depth_of_clip(self.work.models, clip, wish):
+        for step in depth_of_clip(self.work.models, file_path(clip), wish):
             if isinstance(step, Clip):
                 told = {"model": name, "domain": step.domain, "metric": step.metric, "frames": step.frames,
                         "shown_from": step.limits[0], "shown_to": step.limits[1], "audio": step.audio}  # fmt: skip
@@ -186,23 +185,17 @@ class Endpoints:
         return word(None if model == "" else model, "model", names) or names[0]
 
     def _see(self, picture: Any, model: Any, domain: Any) -> Seen:
-        """[`DepthWork.see`] of values that may be anything."""
-        return self.work.see(picture, self._model(model), word(domain, "domain"))
+        """Calls [`DepthWork.see`] with values that may be anything."""
+        return self.work.see(file_path(picture), self._model(model), word(domain, "domain"))
 
 
 def colors_of(color_map: Any) -> str:
-    """A colour map's name."""
+    """Checks a colour map's name; returns it, or the default where none is given."""
     return word(color_map, "color_map", list(COLOR_MAPS)) or DEFAULT_COLOR_MAP
 
 
-def as_sent(component: Any) -> Any:
-    """A component that hands on what came as it came: gradio's own look at it ends in traces, `asked` in sentences."""
-    component.preprocess = lambda payload: payload
-    return component
-
-
 def facts(seen: Seen) -> dict[str, Any]:
-    """What is known of a prediction."""
+    """Returns the facts of a prediction that every endpoint gives back."""
     prediction = seen.prediction
     height, width = prediction.values.shape
     return {
