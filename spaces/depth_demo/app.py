@@ -109,7 +109,8 @@ def serve(options: argparse.Namespace) -> None:
         check_device(options.device)  # before anything is loaded
     models = choose_models(options.model, options.outputs, HERE / "README.md", options.device)
     page = build(models)
-    page.queue(default_concurrency_limit=4, max_size=64)
+    # Every second: by default gradio tells nobody that somebody before them has left the queue.
+    page.queue(default_concurrency_limit=4, max_size=64, status_update_rate=1)
     try:
         page.launch(
             server_name=options.host, server_port=options.port, theme=THEME, css=CSS,

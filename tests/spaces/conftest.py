@@ -1,8 +1,15 @@
-"""One running Space for all tests of this folder."""
+"""One running Space, and one browser, for all tests of this folder."""
+
+import shutil
 
 import pytest
+from browsing import DESK
 from gradio_client import Client
-from serving import SPACE, Served, save_models, serve
+from playwright.sync_api import sync_playwright
+from serving import SPACE, Served, photo, save_models, serve
+
+FLAGS = ["--no-sandbox", "--use-gl=swiftshader", "--enable-unsafe-swiftshader"]  # WebGL without a graphics card
+WAIT_MS = 60_000
 
 
 @pytest.fixture(scope="session")
@@ -15,11 +22,50 @@ def space(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def client(space):
-    """It through its API."""
+    """Its API."""
     return Client(space.url, verbose=False)
 
 
 @pytest.fixture
 def space_on_path(monkeypatch):
-    """The Space's files can be imported, as they import one another."""
+    """Makes the Space's files importable, as they import one another."""
     monkeypatch.syspath_prepend(str(SPACE))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.fail("Chromium is missing, which these tests drive: apt-get install -y chromium", pytrace=False)
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def visit(browser, space):
+    """Opens the page; what goes wrong in its own code fails the test."""
+    pages, faults = [], []
+
+    def opened(viewport=DESK, scheme="light"):
+        page = browser.new_page(viewport=viewport, color_scheme=scheme)
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(space.url)
+        page.wait_for_selector("#picture input[type=file]", state="attached")
+        pages.append(page)
+        return page
+
+    yield opened
+    before_closing = list(faults)  # requests that the closing itself cuts off are none
+    for page in pages:
+        page.close()
+    assert not before_closing
+
+
+@pytest.fixture(scope="session")
+def picture(space):
+    """The path of a picture to hand in."""
+    return photo(space.folder / "room.png", seed=5, size=(200, 150))

@@ -1,13 +1,9 @@
-"""Clips without the page: counted, bounded, one after the other; work that is given up leaves nothing behind."""
-
-import threading
-import time
+"""Clips without the page: counted and bounded; work that is given up leaves nothing behind."""
 
 import numpy as np
 import pytest
-from clip_files import make_video
+from clip_files import make_video, write_clip
 from serving import SPACE, save_models
-from test_depth_demo import write_clip
 
 
 @pytest.fixture
@@ -95,7 +91,7 @@ def test_a_clip_without_a_length_can_be_given_up_while_its_range_is_found(work, 
     steps = work(browser_clip(tmp_path / "c.webm"))
     assert [next(steps).done for _ in range(3)] == [0, 1, 2]
     steps.close()
-    assert next(work(write_clip(tmp_path / "d.mp4"))).text == "Getting ready"  # and nobody waits for it
+    assert next(work(write_clip(tmp_path / "d.mp4"))).text == "Getting ready"
 
 
 def test_a_clip_without_a_length_is_refused_beyond_the_limits(clips, tmp_path, monkeypatch):
@@ -110,49 +106,6 @@ def test_a_clip_without_a_length_is_refused_beyond_the_limits(clips, tmp_path, m
     monkeypatch.setattr(clips, "MOST_SECONDS", 3)
     with pytest.raises(Refusal, match="This one: 4 s, 40 frames"):
         clips.look_at(str(clip))
-
-
-def test_those_who_come_later_wait_and_are_told(work, clips, tmp_path, monkeypatch):
-    monkeypatch.setattr(clips, "WAIT_S", 0.05)
-    clip = write_clip(tmp_path / "c.mp4")
-    first, second, third = (work(clip) for _ in range(3))
-    assert next(first).text == "Getting ready"
-    assert next(second).text == "Waiting: one clip is before yours."
-    assert next(third).text == "Waiting: 2 clips are before yours."
-    assert next(third).text == "Waiting: 2 clips are before yours."  # again after a while, so that it can be cancelled
-    second.close()
-    assert next(third).text == "Waiting: one clip is before yours."
-    *_, made = first
-    assert made.frames == 12
-    assert next(third).text == "Getting ready"
-    third.close()
-
-
-def test_who_waits_is_woken_when_it_is_their_turn(work, clips, tmp_path, monkeypatch):
-    monkeypatch.setattr(clips, "WAIT_S", 60)
-    clip = write_clip(tmp_path / "c.mp4")
-    first, second = work(clip), work(clip)
-    next(first)
-    next(second)
-    threading.Timer(0.2, first.close).start()
-    began = time.monotonic()
-    assert next(second).text == "Getting ready"
-    assert time.monotonic() - began < 30
-    second.close()
-
-
-def test_a_long_line_takes_no_more(work, clips, tmp_path):
-    from refusal import Refusal
-
-    clip = write_clip(tmp_path / "c.mp4")
-    line = [work(clip) for _ in range(1 + clips.LINE.longest)]
-    for each in line:
-        next(each)
-    with pytest.raises(Refusal, match="8 clips are waiting already"):
-        next(work(clip))
-    for each in line:
-        each.close()
-    assert next(work(clip)).text == "Getting ready"
 
 
 def test_nothing_to_work_on_is_told(models, clips):

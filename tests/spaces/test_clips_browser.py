@@ -5,10 +5,11 @@ import re
 
 import numpy as np
 import pytest
-from clip_files import make_video
+from browsing import keep
+from clip_files import make_video, write_clip
 from playwright.sync_api import expect
-from test_depth_demo import write_clip
-from test_depth_demo_browser import browser, keep, visit  # noqa: F401
+
+pytestmark = pytest.mark.browser
 
 RECORD = """async () => {
   const canvas = Object.assign(document.createElement('canvas'), {width: 320, height: 240});
@@ -33,7 +34,7 @@ RECORD = """async () => {
 
 
 @pytest.fixture
-def at_clips(visit):  # noqa: F811
+def at_clips(visit):
     """Opens the tab with a clip in it."""
 
     def opened(clip, **look):
@@ -54,26 +55,27 @@ def long_clip(tmp_path):
 
 
 def test_those_who_wait_are_told_and_can_leave(at_clips, long_clip, tmp_path):
+    """Gradio's queue counts those who wait, the first of them as 1."""
     first, second = at_clips(long_clip), at_clips(write_clip(tmp_path / "short.mp4"))
     phone = at_clips(tmp_path / "short.mp4", viewport={"width": 390, "height": 844})
     first.click("#make")
     expect(first.locator("#bar")).to_contain_text("Frame")
     keep(first, "clip_busy")
     second.click("#make")
-    expect(second.locator("#bar")).to_contain_text("Waiting: one clip is before yours.")
-    expect(second.locator("#bar")).to_contain_text(re.compile(r"It will take about \d+ (s|min) more\."))
+    expect(second.locator("#bar")).to_contain_text("Waiting in the queue")
+    expect(second.locator("#bar")).to_contain_text("queue: 1/1")
     keep(second, "clip_waiting")
     phone.click("#make")
-    expect(phone.locator("#bar")).to_contain_text("Waiting: 2 clips are before yours.")
+    expect(phone.locator("#bar")).to_contain_text("queue: 2/2")
     keep(phone, "clip_waiting_phone")
     second.click("#cancel")
     expect(second.locator("#bar")).to_be_hidden()
-    expect(phone.locator("#bar")).to_contain_text("one clip is")
+    expect(phone.locator("#bar")).to_contain_text("queue: 1/1")
     expect(second.locator("#make")).to_be_enabled()
     second.click("#make")
-    expect(second.locator("#bar")).to_contain_text("Waiting: 2 clips are before yours.")
+    expect(second.locator("#bar")).to_contain_text("queue: 2/2")
     phone.close()  # and leaves its place
-    expect(second.locator("#bar")).to_contain_text("one clip is")
+    expect(second.locator("#bar")).to_contain_text("queue: 1/1")
     first.click("#cancel")
     second.wait_for_selector("#result video")
 
@@ -101,7 +103,7 @@ def test_a_bad_upload_takes_the_last_result_away_and_says_why(at_clips, tmp_path
     keep(page, "clip_refused")
 
 
-def test_what_a_browser_records_comes_back_whole(at_clips, visit, tmp_path):  # noqa: F811
+def test_what_a_browser_records_comes_back_whole(at_clips, visit, tmp_path):
     recorded = tmp_path / "recorded.webm"
     recorded.write_bytes(base64.b64decode(visit().evaluate(RECORD)))
     page = at_clips(recorded)

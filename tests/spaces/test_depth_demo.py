@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 import pytest
 import trimesh
+from clip_files import write_clip
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -18,24 +19,6 @@ from serving import own_values, photo
 @pytest.fixture
 def picture(tmp_path):
     return photo(tmp_path / "a photo.png", seed=3)
-
-
-def write_clip(path: Path, frames: int = 12, size: tuple[int, int] = (64, 48)) -> Path:
-    """A clip of moving stripes with a tone."""
-    with av.open(str(path), "w") as output:
-        video = output.add_stream("libx264", rate=10)
-        video.width, video.height, video.pix_fmt = *size, "yuv420p"
-        sound = output.add_stream("aac", rate=44100, layout="mono")
-        for number in range(frames):
-            stripes = (np.arange(size[0]) * 8 + number * 9) % 256
-            pixels = np.repeat(np.tile(stripes, (size[1], 1))[..., None], 3, axis=2).astype(np.uint8)
-            output.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        tone = np.sin(np.arange(frames * 4410) / 20).astype(np.float32)[None]
-        frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
-        frame.rate = 44100
-        output.mux(sound.encode(frame))
-        output.mux([*video.encode(None), *sound.encode(None)])
-    return path
 
 
 def test_models_are_listed(client, space):

@@ -1,90 +1,16 @@
 """The Space in a real browser: Chromium on the page, as a visitor uses it. Screenshots stay in outputs/browser/."""
 
-import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browsing import PHONE, SHOTS, click_at, hand_in, keep, metres, settled
+from clip_files import write_clip
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from serving import own_values, photo
-from test_depth_demo import write_clip
 
-SHOTS = Path(__file__).resolve().parents[2] / "outputs" / "browser"
-FLAGS = ["--no-sandbox", "--use-gl=swiftshader", "--enable-unsafe-swiftshader"]  # WebGL without a graphics card
-DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-WAIT_MS = 60_000
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.fail("Chromium is missing, which these tests drive: apt-get install -y chromium", pytrace=False)
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def visit(browser, space):
-    """Opens the page; what goes wrong in its own code fails the test."""
-    pages, faults = [], []
-
-    def opened(viewport=DESK, scheme="light"):
-        page = browser.new_page(viewport=viewport, color_scheme=scheme)
-        page.set_default_timeout(WAIT_MS)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.goto(space.url)
-        page.wait_for_selector("#picture input[type=file]", state="attached")
-        pages.append(page)
-        return page
-
-    yield opened
-    before_closing = list(faults)  # requests that the closing itself cuts off are none
-    for page in pages:
-        page.close()
-    assert not before_closing
-
-
-@pytest.fixture(scope="module")
-def picture(space):
-    return photo(space.folder / "room.png", seed=5, size=(200, 150))
-
-
-def keep(page, name: str) -> Path:
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
-    return SHOTS / f"{name}.png"
-
-
-def hand_in(page, path) -> None:
-    page.set_input_files("#picture input[type=file]", path)
-    page.wait_for_selector("#slider img")
-
-
-def settled(page, selector: str) -> str:
-    """The source of an image, once it has been decoded."""
-    page.wait_for_function("(s) => {const i = document.querySelector(s); return i && i.complete && i.naturalWidth}",
-                           arg=selector)  # fmt: skip
-    return page.get_attribute(selector, "src")
-
-
-def click_at(page, x: int, y: int, size: tuple[int, int]) -> None:
-    """Clicks the middle of a pixel in the picture to measure in, and waits for the marked picture."""
-    before = settled(page, "#marked img")
-    page.locator("#marked img").scroll_into_view_if_needed()
-    box = page.locator("#marked img").bounding_box()
-    scale = min(box["width"] / size[0], box["height"] / size[1])
-    left, top = box["x"] + (box["width"] - size[0] * scale) / 2, box["y"] + (box["height"] - size[1] * scale) / 2
-    page.mouse.click(left + (x + 0.5) * scale, top + (y + 0.5) * scale)
-    page.wait_for_function("(old) => document.querySelector('#marked img').src !== old", arg=before)
-
-
-def metres(page) -> list[float]:
-    return [float(number) for number in re.findall(r"([\d.]+) m\b", page.inner_text("#told"))]
+pytestmark = pytest.mark.browser
 
 
 def test_a_photo_becomes_depth_and_the_slider_moves(visit, picture):
@@ -105,9 +31,9 @@ def test_a_photo_becomes_depth_and_the_slider_moves(visit, picture):
     page.mouse.up()
     assert knob.bounding_box()["x"] < before["x"] - 20
     keep(page, "image")
-    page.wait_for_selector("#file1:not([disabled])")
+    page.wait_for_selector("#file_npy:not([disabled])")
     with page.expect_download() as fetched:
-        page.click("#file1")
+        page.click("#file_npy")
     assert fetched.value.suggested_filename == "room_depth.npy"
     assert np.load(fetched.value.path()).shape == (150, 200)
 
@@ -284,7 +210,7 @@ def test_a_picture_that_was_kept_too_long_is_asked_for_again(visit, space, tmp_p
     hand_in(page, photo(tmp_path / "forgotten.png", seed=9))
     for upload in space.folder.glob("gradio/*/forgotten.png"):
         upload.unlink()
-    page.click("#file0")
+    page.click("#file_png16")
     expect(page.locator(".toast-body")).to_contain_text("this one is gone; upload it again")
 
 

@@ -1,10 +1,7 @@
-"""What visitors hand in, damaged in every way, and what is kept for them: a sentence, never a trace."""
+"""What visitors hand in, damaged in every way: a sentence, never a trace."""
 
 import io
-import os
 import random
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -48,52 +45,6 @@ def test_a_focal_length_that_is_none_is_a_guess(work, tmp_path, stored):
     exif[0x8769] = {0xA405: stored}
     Image.new("RGB", (40, 30)).save(tmp_path / "x.jpg", exif=exif)
     assert find_field_of_view(work.open_image(tmp_path / "x.jpg"), None).degrees == GUESSED_FOV_DEG
-
-
-def test_folders_in_use_stay_and_many_visitors_sweep_at_once(work, monkeypatch, tmp_path):
-    import scratch
-
-    monkeypatch.setattr(scratch, "RESULTS", tmp_path)
-    for number in range(300):
-        old = tmp_path / f"old{number}"
-        old.mkdir()
-        os.utime(old, (0, 0))
-    busy = tmp_path / "busy"
-    busy.mkdir()
-    (busy / "half.part").write_text("x")
-    os.utime(busy, (time.time() - 2 * scratch.KEPT_S,) * 2)
-    made = []
-    threads = [threading.Thread(target=lambda: made.append(scratch.new_folder())) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(made)) == 8
-    assert sorted(tmp_path.iterdir()) == sorted([busy, *made])
-
-
-def test_results_together_stay_below_a_size_and_none_in_use_is_removed(work, monkeypatch, tmp_path):
-    import scratch
-    from refusal import Refusal
-
-    monkeypatch.setattr(scratch, "RESULTS", tmp_path)
-    monkeypatch.setattr(scratch, "MOST_BYTES", 2500)
-
-    def results(name, age_s):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "x.npy").write_bytes(b"0" * 1000)
-        for path in (tmp_path / name / "x.npy", tmp_path / name):
-            os.utime(path, (time.time() - age_s,) * 2)
-
-    for name, age_s in (("oldest", 3000), ("older", 2000), ("old", 1000), ("in use", 1)):
-        results(name, age_s)
-    made = scratch.new_folder()
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["old", "in use", made.name])
-    results("in use, too", 1)
-    results("and this", 1)
-    with pytest.raises(Refusal, match="try again in a minute"):
-        scratch.new_folder()
-    assert not (tmp_path / "old").exists()
 
 
 @pytest.mark.parametrize("size", [(3, 500), (2000, 100), (5, 5)])

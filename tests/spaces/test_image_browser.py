@@ -1,19 +1,12 @@
 """The tab for pictures in a real browser: what stays, what is cleared, ranges, comparing, and phones."""
 
 import numpy as np
+import pytest
+from browsing import PHONE, click_at, hand_in, keep, metres, settled
 from playwright.sync_api import expect
 from serving import own_values, photo
-from test_depth_demo_browser import (  # noqa: F401 - fixtures
-    PHONE,
-    browser,
-    click_at,
-    hand_in,
-    keep,
-    metres,
-    picture,
-    settled,
-    visit,
-)
+
+pytestmark = pytest.mark.browser
 
 
 def number(page, name: str):
@@ -34,7 +27,7 @@ def choose_relative(page) -> None:
     expect(page.locator("#found")).to_contain_text("without a unit")
 
 
-def test_points_and_range_stay_with_the_picture_and_go_with_it(visit, space, picture, tmp_path):  # noqa: F811
+def test_points_and_range_stay_with_the_picture_and_go_with_it(visit, space, picture, tmp_path):
     page = visit()
     hand_in(page, picture)
     type_into(page, "near", 0.1)
@@ -73,7 +66,7 @@ def test_points_and_range_stay_with_the_picture_and_go_with_it(visit, space, pic
     expect(page.locator("#fov textarea, #fov input").first).to_have_value("")
 
 
-def test_an_end_pushes_the_other_and_nothing_is_complained_of(visit, picture):  # noqa: F811
+def test_an_end_pushes_the_other_and_nothing_is_complained_of(visit, picture):
     page = visit()
     hand_in(page, picture)
     near = float(number(page, "near").input_value())
@@ -90,7 +83,7 @@ def test_an_end_pushes_the_other_and_nothing_is_complained_of(visit, picture):  
     assert page.locator(".toast-body").count() == 0
 
 
-def test_a_field_of_view_that_is_none_is_told_in_place(visit, picture):  # noqa: F811
+def test_a_field_of_view_that_is_none_is_told_in_place(visit, picture):
     page = visit()
     hand_in(page, picture)
     page.get_by_role("tab", name="Measure").click()
@@ -101,11 +94,11 @@ def test_a_field_of_view_that_is_none_is_told_in_place(visit, picture):  # noqa:
     assert page.locator(".toast-body").count() == 0
 
 
-def test_comparing_stands_alone_and_follows_what_is_chosen(visit, picture):  # noqa: F811
+def test_comparing_stands_alone_and_follows_what_is_chosen(visit, picture):
     page = visit()
     hand_in(page, picture)
     page.get_by_role("tab", name="Compare").click()
-    for part in ("#legend", "#near", "#far", "#file0", "#file2"):
+    for part in ("#legend", "#near", "#far", "#file_png16", "#file_color"):
         expect(page.locator(part)).to_be_hidden()
     page.click("#compare")
     expect(page.locator("#gallery .caption-label")).to_have_count(2)
@@ -122,11 +115,11 @@ def test_comparing_stands_alone_and_follows_what_is_chosen(visit, picture):  # n
     page.locator("#compared input").nth(1).uncheck()
     expect(page.locator("#gallery")).to_be_hidden()
     page.get_by_role("tab", name="Look").click()
-    for part in ("#legend", "#near", "#far", "#file0"):
+    for part in ("#legend", "#near", "#far", "#file_png16"):
         expect(page.locator(part)).to_be_visible()
 
 
-def test_a_phone_goes_to_the_answer_and_shows_a_compared_picture_whole(visit, picture):  # noqa: F811
+def test_a_phone_goes_to_the_answer_and_shows_a_compared_picture_whole(visit, picture):
     page = visit(PHONE)
     hand_in(page, picture)
     page.wait_for_function(
@@ -147,7 +140,7 @@ def test_a_phone_goes_to_the_answer_and_shows_a_compared_picture_whole(visit, pi
     expect(page.locator("#gallery .preview")).to_have_count(0)
 
 
-def test_a_file_that_is_no_picture_gets_its_sentence_after_an_example_too(visit, tmp_path):  # noqa: F811
+def test_a_file_that_is_no_picture_gets_its_sentence_after_an_example_too(visit, tmp_path):
     page = visit()
     page.locator("#examples button").first.click()
     page.wait_for_selector("#slider img")

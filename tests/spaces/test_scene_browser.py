@@ -4,13 +4,15 @@ import io
 
 import numpy as np
 import pytest
+from browsing import hand_in, keep
 from PIL import Image
 from playwright.sync_api import expect
-from test_depth_demo_browser import browser, hand_in, keep, picture, visit  # noqa: F401
+
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def in_space(visit, picture):  # noqa: F811
+def in_space(visit, picture):
     """Opens the tab with a scene in it."""
     page = visit()
     hand_in(page, picture)
@@ -25,7 +27,7 @@ def fill(page, selector: str, text: str) -> None:
     field.press("Tab")
 
 
-def test_the_first_view_is_the_photo(in_space, picture):  # noqa: F811
+def test_the_first_view_is_the_photo(in_space, picture):
     fill(in_space, "#jump", "2")
     # 60 degrees over 200 pixels; the viewer shows 0.8 radians from top to bottom.
     shown = 2 * np.tan(0.4) * 100 / np.tan(np.radians(30))  # of the photo's 150 pixels

@@ -4,10 +4,10 @@ import math
 
 import httpx
 import pytest
+from clip_files import write_clip
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from serving import photo
-from test_depth_demo import write_clip
 
 NOT_NUMBERS = ["abc", "60", [], [1], {"a": 1}, True, math.nan, math.inf, -math.inf, 10**300, -(10**300), -1]
 NOT_WORDS = [3, 0, 1.5, math.nan, [], ["magma"], {"a": 1}, True, False, "nonsense", "x" * 10_000]
