@@ -1,7 +1,6 @@
 """The tab for clips in a real browser: who waits is told, and what is gone is not shown any more."""
 
 import base64
-import re
 
 import numpy as np
 import pytest
