@@ -37,7 +37,7 @@ KEPT_S = 24 * HOUR_S  # uploads and results: a tab that is left open over night 
 
 
 def example_pictures() -> list[str]:
-    """Photos in `examples/` beside this file, and some that the gradio package carries."""
+    """Lists photos in `examples/` beside this file, and some that come with gradio."""
     own = sorted((HERE / "examples").glob("*.jpg"))
     stock = Path(gr.__file__).parent / "media_assets" / "images"
     photos = [*own, *(stock / f"{name}.jpg" for name in ("tower", "lion"))]
@@ -45,7 +45,7 @@ def example_pictures() -> list[str]:
 
 
 def build(models: Models) -> gr.Blocks:
-    """The page.
+    """Builds the page.
 
     Args:
         models: to choose from; without any the page says how to get one.

@@ -63,6 +63,9 @@ def test_those_who_wait_are_told_and_can_leave(at_clips, long_clip, tmp_path):
     second.click("#make")
     expect(second.locator("#bar")).to_contain_text("Waiting in the queue")
     expect(second.locator("#bar")).to_contain_text("queue: 1/1")
+    place, around = (second.locator(f"#bar {part}").bounding_box() for part in (".progress-text", ".wrap"))
+    assert around["y"] <= place["y"]  # or it would be cut off
+    assert place["y"] + place["height"] <= around["y"] + around["height"]
     keep(second, "clip_waiting")
     phone.click("#make")
     expect(phone.locator("#bar")).to_contain_text("queue: 2/2")

@@ -1,4 +1,4 @@
-"""How the page looks: theme, style sheet, and what is shown where there is nothing yet."""
+"""Theme and style sheet of the page, and the HTML that stands where there is no result."""
 
 import html
 
@@ -64,6 +64,10 @@ footer .divider {display: none !important}
 #gallery .preview {position: fixed; inset: 0; z-index: 1000; width: 100vw; height: 100dvh} /* over all of the page */
 #gallery .grid-wrap, #gallery .grid-container {height: auto; min-height: 0; max-height: none}
 .hint p {color: var(--body-text-color-subdued); margin: 0}
+/* Gradio's place in the queue: in the middle at the foot of the box, where gradio would cut it off and fade the box. */
+#bar .pending {opacity: 1}
+#bar .wrap.minimal {height: 100%; overflow: visible}
+#bar .wrap.minimal .progress-text {inset: auto 0 2.6rem; text-align: center; background: none}
 .work {width: min(100%, 26rem)}
 .work .track {height: 10px; border-radius: 5px; overflow: hidden; background: var(--border-color-primary)}
 .work .track div {height: 100%; background: var(--color-accent); transition: width .3s} .work p {margin: .5rem 0 0}
@@ -86,12 +90,12 @@ footer .divider {display: none !important}
 
 
 def placeholder(title: str, text: str) -> str:
-    """What stands where a result will be."""
+    """Returns HTML that stands where a result will be."""
     return f'<div class="placeholder"><div class="bands"></div><b>{title}</b><span>{text}</span></div>'
 
 
 def refused(refusal: gr.Error) -> str:
-    """What stands there where there is no result, and why.
+    """Returns HTML that says why there is no result.
 
     Args:
         refusal: its title and message.
@@ -109,7 +113,7 @@ EMPTY_VIDEO = placeholder("The clip's depth appears here", "Near is bright, far 
 
 
 def no_model(reasons: list[str]) -> str:
-    """The page without a model.
+    """Returns HTML for a page without a model.
 
     Args:
         reasons: why models that were found are not offered, as HTML.
@@ -124,7 +128,7 @@ def no_model(reasons: list[str]) -> str:
 
 
 def progress_html(share: float, text: str) -> str:
-    """A bar of work in progress, standing where its result will be.
+    """Returns HTML of a progress bar that stands where the result will be.
 
     Args:
         share: done, between 0 and 1.
