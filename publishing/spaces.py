@@ -21,7 +21,7 @@ from semidepth.publishing.files import CARD, HubFile, checked_files
 Name = Literal["demo", "metrics"]
 # The rooms' folders lie beside each other both in the source tree and in the installed package.
 ROOT = Path(__file__).resolve().parents[1]
-FACE = Path(str(sys.modules["semidepth"].__file__)).resolve()
+FACE = Path(str(sys.modules["semidepth"].__file__)).resolve()  # semidepth/__init__.py
 FOLDERS = {"demo": "depth_demo", "metrics": "depth_metrics"}
 FORMULAS = ("evaluation", "depth_metrics")
 EXTRA = "space"

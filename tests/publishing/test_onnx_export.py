@@ -19,7 +19,8 @@ from transformers import AutoImageProcessor, set_seed
 
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthConfig, RoutedDepthForDepthEstimation
 from semidepth.prediction.preprocessing import Preprocessing
-from semidepth.publishing import onnx_export, onnx_graphs
+from semidepth.publishing.exports import graphs
+from semidepth.publishing.exports import onnx as onnx_export
 from semidepth.publishing.exports.graphs import resize_weights
 from semidepth.publishing.exports.onnx import export_onnx
 
@@ -202,7 +203,7 @@ def test_each_image_of_a_batch_goes_its_own_way(tmp_path):
 
 def test_wrong_numbers_get_no_name_and_the_old_file_stays(tmp_path, monkeypatch):
     # torch's own export of antialiased resizing holds for the example's size alone.
-    monkeypatch.setattr(onnx_export, "followable", onnx_graphs.contextlib.nullcontext)
+    monkeypatch.setattr(onnx_export, "followable", graphs.contextlib.nullcontext)
     folder = save(student("dinov2_with_registers"), tmp_path / "student")
     (tmp_path / "model.onnx").write_text("an older one")
     with pytest.raises(ValueError, match=r"nothing was written"):
