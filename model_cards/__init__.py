@@ -1,1 +1,1 @@
-"""Templates of model cards; `semidepth.publishing.cards.model_card` fills them from a run's folder."""
+"""Text templates of model cards, filled by `semidepth.publishing.cards.model_card`."""

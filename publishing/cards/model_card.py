@@ -48,7 +48,7 @@ from semidepth.publishing.files import EXAMPLES, PREVIEWS
 LIBRARY = "transformers"
 TASK = "depth-estimation"
 MODEL_TYPES = ("depth_student", "depth_anything", "routed_depth")
-SEMIDEPTH = "which trains Depth Anything's students and ZoeDepth's metric models with transformers and accelerate"
+SEMIDEPTH = "which trains Depth Anything students and ZoeDepth metric models with transformers and accelerate"
 
 
 def make_card(

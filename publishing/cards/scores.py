@@ -193,7 +193,7 @@ def router_table(facts: Facts, repo: str | None) -> str:
             continue
         counts = {(each["domain"], each["chosen"]): each["images"] for each in router.get("confusion") or []}
         names = sorted({name for pair in counts for name in pair})
-        lines = [f"The router was right for {router['accuracy']:.1%} of {router['images']} images.", ""]
+        lines = [f"The router chose the right head for {router['accuracy']:.1%} of {router['images']} images.", ""]
         lines += ["| images of | " + " | ".join(f"taken for {cell(name)}" for name in names) + " |"]
         lines += ["|---|" + "--:|" * len(names)]
         for own in names:

@@ -11,7 +11,7 @@ from semidepth.publishing.facts import Facts
 
 BUILT_IN_ENCODER = "scenes"  # the option's value for it
 NOT_STATED = "not stated"
-RENDERED = "rendered by semidepth, no third party's data"
+RENDERED = "rendered by semidepth, no third-party data"
 # Options that have no influence on the result. Of options that are text only WORDS are shown, as text may hold paths.
 ELSEWHERE = frozenset({
     "validation_images", "log_every", "validate_every", "preview_every", "checkpoint_every", "keep_checkpoints",

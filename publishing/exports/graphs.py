@@ -1,4 +1,4 @@
-"""Our models written so that an ONNX exporter can follow them: no host decisions, no strips, any size.
+"""Models rewritten for the ONNX exporter: without decisions on the host, without strips, for any size.
 
 The models themselves work in strips of a length that depends on the size, put images in groups by domain, and one
 encoder resizes its position embeddings by an operation that exporters freeze at the example's size. Here is the same
@@ -24,7 +24,7 @@ CUBIC = -0.5
 
 
 class StudentGraph(nn.Module):
-    """(B, 3, H, W) -> the student's (B, H, W) alone."""
+    """Student whose only output is the depth: (B, 3, H, W) -> (B, H, W) inverse depth."""
 
     outputs = ("predicted_depth",)
 
@@ -37,7 +37,7 @@ class StudentGraph(nn.Module):
 
 
 class MetricGraph(nn.Module):
-    """A metric model of one domain: (B, 3, H, W) -> (B, H, W) metres."""
+    """Metric model with one domain: (B, 3, H, W) -> (B, H, W) metres."""
 
     outputs: tuple[str, ...] = ("predicted_depth",)
 
@@ -50,7 +50,7 @@ class MetricGraph(nn.Module):
         return self._depths(pixel_values)[0][0]
 
     def _depths(self, pixel_values: Tensor) -> tuple[list[Tensor], Tensor]:
-        """(B, H, W) metres of each head, and the (B, C, h, w) that the router sees."""
+        """Returns (B, H, W) metres of each head, and the (B, C, h, w) features that the router sees."""
         model = self.model
         core = core_features(model.core, pixel_values).divided(model.core_scales)
         bottleneck = model.bottleneck(core.bottleneck)
@@ -61,10 +61,10 @@ class MetricGraph(nn.Module):
 
 
 class RoutedGraph(MetricGraph):
-    """A metric model of several domains: every head sees every image, and each image's depth is picked afterwards.
+    """Metric model with several domains: every head sees every image, and the depth of one is chosen afterwards.
 
-    Returns predicted_depth (B, H, W) metres of the router's choice, domain_logits (B, D), domain (B,) its index, and
-    depth_by_domain (B, D, H, W) for those who know better.
+    Returns predicted_depth (B, H, W), metres of the head that the router chose; domain_logits (B, D); domain (B,), the
+    index of that head; and depth_by_domain (B, D, H, W), metres of all heads.
     """
 
     outputs = ("predicted_depth", "domain_logits", "domain", "depth_by_domain")
@@ -81,7 +81,7 @@ class RoutedGraph(MetricGraph):
 
 
 class HeadGraph(nn.Module):
-    """[`MetricHead`] in plain operations."""
+    """Metric head, see [`MetricHead`], in plain operations."""
 
     coefficients: Tensor
     steps: Tensor
@@ -107,7 +107,7 @@ class HeadGraph(nn.Module):
     def _expected(
         self, mixture: ConditionalLogBinomial, maps: tuple[Tensor, ...], embedding: Tensor, centres: Tensor
     ) -> Tensor:
-        """(B, H, W) metres; centres are (B, K, h, w)."""
+        """Returns (B, H, W) metres; centres are (B, K, h, w)."""
         weight, channels = mixture.conv1.weight, mixture.channels
         hidden = F.conv2d(embedding, weight[:, channels:], mixture.conv1.bias)
         whole = torch.cat(maps, 1)
@@ -123,7 +123,7 @@ class HeadGraph(nn.Module):
 
 
 def _attracted(attractors: Attractors, embedding: Tensor, centres: Tensor) -> Tensor:
-    """[`Attractors`] without its strips: (B, h', w', K) -> (B, h, w, K)."""
+    """Moves bin centres as [`Attractors`] does, without strips: (B, h', w', K) -> (B, h, w, K)."""
     raw = attractors.mlp(embedding).permute(0, 2, 3, 1)
     points = F.relu(raw[..., ::2]) + NORMED_OFFSET if attractors.bounded else F.softplus(raw)
     coarse = centres.permute(0, 3, 1, 2)
@@ -136,12 +136,12 @@ def _attracted(attractors: Attractors, embedding: Tensor, centres: Tensor) -> Te
 
 
 def _resized(maps: Tensor, like: Tensor) -> Tensor:
-    """(B, C, h, w) at another map's height and width; always, since equal ones at the example need not stay so."""
+    """Resizes (B, C, h, w) to the size of another map; also where they are equal, as other images may differ."""
     return F.interpolate(maps, like.shape[2:], mode="bilinear", align_corners=True)
 
 
 def resize_weights(count: Tensor, source: int) -> Tensor:
-    """One axis of PyTorch's antialiased bicubic resizing as a matrix.
+    """Returns one axis of PyTorch's antialiased bicubic resizing as a matrix.
 
     Args:
         count: (n,) the numbers 0 to n - 1 as float32, one for each new position.
@@ -164,7 +164,7 @@ def resize_weights(count: Tensor, source: int) -> Tensor:
 
 @contextlib.contextmanager
 def followable(model: nn.Module) -> Iterator[None]:
-    """Has what exporters cannot follow in a model computed by plain operations meanwhile.
+    """Replaces, while it is open, what the exporter cannot follow in a model by plain operations.
 
     These are the position embeddings of DINOv2 with registers, which are resized bicubically with antialiasing (torch's
     exporter writes the example's size into the file), and the fused transformer layers of the router.
@@ -183,14 +183,14 @@ def followable(model: nn.Module) -> Iterator[None]:
 
 
 class _Positions:
-    """Stands in for `interpolate_pos_encoding` of a DINOv2 with registers."""
+    """Replacement for `interpolate_pos_encoding` of a DINOv2 with registers."""
 
     def __init__(self, embeddings: nn.Module):
         self.positions: Tensor = embeddings.position_embeddings  # type: ignore[assignment]
         self.patch: tuple[int, int] = embeddings.patch_embeddings.patch_size  # type: ignore[assignment, union-attr]
 
     def __call__(self, embeddings: Tensor, height: int, width: int) -> Tensor:
-        """(1, 1 + rows * columns, C) for an image of height x width pixels."""
+        """Returns (1, 1 + rows * columns, C) for an image of height x width pixels."""
         side = math.isqrt(self.positions.shape[1] - 1)
         rows, columns = (
             resize_weights(torch.arange(pixels // patch, dtype=torch.float32), side)

@@ -1,4 +1,4 @@
-"""A trained model as one ONNX file for any batch, height and width, compared with torch before it gets its name."""
+"""ONNX export of a trained model for any batch, height and width, checked against torch before it gets its name."""
 
 import contextlib
 import json
@@ -48,10 +48,10 @@ def export_onnx(folder: Path, file: Path, *, opset: int = OPSET) -> dict[str, An
 
     The file takes `pixel_values`, (B, 3, H, W) float32, RGB in [0, 1] minus mean over standard deviation, H and W
     multiples of the patch size, and gives `predicted_depth`, (B, H, W) float32: inverse depth (larger is nearer, no
-    unit) or metres. A metric model of D > 1 domains also gives `domain_logits` (B, D), `domain` (B,) int64, the
-    router's choice for each image alone, and `depth_by_domain` (B, D, H, W) metres of every head. What the pixels must
-    look like stands in the file's metadata, see docs/onnx.md. Beside FILE, FILE.json holds the returned record; weights
-    too large for one file are in FILE.data.
+    unit) or metres. A metric model of D > 1 domains also gives `domain_logits` (B, D), `domain` (B,) int64, the head
+    that the router chose for each image, and `depth_by_domain` (B, D, H, W), metres of every head. The preprocessing is
+    in the file's metadata, see docs/onnx.md. FILE.json holds the returned record; weights too large for one file are in
+    FILE.data.
 
     Args:
         folder: a student, a metric model, or a stock Depth Anything.
@@ -65,7 +65,7 @@ def export_onnx(folder: Path, file: Path, *, opset: int = OPSET) -> dict[str, An
         files (name to bytes).
 
     Raises:
-        ValueError: if the packages are missing, the folder holds no such model, or the graph's numbers are not torch's.
+        ValueError: packages are missing, the folder holds no such model, or the graph does not compute what torch does.
     """
     _check_packages()
     if opset not in range(OLDEST_OPSET, NEWEST_OPSET + 1):
@@ -103,12 +103,12 @@ def _check_packages() -> None:
 
 
 def _graph_of(model: nn.Module, name: str) -> StudentGraph | MetricGraph:
-    """What is to be exported of a model."""
+    """Returns the exportable form of a model."""
     if isinstance(model, DepthStudentForDepthEstimation):
         return StudentGraph(model).eval()
     if not isinstance(model, RoutedDepthForDepthEstimation):
         raise ValueError(
-            f"{name!r} is a {type(model).__name__}; export a student, a metric model of this project, or a stock Depth "
+            f"{name!r} is a {type(model).__name__}; give a student, a metric model of semidepth, or a stock Depth "
             "Anything."
         )
     if not isinstance(model.core, DepthStudentForDepthEstimation):
@@ -125,13 +125,13 @@ def _patch_size(model: nn.Module) -> tuple[int, int]:
 
 
 def _example_size(loaded: DepthModel, patch: tuple[int, int]) -> tuple[int, int]:
-    """An image that is not square and not of the training size, so that the exporter takes no shortcut for those."""
+    """Returns an example height and width: not square and not of the training size, where exporters take shortcuts."""
     across = max(loaded.preprocessing.size // max(patch), 4)
     return (across // 2 + 2) * patch[0], (across // 2 + 5) * patch[1]
 
 
 def _describe(loaded: DepthModel, graph: StudentGraph | MetricGraph, opset: int, patch: tuple[int, int]) -> dict:
-    """The part of the record that is known beforehand."""
+    """Returns the part of the record that is known before the export."""
     own, keys = loaded.preprocessing, ("name", "min_depth_m", "max_depth_m")
     domains = [{key: domain[key] for key in keys} for domain in getattr(loaded.model.config, "domains", None) or []]
     return {
@@ -150,7 +150,7 @@ def _describe(loaded: DepthModel, graph: StudentGraph | MetricGraph, opset: int,
 def _write(
     graph: StudentGraph | MetricGraph, file: Path, record: dict[str, Any], size: tuple[int, int]
 ) -> dict[str, Any]:
-    """Exports, with the record as metadata; returns the inputs, outputs and dynamic sizes as the file has them."""
+    """Exports with the record as metadata; returns inputs, outputs and dynamic sizes of the file."""
     import onnx_ir
 
     patch = _patch_size(graph.model)
@@ -184,13 +184,13 @@ def _write(
 
 
 def _size(dim: Any) -> int | str:
-    """A size as a number, or the name of a dynamic one."""
+    """Returns a size as a number, or the name of a dynamic size."""
     return dim if isinstance(dim, int) else str(dim.value)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps to itself what exporter and optimiser tell of their own doings, hundreds of lines at level INFO."""
+    """Silences exporter and optimiser, which log hundreds of lines at level INFO."""
     levels = {name: logging.getLogger(name).level for name in ("onnxscript", "onnx_ir", "torch.onnx", "torch.__trace")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -206,10 +206,10 @@ def _quiet() -> Iterator[None]:
 def _check(
     loaded: DepthModel, graph: StudentGraph | MetricGraph, file: Path, patch: tuple[int, int], name: str
 ) -> list[dict[str, Any]]:
-    """Runs the file beside the model as it is, at sizes and batches other than the export's.
+    """Compares the file with the model, at sizes and batches other than the example's.
 
     Raises:
-        ValueError: if they disagree at one.
+        ValueError: they differ at one of them.
     """
     session = _session(file)
     across = max(loaded.preprocessing.size // max(patch), 4)
@@ -239,7 +239,7 @@ def _session(file: Path) -> Any:
 
 
 def _test_images(batch: int, height: int, width: int, seed: int) -> Tensor:
-    """(B, 3, H, W) normalised: soft blobs, as images have, and some noise."""
+    """Returns (B, 3, H, W) normalised test images: soft shapes, as in photos, and some noise."""
     generator = torch.Generator().manual_seed(seed)
     blobs = torch.randn(batch, 3, 4, 5, generator=generator)
     soft = nn.functional.interpolate(blobs, (height, width), mode="bicubic", align_corners=False)
@@ -248,7 +248,7 @@ def _test_images(batch: int, height: int, width: int, seed: int) -> Tensor:
 
 @torch.no_grad()
 def _difference(model: Any, graph: StudentGraph | MetricGraph, session: Any, pixels: Tensor) -> float:
-    """Largest difference over the range (largest minus smallest) of torch's output; of several outputs the largest."""
+    """Returns the largest difference over the range (largest minus smallest) of torch's output, over all outputs."""
     try:
         values = session.run(list(graph.outputs), {INPUT: pixels.numpy()})
     except Exception as error:  # onnxruntime's own classes, which derive from nothing narrower
@@ -281,7 +281,7 @@ def _relative(found: Tensor, expected: Tensor) -> float:
 
 
 def _rename(partial: Path, file: Path) -> None:
-    """Gives the finished files their names, the graph last: where it is, the rest is."""
+    """Gives the finished files their names. The graph comes last: where it is, the rest is complete."""
     beside = [file.with_name(f"{file.name}.{ending}") for ending in ("data", "json")]
     for old in (file, *beside):
         old.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A trained model as a folder that plain transformers loads: no code of its own, the same numbers."""
+"""Conversion of a trained model to the stock classes of transformers, with the same predictions."""
 
 import logging
 import shutil
@@ -21,9 +21,9 @@ TOLERANCE = 1e-5
 
 
 def to_stock(folder: Path, target: Path) -> None:
-    """Saves a model for the stock classes of transformers, without custom code, and checks that it predicts the same.
+    """Saves a model for the stock classes of transformers, without remote code, and checks that it predicts the same.
 
-    A student, and a metric model that is one network without domains, become a stock Depth Anything; a metric model on
+    A student, and a metric model that is one network without domains, become a stock Depth Anything. A metric model on
     the MiDaS core of stock ZoeDepth becomes a stock ZoeDepth again. The target gets config.json, safetensors (sharded
     by transformers' own rule) and preprocessor_config.json, all or nothing.
 
@@ -32,12 +32,12 @@ def to_stock(folder: Path, target: Path) -> None:
         target: a new or empty folder.
 
     Raises:
-        ValueError: if the folder holds no model that a stock class can hold, the target is not empty, or the stock
-            class does not predict the same within 1e-5 of the largest value.
+        ValueError: no stock class can hold the model, the target is not empty, or the stock class does not predict the
+            same within 1e-5 of the largest value.
     """
     folder, target = Path(folder), Path(target)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{target} is there already and not an empty folder; give a new one for the stock model.")
+        raise ValueError(f"{target} exists and is not an empty folder; give a new one for the stock model.")
     model: Any = load_depth_model(str(folder)).model
     stock = _stock_of(model.to(_saved_dtype(folder)), str(folder))
     try:
@@ -60,13 +60,13 @@ def to_stock(folder: Path, target: Path) -> None:
 
 
 def _saved_dtype(folder: Path) -> torch.dtype:
-    """The dtype of a folder's weights, as its configuration has it; float32 where it does not say."""
+    """Returns the dtype of a folder's weights by its configuration; float32 where it names none."""
     named = AutoConfig.from_pretrained(str(folder)).dtype
     return getattr(torch, str(named or torch.float32).removeprefix("torch."))
 
 
 def _stock_of(model: Any, name: str) -> PreTrainedModel:
-    """The stock class with the model's weights."""
+    """Returns the stock class with the model's weights."""
     if isinstance(model, DepthStudentForDepthEstimation):
         stock: PreTrainedModel = model.to_depth_anything()
     elif isinstance(model, RoutedDepthForDepthEstimation):
@@ -79,15 +79,15 @@ def _stock_of(model: Any, name: str) -> PreTrainedModel:
                 "one with metric.py --metric_head stock."
             ) from error
     else:
-        raise ValueError(f"{name!r} is a {type(model).__name__}; give a student or a metric model of this project.")
+        raise ValueError(f"{name!r} is a {type(model).__name__}; give a student or a metric model of semidepth.")
     return stock
 
 
 def _check(model: Any, folder: Path, name: str) -> None:
-    """Loads the saved folder as anyone would and compares it with the model it was made of.
+    """Loads the saved folder with plain transformers and compares it with the original model.
 
     Raises:
-        ValueError: if it holds code, or predicts something else.
+        ValueError: it holds code, or predicts something else.
     """
     code = sorted(path.name for path in folder.glob("**/*.py"))
     stock, info = AutoModelForDepthEstimation.from_pretrained(
@@ -119,7 +119,7 @@ def _check(model: Any, folder: Path, name: str) -> None:
 
 
 def _test_images(model: Any) -> list[Tensor]:
-    """One square image of the training size and one wide one, (1, 3, H, W) normalised noise."""
+    """Returns a square image of the training size and a wide one, (1, 3, H, W) normalised noise."""
     core: Any = model.core if isinstance(model, RoutedDepthForDepthEstimation) else model
     backbone = core.config.backbone_config
     patch, size = (

@@ -63,7 +63,7 @@ def test_every_block_runs(tmp_path, kind, blocks):
     assert len(code) == blocks
     assert all(str(folder) in block for block in code)
     assert ("trust_remote_code" in card.text) == (kind != "stock")
-    (command,) = re.findall(r"`python training/predict.py (.*?)`", card.text)
+    (command,) = re.findall(r"`semidepth predict (.*?)`", card.text)
 
     work = tmp_path / "elsewhere"
     (work / "holiday").mkdir(parents=True)

@@ -137,7 +137,7 @@ def test_metadata_and_text_come_from_the_run(tmp_path):
     assert not {"`output_dir`", "`encoder`", "`epochs`", "`hub_wait_s`"} & set(options)
     for text in (
         "plus 2 x the multi-scale gradient matching loss",
-        "exponential average over the training, with decay 0.999",
+        "exponential moving average over the training, with decay 0.999",
         "[org/big](https://huggingface.co/org/big)",
         "1,234 updates. An update saw 32 labeled and 64 other images.",  # 4 x 8 processes, two to one
         "3.2 hours on 8 processes on NVIDIA H100 80GB HBM3 in bfloat16, 26.00 GPU hours.",
@@ -217,7 +217,7 @@ def test_a_routed_model_says_its_domains_ranges_and_both_ways_of_routing(tmp_pat
     ]
     score(folder, rows, "/opt/score.py --model x --data diode", routers)
     card = card_of(folder)
-    assert card.text.count("The router was right for 93.8% of 96 images.") == 1
+    assert card.text.count("The router chose the right head for 93.8% of 96 images.") == 1
     assert "| images of | taken for faces | taken for indoor |" in card.text
     assert "| indoor | 6 | 90 |" in card.text
     assert table(card, "# metres") == [["domain", "range"], ["indoor", "0.001 to 10 m"], ["faces", "0.001 to 2.5 m"]]
@@ -227,10 +227,10 @@ def test_a_routed_model_says_its_domains_ranges_and_both_ways_of_routing(tmp_pat
     ]
     index = card.data.to_dict()["model-index"][0]["results"]
     assert [result["metrics"][0]["value"] for result in index] == [0.5, 0.25]  # two entries, not one with two values
-    assert table(card, "The training's own validation") == [
+    assert table(card, "The last validation") == [
         ["validation", "AbsRel"], ["`indoor`", "0.250"], ["`indoor, domain given`", "0.125"],
     ]  # fmt: skip
-    assert "The router was right for 90.0% of them." in card.text
+    assert "The router chose the right head for 90.0% of these images." in card.text
     assert [row[:2] for row in table(card, "### Data")[1:]] == [
         ["domain indoor", "`indoor_frames`"],
         ["domain faces", "`faces_frames`"],
@@ -255,7 +255,7 @@ def test_a_moved_folder_knows_its_scores(tmp_path):
     (result,) = card.data.eval_results
     assert (result.metric_type, result.metric_value, result.dataset_args["pairs"]) == ("ordinal_accuracy", 0.75, 1000)
     assert "--model org/mine org/peer --benchmark da2k" in card.text
-    assert "brought to the scale" not in card.text
+    assert "aligned to its ground truth" not in card.text
     assert table(card, "## Results") == [
         ["data", "how", "images", "ordinal accuracy ↑"],
         ["`da2k`", "up to 10 m", "96", "0.750"],
@@ -287,10 +287,10 @@ def test_what_is_not_recorded_is_said(tmp_path):
     DepthStudentConfig(**config_fields()).save_pretrained(folder)
     card = card_of(folder)
     for text in (
-        "What the model was trained on is not recorded", "The options of the run are not recorded",
+        "The training data are not recorded", "The options of the training run are not recorded",
         "hardware and energy of the training are not recorded", "No scores are recorded",
         "weights are not in this folder",
-        "Not stated: whoever trained this model has not named a licence",
+        "Not stated: no licence was given",
     ):  # fmt: skip
         assert text in card.text, text
     assert set(card.data.to_dict()) == {"library_name", "pipeline_tag", "tags"}
@@ -306,7 +306,7 @@ def test_a_teachers_card(tmp_path):
     results = {"steps": 7, "scenes:indoor?split=validation&count=4/abs_rel": 0.5}
     (folder / "results.json").write_text(json.dumps(results))
     card = card_of(folder)
-    assert "Training on labels alone: semidepth's built-in encoder" in card.text
+    assert "Supervised training: semidepth's built-in encoder" in card.text
     assert ["`scenes:indoor?split=validation&count=4`", "0.500"] in table(card, "## Results")
     assert "yang2024depthanything," in card.text
     assert "ST++" not in card.text
