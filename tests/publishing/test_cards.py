@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import tiny
 import yaml
-from card_rules import card_errors
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 from loopback_hub import LoopbackHub
+from loopback_hub.card_rules import card_errors
 from PIL import Image
 from safetensors.torch import save_file
 

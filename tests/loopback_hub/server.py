@@ -17,12 +17,13 @@ from pathlib import Path
 
 import uvicorn
 from flaky_server import FaultPlan
-from loopback_hub_pages import Pages, RefusedError, error_page
-from loopback_hub_repositories import Person, Repository
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from loopback_hub.pages import Pages, RefusedError, error_page
+from loopback_hub.repositories import Person, Repository
 
 TOKEN = "hf_" + "loopback" * 4
 READ_TOKEN = "hf_" + "readonly" * 4

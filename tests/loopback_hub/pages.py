@@ -6,15 +6,16 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from card_rules import card_errors
-from loopback_hub_repositories import Commit, Person, Repository, entry_of, git_oid, info_of, is_large
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from loopback_hub.card_rules import card_errors
+from loopback_hub.repositories import Commit, Person, Repository, entry_of, git_oid, info_of, is_large
+
 if TYPE_CHECKING:
-    from loopback_hub import LoopbackHub
+    from loopback_hub.server import LoopbackHub
 
 
 class _Reference(StringConvertor):
