@@ -51,7 +51,7 @@ def work(models):
 @pytest.fixture
 def asked(work, tmp_path):
     """The values of the image tab as a picture has just been handed in."""
-    from page.image_events import Asked
+    from page.image_values import Asked
 
     path = str(photo(tmp_path / "a.png"))
     return Asked(path, ROUTED, "router", "magma", 0, 100, "", "Photo", [], None)
@@ -156,7 +156,7 @@ def test_a_clip_that_is_refused_resets_the_tab(work):
 
 
 def test_what_the_browser_sends_becomes_one_typed_object(space_on_path, work, page):
-    from page.image_events import Asked
+    from page.image_values import Asked
     from page.wiring import Wiring
     from refusal import Refusal
 

@@ -1,8 +1,8 @@
 """Handlers of the tab for pictures: what happens when something is clicked, moved or handed in."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, TypedDict
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -20,14 +20,15 @@ from coloring import (
 )
 from PIL import Image
 from predictor import Prediction
-from read_outs import HINTS, Point, notes_of, number_of, read_out, with_points
+from read_outs import HINTS, notes_of, number_of, read_out, with_points
 from refusal import SHOWN_S, Refusal
 from result_files import KINDS, result_file
 from work import DepthWork, Seen
 
 from page.appearance import EMPTY_IMAGE, refused
-from page.compare_view import CompareEvents, CompareUpdates, nothing_compared
-from page.image_tab import DEPTH, PNG16_LABELS, ImageParts, heads_of
+from page.compare_view import CompareEvents, nothing_compared
+from page.image_tab import DEPTH, PNG16_LABELS, HeadUpdates, ImageParts, heads_of
+from page.image_values import Asked, Before, ColorUpdates, ReadUpdates, ResultUpdates, VisibleUpdates
 from page.wiring import QUICK, Wiring
 
 STEPS = {True: 0.01, False: 1.0}  # of near and far end, by whether they are metres; else per cent
@@ -37,95 +38,6 @@ TO_THE_ANSWER = """() => {
   const below = answer.getBoundingClientRect().top > window.innerHeight / 3;
   if (below && document.querySelector('#picture img')) answer.scrollIntoView({behavior: 'smooth'});
 }"""
-
-
-@dataclass(frozen=True)
-class Before:
-    """The result that is shown.
-
-    Args:
-        path: of the picture.
-        metric: whether in metres.
-        ends: of the range, as long as nobody moves them.
-    """
-
-    path: str
-    metric: bool
-    ends: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The values of the tab's parts, each under its part's name.
-
-    Args:
-        picture: path of the uploaded file; None without one.
-        model: name.
-        domain: head that is chosen, or "router".
-        color_map: name.
-        near: end of the colours, metres or per cent; None for an emptied field.
-        far: likewise.
-        fov: horizontal field of view in degrees, as it was typed.
-        under: what is clicked in, photo or depth.
-        points: clicked ones, (column, row) of the upright picture, at most two.
-        before: the result that is shown.
-    """
-
-    picture: str | None
-    model: str
-    domain: str
-    color_map: str
-    near: float | None
-    far: float | None
-    fov: str
-    under: str
-    points: list[Point]
-    before: Before | None
-
-
-class ReadUpdates(TypedDict, total=False):
-    """Updates of the parts to measure in: read-out, marked picture, points."""
-
-    told: str
-    marked: Any
-    points: list[Point]
-
-
-class ColorUpdates(TypedDict, total=False):
-    """Updates of the parts that the colours change."""
-
-    slider: Any
-    legend: str
-    marked: Any
-    near: Any
-    far: Any
-
-
-class ResultUpdates(ReadUpdates, ColorUpdates, CompareUpdates, total=False):
-    """Updates of all parts that show a result."""
-
-    empty: Any
-    results: Any
-    router: Any
-    found: str
-    fov: Any
-    png16: Any
-    before: Before | None
-
-
-class HeadUpdates(TypedDict):
-    """The choice of heads for another model."""
-
-    domain: Any
-
-
-class VisibleUpdates(TypedDict):
-    """Updates of the parts that belong to one model's result."""
-
-    legend: Any
-    near: Any
-    far: Any
-    downloads: Any
 
 
 class ImageEvents:
@@ -170,7 +82,7 @@ class ImageEvents:
 
     def heads(self, asked: Asked) -> HeadUpdates:
         """Offers the heads of the chosen model."""
-        return {"domain": heads_of(self.work.models.card(asked.model))}
+        return heads_of(self.work.models.card(asked.model))
 
     def show_one(self, visible: bool | str, asked: Asked) -> VisibleUpdates:
         """Shows or hides the parts that belong to one model's result."""

@@ -1,7 +1,7 @@
 """The tab for pictures: its parts and where they stand. What they do is in image_events.py."""
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypedDict
 
 import gradio as gr
 from coloring import MAP_NAMES
@@ -85,9 +85,15 @@ def head_choices(card: ModelCard) -> list[tuple[str, str]]:
     return [("Let the router choose", ROUTER)] + [(domain.capitalize(), domain) for domain in card.domains]
 
 
-def heads_of(card: ModelCard) -> Any:
-    """Returns an update of the choice of heads for another model."""
-    return gr.update(choices=head_choices(card), value=ROUTER, visible=card.choosable)
+class HeadUpdates(TypedDict):
+    """The choice of heads for another model."""
+
+    domain: Any
+
+
+def heads_of(card: ModelCard) -> HeadUpdates:
+    """Offers the heads of another model."""
+    return {"domain": gr.update(choices=head_choices(card), value=ROUTER, visible=card.choosable)}
 
 
 def _picture(examples: list[str]) -> gr.Image:

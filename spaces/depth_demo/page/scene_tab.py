@@ -111,7 +111,7 @@ class UnitUpdates(TypedDict, total=False):
 
 
 class SettingUpdates(TypedDict, total=False):
-    """What was typed about a picture."""
+    """Settings that were typed for a picture."""
 
     fov: str
     image_fov: str

@@ -12,7 +12,7 @@ from refusal import Refusal
 from work import ROUTER, DepthWork
 
 from page.appearance import EMPTY_VIDEO, progress_html
-from page.image_tab import COLOR_CHOICES, head_choices, heads_of
+from page.image_tab import COLOR_CHOICES, HeadUpdates, head_choices, heads_of
 from page.wiring import QUICK, Wiring
 from semidepth.media.color_maps import DEFAULT_COLOR_MAP
 
@@ -79,16 +79,10 @@ class VideoUpdates(TypedDict, total=False):
 
 
 class FactUpdates(TypedDict):
-    """What is said of a clip that was handed in."""
+    """Facts of a clip that was handed in."""
 
     facts: str
     make: Any
-
-
-class HeadUpdates(TypedDict):
-    """The choice of heads for another model."""
-
-    domain: Any
 
 
 def build(work: DepthWork) -> VideoParts:
@@ -177,7 +171,7 @@ class VideoEvents:
 
     def heads(self, asked: VideoAsked) -> HeadUpdates:
         """Offers the heads of the chosen model."""
-        return {"domain": heads_of(self.work.models.card(asked.model))}
+        return heads_of(self.work.models.card(asked.model))
 
 
 def wait(asked: VideoAsked) -> VideoUpdates:
