@@ -30,7 +30,7 @@ from semidepth.data.decoding import decode_image
 from semidepth.prediction.files import predict_files
 from semidepth.prediction.inputs import find_inputs
 from semidepth.prediction.models import load_depth_model
-from semidepth.prediction.options import DEFAULT_FORMATS, FORMATS, PredictionOptions
+from semidepth.prediction.options import DEFAULT_FORMATS, FORMATS, ResultOptions
 from semidepth.prediction.predictor import Prediction, Predictor
 from semidepth.prediction.preprocessing import Preprocessing
 
@@ -59,7 +59,7 @@ def run_pipeline(stock: Any, photos: list[Path], output: Path) -> float:
     return time.perf_counter() - began
 
 
-def run_ours(predictor: Predictor, photos: Path, output: Path, options: PredictionOptions) -> float:
+def run_ours(predictor: Predictor, photos: Path, output: Path, options: ResultOptions) -> float:
     """Seconds from photos to files."""
     began = time.perf_counter()
     report = predict_files(predictor.model, find_inputs([str(photos)]), output, options)
@@ -102,7 +102,7 @@ def main() -> None:
     arguments = parser.parse_args()
     transformers_logging.set_verbosity_error()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    options = PredictionOptions(
+    options = ResultOptions(
         formats=tuple(arguments.formats), batch_size=arguments.batch_size, threads=arguments.threads
     )
     with tempfile.TemporaryDirectory() as temporary:

@@ -5,41 +5,37 @@
     semidepth predict photo.jpg --model outputs/demo/metric --output depth/ --fov_deg 60 --format npy ply glb
     semidepth predict clip.mp4 --model outputs/demo/student --output depth/ --side_by_side
 
-(`python training/predict.py` is the same.) For `photo.jpg` it writes, as --format says (png16 npy color by default)
+(`python training/predict.py` is the same.) Results of `photo.jpg`, as --format says (default: png16 npy color):
 
-    npy     photo_depth.npy    float32 (H, W) of the image as it is seen (EXIF turned): inverse depth without a unit,
-                               larger is nearer, for a relative model; metres, larger is farther, for a metric one
-    png16   photo_depth.png    16 bits: inverse depth scaled to 0..65535 in this image, or millimetres (to 65.535 m)
-    color   photo_color.png    near is bright; --legend says what the colours mean
-    ply     photo_points.ply   coloured points in metres, x right, y up, the camera at the origin looking along -z, so
-                               it opens right way up; of metric models, with --fov_deg or --focal_px, which without
-                               --format ask for it
-    glb     photo_mesh.glb     the same as a mesh with the image on it, cut where depth jumps by more than --max_jump
+    npy     photo_depth.npy    float32 (H, W), as large as the image is seen (EXIF turned): inverse depth without a
+                               unit, larger is nearer, of a relative model; metres, larger is farther, of a metric one
+    png16   photo_depth.png    16 bits: inverse depth scaled to 0..65535 in each image, or millimetres (to 65.535 m)
+    color   photo_color.png    near is bright; --legend adds what the colours mean
+    ply     photo_points.ply   coloured points in metres, x right, y up, camera at the origin looking along -z. Needs a
+                               metric model and --fov_deg or --focal_px, which add ply to the default formats
+    glb     photo_mesh.glb     the same as a textured mesh, cut where depth jumps by more than --max_jump
 
-and for `clip.mp4` clip_color.mp4: colours in one range over the whole clip, with the clip's times and its sound.
-Without color among the formats, folders are not searched for clips.
+and of `clip.mp4` clip_color.mp4: one range of colours for the whole clip, with its times and its sound. Without color
+among the formats, folders are not searched for clips.
 
-Of folders, images (jpg jpeg jpe jfif png webp avif jp2 bmp tif tiff gif ppm, not heic) and videos are taken, also from
-folders that are links, and nothing that is hidden. Transparent pictures are put on white.
+Inputs: images (jpg jpeg jpe jfif png webp avif jp2 bmp tif tiff gif ppm, not heic) and videos; of folders all of them,
+also below linked folders, but nothing hidden. Transparent pictures are put on white.
 
-Results of a folder's files have their path in it. Where several inputs would have one name, all of them keep their
-suffix (x.jpg_depth.png beside x.png_depth.png), then their folder, whatever their order; but results that are there
-from an earlier run keep their names.
+Names: results of a folder's files keep their path in it. Where several inputs would share a name, all of them keep
+their suffix (x.jpg_depth.png beside x.png_depth.png), then their folder; existing results keep their names.
 
-Each result appears under its name only when it is whole, and OUTPUT/predictions.jsonl says what it was made from, by
-which model and with which options; the inputs' paths are in it, so leave it out where you share the results. The same
-command goes on where it was stopped: what it has made is kept, also after the photos were moved or copied. A file that
-is there and was made from another picture, by another model, with other options, or by who knows whom, is neither kept
-for a result nor replaced: the input is listed at the end. --overwrite replaces whatever is there. Files that are
-results of earlier predictions are not predicted themselves.
+Resuming: run the same command again. Each result appears under its name only when it is whole, and
+OUTPUT/predictions.jsonl records its input, model and options; it holds the inputs' paths, so leave it out where you
+share the results. Finished results are kept, also after the photos were moved or copied. A file that was made from
+another picture, by another model, with other options, or is of unknown origin, is never overwritten: the input is
+skipped and listed at the end. --overwrite replaces existing results. Files that are results of earlier predictions are
+no inputs.
 
-Exit status: 0 all is well; 1 some inputs were not there or could not be read, or their results not be made or written,
-which are listed at the end and did not stop the others; 2 wrong usage or no input at all, nothing was predicted, and
-there is a sentence on stderr alone; 130 stopped by Ctrl-C. --json prints its object with the results so far and what
-"stopped" the run also where one was.
+Exit status: 0 all is well; 1 some inputs could not be found, read, predicted or written, which are listed at the end
+and did not stop the others; 2 wrong usage or no input at all, with one sentence on stderr; 130 stopped by Ctrl-C.
+--json prints its object also where the run was stopped, with the results so far and the reason under "stopped".
 """
 
-import argparse
 import json
 import re
 import sys
@@ -49,66 +45,18 @@ from logging import LogRecord
 from pathlib import Path
 from typing import Any
 
+from semidepth.common.console import run_command
 from semidepth.common.files import check_writable
-from semidepth.media.color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
+from semidepth.common.options import parse_options
 from semidepth.prediction.inputs import find_inputs
-from semidepth.prediction.options import DEFAULT_FORMATS, FORMATS, Camera, PredictionOptions
+from semidepth.prediction.options import PredictOptions
 from semidepth.prediction.report import Failure, Report, Result
 
 TOLD = 20  # failures that are printed; the rest is counted
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The command's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("inputs", nargs="+", help="images, videos, folders or globs")
-    parser.add_argument("--model", required=True, help="Hub id or folder of any depth-estimation model")
-    parser.add_argument("--output", required=True, type=Path, help="folder for the results")
-    parser.add_argument(
-        "--format", nargs="+", dest="formats", metavar="FORMAT", help=f"of {' '.join(FORMATS)}, or with commas"
-    )
-    parser.add_argument("--kind", choices=("disparity", "depth"), help="what the model predicts, if it is not known")
-    parser.add_argument("--device", help="default: cuda where there is one, else cpu")
-    parser.add_argument("--domain", help="domain of all images, for a routed model; default: its router chooses")
-    parser.add_argument("--focal_px", type=float, help="focal length in pixels, for points and meshes")
-    parser.add_argument("--fov_deg", type=float, help="or the horizontal field of view in degrees")
-    parser.add_argument("--far_m", type=float, help="points and meshes end at this distance; default: nowhere")
-    parser.add_argument("--max_jump", type=float, help="meshes are cut where depth jumps by this factor; default: 1.05")
-    parser.add_argument("--color_map", choices=COLOR_MAPS, default=DEFAULT_COLOR_MAP, help="cividis: colour-blind safe")
-    parser.add_argument("--legend", action="store_true", help="a bar with numbers below coloured pictures")
-    parser.add_argument("--side_by_side", action="store_true", help="videos show the source beside its depth")
-    parser.add_argument("--batch_size", type=int, default=4, help="images of one size in a forward pass")
-    parser.add_argument("--threads", type=int, default=2, help="that decode, and as many that write")
-    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
-    return parser
-
-
-def to_options(given: argparse.Namespace) -> PredictionOptions:
-    """Checked options; a known camera alone asks for points, too. Raises ValueError."""
-    camera = Camera(given.focal_px, given.fov_deg)
-    formats = [name for text in given.formats or [] for name in text.split(",") if name]
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown or (given.formats and not formats):
-        raise ValueError(f"--format is {' '.join(unknown or given.formats)!r}; choose of {', '.join(FORMATS)}.")
-    formats = formats or [*DEFAULT_FORMATS, *(["ply"] if camera.option else [])]
-    return PredictionOptions(
-        formats=tuple(dict.fromkeys(formats)),
-        overwrite=given.overwrite,
-        camera=camera,
-        domain=given.domain,
-        color_map=given.color_map,
-        legend=given.legend,
-        side_by_side=given.side_by_side,
-        batch_size=given.batch_size,
-        threads=given.threads,
-        far_m=given.far_m,
-        max_jump=given.max_jump,
-    )
-
-
 def to_json(report: Report, model: str, output: Path) -> dict[str, Any]:
-    """What `--json` prints."""
+    """The object that `--json` prints."""
 
     def entry(result: Result) -> dict[str, Any]:
         return {"input": str(result.input), "files": [str(path) for path in result.files]}
@@ -133,21 +81,21 @@ def to_json(report: Report, model: str, output: Path) -> dict[str, Any]:
 
 
 def tell(report: Report, output: Path) -> None:
-    """What is printed for people."""
+    """Prints a summary for people."""
     meaning = "metres" if report.unit == "m" else "inverse depth, larger is nearer"
     print(f"{len(report.results)} of {report.inputs} inputs predicted into {output} ({meaning})")
     partly = sum(bool(failure.files) for failure in report.broken.values())
     if partly:
-        print(f"of {partly} more some results were made, not all")
+        print(f"{partly} more have some of their results, not all")
     if report.kept:
-        print(f"{len(report.kept)} had results there already, which were kept; --overwrite replaces them")
+        print(f"{len(report.kept)} had results already, which were kept; --overwrite replaces them")
     for result in report.results:
         if result.note:
             print(f"{result.input}: {result.note}")
 
 
 def complain(report: Report) -> None:
-    """What goes to standard error: inputs without results, and why."""
+    """Prints inputs without results, and why, on standard error."""
     for file, failure in islice(report.broken.items(), TOLD):
         named = failure.reason if failure.reason.startswith(str(file)) else f"{file}: {failure.reason}"
         print(f"{failure.what}: {named}", file=sys.stderr)
@@ -156,25 +104,24 @@ def complain(report: Report) -> None:
     if report.stopped:
         rest = report.inputs - len(report.results) - len(report.kept) - len(report.broken)
         print(
-            f"stopped: {report.stopped}; {rest} inputs lack results, which the same command goes on to make",
+            f"stopped: {report.stopped}; {rest} inputs lack results; run the same command again to resume",
             file=sys.stderr,
         )
 
 
 def without_colors(record: LogRecord) -> bool:
-    """Takes what only terminals understand out of a log line; transformers' report on weights has some."""
+    """Removes terminal colours from a log line; transformers' report on weights has some."""
     record.msg = re.sub(r"\x1b\[[0-9;]*m", "", str(record.msg))
     return True
 
 
-def run(given: argparse.Namespace, report: Report) -> None:
-    """Predicts, filling the report. Raises ValueError for wrong usage."""
-    options = to_options(given)
+def predict(options: PredictOptions, report: Report) -> None:
+    """Predicts all inputs and fills the report on the way; raises ValueError for wrong usage."""
     missing: dict[Path, str] = {}
-    files = find_inputs(given.inputs, videos="color" in options.formats, missing=missing)
+    files = find_inputs(options.inputs, videos="color" in options.formats, missing=missing)
     report.broken.update({path: Failure("not read", reason) for path, reason in missing.items()})
-    check_writable(given.output)
-    # Only now what takes seconds to import: --help and a slip of the pen are answered at once.
+    check_writable(options.output)
+    # Only now what takes seconds to import: --help and slips are answered at once.
     import torch
     from transformers.utils import logging
 
@@ -187,38 +134,38 @@ def run(given: argparse.Namespace, report: Report) -> None:
         logging.disable_progress_bar()
         for handler in logging.get_logger("transformers").handlers:
             handler.addFilter(without_colors)
-    device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    model = load_depth_model(given.model, device=device, kind=given.kind)
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    model = load_depth_model(options.model, device=device, kind=options.kind)
     try:
-        predict_files(model, files, given.output, options, report)
+        predict_files(model, files, options.output, options, report)
     except torch.OutOfMemoryError:
         report.stopped = f"{device} has too little memory for batches of {options.batch_size}, see --batch_size"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; see the top of the file. Returns the exit status."""
-    parser = build_parser()
-    given = parser.parse_args(argv)
+def run(argv: Sequence[str] | None) -> int:
+    """Parses the options, predicts and prints what came of it; returns 0, or 1 where inputs lack results."""
+    options = parse_options(PredictOptions, argv, prog="semidepth predict", description=__doc__)
     report = Report()
-    status = 0
     try:
-        run(given, report)
-    except ValueError as error:
-        parser.exit(2, f"error: {error}\n")
+        predict(options, report)
     except KeyboardInterrupt:
-        report.stopped, status = "by Ctrl-C", 130
-    if given.json:
-        print(json.dumps(to_json(report, given.model, given.output), indent=2))
-    elif not status:
-        tell(report, given.output)
-    if status:
+        report.stopped = "by Ctrl-C"
+        if options.json:
+            print(json.dumps(to_json(report, options.model, options.output), indent=2))
         done = f"{len(report.results)} of {report.inputs} inputs predicted, {len(report.kept)} kept"
-        print(
-            f"stopped: {done if report.inputs else 'nothing was predicted'}; the same command goes on", file=sys.stderr
-        )
-        return status
+        done = done if report.inputs else "nothing was predicted"
+        raise KeyboardInterrupt(f"{done}; run the same command again to resume") from None
+    if options.json:
+        print(json.dumps(to_json(report, options.model, options.output), indent=2))
+    else:
+        tell(report, options.output)
     complain(report)
     return 1 if report.broken or report.stopped else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; see the top of the file. Returns the exit status."""
+    return run_command(lambda: run(argv))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from semidepth.data.decoding import BrokenSampleError, decode_image
 from semidepth.data.samples import to_array
 from semidepth.prediction.formats import encode
 from semidepth.prediction.models import DepthModel
-from semidepth.prediction.options import FORMATS, IN_SPACE, VIDEO_RESULT, PredictionOptions, is_video
+from semidepth.prediction.options import FORMATS, IN_SPACE, VIDEO_RESULT, ResultOptions, is_video
 from semidepth.prediction.predictor import (
     Prediction,
     Predictor,
@@ -55,7 +55,7 @@ def predict_files(
     model: DepthModel,
     files: Sequence[tuple[Path, Path]],
     output: Path,
-    options: PredictionOptions | None = None,
+    options: ResultOptions | None = None,
     report: Report | None = None,
 ) -> Report:
     """Predicts files and writes their results, each under its final name only when it is whole.
@@ -64,7 +64,7 @@ def predict_files(
         model: on its device.
         files: (file, name of its results) from `find_inputs`.
         output: folder of the results.
-        options: see [`PredictionOptions`].
+        options: see [`ResultOptions`].
         report: is filled on the way, for a caller who is interrupted; may hold inputs that were not found.
 
     Returns:
@@ -73,7 +73,7 @@ def predict_files(
     Raises:
         ValueError: model and options do not fit, or a package is missing; before anything is predicted.
     """
-    options, report = options or PredictionOptions(), report or Report()
+    options, report = options or ResultOptions(), report or Report()
     check_options(model, files, options)
     report.inputs = len(files) + len(report.broken)
     predictor = Predictor(model, batch_size=options.batch_size, threads=options.threads, domain=options.domain)
@@ -94,7 +94,7 @@ def predict_files(
     return report
 
 
-def check_options(model: DepthModel, files: Sequence[tuple[Path, Path]], options: PredictionOptions) -> None:
+def check_options(model: DepthModel, files: Sequence[tuple[Path, Path]], options: ResultOptions) -> None:
     """Raises ValueError where model, files and options do not fit, or a package is missing."""
     if set(IN_SPACE) & set(options.formats) and model.kind != "depth":
         raise ValueError(
@@ -141,14 +141,14 @@ class Writer:
     Args:
         predictor: with its model on its device.
         output: folder of the results.
-        options: see [`PredictionOptions`].
+        options: see [`ResultOptions`].
         report: what became of each input.
 
     Raises:
         ValueError: the folder's record is something else.
     """
 
-    def __init__(self, predictor: Predictor, output: Path, options: PredictionOptions, report: Report) -> None:
+    def __init__(self, predictor: Predictor, output: Path, options: ResultOptions, report: Report) -> None:
         self.predictor = predictor
         self.output = output
         self.options = options

@@ -7,7 +7,7 @@ from PIL import Image
 
 from semidepth.media.color_maps import colorize, display_range, legend
 from semidepth.media.point_clouds import to_ply, to_points, unproject
-from semidepth.prediction.options import PredictionOptions
+from semidepth.prediction.options import ResultOptions
 from semidepth.prediction.predictor import Unit, disparity_of
 
 MAX_16_BIT = 65535
@@ -36,14 +36,14 @@ def to_16_bit(values: np.ndarray, unit: Unit) -> np.ndarray:
     return np.round(scaled * MAX_16_BIT).astype(np.uint16)
 
 
-def encode(name: str, values: np.ndarray, unit: Unit, options: PredictionOptions, pixels: np.ndarray | None) -> bytes:
+def encode(name: str, values: np.ndarray, unit: Unit, options: ResultOptions, pixels: np.ndarray | None) -> bytes:
     """The content of one result.
 
     Args:
         name: of the format.
         values: (H, W) float32, metres or inverse depth.
         unit: which of the two.
-        options: see [`PredictionOptions`].
+        options: see [`ResultOptions`].
         pixels: (H, W, 3) uint8, the image; for points and meshes.
 
     Returns:
@@ -64,7 +64,7 @@ def encode(name: str, values: np.ndarray, unit: Unit, options: PredictionOptions
     return buffer.getvalue()
 
 
-def _in_space(name: str, values: np.ndarray, options: PredictionOptions, pixels: np.ndarray) -> bytes:
+def _in_space(name: str, values: np.ndarray, options: ResultOptions, pixels: np.ndarray) -> bytes:
     """Points or a mesh of (H, W) metres; raises ValueError, naming the options, where there would be none."""
     metres = np.where(values <= (options.far_m or np.inf), values, np.nan)
     focal_px = options.camera.focal(values.shape[1])
@@ -87,7 +87,7 @@ def _in_space(name: str, values: np.ndarray, options: PredictionOptions, pixels:
     return mesh_to_glb(mesh, pixels)
 
 
-def _color_picture(values: np.ndarray, unit: Unit, options: PredictionOptions) -> Image.Image:
+def _color_picture(values: np.ndarray, unit: Unit, options: ResultOptions) -> Image.Image:
     disparity = disparity_of(values, unit)
     limits = display_range(disparity)
     picture = Image.fromarray(colorize(disparity, limits, options.color_map))

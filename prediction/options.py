@@ -1,15 +1,17 @@
-"""Options of a prediction: formats, colours, camera, limits."""
+"""Options of `semidepth predict`: inputs, model, formats, colours, camera, limits. Light to import."""
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from semidepth.common.options import option
 from semidepth.media.color_maps import DEFAULT_COLOR_MAP
 from semidepth.media.point_clouds import focal_from_fov
+from semidepth.prediction.checkpoints import Kind
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"})
-# What `--format` names, and what such a result's name ends with.
+# Values of --format, and the end of such a result's name.
 FORMATS = {
     "png16": "_depth.png",
     "npy": "_depth.npy",
@@ -20,11 +22,12 @@ FORMATS = {
 DEFAULT_FORMATS = ("png16", "npy", "color")
 VIDEO_RESULT = "_color.mp4"
 IN_SPACE = ("ply", "glb")
+ColorMap = Literal["magma", "cividis"]
 
 
 @dataclass(frozen=True)
 class Camera:
-    """What the pictures were taken with; points and meshes need one of the two.
+    """Camera of the images; points and meshes need one of the two values.
 
     Args:
         focal_px: focal length in pixels of the image as it is seen.
@@ -47,7 +50,7 @@ class Camera:
 
     @property
     def option(self) -> str | None:
-        """The option that says so, None where nothing is known."""
+        """Name of the option that was given, None where the camera is unknown."""
         if self.focal_px is not None:
             return "--focal_px"
         return None if self.fov_deg is None else "--fov_deg"
@@ -61,40 +64,51 @@ class Camera:
         return focal_from_fov(self.fov_deg, width)
 
 
-@dataclass(frozen=True)
-class PredictionOptions:
-    """How files are predicted and what is written.
+@dataclass(frozen=True, kw_only=True)
+class ResultOptions:
+    """Which results are made of each input, and how.
 
-    Args:
-        formats: keys of `FORMATS`.
-        overwrite: replace results that are there; else what has all of its results is not predicted again.
-        camera: for points and meshes.
-        domain: of all images, instead of what a router would choose.
-        color_map: of the coloured pictures.
-        legend: put what the colours mean below them.
-        side_by_side: videos show the source to the left of its depth.
-        batch_size: images of one size in a forward pass.
-        threads: that decode, and as many that write.
-        far_m: points and meshes end here, metres; None: nowhere.
-        max_jump: meshes are cut where depth jumps by more than this factor; None: `meshes.MAX_JUMP`.
+    `formats` may be empty or hold several words with commas between them; afterwards it holds each format once.
 
     Raises:
         ValueError: one sentence naming the option, what came and what was expected.
     """
 
-    formats: tuple[str, ...] = DEFAULT_FORMATS
-    overwrite: bool = False
-    camera: Camera = Camera()
-    domain: str | None = None
-    color_map: str = DEFAULT_COLOR_MAP
-    legend: bool = False
-    side_by_side: bool = False
-    batch_size: int = 4
-    threads: int = 2
-    far_m: float | None = None
-    max_jump: float | None = None
+    formats: tuple[str, ...] = option(
+        (),
+        name="format",
+        metavar="FORMAT",
+        help=f"any of {' '.join(FORMATS)}, also with commas; default: {' '.join(DEFAULT_FORMATS)}, and ply where the "
+        "camera is given",
+    )
+    domain: str | None = option(None, help="metric head for all images of a routed model; default: its router chooses")
+    focal_px: float | None = option(None, help="focal length in pixels, for points and meshes")
+    fov_deg: float | None = option(None, help="or the horizontal field of view in degrees")
+    far_m: float | None = option(None, help="leave out points and meshes farther than this; default: none")
+    max_jump: float | None = option(None, help="cut meshes where depth jumps by this factor; default: 1.05")
+    color_map: ColorMap = option(DEFAULT_COLOR_MAP, help="colours of pictures and videos; cividis is colour-blind safe")
+    legend: bool = option(False, help="draw a bar with numbers below coloured pictures")
+    side_by_side: bool = option(False, help="show the source to the left of its depth in videos")
+    batch_size: int = option(4, help="images of one size in a forward pass")
+    threads: int = option(2, help="threads that decode, and as many that write")
+    overwrite: bool = option(False, help="replace results that are there")
 
     def __post_init__(self) -> None:
+        words = [word for text in self.formats for word in text.split(",") if word]
+        unknown = [word for word in words if word not in FORMATS]
+        if unknown or (self.formats and not words):
+            raise ValueError(f"--format is {' '.join(unknown or self.formats)!r}; choose of {', '.join(FORMATS)}.")
+        chosen = words or [*DEFAULT_FORMATS, *(["ply"] if self.camera.option else [])]
+        object.__setattr__(self, "formats", tuple(dict.fromkeys(chosen)))  # frozen from here on
+        self._check_numbers()
+        self._check_users()
+
+    @property
+    def camera(self) -> Camera:
+        """Camera of the images, for points and meshes."""
+        return Camera(self.focal_px, self.fov_deg)
+
+    def _check_numbers(self) -> None:
         for name in ("batch_size", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} is {getattr(self, name)}; give at least 1.")
@@ -102,10 +116,13 @@ class PredictionOptions:
             raise ValueError(f"--far_m is {self.far_m}; give a positive number of metres.")
         if self.max_jump is not None and not self.max_jump > 1:
             raise ValueError(f"--max_jump is {self.max_jump}; give a factor above 1, such as 1.05.")
+
+    def _check_users(self) -> None:
+        """Raises ValueError for an option whose formats are not asked for, and for a format that lacks its option."""
         needing = [name for name in IN_SPACE if name in self.formats]
         if needing and self.camera.option is None:
             raise ValueError(f"--format {needing[0]} needs --fov_deg (such as 60) or --focal_px; give one of them.")
-        for option, given, users in (
+        for name, given, users in (
             (self.camera.option, self.camera.option, IN_SPACE),
             ("--far_m", self.far_m, IN_SPACE),
             ("--max_jump", self.max_jump, ("glb",)),
@@ -114,16 +131,16 @@ class PredictionOptions:
             ("--color_map", None if self.color_map == DEFAULT_COLOR_MAP else self.color_map, ("color",)),
         ):
             if given is not None and not set(users) & set(self.formats):
-                raise ValueError(f"{option} is for --format {' or '.join(users)}; add one of them or leave it out.")
+                raise ValueError(f"{name} is for --format {' or '.join(users)}; add one of them or leave it out.")
 
     def result_suffixes(self, file: Path) -> dict[str, str]:
-        """Format -> what the name of a file's result ends with; of a video there is its colours alone."""
+        """Format -> end of the name of a file's result. A video has only its colours."""
         if is_video(file):
             return {"color": VIDEO_RESULT}
         return {name: FORMATS[name] for name in self.formats}
 
     def that_matter(self, name: str, file: Path) -> dict[str, Any]:
-        """The options on which a file's result in a format depends, JSON-able."""
+        """The options that change a file's result in a format, as JSON has them."""
         matter: dict[str, Any] = {"domain": self.domain}
         if name == "color":
             own = {"side_by_side": self.side_by_side} if is_video(file) else {"legend": self.legend}
@@ -133,6 +150,23 @@ class PredictionOptions:
         return matter | ({"max_jump": self.max_jump} if name == "glb" else {})
 
 
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """What is predicted, with which model, and where results go."""
+
+    inputs: tuple[str, ...] = option(positional=True, metavar="INPUT", help="images, videos, folders or globs")
+    model: str = option(help="Hub id or folder of any depth-estimation model")
+    output: Path = option(metavar="FOLDER", help="folder for the results")
+    kind: Kind | None = option(None, help="what the model predicts, where it is not known")
+    device: str | None = option(None, help="default: cuda where there is one, else cpu")
+    json: bool = option(False, help="print one JSON object and nothing else on stdout")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(ResultOptions, InputOptions):  # the fields of the last base come first
+    """Options of `semidepth predict`."""
+
+
 def is_video(file: Path) -> bool:
-    """Whether a file's name is a video's."""
+    """True for a file whose name is a video's."""
     return file.suffix.lower() in VIDEO_SUFFIXES

@@ -33,7 +33,7 @@ from semidepth.evaluation.pictures import grid, prediction_row, save_picture
 from semidepth.prediction.files import predict_files
 from semidepth.prediction.inputs import find_inputs
 from semidepth.prediction.models import load_depth_model
-from semidepth.prediction.options import PredictionOptions
+from semidepth.prediction.options import ResultOptions
 from semidepth.training.arguments.files import PRESETS, read_yaml
 from semidepth.training.arguments.run import BUILT_IN_ENCODER, TeacherArguments, parse_arguments
 from semidepth.training.arguments.student import StudentArguments
@@ -249,7 +249,7 @@ def run_demo(arguments: DemoArguments) -> str:
         load_depth_model(str(output / "student"), device=device),
         find_photos(arguments),
         output / "photos",
-        PredictionOptions(overwrite=True),
+        ResultOptions(overwrite=True),
     )
     for file, failure in report.broken.items():
         logger.warning("%s: %s: %s", failure.what, file, failure.reason)

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,13 +16,13 @@ from safetensors.torch import load_file, save_file
 from transformers import set_seed
 
 import semidepth
-from semidepth.media.color_maps import colorize
+from semidepth.media.color_maps import COLOR_MAPS, colorize
 from semidepth.media.video_reading import read_frames, video_info
 from semidepth.media.video_writing import VideoWriter
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.prediction.cli import main
 from semidepth.prediction.formats import encode, to_16_bit
-from semidepth.prediction.options import PredictionOptions
+from semidepth.prediction.options import ColorMap, ResultOptions
 from semidepth.prediction.preprocessing import Preprocessing
 
 
@@ -100,9 +101,7 @@ def test_a_name_without_a_file_is_listed_and_does_not_stop_the_others(tmp_path, 
     printed = capsys.readouterr()
     assert "1 of 2 inputs predicted" in printed.out
     assert f"not read: {tmp_path}/gone.jpg: no such file" in printed.err
-    with pytest.raises(SystemExit) as stopped:
-        run(model_folder, tmp_path / "other", tmp_path / "gone.jpg", extra=["--json"])
-    assert stopped.value.code == 2
+    assert run(model_folder, tmp_path / "other", tmp_path / "gone.jpg", extra=["--json"]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err == f"error: '{tmp_path}/gone.jpg': no such file; give files, folders or a glob in quotes.\n"
@@ -117,16 +116,14 @@ def test_16_bit_of_metres_is_millimetres_and_of_disparity_the_images_range():
 
 def test_a_metric_picture_is_bright_where_it_is_near():
     metres = np.array([[1.0, 10.0]], np.float32)
-    content = encode("color", metres, "m", PredictionOptions(), None)
+    content = encode("color", metres, "m", ResultOptions(), None)
     colors = np.asarray(Image.open(io.BytesIO(content))).sum(-1)
     assert colors[0, 0] > colors[0, 1]
 
 
 def test_a_missing_model_is_refused_before_anything_is_read(tmp_path, capsys):
     picture().save(tmp_path / "a.png")
-    with pytest.raises(SystemExit) as stopped:
-        run(str(tmp_path / "no_model"), tmp_path / "out", tmp_path / "a.png")
-    assert stopped.value.code == 2
+    assert run(str(tmp_path / "no_model"), tmp_path / "out", tmp_path / "a.png") == 2
     assert "could not be loaded as a depth-estimation model" in capsys.readouterr().err
 
 
@@ -199,15 +196,13 @@ def test_the_domain_can_be_told(tmp_path, metric_folder):
 )
 def test_cameras_and_domains_that_cannot_be_are_refused(tmp_path, model_folder, capsys, extra, words):
     picture().save(tmp_path / "a.png")
-    with pytest.raises(SystemExit):
-        run(model_folder, tmp_path / "out", tmp_path / "a.png", extra=extra)
+    assert run(model_folder, tmp_path / "out", tmp_path / "a.png", extra=extra) == 2
     assert words in capsys.readouterr().err
 
 
 def test_an_unknown_domain_names_the_known_ones(tmp_path, metric_folder, capsys):
     picture().save(tmp_path / "a.png")
-    with pytest.raises(SystemExit):
-        run(metric_folder, tmp_path / "out", tmp_path / "a.png", extra=["--domain", "cave"])
+    assert run(metric_folder, tmp_path / "out", tmp_path / "a.png", extra=["--domain", "cave"]) == 2
     assert "the model has indoor, outdoor" in capsys.readouterr().err
 
 
@@ -255,7 +250,7 @@ def test_nothing_nearer_than_the_cut_off_is_not_made_and_the_other_formats_are(t
     assert run(metric_folder, tmp_path / "out", tmp_path / "a.png", extra=extra[:-1]) == 1
     told = capsys.readouterr().out
     assert "0 of 1 inputs predicted" in told
-    assert "of 1 more some results were made" in told
+    assert "1 more have some of their results" in told
 
 
 def test_an_image_of_one_row_has_points_and_no_mesh(tmp_path, metric_folder, capsys):
@@ -367,9 +362,7 @@ def test_a_video_becomes_one_of_the_same_times_in_one_range(tmp_path, model_fold
 )
 def test_options_that_do_not_fit_are_refused(tmp_path, model_folder, capsys, extra, words):
     (tmp_path / "clip.mp4").write_bytes(b"")
-    with pytest.raises(SystemExit) as stopped:
-        run(model_folder, tmp_path / "out", tmp_path / "clip.mp4", extra=extra)
-    assert stopped.value.code == 2
+    assert run(model_folder, tmp_path / "out", tmp_path / "clip.mp4", extra=extra) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -381,3 +374,22 @@ def test_clips_in_a_folder_do_not_stop_pictures_of_which_no_colours_are_wanted(t
     (folder / "clip.mp4").write_bytes(b"")
     assert run(model_folder, tmp_path / "out", folder, extra=["--format", "npy"]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a_depth.npy", "predictions.jsonl"}
+
+
+def test_help_and_slips_are_answered_without_torch(tmp_path):
+    code = (
+        "import sys; from semidepth.prediction.cli import main\n"
+        "try: status = main(sys.argv[1:])\nexcept SystemExit as stop: status = stop.code\n"
+        "print(sorted({'torch', 'transformers'} & set(sys.modules))); sys.exit(status)"
+    )
+    for words, status in ((["--help"], 0), (["a.jpg", "--model", "m", "--output", "o", "--formt", "npy"], 2)):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (status, "[]")
+    assert done.stderr.startswith("error: ")
+    assert "--formt" in done.stderr
+
+
+def test_color_maps_to_choose_from_are_all_there_are():
+    assert get_args(ColorMap) == tuple(COLOR_MAPS)

@@ -18,7 +18,7 @@ from semidepth.prediction.cli import main
 from semidepth.prediction.files import maker_of, predict_files
 from semidepth.prediction.inputs import find_inputs
 from semidepth.prediction.models import DepthModel
-from semidepth.prediction.options import PredictionOptions
+from semidepth.prediction.options import ResultOptions
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.prediction.record import RECORD, read_record
 
@@ -42,7 +42,7 @@ def predict(tmp_path):
 
     def run(*inputs, seed=0, **options):
         report = predict_files(
-            model(seed), find_inputs(list(map(str, inputs))), tmp_path / "out", PredictionOptions(**options)
+            model(seed), find_inputs(list(map(str, inputs))), tmp_path / "out", ResultOptions(**options)
         )
         predicted, kept = ([result.input.name for result in some] for some in (report.results, report.kept))
         return predicted, kept, {file.name: failure for file, failure in report.broken.items()}
@@ -225,11 +225,11 @@ def test_ctrl_c_tells_what_is_done_and_the_same_command_goes_on(tmp_path, comman
     printed, told = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in told
-    assert "of 150 inputs predicted, 0 kept; the same command goes on" in told
+    assert "of 150 inputs predicted, 0 kept; run the same command again" in told
     whole = {path.name for path in (tmp_path / "out").iterdir()}
     assert not [name for name in whole if name.startswith(".")]
     finished = len([name for name in whole if name.endswith("_color.png")])
-    assert f"stopped: {finished} of 150" in told
+    assert f"stopped; {finished} of 150" in told
     assert 0 < finished < 150
     report = json.loads(printed)
     assert (len(report["results"]), report["stopped"], report["unit"]) == (finished, "by Ctrl-C", "inverse depth")
