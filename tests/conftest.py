@@ -19,6 +19,21 @@ def _fresh():
     AcceleratorState._reset_state(reset_partial_state=True)  # one run per process outside the tests
 
 
+@pytest.fixture
+def refused(capsys):
+    """Runs a command that has to refuse its options or its data, and returns its one sentence on standard error."""
+
+    def run(main, *words, status=2):
+        assert main([str(word) for word in words]) == status
+        told = capsys.readouterr().err
+        assert "Traceback" not in told
+        sentence = told.strip().splitlines()[-1]
+        assert sentence.startswith("error: ")
+        return sentence
+
+    return run
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _threads():
     torch.set_num_threads(1)
