@@ -20,7 +20,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,19 @@ import torch
 
 from semidepth.common.console import run_command, set_up_logging
 from semidepth.common.files import check_folder, write_whole
+from semidepth.common.options import option, parse_options
 from semidepth.data.source_spec import parse_source, parse_sources
 from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.relative import score_relative
 from semidepth.prediction.models import load_depth_model
-from semidepth.training.arguments.files import PRESETS, read_yaml
-from semidepth.training.arguments.run import BUILT_IN_ENCODER, TeacherArguments, check_at_least, parse_arguments
-from semidepth.training.arguments.student import StudentArguments
-from semidepth.training.demo import DOMAINS, LABELED_STYLE, test_sources
-from semidepth.training.encoder import EncoderArguments, pretrain_encoder
 from semidepth.training.engine.setup import check_sources
+from semidepth.training.options.encoder import EncoderOptions
+from semidepth.training.options.presets import read_preset
+from semidepth.training.options.run import BUILT_IN_ENCODER, check_at_least
+from semidepth.training.options.student import StudentOptions
+from semidepth.training.options.teacher import TeacherOptions
+from semidepth.training.recipes.demo.relative import DOMAINS, LABELED_STYLE, test_sources
+from semidepth.training.recipes.encoder import pretrain_encoder
 from semidepth.training.student import train_student
 from semidepth.training.teacher import train_teacher
 
@@ -78,38 +81,34 @@ UNLABELED_START = 100_000  # number of the first unlabeled scene, far behind the
 Scores = dict[str, dict[str, float]]
 
 
-@dataclass
-class AblationArguments:
+@dataclass(frozen=True, kw_only=True)
+class AblationOptions:
     """Options of the ablation."""
 
-    output_dir: str = field(default="outputs/ablation", metadata={"help": "Folder for models, scores and the table."})
-    seeds: list[int] = field(
-        default_factory=lambda: [0, 1, 2],
-        metadata={"help": "One run for each: weights, order, augmentation; encoder and scenes stay."},
+    output_dir: str = option("outputs/ablation", help="Folder for models, scores and the table.")
+    seeds: tuple[int, ...] = option(
+        (0, 1, 2), help="One run for each: weights, order, augmentation; encoder and scenes stay."
     )
-    rows: list[str] = field(default_factory=lambda: list(ROWS), metadata={"help": f"Some of: {', '.join(ROWS)}."})
-    photos: list[str] = field(default_factory=list, metadata={"help": "Further unlabeled sources, such as photos."})
-    real: list[str] = field(default_factory=list, metadata={"help": "Labeled sources to test on, never trained on."})
-    encoder: str = field(
-        default=BUILT_IN_ENCODER,
-        metadata={"help": "Pretrained encoder; 'scenes' pre-trains the built-in stand-in into --output_dir."},
+    rows: tuple[str, ...] = option(tuple(ROWS), help=f"Some of: {', '.join(ROWS)}.")
+    photos: tuple[str, ...] = option((), help="Further unlabeled sources, such as photos.")
+    real: tuple[str, ...] = option((), help="Labeled sources to test on, never trained on.")
+    encoder: str = option(
+        BUILT_IN_ENCODER, help="Pretrained encoder; 'scenes' pre-trains the built-in stand-in into --output_dir."
     )
-    size: int | None = field(
-        default=None, metadata={"help": "Side of the training images in pixels. Default: the encoder's image_size."}
+    size: int | None = option(None, help="Side of the training images in pixels. Default: the encoder's image_size.")
+    labeled_scenes: int = option(64, help="Labeled rooms, and as many labeled streets.")
+    unlabeled_scenes: int = option(1024, help="Unlabeled rooms, and as many unlabeled streets.")
+    test_scenes: int = option(192, help="Held-out scenes for each domain and style.")
+    encoder_steps: int = option(700, help="Updates of the built-in encoder.")
+    teacher_steps: int = option(300, help="Updates of the teacher.")
+    steps: int = option(500, help="Updates of each row's model.")
+    batch_size: int = option(8, help="Labeled images per step; students see twice as many more.")
+    num_workers: int = option(
+        0, help="Loader processes. With 0, scenes that fit in memory are drawn once for all rows."
     )
-    labeled_scenes: int = field(default=64, metadata={"help": "Labeled rooms, and as many labeled streets."})
-    unlabeled_scenes: int = field(default=1024, metadata={"help": "Unlabeled rooms, and as many unlabeled streets."})
-    test_scenes: int = field(default=192, metadata={"help": "Held-out scenes for each domain and style."})
-    encoder_steps: int = field(default=700, metadata={"help": "Updates of the built-in encoder."})
-    teacher_steps: int = field(default=300, metadata={"help": "Updates of the teacher."})
-    steps: int = field(default=500, metadata={"help": "Updates of each row's model."})
-    batch_size: int = field(default=8, metadata={"help": "Labeled images per step; students see twice as many more."})
-    num_workers: int = field(
-        default=0, metadata={"help": "Loader processes. With 0, scenes that fit in memory are drawn once for all rows."}
-    )
-    cpu: bool = field(default=False, metadata={"help": "Use the CPU even where there is a GPU."})
+    cpu: bool = option(False, help="Use the CPU even where there is a GPU.")
 
-    def validate(self) -> None:
+    def __post_init__(self) -> None:
         """Raises ValueError, in one sentence, for a value that cannot work."""
         least = dict.fromkeys(("labeled_scenes", "unlabeled_scenes", "test_scenes", "encoder_steps"), 1)
         least |= dict.fromkeys(("teacher_steps", "steps", "batch_size"), 1) | {"num_workers": 0}
@@ -125,10 +124,11 @@ class AblationArguments:
         check_folder("output_dir", self.output_dir)
 
 
-def check_setting(arguments: AblationArguments) -> None:
+def check_setting(arguments: AblationOptions) -> None:
     """Keeps what all rows of a folder share in setting.json; raises ValueError where it holds rows of other options."""
     free = ("output_dir", "seeds", "rows", "num_workers", "cpu")
-    wanted = {name: value for name, value in asdict(arguments).items() if name not in free}
+    # Tuples as JSON gives them back.
+    wanted = json.loads(json.dumps({name: value for name, value in asdict(arguments).items() if name not in free}))
     path = Path(arguments.output_dir) / "setting.json"
     kept = json.loads(path.read_text()) if path.is_file() else wanted
     differing = [name for name in wanted if kept.get(name) != wanted[name]]
@@ -139,7 +139,7 @@ def check_setting(arguments: AblationArguments) -> None:
     write_whole(path, (json.dumps(wanted, indent=2) + "\n").encode())
 
 
-def shared_options(arguments: AblationArguments, encoder: str, seed: int) -> dict[str, Any]:
+def shared_options(arguments: AblationOptions, encoder: str, seed: int) -> dict[str, Any]:
     """What teacher, labeled-only model and students of one seed have in common; no gradient matching."""
     options: dict[str, Any] = {
         "encoder": encoder,
@@ -154,11 +154,11 @@ def shared_options(arguments: AblationArguments, encoder: str, seed: int) -> dic
         "cpu": arguments.cpu,
     }
     if arguments.encoder != BUILT_IN_ENCODER:  # the preset's rates are for a small encoder trained for minutes
-        options |= {name: getattr(TeacherArguments, name) for name in ("learning_rate", "decoder_lr_factor")}
+        options |= {name: getattr(TeacherOptions, name) for name in ("learning_rate", "decoder_lr_factor")}
     return options
 
 
-def train_row(arguments: AblationArguments, encoder: str, seed: int, row: str) -> Path:
+def train_row(arguments: AblationOptions, encoder: str, seed: int, row: str) -> Path:
     """Trains one model of one seed; returns its folder. Students need the seed's teacher."""
     folder = Path(arguments.output_dir) / f"seed_{seed}"
     shutil.rmtree(folder / row, ignore_errors=True)  # what an interrupted run left
@@ -168,7 +168,7 @@ def train_row(arguments: AblationArguments, encoder: str, seed: int, row: str) -
         if row == TEACHER:  # its checkpoints are what ST++ tells the stability of its labels from
             every = max(1, arguments.teacher_steps // 3)
             own = {"steps": arguments.teacher_steps, "checkpoint_every": every, "keep_checkpoints": 4}
-        train_teacher(TeacherArguments(**(read_yaml(PRESETS / "teacher_scenes.yaml", TeacherArguments) | shared | own)))
+        train_teacher(TeacherOptions(**(read_preset("teacher_scenes", TeacherOptions) | shared | own)))
         return folder / row
     scenes = f"style=any&start={UNLABELED_START}&count={arguments.unlabeled_scenes}"
     own = {
@@ -180,11 +180,11 @@ def train_row(arguments: AblationArguments, encoder: str, seed: int, row: str) -
         own |= changes
         if name == row:
             break
-    train_student(StudentArguments(**(read_yaml(PRESETS / "student_scenes.yaml", StudentArguments) | shared | own)))
+    train_student(StudentOptions(**(read_preset("student_scenes", StudentOptions) | shared | own)))
     return folder / row
 
 
-def test_sets(arguments: AblationArguments) -> dict[str, str]:
+def test_sets(arguments: AblationOptions) -> dict[str, str]:
     """Name -> source of everything that rows are tested on."""
     real = {parse_source(spec).location.rstrip("/").rpartition("/")[2]: spec for spec in arguments.real}
     if len(real) < len(arguments.real):
@@ -192,7 +192,7 @@ def test_sets(arguments: AblationArguments) -> dict[str, str]:
     return test_sources(arguments.test_scenes) | real
 
 
-def score_row(arguments: AblationArguments, folder: Path, device: torch.device) -> Scores:
+def score_row(arguments: AblationOptions, folder: Path, device: torch.device) -> Scores:
     """Means over the images of each test set, in depth space after least squares in disparity space."""
     model, found = load_depth_model(str(folder), device=device), Scores()
     for name, source in test_sets(arguments).items():
@@ -203,7 +203,7 @@ def score_row(arguments: AblationArguments, folder: Path, device: torch.device) 
     return found
 
 
-def finish_row(arguments: AblationArguments, encoder: str, seed: int, row: str, device: torch.device) -> Scores:
+def finish_row(arguments: AblationOptions, encoder: str, seed: int, row: str, device: torch.device) -> Scores:
     """The scores of one row and seed: those kept from before, else of a model trained now."""
     kept = Path(arguments.output_dir) / f"seed_{seed}" / f"{row}.json"
     if not kept.is_file():
@@ -253,7 +253,7 @@ def to_table(runs: dict[str, list[Scores]], metric: str, less: str = "") -> str:
     return "\n".join(lines)
 
 
-def run_ablation(arguments: AblationArguments) -> str:
+def run_ablation(arguments: AblationOptions) -> str:
     """Trains and scores what is not finished yet; returns the tables, which also go to table.md."""
     check_sources(parse_sources(arguments.photos), labeled=False)
     check_sources(parse_sources(arguments.real))
@@ -264,7 +264,7 @@ def run_ablation(arguments: AblationArguments) -> str:
     if encoder == BUILT_IN_ENCODER:
         encoder = str(output / "encoder")
         if not (output / "encoder" / "preprocessor_config.json").is_file():
-            pretrain_encoder(EncoderArguments(output_dir=encoder, steps=arguments.encoder_steps, cpu=arguments.cpu))
+            pretrain_encoder(EncoderOptions(output_dir=encoder, steps=arguments.encoder_steps, cpu=arguments.cpu))
     rows = [TEACHER, *(row for row in ROWS if row in arguments.rows)]
     runs: dict[str, list[Scores]] = {row: [] for row in rows}
     for seed in arguments.seeds:
@@ -285,9 +285,8 @@ def run_ablation(arguments: AblationArguments) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; see the top of the file. Returns the exit status."""
-    arguments = parse_arguments(AblationArguments, argv, description=__doc__ or "")
     set_up_logging()
-    return run_command(lambda: print(run_ablation(arguments)))
+    return run_command(lambda: print(run_ablation(parse_options(AblationOptions, argv, description=__doc__))))
 
 
 if __name__ == "__main__":

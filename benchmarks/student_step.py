@@ -31,10 +31,10 @@ from transformers.initialization import no_init_weights
 from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.prediction.models import DepthModel
 from semidepth.prediction.preprocessing import Preprocessing
-from semidepth.training.arguments.student import StudentArguments
 from semidepth.training.engine.loop import to_device, train_step
 from semidepth.training.engine.optimization import relative_optimizer
-from semidepth.training.student import student_losses
+from semidepth.training.options.student import StudentOptions
+from semidepth.training.recipes.student import student_losses
 
 PATCH = 14
 SHAPES = {"small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}  # width, layers, heads
@@ -80,8 +80,8 @@ def measure(options: argparse.Namespace) -> list[float]:
     if options.teacher != "none":
         labels = make_model(options.teacher).to(accelerator.device).eval().requires_grad_(False)
         teacher = DepthModel(labels, preprocessing, "disparity")
-    arguments = StudentArguments(batch_size=options.batch)
-    optimizer, scheduler = relative_optimizer(model, 1000, arguments=arguments)
+    arguments = StudentOptions(batch_size=options.batch)
+    optimizer, scheduler = relative_optimizer(model, 1000, options=arguments)
     model, prepared = accelerator.prepare(model.train(), optimizer)
     batch = random_batch(options.batch, options.size)
     generator = torch.Generator().manual_seed(0)
@@ -89,7 +89,7 @@ def measure(options: argparse.Namespace) -> list[float]:
     def compute(model: nn.Module, batch: Any) -> Any:
         return student_losses(
             model, batch, teacher=teacher, frozen_encoder=frozen, preprocessing=preprocessing, generator=generator,
-            arguments=arguments,
+            options=arguments,
         )  # fmt: skip
 
     times = []

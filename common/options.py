@@ -126,6 +126,15 @@ def _options(cls: type) -> list[_Option]:
     ]
 
 
+def check_choices(options: Any) -> None:
+    """Raises ValueError unless each option of a Literal type has one of its values; for `__post_init__`."""
+    for item in _options(type(options)):
+        value = getattr(options, item.field)
+        for single in value if item.kind.many else [value]:
+            if item.kind.choices and single not in item.kind.choices and not (item.kind.optional and single is None):
+                raise ValueError(f"{item.flag} is {single!r}; choose {item.kind.expected()}.")
+
+
 # The command line
 
 

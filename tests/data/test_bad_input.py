@@ -23,14 +23,14 @@ from sample_files import HEIGHT, WIDTH, depth_mm, encoded, npy, picture, write_i
 from streams import make_loader, open_stream
 
 from semidepth.common.console import run_command
+from semidepth.common.options import save_options
 from semidepth.data.reading.sources import ROWS_PER_READ
 from semidepth.data.samples import Sample
 from semidepth.data.source_spec import parse_source
 from semidepth.data.streaming.loading import evaluation_samples
-from semidepth.training.arguments.files import save_arguments
-from semidepth.training.arguments.run import TeacherArguments
 from semidepth.training.engine.setup import check_sources
-from semidepth.training.teacher import labeled_terms
+from semidepth.training.options.teacher import TeacherOptions
+from semidepth.training.recipes.teacher import labeled_terms
 
 UNKNOWN = np.full((HEIGHT, WIDTH), np.nan, dtype=np.float32)
 KNOWN = np.ones((HEIGHT, WIDTH), dtype=np.float32)
@@ -346,7 +346,7 @@ def test_places_and_options_of_such_names_can_be_saved(latin, tmp_path_factory):
     again.restore([state])
     assert {*first, *next(iter(again))["origin"]} <= {f"{latin}/f\\xe9/000{number}.png" for number in range(3)}
     path = tmp_path_factory.mktemp("run") / "config.yaml"
-    save_arguments(TeacherArguments(labeled=[folder]), path)
+    save_options(TeacherOptions(labeled=[folder]), path)
     assert yaml.safe_load(path.read_text())["labeled"] == [folder]
 
 
@@ -371,7 +371,7 @@ def test_a_member_of_such_a_name_stops_the_run(tmp_path):
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_a_command_ends_with_the_sentence(tmp_path, num_workers, capsys):
+def test_a_command_ends_with_the_sentence(tmp_path, num_workers):
     write_images(tmp_path, range(2))
     for number in range(2):
         (tmp_path / f"{number:04}_depth.npy").write_bytes(npy(UNKNOWN))
@@ -379,5 +379,5 @@ def test_a_command_ends_with_the_sentence(tmp_path, num_workers, capsys):
     def command() -> None:
         next(iter(make_loader([str(tmp_path)], labeled=True, batch_size=1, size=14, num_workers=num_workers)))
 
-    assert run_command(command) == 2
-    assert capsys.readouterr().err.startswith(f"error: source '{tmp_path}' has no usable sample: all 2 are broken")
+    with pytest.raises(SystemExit, match=rf"^error: source '{tmp_path}' has no usable sample: all 2 are broken"):
+        run_command(command)

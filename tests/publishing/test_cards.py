@@ -18,14 +18,14 @@ from loopback_hub.card_rules import card_errors
 from PIL import Image
 from safetensors.torch import save_file
 
+from semidepth.common.options import save_options
 from semidepth.modeling import DepthStudentConfig, RoutedDepthConfig
 from semidepth.publishing.cards.model_card import make_card
 from semidepth.publishing.facts import read_facts
 from semidepth.publishing.files import EXAMPLES, preview_names
-from semidepth.training.arguments.files import save_arguments
-from semidepth.training.arguments.metric import MetricArguments
-from semidepth.training.arguments.run import TeacherArguments
-from semidepth.training.arguments.student import StudentArguments
+from semidepth.training.options.metric import MetricOptions
+from semidepth.training.options.student import StudentOptions
+from semidepth.training.options.teacher import TeacherOptions
 
 TOKEN = "hf_" + "s" * 34
 DOMAINS = [
@@ -61,7 +61,7 @@ def relative_folder(tmp_path: Path, **changes) -> Path:
         "unlabeled": ["/home/me/acme/photos", "https://me:secret@host/a.parquet"], "steps": 1234, "batch_size": 4,
         "learning_rate": 1e-5, "gradient_matching_weight": 2.0, "ema_decay": 0.999,
     }  # fmt: skip
-    save_arguments(StudentArguments(**(options | changes)), folder / "student.yaml")
+    save_options(StudentOptions(**(options | changes)), folder / "student.yaml")
     save_file(
         {"weights": tiny.pixels(1, 1, 1).flatten(), "bias": tiny.pixels(1, 2, 2)[0, 0].flatten()},
         folder / "model.safetensors",
@@ -77,7 +77,7 @@ def routed_folder(tmp_path: Path, domains=DOMAINS) -> Path:
     RoutedDepthConfig(core_config=core, domains=domains).save_pretrained(folder)
     train = [f"{domain['name']}=/home/me/{domain['name']}_frames" for domain in domains]
     # The folders need not be there any more.
-    options = yaml.safe_load(save_arguments(MetricArguments(train=["indoor=scenes:indoor"]), folder / "metric.yaml"))
+    options = yaml.safe_load(save_options(MetricOptions(train=["indoor=scenes:indoor"]), folder / "metric.yaml"))
     options |= {"train": train, "student": "/home/me/student"}
     (folder / "metric.yaml").write_text(yaml.safe_dump(options))
     results = {"steps": 50, "indoor/abs_rel": 0.25}
@@ -271,8 +271,8 @@ def test_one_domain_has_no_router(tmp_path):
 def test_a_stock_metric_head_needs_no_code_of_ours(tmp_path):
     folder = tmp_path / "stock"
     tiny.stock_config(depth_estimation_type="metric", max_depth=20).save_pretrained(folder)
-    options = MetricArguments(train=["indoor=scenes:indoor"], metric_head="stock", domains=["indoor?max_depth_m=20"])
-    save_arguments(options, folder / "metric.yaml")
+    options = MetricOptions(train=["indoor=scenes:indoor"], metric_head="stock", domains=["indoor?max_depth_m=20"])
+    save_options(options, folder / "metric.yaml")
     card = card_of(folder)
     assert "trust_remote_code" not in card.text
     assert "from semidepth" not in card.text
@@ -302,7 +302,7 @@ def test_what_is_not_recorded_is_said(tmp_path):
 def test_a_teachers_card(tmp_path):
     folder = tmp_path / "teacher"
     DepthStudentConfig(**config_fields()).save_pretrained(folder)
-    save_arguments(TeacherArguments(steps=7), folder / "teacher.yaml")
+    save_options(TeacherOptions(steps=7), folder / "teacher.yaml")
     results = {"steps": 7, "scenes:indoor?split=validation&count=4/abs_rel": 0.5}
     (folder / "results.json").write_text(json.dumps(results))
     card = card_of(folder)

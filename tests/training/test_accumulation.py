@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from semidepth.prediction.preprocessing import Preprocessing
-from semidepth.training import student, teacher
-from semidepth.training.arguments.run import TeacherArguments
-from semidepth.training.arguments.student import StudentArguments
+from semidepth.training.options.student import StudentOptions
+from semidepth.training.options.teacher import TeacherOptions
+from semidepth.training.recipes import student, teacher
 
 STEPS = 4
 # float32 sums in another order: 1e-6 of the largest gradient, and 1e-4 in some runs, where rounding puts a pixel on the
@@ -74,7 +74,7 @@ def test_teacher(tmp_path, monkeypatch):
     encoder = tiny.save_encoder(tmp_path / "encoder")
     found = {}
     for name, batch_size, accumulation in (("whole", 8, 1), ("split", 1, 8)):
-        arguments = TeacherArguments(
+        arguments = TeacherOptions(
             encoder=encoder, output_dir=str(tmp_path / name), batch_size=batch_size,
             gradient_accumulation_steps=accumulation, **COMMON,
         )  # fmt: skip
@@ -104,7 +104,7 @@ def test_student(tmp_path, monkeypatch):
     Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(tmp_path / "stock")
     found = {}
     for name, batch_size, accumulation in (("whole", 8, 1), ("split", 1, 8)):
-        arguments = StudentArguments(
+        arguments = StudentOptions(
             encoder=encoder, output_dir=str(tmp_path / name), batch_size=batch_size, teacher=str(tmp_path / "stock"),
             gradient_accumulation_steps=accumulation, unlabeled=["scenes:outdoor?count=16"],
             color_distortion=False,  # drawn batch by batch
@@ -113,7 +113,7 @@ def test_student(tmp_path, monkeypatch):
             **COMMON,
         )  # fmt: skip
         found[name] = observe(
-            monkeypatch, student, "student_losses", lambda arguments=arguments: student.train_student(arguments)
+            monkeypatch, student, "student_losses", lambda arguments=arguments: student.train_on_all(arguments)
         )
     (whole, whole_samples), (split, split_samples) = found["whole"], found["split"]
     assert labeled(whole_samples, 8) == labeled(split_samples, 1)

@@ -4,17 +4,18 @@ import json
 from collections import Counter
 
 import numpy as np
-import pytest
 from PIL import Image
 from transformers import AutoModelForDepthEstimation, pipeline
 
-from semidepth.training.demo import DemoArguments, main, run_demo, summarize, to_table, verdict
-from semidepth.training.recipes.demo_metric import (
+from semidepth.training.demo import main, run_demo
+from semidepth.training.options.demo import DemoOptions
+from semidepth.training.recipes.demo.metric import (
     DOMAIN_GIVEN,
     METRIC_MODELS,
     metric_table,
     router_line,
 )
+from semidepth.training.recipes.demo.relative import summarize, to_table, verdict
 
 
 def test_it_makes_everything_that_it_promises(tmp_path):
@@ -23,7 +24,7 @@ def test_it_makes_everything_that_it_promises(tmp_path):
     Image.fromarray(np.zeros((50, 70, 3), np.uint8)).save(photos / "p.jpg")
     out = tmp_path / "demo"
     text = run_demo(
-        DemoArguments(
+        DemoOptions(
             output_dir=str(out), seeds=[0, 3], photos=[str(photos)], labeled_scenes=4, encoder_steps=2, teacher_steps=2,
             student_steps=2, metric_steps=2, batch_size=2, test_scenes=4, cpu=True,
         )
@@ -81,12 +82,10 @@ def test_the_verdict_is_worked_out_from_the_scores():
     assert "0.350±0.212 / 0.650±0.212" in row
 
 
-def test_wrong_values_get_one_sentence(capsys):
+def test_wrong_values_get_one_sentence(refused):
     for argv, words in (
         (["--seeds", "1", "1"], "different numbers"),
         (["--student_steps", "0"], "--student_steps is 0"),
         (["--photos", "/no/photos"], "no such file"),
     ):
-        with pytest.raises(SystemExit):
-            main(argv)
-        assert words in capsys.readouterr().err
+        assert words in refused(main, *argv)

@@ -4,13 +4,9 @@ import pytest
 import torch
 from transformers import AutoBackbone, AutoImageProcessor, Dinov2Model
 
-from semidepth.training.encoder import (
-    EncoderArguments,
-    cell_class_shares,
-    main,
-    patch_pixels,
-    pretrain_encoder,
-)
+from semidepth.training.encoder import main
+from semidepth.training.options.encoder import EncoderOptions
+from semidepth.training.recipes.encoder import cell_class_shares, patch_pixels, pretrain_encoder
 
 SMALL = {"hidden_size": 32, "heads": 2, "layers": 4, "size": 48, "batch_size": 4, "cpu": True}
 
@@ -35,7 +31,7 @@ def test_patch_pixels_are_normalised_patches_in_reading_order():
 
 @pytest.mark.parametrize("objective", ["semantic", "masked"])
 def test_it_makes_a_stock_encoder_that_has_learned(tmp_path, objective, capfd):
-    folder = pretrain_encoder(EncoderArguments(output_dir=str(tmp_path), objective=objective, steps=25, **SMALL))
+    folder = pretrain_encoder(EncoderOptions(output_dir=str(tmp_path), objective=objective, steps=25, **SMALL))
     encoder = Dinov2Model.from_pretrained(folder)
     assert AutoImageProcessor.from_pretrained(folder).size["height"] == 48
     assert encoder.config.patch_size == 8
@@ -44,17 +40,15 @@ def test_it_makes_a_stock_encoder_that_has_learned(tmp_path, objective, capfd):
     assert losses[-1] < losses[0]
 
 
-def test_wrong_values_get_one_sentence(capsys):
+def test_wrong_values_get_one_sentence(refused):
     for argv, words in (
         (["--objective", "contrastive"], "choose one of semantic, masked"),
         (["--size", "50"], "must be a multiple"),
         (["--steps", "0"], "--steps is 0"),
     ):
-        with pytest.raises(SystemExit):
-            main(argv)
-        assert words in capsys.readouterr().err
+        assert words in refused(main, *argv)
 
 
 def test_auto_backbone_knows_it(tmp_path):
-    folder = pretrain_encoder(EncoderArguments(output_dir=str(tmp_path), steps=1, **SMALL))
+    folder = pretrain_encoder(EncoderOptions(output_dir=str(tmp_path), steps=1, **SMALL))
     assert AutoBackbone.from_config(Dinov2Model.from_pretrained(folder).config) is not None

@@ -10,10 +10,11 @@ from semidepth.data.scenes.render import render_scenes
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.prediction.models import DepthModel
 from semidepth.prediction.preprocessing import Preprocessing
-from semidepth.training.arguments.metric import MetricArguments
-from semidepth.training.arguments.student import StudentArguments
-from semidepth.training.metric import metric_losses
-from semidepth.training.student import student_losses, train_student
+from semidepth.training.options.metric import MetricOptions
+from semidepth.training.options.student import StudentOptions
+from semidepth.training.recipes.metric.training import metric_losses
+from semidepth.training.recipes.student import student_losses
+from semidepth.training.student import train_student
 
 pytestmark = pytest.mark.gpu
 
@@ -26,7 +27,7 @@ def test_scenes_are_those_of_the_cpu():
 
 @pytest.mark.parametrize("mixed_precision", ["no", "bf16", "fp16"])
 def test_a_student_trains(tmp_path, mixed_precision):
-    arguments = StudentArguments(
+    arguments = StudentOptions(
         encoder=tiny.save_encoder(tmp_path / "encoder"), output_dir=str(tmp_path / "student"),
         teacher_dir=str(tmp_path / "teacher"), labeled=["scenes:indoor?count=8"], unlabeled=["scenes:outdoor"],
         batch_size=2, steps=4, teacher_steps=2, num_workers=1, mixed_precision=mixed_precision, checkpoint_every=2,
@@ -50,7 +51,7 @@ def test_a_step_does_not_wait_for_the_device(tmp_path):
         try:
             losses = student_losses(
                 student, batch, teacher=teacher, frozen_encoder=frozen, preprocessing=Preprocessing(48, 8),
-                generator=generator, arguments=StudentArguments(gradient_matching_weight=2.0, drop_fraction=0.1),
+                generator=generator, options=StudentOptions(gradient_matching_weight=2.0, drop_fraction=0.1),
             )  # fmt: skip
             losses.total.backward()
             torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
@@ -62,7 +63,7 @@ def test_a_step_does_not_wait_for_the_device(tmp_path):
 
 def test_a_metric_step_does_not_wait_for_the_device(tmp_path):
     student = DepthStudentForDepthEstimation.from_encoder(tiny.save_encoder(tmp_path), **tiny.DECODER)
-    arguments = MetricArguments()
+    arguments = MetricOptions()
     domains = arguments.domain_list()
     model = RoutedDepthForDepthEstimation.from_student(student, [domain.head() for domain in domains]).cuda()
     optimizer = torch.optim.AdamW(model.parameters())
@@ -78,7 +79,7 @@ def test_a_metric_step_does_not_wait_for_the_device(tmp_path):
         try:
             losses = metric_losses(
                 model, batch, domains=domains, preprocessing=Preprocessing(48, 8), generator=generator,
-                arguments=arguments,
+                options=arguments,
             )  # fmt: skip
             losses.total.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)

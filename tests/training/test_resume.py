@@ -18,10 +18,11 @@ from sample_files import write_images, write_parquet
 SCRIPT = """
 import os, signal, sys, torch
 from semidepth.training import student
+from semidepth.training.recipes import student as recipe
 
 torch.set_num_threads(1)
 log, die_at = sys.argv[1], int(sys.argv[2])
-compute = student.student_losses
+compute = recipe.student_losses
 
 def spy(model, batch, **others):
     losses = compute(model, batch, **others)
@@ -34,8 +35,8 @@ def spy(model, batch, **others):
     return losses
 
 spy.steps = 0
-student.student_losses = spy
-student.main(sys.argv[3:])
+recipe.student_losses = spy
+if status := student.main(sys.argv[3:]): sys.exit(status)
 """
 
 

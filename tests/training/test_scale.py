@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.prediction.preprocessing import Preprocessing
-from semidepth.training.arguments.files import PRESETS
+from semidepth.training.options.presets import PRESETS
 
 # Writes the loss of every step. On CPUs accelerate takes DDP where FSDP is asked for; torch's sharding, which it calls,
 # does run on them, so here its choice is put right: all that comes after is what runs on GPUs.
@@ -22,6 +22,7 @@ import json, os, sys, torch
 from accelerate import state
 from accelerate.utils import DistributedType
 from semidepth.training import student
+from semidepth.training.recipes import student as recipe
 
 torch.set_num_threads(1)
 begin = state.AcceleratorState.__init__
@@ -33,7 +34,7 @@ def on_cpu(self, *args, fsdp_plugin=None, **others):
         state.PartialState._shared_state["distributed_type"] = DistributedType.FSDP
 
 state.AcceleratorState.__init__ = on_cpu
-compute = student.student_losses
+compute = recipe.student_losses
 losses = []
 
 def spy(model, batch, **others):
@@ -51,8 +52,8 @@ def spy(model, batch, **others):
     spy.model = model
     return found
 
-student.student_losses = spy
-student.main(sys.argv[2:])
+recipe.student_losses = spy
+if status := student.main(sys.argv[2:]): sys.exit(status)
 elements = sum(getattr(p, "_local_tensor", p).numel() for p in spy.model.parameters())
 with open(f"{sys.argv[1]}/rank{os.environ.get('RANK', 0)}.json", "w") as file:
     json.dump(spy.seen | {"losses": losses, "elements": elements}, file)

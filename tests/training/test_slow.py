@@ -8,18 +8,20 @@ import torch
 
 from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.prediction.preprocessing import Preprocessing
-from semidepth.training.arguments.metric import MetricArguments
-from semidepth.training.arguments.run import TeacherArguments
-from semidepth.training.demo import DemoArguments, run_demo, summarize
+from semidepth.training.demo import run_demo
 from semidepth.training.metric import train_metric
-from semidepth.training.recipes.demo_metric import DOMAIN_GIVEN, METRIC_MODELS
+from semidepth.training.options.demo import DemoOptions
+from semidepth.training.options.metric import MetricOptions
+from semidepth.training.options.teacher import TeacherOptions
+from semidepth.training.recipes.demo.metric import DOMAIN_GIVEN, METRIC_MODELS
+from semidepth.training.recipes.demo.relative import summarize
 from semidepth.training.teacher import train_teacher
 
 pytestmark = pytest.mark.slow
 
 
 def test_the_student_beats_teacher_and_labeled_only_on_the_shifted_scenes(tmp_path):
-    run_demo(DemoArguments(output_dir=str(tmp_path), seeds=[0, 1, 2], cpu=True))
+    run_demo(DemoOptions(output_dir=str(tmp_path), seeds=[0, 1, 2], cpu=True))
     results = json.loads((tmp_path / "results.json").read_text())
     summary = summarize([run["models"] for run in results["scores"]])
     mean = {model: sum(sets["mean, wild"]["abs_rel"]) / 3 for model, sets in summary.items()}
@@ -37,7 +39,7 @@ def test_the_student_beats_teacher_and_labeled_only_on_the_shifted_scenes(tmp_pa
 
 def test_a_compiled_model_trains(tmp_path):
     encoder = tiny.save_encoder(tmp_path / "encoder")
-    arguments = TeacherArguments(
+    arguments = TeacherOptions(
         encoder=encoder, output_dir=str(tmp_path / "run"), labeled=["scenes:indoor?count=8"], batch_size=4, steps=30,
         learning_rate=1e-3, warmup_steps=1, num_workers=0, compile=True, cpu=True,
     )  # fmt: skip
@@ -49,7 +51,7 @@ def test_a_compiled_metric_model_trains(tmp_path):
     config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
     DepthStudentForDepthEstimation(config).save_pretrained(tmp_path / "student")
     Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(tmp_path / "student")
-    arguments = MetricArguments(
+    arguments = MetricOptions(
         student=str(tmp_path / "student"), output_dir=str(tmp_path / "run"), batch_size=4, steps=5, num_workers=0,
         train=["indoor=scenes:indoor?count=8", "outdoor=scenes:outdoor?count=8"], compile=True, cpu=True,
     )  # fmt: skip

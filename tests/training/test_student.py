@@ -8,17 +8,18 @@ import pytest
 import tiny
 import torch
 from safetensors.torch import load_file
-from transformers import set_seed
+from transformers import PreTrainedModel, set_seed
 
 from semidepth.modeling import DepthStudentForDepthEstimation, encoder_features
 from semidepth.modeling.affine_invariant import affine_invariant_loss, cutmix_affine_invariant_loss
 from semidepth.prediction.models import DepthModel
 from semidepth.prediction.preprocessing import Preprocessing
-from semidepth.training.arguments.student import StudentArguments
 from semidepth.training.augmentation.strong import apply_cutmix, cutmix_masks, distort_colors
 from semidepth.training.losses.feature_alignment import feature_alignment_loss
-from semidepth.training.recipes.own_teacher import check_teacher, resolve_teacher
-from semidepth.training.student import student_losses, train_student
+from semidepth.training.options.student import StudentOptions
+from semidepth.training.recipes.own_teacher import check_own_teacher, own_teacher
+from semidepth.training.recipes.student import student_losses
+from semidepth.training.student import train_student
 
 PREPROCESSING = Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH)
 
@@ -51,7 +52,7 @@ def arguments(tmp_path, encoder, **changes):
         "log_every": 1,
         "cpu": True,
     }
-    return StudentArguments(**(fields | changes))
+    return StudentOptions(**(fields | changes))
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def run(step, options, seed=3):
     ]
     losses = student_losses(
         student, batch, teacher=teacher, frozen_encoder=frozen, preprocessing=PREPROCESSING,
-        generator=torch.Generator().manual_seed(seed), arguments=options,
+        generator=torch.Generator().manual_seed(seed), options=options,
     )  # fmt: skip
     for handle in handles:
         handle.remove()
@@ -88,7 +89,7 @@ def run(step, options, seed=3):
 
 
 def test_the_teacher_sees_clean_images_and_the_student_hard_ones(step):
-    _, seen = run(step, StudentArguments())
+    _, seen = run(step, StudentOptions())
     batch = step[3]
     clean_labeled = PREPROCESSING.normalize(batch["labeled"]["image"])
     clean_unlabeled = PREPROCESSING.normalize(batch["unlabeled"]["image"])
@@ -99,7 +100,7 @@ def test_the_teacher_sees_clean_images_and_the_student_hard_ones(step):
 
 def test_the_total_is_the_mean_of_three_losses_worked_out_by_hand(step):
     student, frozen, teacher, batch = step
-    options = StudentArguments()
+    options = StudentOptions()
     losses, _ = run(step, options)
 
     generator = torch.Generator().manual_seed(3)
@@ -125,7 +126,7 @@ def test_the_total_is_the_mean_of_three_losses_worked_out_by_hand(step):
 
 
 def test_each_part_can_be_switched_off(step):
-    options = StudentArguments(feature_alignment=False, color_distortion=False, cutmix_probability=0.0)
+    options = StudentOptions(feature_alignment=False, color_distortion=False, cutmix_probability=0.0)
     losses, seen = run(step, options)
     assert set(losses.terms) == {"labeled", "unlabeled"}
     assert torch.allclose(losses.total, (losses.terms["labeled"] + losses.terms["unlabeled"]) / 2)
@@ -137,14 +138,14 @@ def test_a_student_that_predicts_what_the_teacher_does_has_no_unlabeled_loss(ste
     student, frozen, teacher, batch = step
     stock = tiny.stock_model(seed=5)
     student.load_state_dict(stock.state_dict())
-    options = StudentArguments(color_distortion=False, cutmix_probability=0.0)
+    options = StudentOptions(color_distortion=False, cutmix_probability=0.0)
     losses, _ = run((student, frozen, teacher, batch), options)
     assert losses.terms["unlabeled"] < 1e-4
 
 
 def test_neither_teacher_nor_frozen_encoder_gets_a_gradient(step):
     student, frozen, teacher, _ = step
-    losses, _ = run(step, StudentArguments(feature_tolerance=1.0))
+    losses, _ = run(step, StudentOptions(feature_tolerance=1.0))
     losses.total.backward()
     assert all(parameter.grad is None for parameter in [*frozen.parameters(), *teacher.model.parameters()])
     assert all(p.grad is not None for p in student.parameters() if p.requires_grad)
@@ -157,7 +158,7 @@ def test_it_starts_from_the_encoder_and_not_from_the_teacher(tmp_path, encoder, 
         started["model"] = model
         return {}
 
-    monkeypatch.setattr("semidepth.training.student.train", stop_before_training)
+    monkeypatch.setattr("semidepth.training.recipes.student.train", stop_before_training)
     train_student(arguments(tmp_path, encoder))
     taught = DepthStudentForDepthEstimation.from_pretrained(tmp_path / "teacher").state_dict()
     set_seed(0)
@@ -178,11 +179,23 @@ def test_without_a_teacher_it_trains_one_first_and_says_so(tmp_path, encoder, ca
     assert {"labeled", "unlabeled", "feature"} <= set(results)
     assert json.loads((tmp_path / "student/results.json").read_text())["teacher"] == str(tmp_path / "teacher")
     caplog.clear()
-    assert resolve_teacher(arguments(tmp_path, encoder), pytest.fail) == str(tmp_path / "teacher")
+    assert own_teacher(arguments(tmp_path, encoder)) == str(tmp_path / "teacher")
     assert "using the one in" in caplog.text
-    check_teacher(arguments(tmp_path, encoder))
+    check_own_teacher(arguments(tmp_path, encoder))
     with pytest.raises(ValueError, match="holds a teacher trained with other labeled"):
         train_student(arguments(tmp_path, encoder, labeled=["scenes:outdoor?count=8"]))
+
+
+def test_a_named_teacher_is_loaded_once(tmp_path, encoder, teacher_folder, monkeypatch):
+    loaded, load = [], PreTrainedModel.from_pretrained.__func__
+
+    def counting(cls, name, *others, **options):
+        loaded.append(str(name))
+        return load(cls, name, *others, **options)
+
+    monkeypatch.setattr(PreTrainedModel, "from_pretrained", classmethod(counting))
+    train_student(arguments(tmp_path, encoder, teacher=teacher_folder, steps=1))
+    assert loaded.count(teacher_folder) == 1
 
 
 def test_what_it_needs_for_a_teacher_is_asked_for_before_anything_is_trained(tmp_path):
@@ -231,7 +244,7 @@ def test_a_batch_is_one_part_labeled_to_two_parts_unlabeled(tmp_path, encoder, t
         sizes.append((len(batch["labeled"]["image"]), len(batch["unlabeled"]["image"])))
         return original(model, batch, **others)
 
-    monkeypatch.setattr("semidepth.training.student.student_losses", spy)
+    monkeypatch.setattr("semidepth.training.recipes.student.student_losses", spy)
     train_student(arguments(tmp_path, encoder, teacher=teacher_folder, batch_size=3))
     assert sizes == [(3, 6)] * 3
 

@@ -12,10 +12,11 @@ from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.modeling.affine_invariant import affine_invariant_loss
 from semidepth.prediction.models import load_depth_model
 from semidepth.prediction.preprocessing import Preprocessing
-from semidepth.training.arguments.run import TeacherArguments
 from semidepth.training.engine.loss_window import NonFiniteLossError
 from semidepth.training.losses.gradient_matching import gradient_matching_loss
-from semidepth.training.teacher import labeled_terms, main, teacher_losses, train_teacher
+from semidepth.training.options.teacher import TeacherOptions
+from semidepth.training.recipes.teacher import labeled_terms, teacher_losses, train_teacher
+from semidepth.training.teacher import main
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def arguments(tmp_path, encoder, **changes):
         "log_every": 2,
         "cpu": True,
     }
-    return TeacherArguments(**(fields | changes))
+    return TeacherOptions(**(fields | changes))
 
 
 def weights(folder):
@@ -91,7 +92,7 @@ def test_it_goes_on_from_its_newest_checkpoint_with_other_samples(tmp_path, enco
         seen.append((batch["origin"], batch["image"].float().mean().item()))
         return original(model, batch, **others)
 
-    monkeypatch.setattr("semidepth.training.teacher.teacher_losses", spy)
+    monkeypatch.setattr("semidepth.training.recipes.teacher.teacher_losses", spy)
     caplog.set_level("INFO", logger="semidepth")
     train_teacher(arguments(tmp_path, encoder, checkpoint_every=2, steps=2))
     checkpoint = tmp_path / "run/checkpoint-00000002"
@@ -137,7 +138,7 @@ def test_a_broken_gradient_behind_a_sound_loss_stops_before_anything_is_saved(tm
         losses.total = Break.apply(losses.total)
         return losses
 
-    monkeypatch.setattr("semidepth.training.teacher.teacher_losses", broken)
+    monkeypatch.setattr("semidepth.training.recipes.teacher.teacher_losses", broken)
     with pytest.raises(NonFiniteLossError, match="step 1: gradient is not finite"):
         train_teacher(arguments(tmp_path, encoder, checkpoint_every=1, steps=1))
     assert not list((tmp_path / "run").glob("checkpoint-*"))
@@ -210,7 +211,5 @@ def test_steps_follow_from_epochs(tmp_path, encoder):
     assert json.loads((tmp_path / "run/results.json").read_text())["steps"] == 6  # 16 samples x 1.5 / 4
 
 
-def test_the_command_says_what_is_wrong_and_exits(tmp_path, encoder, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(["--encoder", encoder, "--size", "50", "--output_dir", str(tmp_path / "run"), "--cpu"])
-    assert "--size 50" in str(stopped.value)
+def test_the_command_says_what_is_wrong_and_exits(tmp_path, encoder, refused):
+    assert "--size 50" in refused(main, "--encoder", encoder, "--size", "50", "--output_dir", tmp_path / "run", "--cpu")

@@ -14,19 +14,19 @@ from semidepth.prediction.preprocessing import Preprocessing
 METRIC_SCRIPT = """
 import json, os, sys, torch
 from semidepth.training import metric
-from semidepth.training.recipes import metric_models
+from semidepth.training.recipes.metric import models, training
 
 torch.set_num_threads(1)
 if os.path.exists(f"{sys.argv[1]}/preset.json"):
-    metric_models.read_yaml = lambda path, cls: json.load(open(f"{sys.argv[1]}/preset.json"))
-compute = metric.metric_losses
+    models.read_preset = lambda name, cls: json.load(open(f"{sys.argv[1]}/preset.json"))
+compute = training.metric_losses
 
 def spy(model, batch, **others):
     spy.model, spy.domains = model, batch["domain"]
     return compute(model, batch, **others)
 
-metric.metric_losses = spy
-metric.main(sys.argv[2:])
+training.metric_losses = spy
+if status := metric.main(sys.argv[2:]): sys.exit(status)
 total = sum(p.double().sum().item() for p in spy.model.parameters())
 with open(f"{sys.argv[1]}/rank{os.environ['RANK']}.json", "w") as file:
     json.dump({"total": total, "domains": spy.domains, "wrapped": type(spy.model).__name__}, file)
@@ -35,11 +35,12 @@ with open(f"{sys.argv[1]}/rank{os.environ['RANK']}.json", "w") as file:
 SCRIPT = """
 import json, os, sys, torch
 from semidepth.training import student
+from semidepth.training.recipes import student as recipe
 from semidepth.training.engine import loop
 
 torch.set_num_threads(1)
 rank, seen = os.environ["RANK"], []
-compute = student.student_losses
+compute = recipe.student_losses
 
 def spy(model, batch, **others):
     seen.extend(batch["labeled"]["origin"] + batch["unlabeled"]["origin"])
@@ -47,8 +48,8 @@ def spy(model, batch, **others):
     spy.model = model
     return losses
 
-student.student_losses = spy
-student.main(sys.argv[2:])
+recipe.student_losses = spy
+if status := student.main(sys.argv[2:]): sys.exit(status)
 total = sum(p.double().sum().item() for p in spy.model.parameters())
 with open(f"{sys.argv[1]}/rank{rank}.json", "w") as file:
     json.dump({"seen": seen, "total": total, "wrapped": type(spy.model).__name__}, file)

@@ -13,7 +13,6 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from semidepth.publishing.pusher import Pusher
-from semidepth.training.arguments.run import RunArguments
 from semidepth.training.engine.checkpoints import save_checkpoint
 from semidepth.training.engine.loss_window import Losses, LossWindow
 from semidepth.training.engine.optimization import learning_rates
@@ -23,6 +22,7 @@ from semidepth.training.engine.sharding import gather
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.tracking import Tracking
 from semidepth.training.engine.trained_model import OptimizerAndSchedule, TrainedModel, prepare_model
+from semidepth.training.options.run import RunOptions
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Hooks:
 
 
 def train(
-    arguments: RunArguments,
+    options: RunOptions,
     *,
     name: str,
     steps: int,
@@ -86,7 +86,7 @@ def train(
     """Trains a model for a number of updates and saves it.
 
     Args:
-        arguments: the command's options.
+        options: the command's options.
         name: the command's, for bar and log.
         steps: updates.
         accelerator: made with the options' precision, accumulation and tracker.
@@ -104,21 +104,21 @@ def train(
         NonFiniteLossError: if a loss term or the gradient is not finite; nothing is saved after it happened.
         ValueError: if there is a checkpoint that this run cannot go on from.
     """
-    output_dir, options = Path(arguments.output_dir), asdict(arguments)
-    record = RunRecord(accelerator, arguments.mixed_precision, options)
-    trained = prepare_model(model, lambda model: make_optimizer(model, steps), arguments, accelerator)
-    start = resume(arguments, steps, accelerator, trained, data, record)
-    tracking = Tracking(accelerator, output_dir, name=name, steps=steps, start=start, options=options)
-    run = _Run(arguments, steps, accelerator, trained, data, compute_losses, hooks, pusher, record, tracking)
+    output_dir, values = Path(options.output_dir), asdict(options)
+    record = RunRecord(accelerator, options.mixed_precision, values)
+    trained = prepare_model(model, lambda model: make_optimizer(model, steps), options, accelerator)
+    start = resume(options, steps, accelerator, trained, data, record)
+    tracking = Tracking(accelerator, output_dir, name=name, steps=steps, start=start, options=values)
+    run = _Run(options, steps, accelerator, trained, data, compute_losses, hooks, pusher, record, tracking)
     try:
         if start == steps:  # stopped between its last checkpoint and its end
             run.show(steps, preview=False, validate=True)
         for step in range(start + 1, steps + 1):
             run.update(step)
-            preview = run.is_due(step, arguments.preview_every)
-            checkpoint = run.is_due(step, arguments.checkpoint_every)
-            validate = step == steps or run.is_due(step, arguments.validate_every)
-            if preview or checkpoint or validate or step % arguments.log_every == 0:
+            preview = run.is_due(step, options.preview_every)
+            checkpoint = run.is_due(step, options.checkpoint_every)
+            validate = step == steps or run.is_due(step, options.validate_every)
+            if preview or checkpoint or validate or step % options.log_every == 0:
                 run.log(step)  # first of all: what is not finite is neither saved nor looked at
             if checkpoint:
                 run.save_checkpoint(step)
@@ -136,7 +136,7 @@ def train(
 class _Run:
     """What a run is made of, as [`train`] was given it or made it, and what is done with it."""
 
-    arguments: RunArguments
+    options: RunOptions
     steps: int
     accelerator: Accelerator
     trained: TrainedModel
@@ -157,11 +157,11 @@ class _Run:
         """One update of the weights, of as many micro-batches as are accumulated."""
         trained = self.trained
         trained.bare.train()
-        for _ in range(self.arguments.gradient_accumulation_steps):
+        for _ in range(self.options.gradient_accumulation_steps):
             batch, waited_s = _next_batch(self.data, self.accelerator.device)
             losses, norm = train_step(
                 self.accelerator, trained.wrapped, trained.optimizer, trained.scheduler, batch, self.compute_losses,
-                self.arguments.max_grad_norm,
+                self.options.max_grad_norm,
             )  # fmt: skip
             self.window.add(step, losses, norm)
             self.tracking.advance(losses.images, waited_s)
@@ -178,11 +178,11 @@ class _Run:
     def save_checkpoint(self, step: int) -> None:
         """Everything that it takes to go on from here; and what is shown of the model goes to the Hub, if asked for."""
         save_checkpoint(
-            Path(self.arguments.output_dir), accelerator=self.accelerator, step=step, modules=self.trained.modules(),
-            optimizer=self.trained.optimizer, data=self.data, keep=self.arguments.keep_checkpoints,
-            setting=setting_of(self.arguments), run=self.record.values(),
+            Path(self.options.output_dir), accelerator=self.accelerator, step=step, modules=self.trained.modules(),
+            optimizer=self.trained.optimizer, data=self.data, keep=self.options.keep_checkpoints,
+            setting=setting_of(self.options), run=self.record.values(),
         )  # fmt: skip
-        if self.arguments.push_to_hub is not None and step < self.steps:
+        if self.options.push_to_hub is not None and step < self.steps:
             self.pusher.offer(step, partial(self.hooks.save, self.trained.shown()))
 
     def show(self, step: int, *, preview: bool, validate: bool) -> None:
@@ -191,7 +191,7 @@ class _Run:
             return
         shown = self.trained.shown()
         if step == self.steps and self.accelerator.is_main_process:
-            self.hooks.save(shown, Path(self.arguments.output_dir))
+            self.hooks.save(shown, Path(self.options.output_dir))
         if preview:
             self.hooks.preview(shown, self.tracking, step)
         if validate:

@@ -5,8 +5,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
-from semidepth.training.arguments.metric import MetricArguments
-from semidepth.training.arguments.run import TrainingArguments
+from semidepth.training.options.metric import MetricOptions
+from semidepth.training.options.run import RelativeOptions
 
 # Up to here the attention matrix is so small that not storing it gains nothing.
 FEW_TOKENS = 400
@@ -39,33 +39,33 @@ def parameter_groups(model: nn.Module, rates: dict[str, tuple[str, float]], *, w
 
 
 def relative_optimizer(
-    model: nn.Module, steps: int, *, arguments: TrainingArguments
+    model: nn.Module, steps: int, *, options: RelativeOptions
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """AdamW with linear warm-up and decay; the decoder learns 10 times as fast (arXiv 2401.10891, section 4)."""
     rates = {
-        "encoder": ("backbone.", arguments.learning_rate),
-        "decoder": ("", arguments.learning_rate * arguments.decoder_lr_factor),
+        "encoder": ("backbone.", options.learning_rate),
+        "decoder": ("", options.learning_rate * options.decoder_lr_factor),
     }
-    optimizer = torch.optim.AdamW(parameter_groups(model, rates, weight_decay=arguments.weight_decay))
-    warmup = min(arguments.warmup_steps, steps // 2)
+    optimizer = torch.optim.AdamW(parameter_groups(model, rates, weight_decay=options.weight_decay))
+    warmup = min(options.warmup_steps, steps // 2)
     return optimizer, get_linear_schedule_with_warmup(optimizer, warmup, steps)
 
 
 def metric_optimizer(
-    model: nn.Module, steps: int, *, arguments: MetricArguments
+    model: nn.Module, steps: int, *, options: MetricOptions
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """AdamW on a one-cycle schedule, ZoeDepth's (arXiv 2302.12288, released configuration).
 
     The rate stays at its peak for 70 % of the steps, then falls to a 10,000th; the pretrained parts have their own.
     """
-    peak = arguments.learning_rate
-    encoder, core = (peak * factor for factor in (arguments.encoder_lr_factor, arguments.core_lr_factor))
-    routed = arguments.metric_head == "bins"
+    peak = options.learning_rate
+    encoder, core = (peak * factor for factor in (options.encoder_lr_factor, options.core_lr_factor))
+    routed = options.metric_head == "bins"
     rates = {"encoder": ("core.backbone." if routed else "backbone.", encoder)}
     if routed:
-        rates |= {"core": ("core.", core), "router": ("router.", peak * arguments.router_lr_factor)}
+        rates |= {"core": ("core.", core), "router": ("router.", peak * options.router_lr_factor)}
     rates["heads"] = ("", peak)
-    groups = parameter_groups(model, rates, weight_decay=arguments.weight_decay)
+    groups = parameter_groups(model, rates, weight_decay=options.weight_decay)
     optimizer = torch.optim.AdamW(groups)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,

@@ -7,11 +7,11 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from semidepth.training.arguments.run import RunArguments
 from semidepth.training.engine.checkpoints import check_setting, list_checkpoints, load_checkpoint
 from semidepth.training.engine.run_record import RunRecord
 from semidepth.training.engine.step_data import StepData
 from semidepth.training.engine.trained_model import TrainedModel
+from semidepth.training.options.run import RunOptions
 
 logger = logging.getLogger(__name__)
 
@@ -31,32 +31,34 @@ SETTING = (
 )
 
 
-def setting_of(arguments: RunArguments) -> dict[str, Any]:
+def setting_of(options: RunOptions) -> dict[str, Any]:
     """What a run must share with its checkpoint to be the same run."""
-    values = asdict(arguments)
-    return {name: values[name] for name in SETTING if name in values}
+    values = asdict(options)
+    values = {name: values[name] for name in SETTING if name in values}
+    # As JSON gives them back from a checkpoint.
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def check_resume(arguments: RunArguments, steps: int) -> Path | None:
+def check_resume(options: RunOptions, steps: int) -> Path | None:
     """The checkpoint that a run will go on from, None where there is none.
 
     Raises:
         ValueError: if there is one that it cannot go on from. Called before anything expensive, then by [`resume`].
     """
-    checkpoints = list_checkpoints(Path(arguments.output_dir))
+    checkpoints = list_checkpoints(Path(options.output_dir))
     if not checkpoints:
         return None
     newest = checkpoints[-1]
-    if not arguments.resume:
+    if not options.resume:
         raise ValueError(f"{newest} is of an earlier run; remove it, or give another --output_dir, to start afresh.")
-    done = check_setting(newest, setting_of(arguments))
-    if done > steps or (done == steps and (Path(arguments.output_dir) / "results.json").is_file()):
+    done = check_setting(newest, setting_of(options))
+    if done > steps or (done == steps and (Path(options.output_dir) / "results.json").is_file()):
         raise ValueError(f"{newest} has all of {steps} steps done; give more --steps, or another --output_dir.")
     return newest
 
 
 def resume(
-    arguments: RunArguments,
+    options: RunOptions,
     steps: int,
     accelerator: Accelerator,
     trained: TrainedModel,
@@ -64,7 +66,7 @@ def resume(
     record: RunRecord,
 ) -> int:
     """Loads the newest checkpoint where there is one; returns the number of steps done."""
-    newest = check_resume(arguments, steps)
+    newest = check_resume(options, steps)
     if newest is None:
         return 0
     step = load_checkpoint(

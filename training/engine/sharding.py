@@ -15,17 +15,17 @@ from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from semidepth.training.arguments.run import RunArguments
+from semidepth.training.options.run import RunOptions
 
 CONFIG = "training/configs/accelerate/fsdp2.yaml"
 
 
-def prepare_sharding(accelerator: Accelerator, arguments: RunArguments, *, find_unused_parameters: bool) -> None:
+def prepare_sharding(accelerator: Accelerator, options: RunOptions, *, find_unused_parameters: bool) -> None:
     """Checks that a run's options go with FSDP2, where that is asked for, and leaves precision to autocast.
 
     Args:
         accelerator: just made.
-        arguments: of the command.
+        options: of the command.
         find_unused_parameters: whether some weights get no gradient on some processes.
 
     Raises:
@@ -45,9 +45,9 @@ def prepare_sharding(accelerator: Accelerator, arguments: RunArguments, *, find_
             "fsdp_cpu_ram_efficient_loading is on, which leaves teacher and frozen encoder unloaded on all processes "
             f"but one; set it to false as {CONFIG} has it."
         )
-    if arguments.ema_decay:
+    if options.ema_decay:
         raise ValueError("--ema_decay averages whole weights and FSDP deals them out; leave one of the two out.")
-    if arguments.compile:
+    if options.compile:
         raise ValueError("--compile takes the model whole and FSDP deals it out; leave one of the two out.")
     if find_unused_parameters:
         raise ValueError(

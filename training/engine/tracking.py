@@ -54,7 +54,8 @@ class Tracking:
         self.since = time.perf_counter()
         if accelerator.log_with:
             flat = {
-                key: str(value) if isinstance(value, (list, type(None))) else value for key, value in options.items()
+                key: str(value) if isinstance(value, (list, tuple, type(None))) else value
+                for key, value in options.items()
             }
             accelerator.init_trackers("semidepth", config=flat)
 

@@ -9,9 +9,9 @@ from accelerate import Accelerator
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from semidepth.training.arguments.run import RunArguments
 from semidepth.training.engine.optimization import average_weights
 from semidepth.training.engine.sharding import look_at, prepare
+from semidepth.training.options.run import RunOptions
 
 OptimizerAndSchedule = tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]
 
@@ -49,16 +49,16 @@ class TrainedModel:
 def prepare_model(
     model: nn.Module,
     make_optimizer: Callable[[nn.Module], OptimizerAndSchedule],
-    arguments: RunArguments,
+    options: RunOptions,
     accelerator: Accelerator,
 ) -> TrainedModel:
     """Brings a model to the device and wraps it, as the options and the processes want it."""
-    if arguments.activation_checkpointing:
+    if options.activation_checkpointing:
         _activation_checkpointing(model)
     model.to(accelerator.device)
     optimizer, scheduler = make_optimizer(model)
-    average = average_weights(model, arguments.ema_decay) if arguments.ema_decay else None
-    if arguments.compile:
+    average = average_weights(model, options.ema_decay) if options.ema_decay else None
+    if options.compile:
         _compile(model)
     wrapped, optimizer, whole = prepare(accelerator, model, optimizer)
     return TrainedModel(model, wrapped, whole, average, optimizer, scheduler)

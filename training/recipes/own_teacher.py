@@ -1,21 +1,21 @@
-"""The student's teacher: the one named, the one kept from before, or one trained first."""
+"""The student's own teacher, where none is named: the one kept from an earlier run, or one trained first."""
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from accelerate import PartialState
 
+from semidepth.common.options import read_options
 from semidepth.data.reading.sources import count_samples
 from semidepth.data.source_spec import parse_sources
-from semidepth.prediction.checkpoints import Kind
-from semidepth.prediction.models import load_depth_model
-from semidepth.training.arguments.files import read_yaml
-from semidepth.training.arguments.run import TeacherArguments, TrainingArguments
-from semidepth.training.arguments.student import StudentArguments
 from semidepth.training.engine.setup import resolve_steps
+from semidepth.training.options.run import RelativeOptions
+from semidepth.training.options.student import StudentOptions
+from semidepth.training.options.teacher import TeacherOptions
+from semidepth.training.recipes.teacher import train_teacher
 
 logger = logging.getLogger(__name__)
 
@@ -23,18 +23,15 @@ logger = logging.getLogger(__name__)
 TEACHER_SETTING = ("encoder", "labeled", "size", "steps", "seed")
 
 
-def check_teacher(arguments: StudentArguments) -> None:
-    """Refuses, before anything is trained, a teacher that cannot be had.
+def check_own_teacher(options: StudentOptions) -> None:
+    """Checks, before anything is trained, that a teacher of our own can be used or trained.
 
     Raises:
-        ValueError: if the one named cannot be loaded, the one kept was trained otherwise, or the length of the training
-            of a new one is not known.
+        ValueError: if the one kept was trained with other options, or the length of the training of a new one is not
+            known.
     """
-    if arguments.teacher is not None:
-        load_depth_model(arguments.teacher, kind=kind_given(arguments.teacher_kind))
-        return
-    kept = Path(arguments.teacher_dir) / "teacher.yaml"
-    wanted = teacher_arguments(arguments)
+    kept = Path(options.teacher_dir) / "teacher.yaml"
+    wanted = teacher_options(options)
     if (kept.parent / "model.safetensors").is_file():
         differing = differing_options(kept, wanted, TEACHER_SETTING)
         if differing:
@@ -51,51 +48,41 @@ def check_teacher(arguments: StudentArguments) -> None:
 
 
 def differing_options(saved: Path, wanted: Any, names: Sequence[str]) -> list[str]:
-    """Those of the named options in which a kept run's saved ones are not the wanted ones."""
-    before = read_yaml(saved, type(wanted)) if saved.is_file() else {}
+    """Names of the options whose saved values differ from the wanted ones."""
+    before = read_options(saved, type(wanted)) if saved.is_file() else {}
     return [name for name in names if before.get(name) != getattr(wanted, name)]
 
 
-def teacher_arguments(arguments: StudentArguments) -> TeacherArguments:
+def teacher_options(options: StudentOptions) -> TeacherOptions:
     """The options of the teacher that a student without one trains first."""
-    shared = {item.name: getattr(arguments, item.name) for item in dataclasses.fields(TrainingArguments)}
+    shared = {item.name: getattr(options, item.name) for item in dataclasses.fields(RelativeOptions)}
     own = {
-        "output_dir": arguments.teacher_dir,
-        "steps": arguments.teacher_steps,
-        "epochs": TrainingArguments.epochs,
+        "output_dir": options.teacher_dir,
+        "steps": options.teacher_steps,
+        "epochs": TeacherOptions.epochs,
         "resume": True,
         "push_to_hub": None,  # that is the student's
     }
-    wanted = TeacherArguments(**(shared | own))
-    if arguments.select_reliable:  # how stable its predictions are is measured over thirds of its training
-        world = PartialState(cpu=arguments.cpu).num_processes
-        labeled = parse_sources(wanted.labeled)
-        steps = resolve_steps(wanted, labeled, labeled=True, batch_size=wanted.batch_size, world=world)
-        wanted.checkpoint_every, wanted.keep_checkpoints = -(-steps // 3), 3
+    wanted = TeacherOptions(**(shared | own))
+    if options.select_reliable:  # how stable its predictions are is measured over thirds of its training
+        world = PartialState(cpu=options.cpu).num_processes
+        steps = resolve_steps(
+            wanted, parse_sources(wanted.labeled), labeled=True, batch_size=wanted.batch_size, world=world
+        )
+        wanted = dataclasses.replace(wanted, checkpoint_every=-(-steps // 3), keep_checkpoints=3)
     return wanted
 
 
-def kind_given(teacher_kind: str) -> Kind | None:
-    """What the teacher predicts, where the option says so."""
-    return None if teacher_kind == "auto" else cast(Kind, teacher_kind)
-
-
-def resolve_teacher(arguments: StudentArguments, train_teacher: Callable[[TeacherArguments], Any]) -> str:
-    """The teacher's id or folder; trains one on the labeled sources first where none is named.
-
-    Args:
-        arguments: of the student's command.
-        train_teacher: the teacher's command.
+def own_teacher(options: StudentOptions) -> str:
+    """The folder of a teacher of our own, trained on the labeled sources first where there is none.
 
     Raises:
         ValueError: as `train_teacher` does.
     """
-    if arguments.teacher is not None:
-        return arguments.teacher
-    folder = Path(arguments.teacher_dir)
+    folder = Path(options.teacher_dir)
     if (folder / "model.safetensors").is_file():
         logger.info("no --teacher given: using the one in %s", folder)
         return str(folder)
     logger.info("no --teacher given: training one on the labeled sources first, into %s", folder)
-    train_teacher(teacher_arguments(arguments))
+    train_teacher(teacher_options(options))
     return str(folder)

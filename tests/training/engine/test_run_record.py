@@ -7,8 +7,8 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
-from semidepth.training.arguments.run import TeacherArguments
 from semidepth.training.engine import run_record
+from semidepth.training.options.teacher import TeacherOptions
 from semidepth.training.teacher import train_teacher
 
 
@@ -18,7 +18,7 @@ def run(tmp_path, name, **changes):
         "num_workers": 0, "cpu": True, "checkpoint_every": 2, "preview_every": 0, "output_dir": str(tmp_path / name),
     }  # fmt: skip
     began = time.perf_counter()
-    returned = train_teacher(TeacherArguments(**(options | changes)))
+    returned = train_teacher(TeacherOptions(**(options | changes)))
     saved = json.loads((tmp_path / name / "results.json").read_text())
     assert saved["run"] == returned["run"]
     return saved["run"], (time.perf_counter() - began) / 3600

@@ -8,8 +8,8 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch import nn
 
-from semidepth.training.arguments.run import RunArguments
 from semidepth.training.engine.sharding import look_at, prepare, prepare_sharding
+from semidepth.training.options.run import RunOptions
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def sharding(monkeypatch):
 
 
 def check(accelerator, *, find_unused_parameters=False, **options):
-    prepare_sharding(accelerator, RunArguments(**options), find_unused_parameters=find_unused_parameters)
+    prepare_sharding(accelerator, RunOptions(**options), find_unused_parameters=find_unused_parameters)
 
 
 def test_precision_is_left_to_autocast(sharding):

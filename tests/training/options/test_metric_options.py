@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from semidepth.training.arguments.metric import (
-    MetricArguments,
+from semidepth.training.options.metric import (
+    MetricOptions,
     parse_domain,
     parse_named_source,
     source_weights,
@@ -44,11 +44,10 @@ def test_what_a_checkpoints_head_is_need_not_be_said():
 
 
 def test_heads_are_in_the_order_of_the_sources():
-    arguments = MetricArguments(
+    arguments = MetricOptions(
         train=["b=scenes:outdoor?count=4", "a=scenes:indoor?count=4", "b=scenes:indoor?count=2"],
         domains=["a?max_depth_m=10", "b?max_depth_m=80&weight=3"],
     )
-    arguments.validate()
     assert [domain.name for domain in arguments.domain_list()] == ["b", "a"]
     # b is drawn three times as often as a, and its two sources in proportion to their sizes.
     assert source_weights(arguments.train_sources(), arguments.domain_list()) == [2.0, 1.0, 1.0]
@@ -88,4 +87,4 @@ def test_heads_are_in_the_order_of_the_sources():
 )
 def test_wrong_values_get_one_sentence(options, words):
     with pytest.raises(ValueError, match=words):
-        MetricArguments(**options).validate()
+        MetricOptions(**options)

@@ -18,17 +18,17 @@ from semidepth.evaluation.relative import gather_mean
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.prediction.models import DepthModel
 from semidepth.prediction.preprocessing import Preprocessing
-from semidepth.training.arguments.metric import Domain, MetricArguments
 from semidepth.training.engine.loop import Hooks
 from semidepth.training.engine.saving import save_model
 from semidepth.training.engine.tracking import Tracking
-from semidepth.training.recipes.relative_hooks import PREVIEW_IMAGES
+from semidepth.training.options.metric import Domain, MetricOptions
+from semidepth.training.recipes.hooks import PREVIEW_IMAGES
 
 SHOWN = ("abs_rel", "delta1", "rmse")
 
 
 def make_metric_hooks(
-    arguments: MetricArguments,
+    options: MetricOptions,
     accelerator: Accelerator,
     preprocessing: Preprocessing,
     domains: Sequence[Domain],
@@ -43,7 +43,7 @@ def make_metric_hooks(
         confusion: Counter[tuple[str, str]] = Counter()
         for domain in domains:
             sources = [source for source in validation if source.domain == domain.name]
-            found = _score_domain(DepthModel(model, preprocessing, "depth"), domain, sources, arguments, accelerator)
+            found = _score_domain(DepthModel(model, preprocessing, "depth"), domain, sources, options, accelerator)
             if found is None:
                 continue
             kinds = {"": found.routed} | ({"/domain_given": found.given} if len(domains) > 1 else {})
@@ -89,7 +89,7 @@ def _score_domain(
     model: DepthModel,
     domain: Domain,
     sources: Sequence[Source],
-    arguments: MetricArguments,
+    options: MetricOptions,
     accelerator: Accelerator,
 ) -> MetricScores | None:
     """This process's share of a domain's validation sources; None where it has none."""
@@ -98,11 +98,11 @@ def _score_domain(
     merged = MetricScores()
     protocol = Protocol(domain.name, domain.min_depth_m, domain.max_depth_m)
     for source in sources:
-        samples = evaluation_samples([source], arguments.validation_images, size=model.preprocessing.size)
+        samples = evaluation_samples([source], options.validation_images, size=model.preprocessing.size)
         share = islice(samples, accelerator.process_index, None, accelerator.num_processes)
         with accelerator.autocast():
             found = score_metric(
-                model, share, device=accelerator.device, protocol=protocol, flip=False, batch_size=arguments.batch_size
+                model, share, device=accelerator.device, protocol=protocol, flip=False, batch_size=options.batch_size
             )
         merged.routed.extend(found.routed)
         merged.given.extend(found.given)

@@ -3,15 +3,16 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 from urllib.parse import parse_qsl
 
+from semidepth.common.options import option
 from semidepth.data.source_spec import Source, parse_source
 from semidepth.data.streaming.stream import natural_weights
 from semidepth.modeling import check_domains
-from semidepth.training.arguments.run import RunArguments, check_at_least, check_positive
 from semidepth.training.augmentation.metric import MetricAugmentation
+from semidepth.training.options.run import RunOptions, check_at_least, check_positive
 
 # Depth ranges of NYU Depth v2 and KITTI, and ZoeDepth's brightness change on each (arXiv 2302.12288).
 KNOWN_DOMAINS: dict[str, dict[str, float]] = {
@@ -19,7 +20,7 @@ KNOWN_DOMAINS: dict[str, dict[str, float]] = {
     "outdoor": {"min_depth_m": 1e-3, "max_depth_m": 80.0, "brightness": 0.1},
 }
 KNOWN_DOMAINS |= {"nyu": KNOWN_DOMAINS["indoor"], "kitti": KNOWN_DOMAINS["outdoor"]}  # ZoeDepth's own names
-METRIC_HEADS = ("bins", "stock")
+MetricHead = Literal["bins", "stock"]
 _NAME = re.compile(r"([A-Za-z][\w.-]*)=(.+)", re.DOTALL)
 
 
@@ -103,69 +104,52 @@ def parse_named_source(text: str, option: str) -> Source:
     return replace(parse_source(found[2]), domain=found[1])
 
 
-@dataclass
-class MetricArguments(RunArguments):
+@dataclass(frozen=True, kw_only=True)
+class MetricOptions(RunOptions):
     """Options of training/metric.py; defaults are ZoeDepth's, with Depth Anything's encoder rate."""
 
-    output_dir: str = field(default="outputs/metric", metadata={"help": "Folder for weights, checkpoints and logs."})
-    student: str | None = field(
-        default=None,
-        metadata={
-            "help": "Relative model to stand on, or a metric one to go on with: Hub id or folder, ours or stock Depth "
-            "Anything or ZoeDepth. Default: train a student on the built-in scenes first, into --student_dir."
-        },
+    output_dir: str = option("outputs/metric", help="Folder for weights, checkpoints and logs.")
+    student: str | None = option(
+        None,
+        help="Relative model to stand on, or a metric one to go on with: Hub id or folder, ours or stock Depth "
+        "Anything or ZoeDepth. Default: train a student on the built-in scenes first, into --student_dir.",
     )
-    student_dir: str = field(default="outputs/student", metadata={"help": "Where a student of our own is kept."})
-    train: list[str] = field(
-        default_factory=lambda: ["indoor=scenes:indoor", "outdoor=scenes:outdoor"],
-        metadata={"help": "Labeled sources with their domain: NAME=SOURCE[?option=value&...]."},
+    student_dir: str = option("outputs/student", help="Where a student of our own is kept.")
+    train: tuple[str, ...] = option(
+        ("indoor=scenes:indoor", "outdoor=scenes:outdoor"),
+        help="Labeled sources with their domain: NAME=SOURCE[?option=value&...].",
     )
-    validation: list[str] = field(
-        default_factory=list, metadata={"help": "Sources scored during training: NAME=SOURCE; none: no validation."}
+    validation: tuple[str, ...] = option((), help="Sources scored during training: NAME=SOURCE; none: no validation.")
+    domains: tuple[str, ...] = option(
+        (),
+        help="Range, bins, weight in the batches and brightness change of a domain: 'NAME?min_depth_m=0.001&"
+        "max_depth_m=80&n_bins=64&bin_centers_type=softplus|normed&weight=1&brightness=0.1'. "
+        "indoor (to 10 m) and outdoor (to 80 m) are known; other names need a max_depth_m. A domain's part in the "
+        "loss is that of its images in the batches.",
     )
-    domains: list[str] = field(
-        default_factory=list,
-        metadata={
-            "help": "Range, bins, weight in the batches and brightness change of a domain: 'NAME?min_depth_m=0.001&"
-            "max_depth_m=80&n_bins=64&bin_centers_type=softplus|normed&weight=1&brightness=0.1'. "
-            "indoor (to 10 m) and outdoor (to 80 m) are known; other names need a max_depth_m. A domain's part in the "
-            "loss is that of its images in the batches."
-        },
+    metric_head: MetricHead = option(
+        "bins",
+        help="bins: ZoeDepth's, one per domain. stock: Depth Anything V2's own (one domain), which plain "
+        "transformers loads without custom code.",
     )
-    metric_head: str = field(
-        default="bins",
-        metadata={
-            "help": "bins: ZoeDepth's, one per domain. stock: Depth Anything V2's own (one domain), which plain "
-            "transformers loads without custom code."
-        },
+    epochs: float = option(5.0, help="Passes over the training set, where --steps is not given.")
+    learning_rate: float = option(2.512e-4, help="Peak rate of the heads (ZoeDepth with one domain: 1.61e-4).")
+    encoder_lr_factor: float = option(0.02, help="The encoder's rate over the heads'.")
+    core_lr_factor: float = option(0.02, help="The rate of the core's decoder over the heads' (assumption).")
+    router_lr_factor: float = option(1.0, help="The router's rate over the heads'; less where theirs is high.")
+    freeze_core: bool = option(False, help="Train the heads alone (with the stock head: all but the encoder).")
+    max_grad_norm: float = option(0.1, help="Gradients are clipped to this norm.")
+    router_loss_weight: float = option(100.0, help="Of the router's cross-entropy beside SILog.")
+    rotation_deg: float = option(1.0, help="Images are turned by up to this; 0: not at all.")
+    color_augmentation: bool = option(True, help="Change gamma, brightness and colours a little.")
+    bin_embedding_dim: int = option(
+        128, help="Width of fresh heads (bin embeddings, projectors; seeds have twice as much)."
     )
-    epochs: float = field(default=5.0, metadata={"help": "Passes over the training set, where --steps is not given."})
-    learning_rate: float = field(
-        default=2.512e-4, metadata={"help": "Peak rate of the heads (ZoeDepth with one domain: 1.61e-4)."}
-    )
-    encoder_lr_factor: float = field(default=0.02, metadata={"help": "The encoder's rate over the heads'."})
-    core_lr_factor: float = field(
-        default=0.02, metadata={"help": "The rate of the core's decoder over the heads' (assumption)."}
-    )
-    router_lr_factor: float = field(
-        default=1.0, metadata={"help": "The router's rate over the heads'; less where theirs is high."}
-    )
-    freeze_core: bool = field(
-        default=False, metadata={"help": "Train the heads alone (with the stock head: all but the encoder)."}
-    )
-    max_grad_norm: float = field(default=0.1, metadata={"help": "Gradients are clipped to this norm."})
-    router_loss_weight: float = field(default=100.0, metadata={"help": "Of the router's cross-entropy beside SILog."})
-    rotation_deg: float = field(default=1.0, metadata={"help": "Images are turned by up to this; 0: not at all."})
-    color_augmentation: bool = field(default=True, metadata={"help": "Change gamma, brightness and colours a little."})
-    bin_embedding_dim: int = field(
-        default=128,
-        metadata={"help": "Width of fresh heads (bin embeddings, projectors; seeds have twice as much)."},
-    )
-    router_hidden_size: int = field(default=128, metadata={"help": "Width of a fresh router."})
+    router_hidden_size: int = option(128, help="Width of a fresh router.")
 
-    def validate(self) -> None:
-        """Checks every value; see [`RunArguments.validate`]."""
-        super().validate()
+    def __post_init__(self) -> None:
+        """Checks every value; see [`RunOptions`]."""
+        super().__post_init__()
         for name in (
             "encoder_lr_factor",
             "core_lr_factor",
@@ -176,8 +160,6 @@ class MetricArguments(RunArguments):
             check_positive(self, name)
         for name in ("router_loss_weight", "rotation_deg"):
             check_at_least(self, name, 0)
-        if self.metric_head not in METRIC_HEADS:
-            raise ValueError(f"--metric_head is {self.metric_head!r}; choose one of {', '.join(METRIC_HEADS)}.")
         if not self.train:
             raise ValueError("--train is empty; name at least one labeled source, such as indoor=rooms/*.parquet.")
         if self.student is not None and not self.student.strip():

@@ -16,14 +16,14 @@ from semidepth.evaluation.pictures import grid, prediction_row
 from semidepth.evaluation.relative import gather_mean, score_relative
 from semidepth.prediction.models import DepthModel
 from semidepth.prediction.preprocessing import Preprocessing
-from semidepth.training.arguments.run import TrainingArguments
 from semidepth.training.engine.loop import Hooks
 from semidepth.training.engine.saving import save_model
 from semidepth.training.engine.tracking import Tracking
+from semidepth.training.options.run import RelativeOptions
 
 
 def make_hooks(
-    arguments: TrainingArguments,
+    options: RelativeOptions,
     accelerator: Accelerator,
     preprocessing: Preprocessing,
     *,
@@ -37,7 +37,7 @@ def make_hooks(
         scores: dict[str, float] = {}
         predict = _autocast_predict(wrap(model), accelerator)
         for source in validation:
-            samples = evaluation_samples([source], arguments.validation_images, size=preprocessing.size)
+            samples = evaluation_samples([source], options.validation_images, size=preprocessing.size)
             share = islice(samples, accelerator.process_index, None, accelerator.num_processes)
             means = gather_mean(accelerator, score_relative(predict, share, device=accelerator.device))
             scores |= {f"{source.spec}/{name}": means[name] for name in ("abs_rel", "delta1")}

@@ -1,7 +1,6 @@
 """The model that metric training starts from: heads on a student, a metric checkpoint to go on with, a stock head."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,40 +15,36 @@ from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDep
 from semidepth.modeling.zoedepth_conversion import config_of_zoedepth
 from semidepth.prediction.checkpoints import check_nothing_missing, refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, check_size, preprocessing_of
-from semidepth.training.arguments.files import PRESETS, read_yaml
-from semidepth.training.arguments.metric import Domain, MetricArguments
-from semidepth.training.arguments.student import StudentArguments
+from semidepth.training.options.metric import Domain, MetricOptions
+from semidepth.training.options.presets import read_preset
+from semidepth.training.options.student import StudentOptions
+from semidepth.training.recipes.student import train_on_all
 
 logger = logging.getLogger(__name__)
 
 RELATIVE_TYPES = ("depth_student", "depth_anything")
 
 
-def resolve_student(arguments: MetricArguments, train_student: Callable[[StudentArguments], Any]) -> str:
-    """The model to stand on: the one named, the one kept from before, or one trained on the built-in scenes first.
-
-    Args:
-        arguments: of the metric command.
-        train_student: the student's command.
-    """
-    if arguments.student is not None:
-        return arguments.student
-    folder = Path(arguments.student_dir)
+def resolve_student(options: MetricOptions) -> str:
+    """The model to stand on: the one named, the one kept from before, or one trained on the built-in scenes first."""
+    if options.student is not None:
+        return options.student
+    folder = Path(options.student_dir)
     if (folder / "model.safetensors").is_file():
         logger.info("no --student given: using the one in %s", folder)
         return str(folder)
     logger.info("no --student given: training one on the built-in scenes first, into %s", folder)
-    preset = read_yaml(PRESETS / "student_scenes.yaml", StudentArguments)
+    preset = read_preset("student_scenes", StudentOptions)
     # accelerate has one precision per process.
     own = {
-        "output_dir": str(folder), "seed": arguments.seed, "cpu": arguments.cpu,
-        "mixed_precision": arguments.mixed_precision,
+        "output_dir": str(folder), "seed": options.seed, "cpu": options.cpu,
+        "mixed_precision": options.mixed_precision,
     }  # fmt: skip
-    train_student(StudentArguments(**(preset | own)))
+    train_on_all(StudentOptions(**(preset | own)))
     return str(folder)
 
 
-def check_student(name: str, arguments: MetricArguments) -> PreTrainedConfig:
+def check_student(name: str, options: MetricOptions) -> PreTrainedConfig:
     """Reads the configuration of the model to stand on.
 
     Raises:
@@ -62,18 +57,18 @@ def check_student(name: str, arguments: MetricArguments) -> PreTrainedConfig:
         raise ValueError(
             f"--student {name!r} could not be loaded ({first_line(error)}); give a Hub id or a folder of a depth model."
         ) from error
-    names = arguments.domain_names()
+    names = options.domain_names()
     metric = getattr(config, "depth_estimation_type", "relative") == "metric"
     if config.model_type in RELATIVE_TYPES:
-        if metric and arguments.metric_head != "stock":
+        if metric and options.metric_head != "stock":
             raise ValueError(f"--student {name!r} predicts metres already; add --metric_head stock to go on with it.")
-        arguments.domain_list()
+        options.domain_list()
     elif config.model_type not in ("routed_depth", "zoedepth"):
         raise ValueError(
             f"--student {name!r} is a {config.model_type} model; give a depth student, Depth Anything, a routed depth "
             "model or ZoeDepth."
         )
-    elif arguments.metric_head == "stock":
+    elif options.metric_head == "stock":
         raise ValueError(f"--metric_head stock needs a student or Depth Anything, and --student {name!r} is neither.")
     else:
         heads = heads_of(config)
@@ -82,31 +77,31 @@ def check_student(name: str, arguments: MetricArguments) -> PreTrainedConfig:
                 f"--student {name!r} has heads for {', '.join(heads)} and --train names {', '.join(names)}; name "
                 "the same domains."
             )
-        arguments.domain_list(heads)
+        options.domain_list(heads)
     return config
 
 
-def resolve_metric_preprocessing(name: str, config: PreTrainedConfig, arguments: MetricArguments) -> Preprocessing:
+def resolve_metric_preprocessing(name: str, config: PreTrainedConfig, options: MetricOptions) -> Preprocessing:
     """How the model to stand on wants its pixels, at --size where that is given.
 
     Raises:
         ValueError: for a size that is no multiple of the patch size.
     """
     found = preprocessing_of(name, config)
-    size = arguments.size or found.size
+    size = options.size or found.size
     check_size(size, found.multiple, "the model's")
     return replace(found, size=size)
 
 
 def make_metric_model(
-    name: str, config: PreTrainedConfig, arguments: MetricArguments
+    name: str, config: PreTrainedConfig, options: MetricOptions
 ) -> tuple[PreTrainedModel, list[Domain], bool]:
     """Loads what training starts from.
 
     Args:
         name: Hub id or folder, checked by [`check_student`].
         config: its configuration.
-        arguments: of the command.
+        options: of the command.
 
     Returns:
         The model, its domains in the order of its heads, and whether its heads are fresh and on a student.
@@ -116,25 +111,25 @@ def make_metric_model(
     """
     if config.model_type in RELATIVE_TYPES:
         student = load_whole(DepthStudentForDepthEstimation, name)
-        domains = arguments.domain_list()
-        if arguments.metric_head == "stock":
+        domains = options.domain_list()
+        if options.metric_head == "stock":
             return make_stock_metric(name, student, domains[0]), domains, False
-        width = arguments.bin_embedding_dim
+        width = options.bin_embedding_dim
         model = RoutedDepthForDepthEstimation.from_student(
             student,
             [domain.head() for domain in domains],
             bin_embedding_dim=width,
             projector_hidden_size=width,
             seed_hidden_size=2 * width,
-            router_hidden_size=arguments.router_hidden_size,
-            router_loss_weight=arguments.router_loss_weight,
+            router_hidden_size=options.router_hidden_size,
+            router_loss_weight=options.router_loss_weight,
         )
         return model, domains, True
     if config.model_type == "zoedepth":
         model = RoutedDepthForDepthEstimation.from_zoedepth(load_whole(ZoeDepthForDepthEstimation, name))
     else:
         model = load_whole(RoutedDepthForDepthEstimation, name)
-    return model, arguments.domain_list(heads_of(model.config)), False
+    return model, options.domain_list(heads_of(model.config)), False
 
 
 def load_whole(cls: Any, name: str) -> Any:

@@ -7,7 +7,7 @@ from semidepth.data.source_spec import Source
 from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.modeling.silog import known_depth
 from semidepth.prediction.preprocessing import Preprocessing
-from semidepth.training.arguments.metric import Domain
+from semidepth.training.options.metric import Domain
 
 logger = logging.getLogger(__name__)
 

@@ -1,9 +1,8 @@
 """The metric part of the demo: heads and router on the student, beside one head for both domains, scored in metres."""
 
 import logging
-import statistics
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,10 @@ from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.metric import predict_metres, router_accuracy
 from semidepth.evaluation.pictures import grid, metric_row, save_picture
 from semidepth.prediction.models import load_depth_model
-from semidepth.training.arguments.files import PRESETS, read_yaml
-from semidepth.training.arguments.metric import MetricArguments
+from semidepth.training.options.metric import MetricOptions
+from semidepth.training.options.presets import read_preset
+from semidepth.training.recipes.demo.scores import score_into, with_spread
+from semidepth.training.recipes.metric.training import train_metric
 
 logger = logging.getLogger(__name__)
 
@@ -23,59 +24,44 @@ DOMAIN_GIVEN = "the same, domain given"
 METRICS = ("abs_rel", "delta1", "rmse")
 # Model -> held-out set -> metric -> value.
 MetricResults = dict[str, dict[str, dict[str, float]]]
-# The score command: its options -> what its results.json holds.
-Score = Callable[[list[str]], dict[str, Any]]
 
 
-def train_metric_models(
-    folder: Path, train_metric: Callable[[MetricArguments], Any], *, steps: int, seed: int, cpu: bool
-) -> None:
+def train_metric_models(folder: Path, *, steps: int, seed: int, cpu: bool) -> None:
     """Trains a routed model and one with a single head, on the same student, data and steps.
 
     Args:
         folder: of the demo's models.
-        train_metric: the metric command.
         steps: updates of each.
         seed: of weights, order and augmentation.
         cpu: use the CPU even where there is a GPU.
     """
-    preset = read_yaml(PRESETS / "metric_scenes.yaml", MetricArguments)
+    preset = read_preset("metric_scenes", MetricOptions)
     shared: dict[str, Any] = preset | {
         "student": str(folder / "student"),
         "steps": steps,
-        "validation": [],
+        "validation": (),
         "seed": seed,
         "resume": False,
         "cpu": cpu,
     }
     single = {
-        "train": [f"both={source.partition('=')[2]}" for source in preset["train"]],
-        "domains": ["both?max_depth_m=80"],
+        "train": tuple(f"both={source.partition('=')[2]}" for source in preset["train"]),
+        "domains": ("both?max_depth_m=80",),
     }
     for name, own in (("metric", {}), ("metric_single_head", single)):
         logger.info("training the metric model with %s: %d steps", METRIC_MODELS[name], steps)
-        arguments = MetricArguments(**(shared | own | {"output_dir": str(folder / name)}))
-        arguments.validate()
-        train_metric(arguments)
-
-
-def score_into(score: Score, model: Path, sources: Sequence[str], device: str, *options: str) -> dict[str, Any]:
-    """Scores a model with training/score.py into `scores/` in its folder, and returns what results.json holds."""
-    return score([
-        "--model", str(model), "--data", *sources, "--device", device, "--batch_size", "32",
-        "--output", str(model / "scores"), "--overwrite", *options,
-    ])  # fmt: skip
+        train_metric(MetricOptions(**(shared | own | {"output_dir": str(folder / name)})))
 
 
 def score_metric_models(
-    folder: Path, score: Score, sets: dict[str, str], device: str
+    folder: Path, sets: dict[str, str], device: str
 ) -> tuple[MetricResults, Counter[tuple[str, str]]]:
     """Scores in metres, without alignment, on held-out sets; and which domain the router took each image for."""
     results: MetricResults = {title: {} for title in (*METRIC_MODELS.values(), DOMAIN_GIVEN)}
     confusion: Counter[tuple[str, str]] = Counter()
     names = {source: set_name for set_name, source in sets.items()}
     for name, title in METRIC_MODELS.items():
-        found = score_into(score, folder / name, list(sets.values()), device, "--protocol", "none", "--no-flip")
+        found = score_into(folder / name, list(sets.values()), device, "--protocol", "none", "--no-flip")
         for entry in found["scores"]:
             row = DOMAIN_GIVEN if entry["head"] == "domain given" else title
             results[row][names[entry["data"]]] = entry["metrics"]
@@ -115,9 +101,3 @@ def draw_metric_gallery(folder: Path, path: Path, sources: Sequence[str], device
             notes = ["domain:", sample["domain"], "", "router:", model.domains[chosen[0]]]
             rows.append(metric_row(sample["image"], sample["depth"], [metres[0]], notes))
     save_picture(grid(rows, ["image", "ground truth", "metric depth", "metres"]), path)
-
-
-def with_spread(values: Sequence[float]) -> str:
-    """Mean, and standard deviation where there are several."""
-    mean = f"{statistics.fmean(values):.3f}"
-    return mean if len(values) == 1 else f"{mean}±{statistics.stdev(values):.3f}"

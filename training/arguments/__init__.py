@@ -1,1 +1,0 @@
-"""Options of the training commands, a dataclass each."""

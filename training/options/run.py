@@ -1,0 +1,159 @@
+"""Options that the training commands share; each command adds its own in a frozen dataclass beside this file."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Literal
+
+from semidepth.common.files import check_folder
+from semidepth.common.options import check_choices, option
+from semidepth.data.source_spec import parse_source
+from semidepth.publishing.hub import Target
+
+# Name of the built-in encoder, which stands in for DINOv2 where nothing can be downloaded.
+BUILT_IN_ENCODER = "scenes"
+MixedPrecision = Literal["no", "bf16", "fp16"]
+Tracker = Literal["none", "tensorboard", "trackio"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubOptions:
+    """Where a run pushes its model to, at every checkpoint and at its end."""
+
+    push_to_hub: str | None = option(
+        None, help="org/name of a model on the Hub: pushed to at checkpoints, in the background. Default: no."
+    )
+    hub_private: bool = option(True, help="Whether a new repository is private.")
+    hub_branch: str | None = option(None, help="Branch to push to. Default: main.")
+    hub_wait_s: float = option(600.0, help="Seconds that a finished training waits at most for its last push.")
+
+    def hub_target(self) -> Target | None:
+        """Where to push, None for nowhere.
+
+        Raises:
+            ValueError: for a name that cannot be.
+        """
+        if self.push_to_hub is None:
+            return None
+        target = Target(self.push_to_hub, private=self.hub_private, branch=self.hub_branch)
+        target.validate("push_to_hub")
+        return target
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(HubOptions):
+    """What every training command shares. Sizes are per process; a step is one update of the weights."""
+
+    output_dir: str = option("outputs/run", help="Folder for weights, checkpoints and logs.")
+    size: int | None = option(
+        None, help="Side of the square training crop in pixels. Default: the model's own image_size."
+    )
+    batch_size: int = option(16, help="Labeled images per process and micro-batch.")
+    steps: int | None = option(
+        None, help="Updates. Default: --epochs over the training set (a student's: the unlabeled one)."
+    )
+    epochs: float = option(20.0, help="Passes over the set, where --steps is not given.")
+    learning_rate: float = option(5e-6, help="Peak rate of the encoder.")
+    weight_decay: float = option(0.01, help="AdamW's, on matrices and kernels only (assumption).")
+    max_grad_norm: float = option(1.0, help="Gradients are clipped to this norm (assumption).")
+    gradient_accumulation_steps: int = option(1, help="Micro-batches per update.")
+    mixed_precision: MixedPrecision = option("no", help="number format of the forward pass; fp16: CUDA only")
+    activation_checkpointing: bool = option(False, help="Less memory, a third more compute.")
+    compile: bool = option(False, help="torch.compile the model.")
+    ema_decay: float = option(0.0, help="Keep and save an exponential average of the weights; 0: no.")
+    num_workers: int = option(2, help="Loader processes per stream.")
+    shuffle_buffer: int = option(1000, help="Samples (undecoded) among which a stream is shuffled.")
+    seed: int = option(0, help="Of weights, order and augmentation.")
+    log_every: int = option(10, help="Steps between log lines.")
+    validate_every: int = option(1000, help="Steps between validations; 0: only at the end.")
+    validation_images: int = option(200, help="Images scored per validation source.")
+    preview_every: int = option(1000, help="Steps between pictures of predictions; 0: none.")
+    checkpoint_every: int = option(1000, help="Steps between checkpoints; 0: none.")
+    keep_checkpoints: int = option(2, help="Newest checkpoints kept.")
+    resume: bool = option(True, help="Go on from the newest checkpoint in output_dir, if any.")
+    tracker: Tracker = option("none", help="where losses and pictures are logged beside the console")
+    cpu: bool = option(False, help="Train on the CPU even where there is a GPU.")
+
+    def __post_init__(self) -> None:
+        """Checks every value that can be checked before anything is loaded.
+
+        Raises:
+            ValueError: one sentence naming the option, what came and what was expected.
+        """
+        check_choices(self)
+        at_least = {
+            "batch_size": 1, "gradient_accumulation_steps": 1, "log_every": 1, "validation_images": 1,
+            "num_workers": 0, "shuffle_buffer": 0, "validate_every": 0, "preview_every": 0, "checkpoint_every": 0,
+            "keep_checkpoints": 1, "weight_decay": 0, "seed": 0,
+        }  # fmt: skip
+        for name, least in at_least.items():
+            check_at_least(self, name, least)
+        for name in ("learning_rate", "max_grad_norm", "epochs"):
+            check_positive(self, name)
+        if self.learning_rate > 1:
+            raise ValueError(f"--learning_rate is {self.learning_rate}; training would diverge, give one below 1.")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"--steps is {self.steps}; give at least 1.")
+        if self.size is not None and self.size < 14:
+            raise ValueError(f"--size is {self.size} pixels; give at least one patch, such as 518.")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"--ema_decay is {self.ema_decay}; give 0 (none) or a value below 1, such as 0.999.")
+        if self.tracker != "none" and find_spec(self.tracker) is None:
+            raise ValueError(f"--tracker {self.tracker} is not installed; pip install {self.tracker}, or take none.")
+        check_folder("output_dir", self.output_dir)
+        check_at_least(self, "hub_wait_s", 0)
+        self.hub_target()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelativeOptions(RunOptions):
+    """What the commands that train a relative model share: teacher and student."""
+
+    encoder: str = option(
+        BUILT_IN_ENCODER,
+        help="Pretrained encoder: a Hub id or folder, such as facebook/dinov2-small. 'scenes' is the built-in "
+        "stand-in for DINOv2, pre-trained on rendered scenes (by training/encoder.py, when it is not there yet).",
+    )
+    encoder_dir: str = option("outputs/encoder", help="Where the built-in encoder is kept; only with --encoder scenes.")
+    labeled: tuple[str, ...] = option(
+        ("scenes:indoor", "scenes:outdoor"), help="Sources with depth labels: SOURCE[?option=value&...]."
+    )
+    validation: tuple[str, ...] = option((), help="Labeled sources scored during training; none: no validation.")
+    decoder_lr_factor: float = option(10.0, help="The decoder's rate is this times the encoder's.")
+    warmup_steps: int = option(500, help="Steps of linear warm-up; then linear decay to 0.")
+    gradient_matching_weight: float = option(
+        0.0, help="Weight of the multi-scale gradient matching loss (2 in Depth Anything V2)."
+    )
+
+    def __post_init__(self) -> None:
+        """Checks every value; see [`RunOptions`]."""
+        super().__post_init__()
+        for name in ("warmup_steps", "gradient_matching_weight"):
+            check_at_least(self, name, 0)
+        check_positive(self, "decoder_lr_factor")
+        if self.learning_rate * self.decoder_lr_factor > 1:
+            raise ValueError(
+                f"--learning_rate {self.learning_rate} times --decoder_lr_factor {self.decoder_lr_factor} is above 1; "
+                "training would diverge, give a smaller rate (the paper's is 5e-6)."
+            )
+        if not self.encoder:
+            raise ValueError("--encoder is empty; give a Hub id, a folder, or 'scenes' for the built-in one.")
+        if not self.labeled:
+            raise ValueError("--labeled is empty; name at least one source with depth labels, such as scenes:indoor.")
+        for spec in [*self.labeled, *self.validation]:
+            parse_source(spec)
+
+
+def check_at_least(options: Any, name: str, least: float) -> None:
+    """Raises ValueError unless an option is a finite number of at least `least`."""
+    value = getattr(options, name)
+    if not value >= least:
+        raise ValueError(f"--{name} is {value}; give at least {least}.")
+    if value == float("inf"):
+        raise ValueError(f"--{name} is {value}; it must be finite.")
+
+
+def check_positive(options: Any, name: str) -> None:
+    """Raises ValueError unless an option is a finite number above 0."""
+    value = getattr(options, name)
+    if not 0 < value < float("inf"):
+        raise ValueError(f"--{name} is {value}; give a positive number.")

@@ -1,0 +1,91 @@
+"""Options of training/student.py."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from semidepth.common.options import option
+from semidepth.data.source_spec import Source, parse_source
+from semidepth.training.augmentation.strong import StrongAugmentation
+from semidepth.training.options.run import RelativeOptions
+from semidepth.training.options.teacher import TeacherKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentOptions(RelativeOptions):
+    """Options of training/student.py; strengths of the perturbation are assumptions (the paper is silent)."""
+
+    output_dir: str = option("outputs/student", help="Folder for weights, checkpoints and logs.")
+    epochs: float = option(1.0, help="Passes over the unlabeled set, where --steps is not given.")
+    unlabeled: tuple[str, ...] = option(
+        ("scenes:indoor", "scenes:outdoor"), help="Sources of images without labels: SOURCE[?option=value&...]."
+    )
+    unlabeled_per_labeled: int = option(2, help="Unlabeled images for each labeled one in a batch.")
+    pseudo_labels: tuple[str, ...] = option(
+        (), help="Sets that training/pseudo_label.py wrote: instead of --unlabeled and a teacher."
+    )
+    select_reliable: float = option(
+        0.0,
+        help="ST++: train first on this share of the unlabeled images, where the teacher's checkpoints agree "
+        "most; label the rest with that student; then train on all. 0: no.",
+    )
+    teacher: str | None = option(
+        None, help="Any depth-estimation model: Hub id or folder. Default: train one first, into --teacher_dir."
+    )
+    teacher_kind: TeacherKind = option("auto", help="What the teacher predicts; auto: looked up.")
+    teacher_dir: str = option("outputs/teacher", help="Where a teacher of our own is kept.")
+    teacher_steps: int | None = option(None, help="Updates of that teacher; default: 20 epochs.")
+    color_distortion: bool = option(True, help="Distort the student's unlabeled images.")
+    jitter_strength: float = option(0.5, help="Brightness, contrast and saturation jitter; hue gets half of it.")
+    blur_sigma_px: float = option(2.0, help="Largest sigma of the Gaussian blur, pixels.")
+    cutmix_probability: float = option(0.5, help="Share of unlabeled images that are cut together.")
+    feature_alignment: bool = option(True, help="Hold the features near the frozen encoder's.")
+    feature_tolerance: float = option(0.85, help="Tokens whose cosine already exceeds this are left alone (alpha).")
+    drop_fraction: float = option(
+        0.0, help="Share of the largest pseudo-label losses left out (0.1 in Depth Anything V2)."
+    )
+
+    def __post_init__(self) -> None:
+        """Checks every value; see [`RelativeOptions`]."""
+        super().__post_init__()
+        if self.unlabeled_per_labeled < 1:
+            raise ValueError(f"--unlabeled_per_labeled is {self.unlabeled_per_labeled}; give at least 1.")
+        if not 0 < self.feature_tolerance <= 1:
+            raise ValueError(f"--feature_tolerance is {self.feature_tolerance}; give a cosine above 0, at most 1.")
+        if not 0 <= self.drop_fraction < 1:
+            raise ValueError(f"--drop_fraction is {self.drop_fraction}; give a share of at least 0, below 1.")
+        if self.teacher_steps is not None and self.teacher_steps < 1:
+            raise ValueError(f"--teacher_steps is {self.teacher_steps}; give at least 1.")
+        if not 0 <= self.select_reliable < 1:
+            raise ValueError(f"--select_reliable is {self.select_reliable}; give a share below 1, such as 0.5, or 0.")
+        if self.select_reliable and self.pseudo_labels:
+            raise ValueError("--select_reliable makes its own pseudo labels; leave out --pseudo_labels.")
+        if self.pseudo_labels and self.teacher is not None:
+            raise ValueError("--pseudo_labels are a teacher's labels already; leave out --teacher, or the labels.")
+        for spec in self.pseudo_labels:
+            parse_source(spec)
+        if not self.unlabeled:
+            raise ValueError("--unlabeled is empty; name at least one source of images, such as a folder of photos.")
+        for spec in self.unlabeled:
+            if parse_source(spec).endless and self.select_reliable:
+                raise ValueError(f"--select_reliable needs unlabeled sources with an end; give {spec!r} a ?count=N.")
+        self.augmentation()
+
+    def unlabeled_sources(self) -> list[Source]:
+        """The images that the student learns from without ground truth, pseudo-labeled already or not."""
+        if not self.pseudo_labels:
+            return [parse_source(spec) for spec in self.unlabeled]
+        return [dataclasses.replace(parse_source(spec), kind="disparity") for spec in self.pseudo_labels]
+
+    def augmentation(self) -> StrongAugmentation:
+        """The perturbation of unlabeled images; raises ValueError for strengths out of range."""
+        strength = self.jitter_strength if self.color_distortion else 0.0
+        return StrongAugmentation(
+            brightness=strength,
+            contrast=strength,
+            saturation=strength,
+            hue=strength / 2,
+            blur_sigma_px=(min(0.1, self.blur_sigma_px), self.blur_sigma_px),
+            grayscale_probability=0.2 if self.color_distortion else 0.0,
+            blur_probability=0.5 if self.color_distortion else 0.0,
+            cutmix_probability=self.cutmix_probability,
+        )

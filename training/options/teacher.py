@@ -1,0 +1,23 @@
+"""Options of training/teacher.py."""
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from semidepth.common.options import option
+from semidepth.prediction.checkpoints import Kind
+from semidepth.training.options.run import RelativeOptions
+
+# What a teacher predicts; auto: looked up by its class.
+TeacherKind = Literal["auto", "disparity", "depth"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherOptions(RelativeOptions):
+    """Options of training/teacher.py."""
+
+    output_dir: str = option("outputs/teacher", help="folder for weights, checkpoints and logs")
+
+
+def kind_given(teacher_kind: TeacherKind) -> Kind | None:
+    """What a teacher predicts, where the option says so."""
+    return None if teacher_kind == "auto" else cast(Kind, teacher_kind)

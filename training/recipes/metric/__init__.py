@@ -1,0 +1,1 @@
+"""Metric depth on a relative student: the model, its labels, its training."""

@@ -1,0 +1,222 @@
+"""A metric model: a head for each domain on a relative student, and a router that picks the head for each image.
+
+ZoeDepth (arXiv 2302.12288), with the learning rates of Depth Anything's metric models. In each step
+
+1. a batch mixes the domains, each drawn by its weight; images are turned a little and their light changed;
+2. each image goes through the head of its own domain, and the router says which domain it takes it for;
+3. SILog compares metres with the labels, domain by domain; cross-entropy compares the router's answer;
+4. heads learn fast, the pretrained core slowly (or not at all: --freeze_core), on a one-cycle schedule.
+"""
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedConfig
+
+from semidepth.data.preparing import prepare_sample
+from semidepth.data.source_spec import Source
+from semidepth.data.streaming.loading import evaluation_samples
+from semidepth.modeling.silog import known_depth, silog_loss_by_domain
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.publishing.pusher import open_pusher
+from semidepth.training.augmentation.metric import augment_metric
+from semidepth.training.engine.loop import train
+from semidepth.training.engine.loss_window import Losses
+from semidepth.training.engine.optimization import choose_attention, metric_optimizer
+from semidepth.training.engine.resuming import check_resume
+from semidepth.training.engine.saving import save_results
+from semidepth.training.engine.setup import (
+    announce,
+    check_sources,
+    make_accelerator,
+    make_run_loader,
+    resolve_steps,
+)
+from semidepth.training.engine.step_data import Batch, StepData
+from semidepth.training.options.metric import Domain, MetricOptions, source_weights
+from semidepth.training.recipes.metric.hooks import make_metric_hooks
+from semidepth.training.recipes.metric.labels import check_labels
+from semidepth.training.recipes.metric.models import (
+    RELATIVE_TYPES,
+    check_student,
+    make_metric_model,
+    resolve_metric_preprocessing,
+    resolve_student,
+)
+
+logger = logging.getLogger(__name__)
+
+# Images per source from which the scale of the core's maps is taken.
+SCALE_SAMPLES = 4
+
+
+def within_range(depth: Tensor, domains: Sequence[Domain]) -> tuple[Tensor, Tensor]:
+    """Labels that count, and the share of those that are beyond the range of their head.
+
+    Args:
+        depth: (B, H, W) metres; unknown where NaN, 0 or infinite.
+        domains: (B,) the domain of each image.
+
+    Returns:
+        (B, H, W) metres with 0 where unknown or beyond, and a scalar on the same device.
+    """
+    limits = torch.tensor([(domain.min_depth_m, domain.max_depth_m) for domain in domains], dtype=depth.dtype)
+    low, high = limits.to(depth.device, non_blocking=True)[:, :, None, None].unbind(1)  # (B, 1, 1) each
+    known = known_depth(depth)
+    counts = known & (depth >= low) & (depth <= high)
+    beyond = 1 - counts.sum() / known.sum().clamp(min=1)
+    return torch.where(counts, depth, 0.0), torch.where(known.any(), beyond, 0.0)
+
+
+def metric_losses(
+    model: nn.Module,
+    batch: Batch,
+    *,
+    domains: Sequence[Domain],
+    preprocessing: Preprocessing,
+    generator: torch.Generator,
+    options: MetricOptions,
+) -> Losses:
+    """The loss of one batch of labeled images of several domains.
+
+    Args:
+        model: the metric model, wrapped or not.
+        batch: image uint8, depth in metres, and the name of each image's domain.
+        domains: in the order of the model's heads.
+        preprocessing: the model's.
+        generator: on the CPU, for the augmentation.
+        options: of the command.
+
+    Returns:
+        SILog plus the router's weighted cross-entropy, and for the log its accuracy and the share of labels beyond the
+        heads' ranges, which are left out.
+    """
+    names = [domain.name for domain in domains]
+    chosen = [names.index(name) for name in batch["domain"]]  # on the host: nothing waits for the device
+    own = [domains[index] for index in chosen]
+    brightness = [domain.brightness if options.color_augmentation else 0.0 for domain in own]
+    images, depth = augment_metric(
+        batch["image"].float() / 255, batch["depth"], brightness, generator, options.augmentation()
+    )
+    labels, beyond = within_range(depth, own)
+
+    routed = options.metric_head == "bins"
+    output = model(
+        pixel_values=preprocessing.normalize(images), **({"domain_labels": chosen} if routed else {})
+    )  # fmt: skip
+    silog = silog_loss_by_domain(output.predicted_depth, labels, chosen)
+    total, terms = silog, {"silog": silog}
+    if len(domains) > 1:
+        target = torch.tensor(chosen).to(silog.device, non_blocking=True)
+        terms["router"] = F.cross_entropy(output.domain_logits, target)
+        terms["router_accuracy"] = (output.domain_logits.detach().argmax(1) == target).float().mean()
+        total = silog + options.router_loss_weight * terms["router"]
+    terms["beyond_range"] = beyond
+    return Losses(
+        total=total,
+        terms=terms,
+        finite=output.predicted_depth.detach().isfinite().flatten(1).all(1),
+        origins=batch["origin"],
+        images=len(images),
+    )
+
+
+def prepare_core(
+    model: Any,
+    config: PreTrainedConfig,
+    options: MetricOptions,
+    preprocessing: Preprocessing,
+    device: torch.device,
+) -> None:
+    """Freezes the pretrained part where that is asked for, and chooses the attention of a student's encoder."""
+    routed = options.metric_head == "bins"
+    if options.freeze_core:
+        (model.core if routed else model.backbone).requires_grad_(False)
+    if config.model_type in RELATIVE_TYPES:
+        tokens = (preprocessing.size // preprocessing.multiple) ** 2
+        choose_attention((model.core if routed else model).backbone, tokens, device)
+
+
+def measure_scales(model: Any, sources: Sequence[Source], preprocessing: Preprocessing, device: torch.device) -> None:
+    """Fits fresh heads to the scale of their core, on the first images of every source (the same in each process)."""
+    size, batches = preprocessing.size, []
+    model.to(device)
+    for source in sources:
+        samples = [
+            prepare_sample(sample, size, np.random.default_rng(0), train=True, multiple=preprocessing.multiple)
+            for sample in evaluation_samples([source], SCALE_SAMPLES, size=size)
+        ]
+        batches.append(preprocessing.normalize(torch.stack([sample["image"] for sample in samples]).to(device)))
+    scales = model.measure_core_scales(*batches).tolist()
+    logger.info("the core's maps are divided by %s", ", ".join(f"{scale:.3g}" for scale in scales))
+
+
+def train_metric(options: MetricOptions) -> dict[str, Any]:
+    """Trains and saves a metric model; returns the final losses and validation scores.
+
+    Raises:
+        ValueError: in one sentence, for options that do not fit the data or the model.
+    """
+    state = PartialState(cpu=options.cpu)
+    pusher = open_pusher(options, options.output_dir, main_process=state.is_main_process)
+    sources = options.train_sources()
+    validation = options.validation_sources()
+    check_sources(sources + validation)
+    steps = resolve_steps(options, sources, labeled=True, batch_size=options.batch_size, world=state.num_processes)
+    check_resume(options, steps)
+    if options.student is None:
+        # Before a student is trained: whatever can be wrong with the labels.
+        check_labels(sources, options.domain_list(), None, tell=False)
+    else:
+        check_student(options.student, options)
+    # A student that has to be trained first has an accelerator of its own, and both share accelerate's state.
+    name = resolve_student(options)
+    # A batch without images of some domain leaves that domain's head without gradients.
+    accelerator = make_accelerator(options, find_unused_parameters=True)
+    accelerator.wait_for_everyone()
+    config = check_student(name, options)
+    preprocessing = resolve_metric_preprocessing(name, config, options)
+    set_seed(options.seed)  # the same start whether or not a student was trained before
+    model, domains, fresh = make_metric_model(name, config, options)
+    check_labels(sources, domains, preprocessing, tell=accelerator.is_main_process)
+    announce(options, accelerator, "metric")
+
+    generator = torch.Generator().manual_seed(options.seed * 100_003 + accelerator.process_index)
+    loader = make_run_loader(options, accelerator, preprocessing, sources, weights=source_weights(sources, domains))
+    prepare_core(model, config, options, preprocessing, accelerator.device)
+    if fresh:
+        measure_scales(model, sources, preprocessing, accelerator.device)
+    results = train(
+        options,
+        name="metric",
+        steps=steps,
+        accelerator=accelerator,
+        model=model,
+        make_optimizer=partial(metric_optimizer, options=options),
+        data=StepData({"labeled": loader}, generator),
+        compute_losses=partial(
+            metric_losses,
+            domains=domains,
+            preprocessing=preprocessing,
+            generator=generator,
+            options=options,
+        ),
+        hooks=make_metric_hooks(
+            options, accelerator, preprocessing, domains, validation=validation, previewed=validation or sources
+        ),
+        pusher=pusher,
+    )
+    if accelerator.is_main_process:
+        save_results(Path(options.output_dir), {"steps": steps, "student": name} | results)
+        logger.info("metric model in %s", options.output_dir)
+        pusher.finish()
+    return results

@@ -1,0 +1,143 @@
+"""A set of pseudo labels: opened or begun, and filled by any number of processes."""
+
+import copy
+import logging
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from huggingface_hub import HfApi
+from safetensors.torch import load_file
+from tqdm.auto import tqdm
+
+from semidepth.common.console import bar_interval_s
+from semidepth.common.retrying import describe
+from semidepth.data.pseudo_labels import LabelFolder, Record, parts_to_make
+from semidepth.data.public_names import fingerprint, public_source
+from semidepth.data.reading.sources import count_samples, open_source
+from semidepth.data.source_spec import parse_sources
+from semidepth.prediction.checkpoints import revision_of
+from semidepth.prediction.models import DepthModel, load_depth_model
+from semidepth.training.engine.checkpoints import list_checkpoints
+from semidepth.training.engine.setup import check_sources
+from semidepth.training.options.pseudo_label import PseudoLabelOptions
+from semidepth.training.options.teacher import kind_given
+from semidepth.training.recipes.labeling import Labeler
+
+logger = logging.getLogger(__name__)
+
+PRECISIONS = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def pseudo_label(options: PseudoLabelOptions) -> str:
+    """Labels all images of all sources; returns the folder.
+
+    Raises:
+        ValueError: in one sentence, for options that do not fit the teacher, the sources or what is there already.
+    """
+    # Whole files go to processes: one may wait long for another at the end.
+    state = PartialState(cpu=options.cpu, timeout=timedelta(days=1))
+    if options.mixed_precision == "fp16" and state.device.type != "cuda":
+        raise ValueError("--mixed_precision fp16 needs a CUDA device and there is none in use; take bf16 or no.")
+    sources = parse_sources(options.unlabeled)
+    check_sources(sources, labeled=False)
+    teacher = load_depth_model(options.teacher, device=state.device, kind=kind_given(options.teacher_kind))
+    checkpoints = earlier_checkpoints(options.teacher) if options.reliability else []
+    record = Record(
+        teacher=public_source(options.teacher),
+        teacher_revision=revision_of(options.teacher),
+        reliability_from=[checkpoint.name for checkpoint in checkpoints],
+        sources=[public_source(source) for source in options.unlabeled],
+        made_from=fingerprint([options.teacher, *options.unlabeled]),
+        shards=[open_source(source, labeled=False).num_shards for source in sources],
+        images=[count_samples(source) for source in sources],
+        part_size=options.part_size,
+        label_size=teacher.preprocessing.size,
+    )
+    folder = open_folder(options, record, state)
+    finished = folder.finished()
+    if not checkpoints and options.reliability:
+        logger.info("%s has no earlier checkpoints: reliability is not known", options.teacher)
+    labeler = Labeler(
+        teacher,
+        load_earlier(teacher, checkpoints),
+        device=state.device,
+        batch_size=options.batch_size,
+        threads=options.num_threads,
+        precision=PRECISIONS[options.mixed_precision],
+        identity={"teacher": record.teacher, "teacher_revision": record.teacher_revision},
+    )
+    parts = parts_to_make(
+        sources,
+        options.part_size,
+        process=state.process_index,
+        processes=state.num_processes,
+        finished=finished,
+    )
+    with progress(record.images, len(finished) * options.part_size, state) as bar:
+        labeled = labeler.label(parts, folder.write_part, bar.update)
+    state.wait_for_everyone()
+    logger.info(
+        "%d images labeled by this process, %d skipped; %d files in %s",
+        labeled, labeler.skipped, len(folder.finished()), options.output,
+    )  # fmt: skip
+    return options.output
+
+
+def open_folder(options: PseudoLabelOptions, record: Record, state: PartialState) -> LabelFolder:
+    """The set, begun by the main process where it is not there yet.
+
+    Raises:
+        ValueError: it was made by another teacher or of other sources, or cannot be written.
+    """
+    try:
+        if options.output.startswith("hf://") and state.is_main_process:
+            repo = "/".join(options.output.removeprefix("hf://datasets/").split("/")[:2])
+            HfApi().create_repo(repo, repo_type="dataset", private=options.private, exist_ok=True)
+        folder = LabelFolder(options.output)
+        folder.check(record)
+    except ValueError:
+        raise
+    except Exception as error:  # the Hub, a store, a missing package: each has its own kinds
+        raise ValueError(f"--output cannot be written ({describe(error)}); check its name and your rights.") from error
+    state.wait_for_everyone()
+    if state.is_main_process:
+        folder.begin(record)
+    state.wait_for_everyone()
+    return folder
+
+
+def progress(counts: list[int | None], finished: int, state: PartialState) -> tqdm:
+    """A bar with images per second and time left, of this process's share, in the main process.
+
+    Args:
+        counts: images in each source, where known.
+        finished: about how many of them are labeled already.
+        state: of the processes.
+    """
+    total = None if None in counts else sum(count for count in counts if count)
+    share = None if total is None else -(-max(0, total - finished) // state.num_processes)
+    return tqdm(
+        total=share,
+        desc="pseudo labels",
+        unit="img",
+        dynamic_ncols=True,
+        disable=not state.is_main_process,
+        mininterval=bar_interval_s(),
+    )
+
+
+def earlier_checkpoints(name: str) -> list[Path]:
+    """A teacher's saved checkpoints but the newest, which is the teacher itself, oldest first; none for a Hub id."""
+    return list_checkpoints(Path(name))[:-1] if Path(name).is_dir() else []
+
+
+def load_earlier(teacher: DepthModel, checkpoints: list[Path]) -> list[DepthModel]:
+    """Copies of the teacher with the weights that it had at each of these checkpoints, on the teacher's device."""
+    models = []
+    for checkpoint in checkpoints:
+        model = copy.deepcopy(teacher.model)
+        model.load_state_dict(load_file(checkpoint / "model.safetensors"))
+        models.append(DepthModel(model, teacher.preprocessing, teacher.kind, teacher.processor))
+    return models

@@ -1,0 +1,200 @@
+"""A student: labeled images as they are, unlabeled ones with the teacher's labels, made hard for the student.
+
+Depth Anything (arXiv 2401.10891), section 3. A batch is one part labeled to two parts unlabeled. In each step
+
+1. the frozen teacher labels the clean unlabeled images;
+2. the student gets these images with strong colour distortion and CutMix, and the labeled ones clean;
+3. three losses: labeled (ground truth), unlabeled (pseudo labels, both sides of a CutMix border apart), and feature
+   alignment (the student's tokens stay near those of the frozen encoder that it started from);
+4. their plain mean is minimised.
+
+The student starts from the pretrained encoder, never from the teacher's weights, or it would only repeat the teacher.
+"""
+
+import copy
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+
+from semidepth.data.source_spec import parse_sources
+from semidepth.modeling import DepthStudentForDepthEstimation, encoder_features
+from semidepth.modeling.affine_invariant import cutmix_affine_invariant_loss
+from semidepth.prediction.models import DepthModel, load_depth_model
+from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.publishing.pusher import open_pusher
+from semidepth.training.augmentation.strong import apply_cutmix, cutmix_masks, distort_colors
+from semidepth.training.engine.loop import train
+from semidepth.training.engine.loss_window import Losses
+from semidepth.training.engine.optimization import choose_attention, relative_optimizer
+from semidepth.training.engine.resuming import check_resume
+from semidepth.training.engine.saving import save_results
+from semidepth.training.engine.setup import (
+    announce,
+    check_sources,
+    make_accelerator,
+    make_run_loader,
+    resolve_preprocessing,
+    resolve_steps,
+)
+from semidepth.training.engine.step_data import Batch, StepData
+from semidepth.training.losses.feature_alignment import feature_alignment_loss
+from semidepth.training.losses.gradient_matching import gradient_matching_loss
+from semidepth.training.options.student import StudentOptions
+from semidepth.training.options.teacher import kind_given
+from semidepth.training.recipes.encoder import resolve_encoder
+from semidepth.training.recipes.hooks import make_hooks
+from semidepth.training.recipes.own_teacher import check_own_teacher, own_teacher
+from semidepth.training.recipes.teacher import labeled_terms
+
+logger = logging.getLogger(__name__)
+
+
+def unlabeled_terms(
+    predicted: Tensor, pseudo: Tensor, masks: Tensor, partner: Tensor, options: StudentOptions
+) -> dict[str, Tensor]:
+    """Loss on mixed images against the teacher's labels of the clean ones, both sides of each border apart.
+
+    Args:
+        predicted: (U, H, W) the student's inverse depth of the mixed images.
+        pseudo: (U, H, W) the teacher's inverse depth of the clean images.
+        masks: (U, H, W) bool, True where image i shows itself, False where it shows image partner[i].
+        partner: (U,) index of the image pasted into each.
+        options: for the share of losses dropped and the gradient matching weight.
+
+    Returns:
+        `unlabeled`, the weighted sum, first; then its gradient part where it has a weight.
+    """
+    loss = cutmix_affine_invariant_loss(predicted, pseudo, pseudo[partner], masks, drop_fraction=options.drop_fraction)
+    weight = options.gradient_matching_weight
+    if weight == 0:
+        return {"unlabeled": loss}
+    own = masks.float().mean()  # both parts are means over the batch, so they are weighted by their areas in the batch
+    gradient = own * gradient_matching_loss(predicted, pseudo, masks)
+    gradient = gradient + (1 - own) * gradient_matching_loss(predicted, pseudo[partner], ~masks)
+    return {"unlabeled": loss + weight * gradient, "unlabeled_gradient": gradient}
+
+
+def student_losses(
+    model: nn.Module,
+    batch: Batch,
+    *,
+    teacher: DepthModel | None,
+    frozen_encoder: nn.Module,
+    preprocessing: Preprocessing,
+    generator: torch.Generator,
+    options: StudentOptions,
+) -> Losses:
+    """The student's loss on one batch of labeled and unlabeled images.
+
+    Args:
+        model: the student, wrapped or not.
+        batch: `labeled` (B images, uint8, and their disparity) and `unlabeled` (U images, uint8); in the paper U = 2 B.
+        teacher: labels clean images; None where the unlabeled batch has pseudo labels, as `disparity`.
+        frozen_encoder: the encoder that the student started from.
+        preprocessing: the student's.
+        generator: on the CPU, for the perturbation.
+        options: of the command.
+
+    Returns:
+        The mean of the terms, and each of them.
+    """
+    labeled, unlabeled = batch["labeled"], batch["unlabeled"]
+    count, (height, width) = len(labeled["image"]), unlabeled["image"].shape[-2:]
+    augmentation = options.augmentation()
+
+    clean = unlabeled["image"].float() / 255
+    # (U, H, W), from the clean images: now, or by training/pseudo_label.py before
+    pseudo = unlabeled["disparity"] if teacher is None else teacher.predict_disparity(clean)
+
+    distorted = distort_colors(clean, generator, augmentation)
+    masks = cutmix_masks(len(clean), height, width, generator, augmentation, clean.device)
+    mixed, partner = apply_cutmix(distorted, masks)
+
+    clean_labeled = preprocessing.normalize(labeled["image"])
+    hard_unlabeled = preprocessing.normalize(mixed)
+    output = model(pixel_values=torch.cat([clean_labeled, hard_unlabeled]), output_features=True)
+    predicted = output.predicted_depth  # (B + U, H, W), inverse depth
+
+    terms = labeled_terms(predicted[:count], labeled["disparity"], options.gradient_matching_weight)
+    terms |= unlabeled_terms(predicted[count:], pseudo, masks, partner, options)
+    if options.feature_alignment:
+        with torch.no_grad():
+            frozen = encoder_features(frozen_encoder, hard_unlabeled)
+        terms["feature"] = feature_alignment_loss(output.features[count:], frozen, tolerance=options.feature_tolerance)
+    summed = [terms[name] for name in ("labeled", "unlabeled", "feature") if name in terms]
+    return Losses(
+        total=torch.stack(summed).mean(),
+        terms=terms,
+        finite=predicted.detach().isfinite().flatten(1).all(1),
+        origins=labeled["origin"] + unlabeled["origin"],
+        images=len(predicted),
+    )
+
+
+def train_on_all(options: StudentOptions) -> dict[str, Any]:
+    """Trains and saves a student; returns the final losses and validation scores.
+
+    Raises:
+        ValueError: in one sentence, for options that do not fit the data, the encoder or the teacher.
+    """
+    accelerator = make_accelerator(options)
+    pusher = open_pusher(options, options.output_dir, main_process=accelerator.is_main_process)
+    announce(options, accelerator, "student")
+    labeled_sources, validation = parse_sources(options.labeled), parse_sources(options.validation)
+    load_teacher = partial(load_depth_model, device=accelerator.device, kind=kind_given(options.teacher_kind))
+    unlabeled_sources, pseudo_labeled = options.unlabeled_sources(), bool(options.pseudo_labels)
+    check_sources(labeled_sources + validation)
+    check_sources(unlabeled_sources, labeled=pseudo_labeled)
+    teacher, teacher_name = None, ", ".join(options.pseudo_labels)
+    if options.teacher is not None:
+        teacher, teacher_name = load_teacher(options.teacher), options.teacher
+    elif not pseudo_labeled:
+        check_own_teacher(options)
+    encoder = resolve_encoder(options, accelerator)
+    preprocessing = resolve_preprocessing(options, encoder)
+    unlabeled_batch, world = options.batch_size * options.unlabeled_per_labeled, accelerator.num_processes
+    steps = resolve_steps(options, unlabeled_sources, labeled=pseudo_labeled, batch_size=unlabeled_batch, world=world)
+    check_resume(options, steps)
+    if teacher is None and not pseudo_labeled:
+        teacher_name = own_teacher(options)
+        accelerator.wait_for_everyone()  # the main process may just have trained it
+        teacher = load_teacher(teacher_name)
+
+    make = partial(make_run_loader, options, accelerator, preprocessing)
+    # A loader each, so that the ratio in a step is exact.
+    labeled = make(labeled_sources)
+    unlabeled = make(unlabeled_sources, labeled=pseudo_labeled, batch_size=unlabeled_batch, seed=options.seed + 1)
+    generator = torch.Generator().manual_seed(options.seed * 100_003 + accelerator.process_index)
+
+    set_seed(options.seed)  # the same start whether or not a teacher was trained before
+    model = DepthStudentForDepthEstimation.from_encoder(encoder)
+    choose_attention(model.backbone, (preprocessing.size // preprocessing.multiple) ** 2, accelerator.device)
+    frozen_encoder = copy.deepcopy(model.backbone).to(accelerator.device).eval().requires_grad_(False)
+    losses = partial(
+        student_losses, teacher=teacher, frozen_encoder=frozen_encoder, preprocessing=preprocessing,
+        generator=generator, options=options,
+    )  # fmt: skip
+    results = train(
+        options,
+        name="student",
+        steps=steps,
+        accelerator=accelerator,
+        model=model,
+        make_optimizer=partial(relative_optimizer, options=options),
+        data=StepData({"labeled": labeled, "unlabeled": unlabeled}, generator),
+        compute_losses=losses,
+        hooks=make_hooks(
+            options, accelerator, preprocessing, validation=validation, previewed=validation or labeled_sources
+        ),
+        pusher=pusher,
+    )
+    if accelerator.is_main_process:
+        save_results(Path(options.output_dir), {"steps": steps, "teacher": teacher_name} | results)
+        logger.info("student in %s", options.output_dir)
+        pusher.finish()
+    return results
