@@ -45,7 +45,7 @@ test-gpu: setup
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@mkdir -p .typings/semidepth && for file in __init__ cli; do ln -sfn ../../package/$$file.py .typings/semidepth/$$file.py; done
+	@mkdir -p .typings/semidepth && for file in __init__ __main__ cli; do ln -sfn ../../package/$$file.py .typings/semidepth/$$file.py; done
 	@for folder in common media modeling data prediction evaluation publishing model_cards training; do ln -sfn ../../$$folder .typings/semidepth/$$folder; done
 	$(BIN)/mypy
 

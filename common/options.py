@@ -127,9 +127,16 @@ def _options(cls: type) -> list[_Option]:
 
 
 def check_choices(options: Any) -> None:
-    """Raises ValueError unless each option of a Literal type has one of its values; for `__post_init__`."""
+    """Checks options that code gives, as the first line of `__post_init__`; lists become tuples.
+
+    Raises:
+        ValueError: if an option of a Literal type has none of its values.
+    """
     for item in _options(type(options)):
         value = getattr(options, item.field)
+        if item.kind.many and isinstance(value, list):
+            value = tuple(value)
+            object.__setattr__(options, item.field, value)  # the dataclass is frozen, but not yet handed out
         for single in value if item.kind.many else [value]:
             if item.kind.choices and single not in item.kind.choices and not (item.kind.optional and single is None):
                 raise ValueError(f"{item.flag} is {single!r}; choose {item.kind.expected()}.")

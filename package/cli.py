@@ -7,43 +7,29 @@
     semidepth publish outputs/demo/student --repo NAME/student --dry_run
     semidepth info outputs/demo/student
 
-`semidepth COMMAND --help` says more. Exit status: that of the command; 2 for wrong usage;
-130 for Ctrl-C, 141 where the output's reader has gone.
+`semidepth COMMAND --help` says more; `python -m semidepth` does the same. Exit status: 0; 1 where some inputs failed or
+a training stopped; 2 for wrong usage; 130 for Ctrl-C; 141 where the reader of the output has gone.
 """
 
-import argparse
 import os
 import subprocess
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
-from importlib import import_module
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from semidepth import model_cards
+from semidepth.common.console import run_command
 
-COMMANDS = {
-    "predict": "depth of images and videos",
-    "score": "how good a model is on labeled data",
-    "demo": "a page in the browser: images, 3D, videos",
-    "train": "train a teacher, a student or a metric model",
-    "publish": "put a model on the Hub",
-    "info": "what a model is, and how it was trained",
-}
-MODULES = {
-    "predict": "semidepth.prediction.cli",
-    "score": "semidepth.evaluation.cli",
-    "publish": "semidepth.publishing.cli",
-    "info": "semidepth.publishing.info",
-}
-TRAINED = ("teacher", "student", "metric")
-# The folder of the Spaces stands beside that of the cards, in the source tree and in the installed package.
+# The folder of the Spaces lies beside that of the cards, in the source tree and in the installed package.
 APP = Path(model_cards.__file__).resolve().parent.parent / "spaces" / "depth_demo" / "app.py"
 
 TRAIN_HELP = """usage: semidepth train {teacher,student,metric} [options of accelerate --] [options of the command]
 
-Does what `accelerate launch training/student.py` does: what stands before a lone -- goes to `accelerate launch`, what
-follows it (or everything, where there is no --) to the command.
+Trains as `accelerate launch training/student.py` does. What stands before a lone -- goes to `accelerate launch`, what
+follows it goes to the command; without -- everything goes to the command.
 
     semidepth train teacher --labeled 'rooms/*.parquet?depth_scale=0.001' --output_dir outputs/teacher
     semidepth train student --num_processes 4 --mixed_precision bf16 -- --config student.yaml
@@ -57,22 +43,130 @@ DEMO_HELP = """The page of spaces/depth_demo; needs `pip install 'semidepth[spac
 """
 
 
-class UsageError(ValueError):
-    """One sentence for the person at the keyboard; the exit status is 2."""
+def predict(words: Sequence[str]) -> int:
+    """Depth of images and videos."""
+    from semidepth.prediction.cli import main
+
+    return main(words)
+
+
+def score(words: Sequence[str]) -> int:
+    """Errors of a model on labeled data."""
+    from semidepth.evaluation.cli import main
+
+    return main(words)
+
+
+def publish(words: Sequence[str]) -> int:
+    """Upload of a model to the Hub."""
+    from semidepth.publishing.cli import main
+
+    return main(words)
+
+
+def info(words: Sequence[str]) -> int:
+    """What a model is, and how it was trained."""
+    from semidepth.publishing.info import main
+
+    return main(words)
+
+
+def teacher(words: Sequence[str]) -> int:
+    """Training of a teacher, in this process."""
+    from semidepth.training.teacher import main
+
+    return main(words)
+
+
+def student(words: Sequence[str]) -> int:
+    """Training of a student, in this process."""
+    from semidepth.training.student import main
+
+    return main(words)
+
+
+def metric(words: Sequence[str]) -> int:
+    """Training of a metric model, in this process."""
+    from semidepth.training.metric import main
+
+    return main(words)
+
+
+TRAINED: dict[str, Callable[[Sequence[str]], int]] = {"teacher": teacher, "student": student, "metric": metric}
+
+
+def train(words: Sequence[str]) -> int:
+    """Launches a training command with accelerate and returns its exit status."""
+    if not words or words[0] in ("-h", "--help"):
+        print(TRAIN_HELP, end="", file=sys.stdout if words else sys.stderr)
+        return 0 if words else 2
+    name, options = words[0], list(words[1:])
+    if name not in TRAINED:
+        raise ValueError(f"`semidepth train` was given {name!r}; choose one of {', '.join(TRAINED)}.")
+    cut = options.index("--") if "--" in options else None
+    launcher, own = (options[:cut], options[cut + 1 :]) if cut is not None else ([], options)
+    if not launcher and own and own[0] in ("-h", "--help"):
+        return TRAINED[name](own)
+    from accelerate.commands.launch import launch_command, launch_command_parser  # takes seconds
+
+    try:
+        launch_command(launch_command_parser().parse_args([*launcher, "-m", f"semidepth.training.{name}", *own]))
+    except subprocess.CalledProcessError as error:  # the command has said what was wrong
+        return error.returncode
+    return 0
+
+
+def demo(words: Sequence[str]) -> int:
+    """Runs the Space's app in place of this process.
+
+    It is a process of its own because its files import each other by their bare names, as on a Space, where the
+    package is a stranger to them. It replaces this one so that Ctrl-C, SIGTERM and the exit status are its own.
+    """
+    if any(word in ("-h", "--help") for word in words):
+        print(DEMO_HELP, flush=True)
+    if find_spec("gradio") is None:
+        raise ValueError("the demo needs the package gradio, which is missing; pip install 'semidepth[space]'.")
+    if not APP.is_file():
+        raise ValueError(f"the demo's page is missing at {APP}; install semidepth anew or run it from its source tree.")
+    command = [sys.executable, str(APP), *words]
+    sys.stdout.flush()
+    if os.name == "posix":
+        os.execv(command[0], command)
+    return subprocess.run(command, check=False).returncode  # elsewhere the caller would not wait for exec
+
+
+@dataclass(frozen=True)
+class Command:
+    """One word after `semidepth`.
+
+    Args:
+        run: takes the words after it and returns the exit status; imports what it needs when it is called.
+        summary: its line in --help.
+    """
+
+    run: Callable[[Sequence[str]], int]
+    summary: str
+
+
+COMMANDS = {
+    "predict": Command(predict, "depth of images and videos"),
+    "score": Command(score, "how good a model is on labeled data"),
+    "demo": Command(demo, "a page in the browser: images, 3D, videos"),
+    "train": Command(train, "train a teacher, a student or a metric model"),
+    "publish": Command(publish, "put a model on the Hub"),
+    "info": Command(info, "what a model is, and how it was trained"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; see the top of the file. Returns the exit status."""
+    """Runs one command and returns its exit status; see the top of the file."""
     words = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(
-        prog="semidepth", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=True
-    )
+    parser = ArgumentParser(prog="semidepth", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="store_true", help="print the version")
-    lines = "\n".join(f"  {name:<8} {text}" for name, text in COMMANDS.items())
+    lines = "\n".join(f"  {name:<8} {command.summary}" for name, command in COMMANDS.items())
     parser.epilog = f"commands:\n{lines}"
     parser.add_argument("command", nargs="?", choices=COMMANDS, metavar="COMMAND", help="see below")
-    # What follows the command is the command's, --help and all.
-    given = parser.parse_args(words[:1])
+    given = parser.parse_args(words[:1])  # what follows the command is the command's, --help and all
     if given.version:
         import semidepth
 
@@ -81,78 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.command is None:
         parser.print_help(sys.stderr)
         return 2
-    try:
-        status = run_command(given.command, words[1:])
-        sys.stdout.flush()  # a pipe that is closed says so here
-        return status
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader, such as head, has seen enough; Python would flush once more when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-
-
-def run_command(command: str, rest: Sequence[str]) -> int:
-    """Runs a command; returns its exit status."""
-    if command == "train":
-        return train(rest)
-    return demo(rest) if command == "demo" else run_module(command, rest)
-
-
-def run_module(command: str, rest: Sequence[str]) -> int:
-    """Runs another command of this folder in this process."""
-    module = MODULES[command]
-    if find_spec(module) is None:
-        raise UsageError(f"`semidepth {command}` is not part of this installation; install a version that has it.")
-    sys.argv[0] = f"semidepth {command}"  # what argparse calls the program
-    run: Callable[[Sequence[str]], int | None] = import_module(module).main
-    return run(rest) or 0
-
-
-def train(rest: Sequence[str]) -> int:
-    """`accelerate launch` of one of the training commands, whose exit status is returned."""
-    if not rest or rest[0] in ("-h", "--help"):
-        print(TRAIN_HELP, end="", file=sys.stdout if rest else sys.stderr)
-        return 0 if rest else 2
-    what, options = rest[0], list(rest[1:])
-    if what not in TRAINED:
-        raise UsageError(f"`semidepth train` was given {what!r}; choose one of {', '.join(TRAINED)}.")
-    cut = options.index("--") if "--" in options else None
-    launcher, own = (options[:cut], options[cut + 1 :]) if cut is not None else ([], options)
-    module = f"semidepth.training.{what}"
-    if not launcher and own and own[0] in ("-h", "--help"):
-        return replace_process([sys.executable, "-m", module, *own])
-    from accelerate.commands import launch  # takes seconds
-
-    sys.argv = ["accelerate launch", *launcher, "-m", module, *own]
-    try:
-        launch.main()
-    except subprocess.CalledProcessError as error:  # the command has said what was wrong
-        return error.returncode
-    return 0
-
-
-def demo(rest: Sequence[str]) -> int:
-    """The Space's app, which takes the place of this process."""
-    if any(word in ("-h", "--help") for word in rest):
-        print(DEMO_HELP, flush=True)
-    if find_spec("gradio") is None:
-        raise UsageError("the demo needs the package gradio, which is missing; pip install 'semidepth[space]'.")
-    if not APP.is_file():
-        raise UsageError(f"the demo's page is missing at {APP}; install semidepth anew or run it from its source tree.")
-    return replace_process([sys.executable, str(APP), *rest])
-
-
-def replace_process(command: Sequence[str]) -> int:
-    """Runs a command in the place of this one, so that signals and the exit status are its own."""
-    sys.stdout.flush()
-    if os.name == "posix":
-        os.execv(command[0], list(command))
-    return subprocess.run(list(command), check=False).returncode  # elsewhere the caller would not wait for exec
+    return run_command(lambda: COMMANDS[given.command].run(words[1:]))
 
 
 if __name__ == "__main__":

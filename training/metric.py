@@ -29,7 +29,11 @@ PRESET = scenes_preset("metric_scenes", MetricOptions, unless=("student", "train
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; see the top of the file. Returns the exit status."""
     set_up_logging()
-    return run_command(lambda: train_metric(parse_options(MetricOptions, argv, description=__doc__, preset=PRESET)))
+    return run_command(
+        lambda: train_metric(
+            parse_options(MetricOptions, argv, prog="semidepth train metric", description=__doc__, preset=PRESET)
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -45,7 +45,11 @@ def train_student(options: StudentOptions) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; see the top of the file. Returns the exit status."""
     set_up_logging()
-    return run_command(lambda: train_student(parse_options(StudentOptions, argv, description=__doc__, preset=PRESET)))
+    return run_command(
+        lambda: train_student(
+            parse_options(StudentOptions, argv, prog="semidepth train student", description=__doc__, preset=PRESET)
+        )
+    )
 
 
 if __name__ == "__main__":

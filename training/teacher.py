@@ -24,7 +24,11 @@ PRESET = scenes_preset("teacher_scenes", TeacherOptions)
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; see the top of the file. Returns the exit status."""
     set_up_logging()
-    return run_command(lambda: train_teacher(parse_options(TeacherOptions, argv, description=__doc__, preset=PRESET)))
+    return run_command(
+        lambda: train_teacher(
+            parse_options(TeacherOptions, argv, prog="semidepth train teacher", description=__doc__, preset=PRESET)
+        )
+    )
 
 
 if __name__ == "__main__":

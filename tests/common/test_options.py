@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 import yaml
 
-from semidepth.common.options import load_options, option, parse_options, read_options, save_options
+from semidepth.common.options import check_choices, load_options, option, parse_options, read_options, save_options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,3 +238,17 @@ def test_options_import_neither_torch_nor_transformers():
         "sys.exit(bool({'torch', 'transformers', 'huggingface_hub', 'numpy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_options_given_by_code_are_checked_and_their_lists_frozen():
+    @dataclass(frozen=True, kw_only=True)
+    class Checked:
+        seeds: tuple[int, ...] = option((0,), help="random seeds")
+        mode: Literal["auto", "metric"] | None = option(None, help="how it is scored")
+
+        def __post_init__(self):
+            check_choices(self)
+
+    assert Checked(seeds=[1, 2]) == Checked(seeds=(1, 2))
+    with pytest.raises(ValueError, match="--mode is 'relative'; choose one of auto, metric"):
+        Checked(mode="relative")

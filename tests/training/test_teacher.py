@@ -163,10 +163,10 @@ def test_accumulating_two_halves_is_one_whole_batch(tmp_path, encoder):
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_term_and_samples(tmp_path, encoder):
+    options = arguments(tmp_path, encoder, decoder_lr_factor=1e-3, max_grad_norm=1e30, steps=8)
+    object.__setattr__(options, "learning_rate", 1e30)  # which is refused
     with pytest.raises(NonFiniteLossError, match=r"step \d+: labeled.* is not finite, with scenes:.*#\d+"):
-        train_teacher(
-            arguments(tmp_path, encoder, learning_rate=1e30, decoder_lr_factor=1e-3, max_grad_norm=1e30, steps=8)
-        )
+        train_teacher(options)
 
 
 def test_labeled_images_reach_the_model_clean(tmp_path, encoder):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from semidepth.common.options import option
+from semidepth.common.options import check_choices, option
 from semidepth.prediction.inputs import find_inputs
 from semidepth.training.options.run import BUILT_IN_ENCODER
 
@@ -31,6 +31,7 @@ class DemoOptions:
 
     def __post_init__(self) -> None:
         """Raises ValueError, in one sentence, for a value that cannot work."""
+        check_choices(self)
         for name in (
             "labeled_scenes", "encoder_steps", "teacher_steps", "student_steps", "batch_size", "test_scenes"
         ):  # fmt: skip
