@@ -1,9 +1,7 @@
-"""What is settled for a clip as a whole before its depth is made: the range of colours, and a routed model's head.
+"""The range of colours and the metric head of a whole clip, found on a few of its frames.
 
-A range for each frame would flicker, and a router asked anew for each would let depth jump. So both are found on a few
-frames spread over the clip: as many at most, and as little memory, however long it is and whatever its file says.
-
-Stands alone: it needs numpy and nothing of semidepth, so that a Space can carry this very file.
+A range for each frame would flicker, and a router that chooses for each would let depth jump. The number of frames and
+the memory are bounded, whatever the clip's length and whatever its file says.
 
     sample = ClipSample()
     for frame in spread(read_frames("clip.mp4"), info.frames):
@@ -24,26 +22,26 @@ T = TypeVar("T")
 
 
 def sample_size(count: int) -> int:
-    """How many frames [`spread`] takes of so many; at least 1."""
+    """Number of frames that [`spread`] takes of `count`; at least 1."""
     step = _step(count)
     return min(SAMPLE_FRAMES, -(-max(count, 1) // step))
 
 
 def spread(frames: Iterable[T], count: int) -> Iterator[T]:
-    """A few frames evenly over a clip, the first among them, and no more than `SAMPLE_FRAMES`.
+    """At most `SAMPLE_FRAMES` frames, evenly spaced, beginning with the first.
 
     Args:
         frames: of the clip; read no further than needed.
-        count: about how many there are; where it is wrong, the ones taken lie closer together or are fewer.
+        count: about how many there are; if it is wrong, the frames taken lie closer together or are fewer.
     """
     return islice(frames, 0, _step(count) * SAMPLE_FRAMES, _step(count))
 
 
 class ClipSample:
-    """What a model said of some frames of a clip.
+    """Depth values and chosen heads of some frames of a clip.
 
     Attributes:
-        frames: how many.
+        frames: number of frames added.
     """
 
     def __init__(self) -> None:
@@ -52,11 +50,11 @@ class ClipSample:
         self._domains: Counter[str] = Counter()
 
     def add(self, values: np.ndarray, domain: str | None) -> None:
-        """One more frame.
+        """Adds a frame.
 
         Args:
             values: (H, W); some of them are kept.
-            domain: the head that the router chose; None or "" for models without.
+            domain: head that the router chose; None or "" for models without heads.
         """
         flat = values.ravel()
         self._values.append(flat[:: max(1, -(-flat.size // MOST_VALUES))].copy())  # a view would keep all of it
@@ -66,12 +64,12 @@ class ClipSample:
 
     @property
     def values(self) -> np.ndarray:
-        """(N,) values of all frames, evenly taken; as many of each, where all are of one size."""
+        """(N,) values of all frames, evenly taken; equally many of each frame of one size."""
         return np.concatenate(self._values) if self._values else np.zeros(0, np.float32)
 
     @property
     def domain(self) -> str | None:
-        """The head chosen most often, of equals the one that came first; None for models without."""
+        """Head chosen most often, the earlier one of two equals; None for models without heads."""
         return self._domains.most_common(1)[0][0] if self._domains else None
 
 

@@ -1,6 +1,6 @@
 """Colour maps for depth, and legends that say what a colour means.
 
-Stands alone: it needs numpy and Pillow and nothing of semidepth, so that a Space can carry this very file.
+For example:
 
     colors = colorize(metres, (0.5, 8.0), "cividis", reverse=True)   # near is bright
     bar = legend((0.5, 8.0), "cividis", unit="m", reverse=True)
@@ -31,7 +31,7 @@ MOST_TICKS = 7
 
 
 def color_table(name: str = DEFAULT_COLOR_MAP) -> np.ndarray:
-    """A colour map's 256 colours.
+    """The 256 colours of a colour map.
 
     Args:
         name: a key of `COLOR_MAPS`.
@@ -51,7 +51,7 @@ def color_table(name: str = DEFAULT_COLOR_MAP) -> np.ndarray:
 
 
 def display_range(values: np.ndarray) -> tuple[float, float]:
-    """A range for colours that single outliers do not stretch: the 1st and 99th percentile of what is known.
+    """Range of values for the colours: the 1st and 99th percentile of known values, which outliers do not stretch.
 
     Args:
         values: any shape; unknown where not finite.
@@ -73,12 +73,11 @@ def colorize(
     *,
     reverse: bool = False,
 ) -> np.ndarray:
-    """Numbers as colours.
+    """Values as colours.
 
     Args:
-        values: (H, W), unknown where not finite. Inverse depth comes out with near bright, as it should; metres do with
-            `reverse`.
-        limits: values at the two ends of the map; what is beyond has the end's colour. None: [`display_range`].
+        values: (H, W), unknown where not finite. Near is bright for inverse depth, and for metres with `reverse`.
+        limits: values at the two ends of the map; values beyond get the colour of the end. None: [`display_range`].
         name: of the colour map.
         reverse: bright for small values.
 
@@ -106,14 +105,14 @@ def legend(
     width: int = 480,
     dark: bool = False,
 ) -> Image.Image:
-    """A colour bar with what its colours mean below it, to be put under a picture.
+    """Picture of a colour bar with numbers below it, to be put under a coloured picture.
 
     Args:
         limits: as in [`colorize`].
         name: of the colour map.
-        unit: written behind the numbers; None: the values have none, and the ends are called far and near.
+        unit: unit after the numbers; None: values have no unit, and the ends are called far and near.
         reverse: as in [`colorize`].
-        inverse: `limits` are inverse metres, and the numbers shown are the metres at their places.
+        inverse: `limits` are inverse metres, and the numbers shown are metres.
         width: of the picture, pixels.
         dark: light text on black, else dark text on white.
 
@@ -156,7 +155,7 @@ def ticks(low: float, high: float, most: int = MOST_TICKS) -> Sequence[float]:
     Args:
         low: the smaller end.
         high: the larger end.
-        most: how many at most, at least 2.
+        most: largest number of ticks, at least 2.
 
     Returns:
         Increasing numbers within the two ends; the low end alone where the two are equal.
@@ -170,8 +169,10 @@ def ticks(low: float, high: float, most: int = MOST_TICKS) -> Sequence[float]:
 
 
 def _round_numbers(low: float, high: float) -> list[float]:
-    """1, 2, 5, 10, 20, ... whose inverse lies between two values, up to fifty times the smallest; the two ends
-    themselves where that gives fewer than two."""
+    """Numbers of 1, 2, 5, 10, 20, ... whose inverse lies between two values, up to fifty times the smallest.
+
+    The inverses of the two ends where that gives fewer than two.
+    """
     if not high > 0:
         return []
     low = max(low, high / 50)

@@ -1,6 +1,5 @@
 """Metres and an image to a triangle mesh, cut where depth jumps; meshes and points to GLB files.
 
-Stands alone: it needs numpy, Pillow and trimesh and nothing of semidepth, so that a Space can carry this very file.
 Points come from `point_clouds.unproject`, and `point_clouds.to_ply` writes meshes, too:
 
     points = unproject(depth_m, focal_from_fov(60, depth_m.shape[1]))
@@ -49,15 +48,15 @@ def to_mesh(
     far_m: float | None = None,
     max_vertices: int | None = None,
 ) -> Mesh:
-    """A mesh over an image's pixels: two triangles for each square of four of them.
+    """Mesh over an image's pixels: two triangles for each square of four pixels.
 
     Args:
         points: (H, W, 3) metres of each pixel, the camera at the origin looking along -z; not finite where unknown.
         image: (H, W, 3) uint8.
         max_jump: triangles are left out where what lies behind is more than so many times as far as what lies
             before it; slopes of surfaces do not count, however steep they are; see [`jumps`]. Above 1.
-        far_m: what is farther is left out, metres; None: nothing is.
-        max_vertices: of a larger image every second, third, ... pixel in both directions is taken; None: all.
+        far_m: leave out what is farther, metres; None: nothing.
+        max_vertices: of a larger image only every second, third, ... pixel in both directions is used; None: all are.
 
     Returns:
         The mesh, without vertices that have no triangle.
@@ -98,7 +97,7 @@ def to_mesh(
 
 
 def mesh_to_glb(mesh: Mesh, image: np.ndarray, turned_at_m: float | None = None) -> bytes:
-    """A GLB file of a mesh with the image as its texture; glTF's axes are ours: metres, y up, seen along -z.
+    """Content of a GLB file of a mesh with the image as its texture, in metres, y up, seen along -z.
 
     Args:
         mesh: from [`to_mesh`].
@@ -121,13 +120,13 @@ def mesh_to_glb(mesh: Mesh, image: np.ndarray, turned_at_m: float | None = None)
 
 
 def points_to_glb(points: np.ndarray, colors: np.ndarray, turned_at_m: float | None = None) -> bytes:
-    """A GLB file of coloured points.
+    """Content of a GLB file of coloured points.
 
     Args:
         points: (N, 3) metres.
         colors: (N, 3) uint8 sRGB.
-        turned_at_m: viewers turn a scene about the middle of its box; with this that lies on the camera's axis, so many
-            metres before it, by a triangle without an area. None: the box of the points alone.
+        turned_at_m: distance on the camera's axis of the point about which viewers turn the scene, metres: a triangle
+            without an area puts the middle of the scene's box there. None: the box of the points alone.
 
     Returns:
         The file's content.
@@ -151,7 +150,7 @@ def _grid(height: int, width: int) -> np.ndarray:
 
 
 def _across_a_jump(depth: np.ndarray, max_jump: float) -> np.ndarray:
-    """(M,) whether each triangle of [`_grid`] has a side, along a row or a column, at which depth jumps."""
+    """(M,) bool: triangles of [`_grid`] with a side, along a row or a column, at which depth jumps."""
     depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(float)
     width = math.ceil(JUMP_WIDTH * max(depth.shape))
     along, down = jumps(depth, max_jump, width), jumps(depth.T, max_jump, width).T
@@ -160,7 +159,7 @@ def _across_a_jump(depth: np.ndarray, max_jump: float) -> np.ndarray:
 
 
 def jumps(depth: np.ndarray, max_jump: float, width: int) -> np.ndarray:
-    """Where depth jumps between neighbours of a row.
+    """(H, W - 1) bool: depth jumps between a pixel and its right neighbour.
 
     Inverse depth q is a straight line over the pixels of a plane, at whatever angle it is seen. So of the step d from a
     pixel to its neighbour, what counts is the rest e by which it is steeper than the surface to its left and the one
@@ -172,11 +171,8 @@ def jumps(depth: np.ndarray, max_jump: float, width: int) -> np.ndarray:
 
     Args:
         depth: (H, W) float64 metres, above 0; NaN where unknown.
-        max_jump: far / near from which on it is one.
+        max_jump: smallest far / near that counts as a jump.
         width: pixels over which a jump may be smeared.
-
-    Returns:
-        (H, W - 1) bool.
     """
     inverse = 1 / depth
     columns = depth.shape[1]
@@ -201,19 +197,19 @@ def jumps(depth: np.ndarray, max_jump: float, width: int) -> np.ndarray:
 
 
 def _windows(values: np.ndarray, width: int) -> np.ndarray:
-    """(H, W - width + 1, width) all stretches of a row."""
+    """(H, W - width + 1, width): all windows of each row."""
     return np.lib.stride_tricks.sliding_window_view(values, width, axis=1)
 
 
 def _linear(colors: np.ndarray) -> np.ndarray:
-    """sRGB to the linear light in which glTF has the colours of points (IEC 61966-2-1)."""
+    """sRGB to linear light, as glTF stores colours of points (IEC 61966-2-1)."""
     table = np.arange(256) / 255
     table = np.where(table <= 0.04045, table / 12.92, ((table + 0.055) / 1.055) ** 2.4)
     return np.round(table * 255).astype(np.uint8)[colors]
 
 
 def _glb(geometry: Any, points: np.ndarray, turned_at_m: float | None) -> bytes:
-    """The file, with materials that viewers do not light: a photo has its light in it."""
+    """Content of the file, with unlit materials: a photo has its light in it."""
 
     def unlit(tree: dict[str, Any]) -> None:
         materials = tree.get("materials", [])

@@ -1,6 +1,8 @@
 """Metres to points in space, and points to a PLY file that opens right way up.
 
-Stands alone: it needs numpy and nothing of semidepth, so that a Space can carry this very file.
+PLY is written here, not by trimesh's `export(file_type="ply")`: that cannot write the comment with units
+and axes, and it adds an alpha channel to every point. Trimesh is also an optional package, and PLY is among the formats
+that `semidepth predict` makes without any.
 """
 
 import math
@@ -14,7 +16,7 @@ def focal_from_fov(fov_deg: float, width: int) -> float:
 
 
 def unproject(depth_m: np.ndarray, focal_px: float) -> np.ndarray:
-    """Each pixel's point in space, through a pinhole camera whose axis goes through the middle of the image.
+    """Points in space of all pixels, for a pinhole camera whose axis goes through the middle of the image.
 
     Args:
         depth_m: (H, W) metres along the camera's axis.
@@ -32,8 +34,22 @@ def unproject(depth_m: np.ndarray, focal_px: float) -> np.ndarray:
         return np.stack([x[None] * depth_m, y[:, None] * depth_m, -depth_m], -1).astype(np.float32)
 
 
+def point_at(depth_m: np.ndarray, x: int, y: int, focal_px: float) -> np.ndarray:
+    """(3,) float64 metres: the point in space of one pixel, as [`unproject`] has it.
+
+    Args:
+        depth_m: (H, W) metres along the camera's axis.
+        x: column.
+        y: row.
+        focal_px: focal length, pixels of this image.
+    """
+    height, width = depth_m.shape
+    depth = float(depth_m[y, x])
+    return np.array([(x + 0.5 - width / 2) / focal_px * depth, (height / 2 - y - 0.5) / focal_px * depth, -depth])
+
+
 def to_points(depth_m: np.ndarray, image: np.ndarray, focal_px: float) -> tuple[np.ndarray, np.ndarray]:
-    """The points of an image whose depth is known, with their colours.
+    """Points and colours of the pixels whose depth is known.
 
     Args:
         depth_m: (H, W) metres along the camera's axis; unknown where not finite or not positive, which is left out.
@@ -48,12 +64,12 @@ def to_points(depth_m: np.ndarray, image: np.ndarray, focal_px: float) -> tuple[
 
 
 def to_ply(points: np.ndarray, colors: np.ndarray, faces: np.ndarray | None = None) -> bytes:
-    """A binary little-endian PLY file of points, or of a mesh.
+    """Content of a binary little-endian PLY file of points, or of a mesh.
 
     Args:
         points: (N, 3) float32 metres.
         colors: (N, 3) uint8.
-        faces: (M, 3) int, a mesh's triangles as numbers of points; None: points alone.
+        faces: (M, 3) int, triangles of a mesh as indices of points; None: points alone.
 
     Returns:
         The file's content.

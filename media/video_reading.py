@@ -1,6 +1,6 @@
-"""Videos in: what a file holds, its frames one at a time as a viewer sees them, and its sound as it is stored.
+"""Read videos: facts about a file, its frames one at a time and upright, and its sound as it is stored.
 
-Stands alone: it needs numpy and PyAV and nothing of semidepth, so that a Space can carry this very file.
+For example:
 
     info = video_info("clip.mp4")
     for frame in read_frames("clip.mp4"):
@@ -25,17 +25,17 @@ SHORT_S = 0.02  # of sound that does not say how long it is
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file holds.
+    """Facts about a video file.
 
     Args:
         width: as seen, pixels: of a video that is turned by 90 degrees, the stored height.
         height: as seen, pixels.
         fps: frames per second on average.
-        frames: how many are stored, counted: what a file says of itself may be missing or wrong. A few more than can be
-            shown where a codec stores pictures that are only there to predict others from.
+        frames: number of stored frames, counted, since a file's own number may be missing or wrong. Some codecs store
+            a few more than are shown, only to predict others from.
         duration_s: seconds until the last frame's end.
-        whole: whether it was counted to the end; else there are more frames, and it lasts longer.
-        rotation_deg: by how much stored frames have to be turned counterclockwise to be upright: 0, 90, 180 or 270.
+        whole: whether all frames were counted; else there are more, and the video lasts longer.
+        rotation_deg: counterclockwise turn that makes stored frames upright: 0, 90, 180 or 270.
         has_audio: whether there is a sound track.
     """
 
@@ -51,7 +51,7 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame.
+    """A frame of a video.
 
     Args:
         pixels: (H, W, 3) uint8 RGB, upright.
@@ -63,14 +63,11 @@ class Frame:
 
 
 def video_info(path: str | Path, most_frames: int | None = None) -> VideoInfo:
-    """Looks at a video: reads all of it and decodes its first frame alone.
+    """Facts about a video: reads all of the file, but decodes only its first frame.
 
     Args:
         path: of the file.
-        most_frames: to stop counting after; None: count them all.
-
-    Returns:
-        Size, rate, length and the like.
+        most_frames: stop counting after this many; None: count all.
 
     Raises:
         ValueError: the file cannot be read as a video, or ends before it should.
@@ -110,7 +107,7 @@ def video_info(path: str | Path, most_frames: int | None = None) -> VideoInfo:
 
 
 def read_frames(path: str | Path) -> Iterator[Frame]:
-    """Frames in the order in which they are shown, one at a time in memory (and a few in the decoder).
+    """Iterates over the frames in the order in which they are shown; memory holds one, and a few in the decoder.
 
     Args:
         path: of the file.
@@ -146,14 +143,14 @@ def read_frames(path: str | Path) -> Iterator[Frame]:
 
 
 class Sound:
-    """A file's first sound track as it is stored, to be copied; close it when done.
+    """First sound track of a file, as it is stored, to be copied; close it when done.
 
     Args:
         path: of the file.
 
     Attributes:
-        stream: PyAV's; None where there is no sound.
-        problem: None, or why its packets ended early.
+        stream: PyAV's stream; None where there is no sound.
+        problem: why its packets ended early, in a sentence; else None.
 
     Raises:
         ValueError: the file cannot be read.
@@ -166,9 +163,9 @@ class Sound:
         self.problem: str | None = None
 
     def packets(self) -> Iterator[Any]:
-        """In order, their times counted from the file's start as those of [`read_frames`] are, and increasing.
+        """Packets in order, with increasing times, which count from the file's start as those of [`read_frames`] do.
 
-        Where stamps go back, as in files put together of several, the sound goes on where it was.
+        Where time stamps go back, as in files joined from several, the sound continues without a gap.
         """
         shift, last, end = None, -math.inf, 0
         try:
@@ -202,7 +199,7 @@ def _opened(path: str | Path) -> Iterator[Any]:
 
 
 def _video_stream(container: Any, path: str | Path) -> Any:
-    """The first that is not a cover picture. MP4 says where each frame lies: one that was cut off is found at once."""
+    """The first stream that is not a cover picture; raises ValueError for a truncated MP4, whose index tells."""
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:
             ends = [entry.pos + entry.size for entry in stream.index_entries] if "mp4" in container.format.name else []
@@ -213,7 +210,7 @@ def _video_stream(container: Any, path: str | Path) -> Any:
 
 
 def _check_whole(container: Any, end_s: float, path: str | Path) -> None:
-    """Matroska's readers end a file that was cut off as if nothing were missing."""
+    """Raises ValueError for a truncated Matroska file, which FFmpeg reads as if nothing were missing."""
     said = (container.duration or 0) / av.time_base if "matroska" in container.format.name else 0.0
     if end_s < said - max(CUT_OFF_S, CUT_OFF_SHARE * said):
         raise ValueError(
@@ -223,7 +220,7 @@ def _check_whole(container: Any, end_s: float, path: str | Path) -> None:
 
 
 def _end_s(packet: Any) -> float:
-    """When a packet's content ends, on its file's clock; 0 where it does not say."""
+    """Time at which a packet ends, on its file's clock; 0 where unknown."""
     begins = packet.dts if packet.pts is None else packet.pts
     known = begins is not None and packet.time_base is not None
     return float((begins + (packet.duration or 0)) * packet.time_base) if known else 0.0
@@ -234,12 +231,12 @@ def _rate(stream: Any) -> float:
 
 
 def _rotation(frame: Any) -> int:
-    """Quarter turns in degrees, counterclockwise, that make a stored frame upright."""
+    """Counterclockwise turn that makes a stored frame upright: 0, 90, 180 or 270 degrees."""
     return round(frame.rotation / 90) * 90 % 360
 
 
 def _start_s(container: Any) -> float:
-    """Where the file's clock starts: transport streams begin anywhere."""
+    """Start of the file's clock in seconds: transport streams begin anywhere."""
     return max(0.0, (container.start_time or 0) / av.time_base)
 
 

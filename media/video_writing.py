@@ -1,6 +1,6 @@
-"""Videos out: frames at their times as H.264 in MP4, which every player shows, with another file's sound beside them.
+"""Write videos: frames at their times as H.264 in MP4, which every player shows, with the sound of another file.
 
-Stands alone: it needs numpy and PyAV and nothing of semidepth, so that a Space can carry this very file.
+For example:
 
     with VideoWriter("out.mp4", info.width, info.height, info.fps, sound=Sound("clip.mp4")) as writer:
         for frame in read_frames("clip.mp4"):
@@ -26,35 +26,35 @@ MP4_SOUND = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
 
 
 class Sound(Protocol):
-    """A sound track to copy, such as `video_reading.Sound`: PyAV's stream or None, and its packets."""
+    """A sound track to copy, such as `video_reading.Sound`."""
 
     stream: Any
     problem: str | None
 
     def packets(self) -> Iterator[Any]:
-        """In order, their times increasing and counted from the file's start."""
+        """Packets in order, with increasing times that count from the file's start."""
 
     def close(self) -> None:
-        """Called when nothing more is wanted of it."""
+        """Releases the file; called at the end."""
 
 
 class VideoWriter:
-    """Writes frames as H.264 in MP4, with another file's sound beside them.
+    """Writes frames as H.264 in MP4, with the sound of another file.
 
-    The file appears under its name when the `with` block ends well, and not at all when it does not. A size that is
-    odd gets its last row or column twice: H.264 with 4:2:0 colours, which every player shows, needs even ones.
+    The file appears under its name when the `with` block ends without an error, else not at all. The last row or column
+    of an odd size is repeated, since H.264 with 4:2:0 colours needs even sizes.
 
     Args:
         path: of the result, ending in .mp4.
         width: of the frames, pixels.
         height: of the frames, pixels.
         fps: frames per second, for the stream's header and for frames without a time.
-        sound: copied as it is, and closed at the end; None: no sound.
+        sound: track to copy unchanged; closed at the end. None: no sound.
         crf: x264's quality, 0 (lossless) to 51; smaller is better and larger in bytes.
 
     Attributes:
-        audio: "copied"; "none" if there was none to copy; else one sentence that says why it was left out.
-        frames: how many were written.
+        audio: "copied"; "none" if there was no sound; else a sentence saying why it was left out.
+        frames: number of frames written.
 
     Raises:
         ValueError: the name does not end in .mp4.
@@ -109,8 +109,8 @@ class VideoWriter:
         """Appends a frame.
 
         Args:
-            pixels: (H, W, 3) uint8 RGB of the size that was announced.
-            time_s: when it is shown, seconds; later than the frame before. None: evenly, by `fps`.
+            pixels: (H, W, 3) uint8 RGB, of the size given to the constructor.
+            time_s: time at which it is shown, seconds, later than the frame before. None: evenly, by `fps`.
 
         Raises:
             ValueError: the frame has another size or type.
@@ -180,7 +180,7 @@ class VideoWriter:
         return packet
 
     def _copy_audio(self, until_s: float) -> None:
-        """Sound goes between the frames, so that neither has to wait in memory."""
+        """Writes sound up to a time, between the frames, so that neither has to wait in memory."""
         while self._waiting is not None and float(self._waiting.dts * self._waiting.time_base) <= until_s + 1:
             packet = self._waiting
             packet.stream = self._audio_stream

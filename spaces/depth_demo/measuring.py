@@ -1,10 +1,12 @@
-"""Distances in a picture: what a pixel's depth means in space, given a field of view."""
+"""Distances in a picture, in metres, given a field of view."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+
+from semidepth.media.point_clouds import focal_from_fov, point_at
 
 FOV_RANGE_DEG = 1.0, 170.0
 GUESSED_FOV_DEG = 60.0  # about that of a phone's main camera held upright or a webcam
@@ -18,7 +20,7 @@ class FieldOfView:
 
     Args:
         degrees: between 0 and 180.
-        origin: where it is from: "given", "from the photo's EXIF data" or "guessed".
+        origin: source of the angle: "given", "from the photo's EXIF data" or "guessed".
     """
 
     degrees: float
@@ -26,11 +28,11 @@ class FieldOfView:
 
     def focal_px(self, width: int) -> float:
         """Focal length in pixels of a pinhole camera for an image of that width."""
-        return width / 2 / math.tan(math.radians(self.degrees) / 2)
+        return focal_from_fov(self.degrees, width)
 
 
 def find_field_of_view(image: Image.Image, given_deg: float | None) -> FieldOfView:
-    """The field of view that somebody gave, else the one that the camera wrote down, else a guess.
+    """The given field of view, else the one in the EXIF data, else a guess.
 
     Args:
         image: upright, with its EXIF data.
@@ -52,7 +54,7 @@ def find_field_of_view(image: Image.Image, given_deg: float | None) -> FieldOfVi
 
 
 def _focal_35mm(image: Image.Image) -> float | None:
-    """What a photo's EXIF data say of its focal length, in millimetres on film; None where that is no length."""
+    """Focal length from the EXIF data, in millimetres on 35 mm film; None where there is no usable one."""
     try:
         focal_mm = float(image.getexif().get_ifd(EXIF_IFD).get(FOCAL_LENGTH_35MM, 0))
     except Exception:  # EXIF data are whatever some camera or editor wrote, and Pillow raises as it likes
@@ -60,24 +62,7 @@ def _focal_35mm(image: Image.Image) -> float | None:
     return focal_mm if 1 <= focal_mm <= 10_000 else None
 
 
-def point_in_space(depth_m: np.ndarray, x: int, y: int, focal_px: float) -> np.ndarray:
-    """A pixel's place.
-
-    Args:
-        depth_m: (H, W) metres along the camera's axis.
-        x: column.
-        y: row.
-        focal_px: focal length, pixels of this image.
-
-    Returns:
-        (3,) float64 metres: right, up, backwards (the camera is at the origin and looks along -z).
-    """
-    height, width = depth_m.shape
-    depth = float(depth_m[y, x])
-    return np.array([(x + 0.5 - width / 2) / focal_px * depth, (height / 2 - y - 0.5) / focal_px * depth, -depth])
-
-
 def distance_between(depth_m: np.ndarray, first: tuple[int, int], second: tuple[int, int], focal_px: float) -> float:
-    """Metres between two pixels' places in space; points are (column, row)."""
-    ends = [point_in_space(depth_m, *point, focal_px) for point in (first, second)]
+    """Metres between the points in space of two pixels, given as (column, row)."""
+    ends = [point_at(depth_m, *point, focal_px) for point in (first, second)]
     return float(np.linalg.norm(ends[0] - ends[1]))

@@ -1,13 +1,15 @@
-"""What is known of one or two points of a picture, in numbers, in words, and drawn into it."""
+"""Distances of one or two points of a picture: as numbers, as text, and drawn into it."""
 
 import math
 from typing import Any
 
 import numpy as np
-from measuring import FieldOfView, distance_between, find_field_of_view, point_in_space
+from measuring import FieldOfView, distance_between, find_field_of_view
 from PIL import Image, ImageDraw
 from refusal import Refusal, shown
 from work import Seen
+
+from semidepth.media.point_clouds import point_at
 
 Point = tuple[int, int]
 HINTS = {
@@ -17,7 +19,7 @@ HINTS = {
 
 
 def field_of_view(image: Image.Image, given_deg: float | None) -> FieldOfView:
-    """[`find_field_of_view`] with its complaint shown to the visitor."""
+    """[`find_field_of_view`], whose ValueError becomes a Refusal."""
     try:
         return find_field_of_view(image, given_deg)
     except ValueError as error:
@@ -25,7 +27,7 @@ def field_of_view(image: Image.Image, given_deg: float | None) -> FieldOfView:
 
 
 def number_of(text: str | None, what: str) -> float | None:
-    """What somebody wrote into a field; None for an empty one.
+    """The number in a text field; None for an empty one.
 
     Raises:
         Refusal: it is no number.
@@ -42,7 +44,7 @@ def number_of(text: str | None, what: str) -> float | None:
 
 
 def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[str, Any]:
-    """What is known of one or two points.
+    """Distances of one or two points.
 
     Args:
         seen: picture and prediction.
@@ -74,7 +76,7 @@ def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[s
     found |= {"fov_deg": fov.degrees, "fov_from": fov.origin}
     focal_px = fov.focal_px(width)
     for point in found["points"]:
-        place = point_in_space(prediction.values, point["x"], point["y"], focal_px)
+        place = point_at(prediction.values, point["x"], point["y"], focal_px)
         point["straight_m"] = float(np.linalg.norm(place))
     told = [f"Point {number}: **{value:.2f} m** away" for number, value in enumerate(values, 1)]
     if len(points) == 2:
@@ -88,7 +90,7 @@ def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[s
 
 
 def notes_of(found: dict[str, Any]) -> list[str]:
-    """What is written into the picture: for each point what is known of it, then what is known of the two together.
+    """Texts to draw into the picture: one for each point, then one for the two together.
 
     Args:
         found: by [`read_out`].
@@ -105,7 +107,7 @@ def notes_of(found: dict[str, Any]) -> list[str]:
 def with_points(
     image: Image.Image, points: list[Point], full_size: tuple[int, int], notes: list[str] | None = None
 ) -> Image.Image:
-    """A picture with numbered marks, and a line between two.
+    """A copy of a picture with numbered marks, and a line between two.
 
     Args:
         image: to draw on, perhaps smaller than the points are meant for.
@@ -139,7 +141,7 @@ def with_points(
 def _write(
     draw: ImageDraw.ImageDraw, text: str, place: tuple[float, float], size: tuple[int, int], radius: int
 ) -> None:
-    """White in a black rim, which can be read on everything, and moved to where it fits.
+    """Draws text, white with a black rim, moved to where it fits.
 
     Args:
         draw: on the picture.

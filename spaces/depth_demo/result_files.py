@@ -17,7 +17,9 @@ from PIL import Image
 from refusal import Refusal
 from work import Seen
 
-MAX_16_BIT = 65535
+from semidepth.prediction.formats import to_16_bit
+from semidepth.prediction.predictor import Unit
+
 KINDS = ("png16", "npy", "color")
 MOST_BYTES = 4_000_000_000  # of all results together
 BUSY_S = 60  # a folder that was written to so lately is being filled or fetched
@@ -72,9 +74,6 @@ def result_file(kind: str, seen: Seen, limits: tuple[float, float], color_map: s
         limits: low and high value of the colours.
         color_map: of the colours.
         source: file whose name the result gets.
-
-    Returns:
-        Its path.
     """
     folder, stem, values = new_folder(), safe_stem(source), seen.prediction.values
     if kind == "npy":
@@ -85,11 +84,7 @@ def result_file(kind: str, seen: Seen, limits: tuple[float, float], color_map: s
         path = folder / f"{stem}_color.png"
         depth_picture(seen.prediction, limits, color_map).save(path, compress_level=2)
         return str(path)
-    if seen.prediction.metric:
-        stored = np.clip(np.rint(values * 1000.0), 0, MAX_16_BIT)
-    else:
-        low, high = float(values.min()), float(values.max())
-        stored = np.rint((values - low) / max(high - low, 1e-12) * MAX_16_BIT)
     path = folder / f"{stem}_depth.png"
-    Image.fromarray(stored.astype(np.uint16)).save(path, compress_level=2)
+    unit: Unit = "m" if seen.prediction.metric else "inverse depth"
+    Image.fromarray(to_16_bit(values, unit)).save(path, compress_level=2)
     return str(path)

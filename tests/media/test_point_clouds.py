@@ -1,7 +1,10 @@
 """Points in space out of metres: places, colours, which way is up, and a file that reads back."""
 
+import io
+
 import numpy as np
 import pytest
+import trimesh
 
 from semidepth.media.point_clouds import focal_from_fov, to_ply, to_points
 
@@ -39,3 +42,19 @@ def test_the_file_reads_back():
     assert len(body) == 2 * 15
     assert np.frombuffer(body[15:27], "<f4").tolist() == [3, 4, -5]
     assert list(body[27:30]) == [2, 3, 4]
+
+
+def test_trimesh_reads_the_file_and_would_write_neither_units_nor_plain_colours():
+    """Why PLY files are written here."""
+    points = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    colors = np.random.default_rng(1).integers(0, 256, (20, 3), dtype=np.uint8)
+    content = to_ply(points, colors)
+    read = trimesh.load(io.BytesIO(content), file_type="ply")
+    assert np.array_equal(read.vertices, points)
+    assert np.array_equal(read.colors[:, :3], colors)
+    ours = content.partition(b"end_header")[0]
+    theirs = trimesh.PointCloud(points, colors=colors).export(file_type="ply").partition(b"end_header")[0]
+    assert b"comment metres" in ours
+    assert b"metres" not in theirs
+    assert b"alpha" in theirs
+    assert b"alpha" not in ours
