@@ -18,9 +18,9 @@ from torch.nn import functional as F
 
 from semidepth.data.source_spec import parse_sources
 from semidepth.data.streaming.loading import evaluation_samples
+from semidepth.evaluation.data import depth_label
 from semidepth.evaluation.depth_metrics.boundary_metrics import THRESHOLDS, boundary_scores
 from semidepth.evaluation.depth_metrics.formulas import metres_scores, relative_scores
-from semidepth.evaluation.relative import labels_of
 from semidepth.prediction.models import load_depth_model
 
 Pair = tuple[np.ndarray, np.ndarray]  # inverse depth without unit and metres, (H, W) float64
@@ -41,7 +41,7 @@ def read_pairs(args: argparse.Namespace) -> Iterator[Pair]:
     """Predictions and ground truth of every image."""
     model = load_depth_model(args.model, device="cpu") if args.model else None
     for sample in evaluation_samples(parse_sources(args.data), size=model.preprocessing.size if model else 192):
-        depth = labels_of(sample)
+        depth = depth_label(sample)
         predicted = model.predict_disparity(sample["image"][None])[0] if model else distorted(depth)
         yield predicted.double().numpy(), depth.double().numpy()
 

@@ -1,7 +1,7 @@
-"""What is scored, behind one interface: labeled sources and benchmark sets, shared out among processes image by image.
+"""Labeled sources and benchmark sets behind one interface, shared among processes image by image.
 
-Each image has a place (shard, number) that stays its own whoever reads it: by it a resumed run knows what is done, and
-a picture finds its image again.
+Each image has a place (shard, number) that does not depend on the process that reads it. A resumed run skips places
+that are done, and a picture of an image reads its place again.
 """
 
 import hashlib
@@ -16,23 +16,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from semidepth.data.decoding import BrokenSampleError
 from semidepth.data.reading.image_folders import image_files
 from semidepth.data.reading.rows import decode_row
-from semidepth.data.reading.sources import (
-    OpenedSource,
-    count_samples,
-    open_source,
-)
+from semidepth.data.reading.sources import count_samples, open_source
 from semidepth.data.samples import Sample
 from semidepth.data.source_spec import Source, local_files, parse_source
 from semidepth.data.streaming.readers import plan_pass
-from semidepth.evaluation.benchmarks import (
-    BenchmarkSet,
-    PointPairs,
-    PointPairSet,
-    open_benchmark,
-)
+from semidepth.evaluation.benchmarks import BenchmarkSet, PointPairs, PointPairSet, open_benchmark
 
 logger = logging.getLogger(__name__)
 
@@ -40,36 +33,44 @@ Place = tuple[int, int]  # shard, number in it
 Item = Sample | PointPairs
 Read = Callable[[], Item]
 
+# Marks the folder of a score run, which may lie inside a data set and grows while it is scored.
+SCORE_RUN_FILE = "options.json"
+# Files that a fingerprint looks at: one of millions of files on a slow disk would take minutes.
+MOST_FILES = 4000
+
 
 class ScoredData(ABC):
-    """One set of labeled images.
+    """A set of labeled images.
 
-    Args of its kinds give `name` (as asked for), `total` (images, None where that is not known beforehand), `files`
-    (what tells its files from others, "" where that is not known) and `ordinal` (whether the labels are pairs of
-    points).
+    Subclasses have `name` (as asked for), `total` (number of images, None where it is not known before they are read),
+    `files` (fingerprint of the files, "" where it is not known), `ordinal` (labels are pairs of points), `protocol`
+    (name of the set's own protocol for metres, None without one) and `relative_max_depth_m` (its own depth cap for
+    relative scores, None without one).
     """
 
     name: str
     total: int | None
     files: str
     ordinal: bool = False
+    protocol: str | None = None
+    relative_max_depth_m: float | None = None
 
     @abstractmethod
     def share(
         self, process: int, processes: int, done: Collection[Place], size: int | None
     ) -> Iterator[tuple[Place, Read]]:
-        """One process's images that are not done yet, in an order that depends on nothing else.
+        """Yields this process's images that are not done yet, always in the same order.
 
         Args:
-            process: number of this one.
-            processes: that share the set; each image goes to exactly one.
-            done: places that are left out.
-            size: side of the square that scenes are rendered at where their source does not say, in pixels.
+            process: index of this process.
+            processes: number of processes that share the set; each image goes to exactly one.
+            done: places to skip.
+            size: side of rendered scenes where their source gives none, pixels.
         """
 
     @abstractmethod
     def read(self, place: Place, size: int | None) -> Item:
-        """The image of a place again."""
+        """Reads the image of a place again."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ class SourceData(ScoredData):
     Args:
         name: as written.
         source: parsed, with the number of images that are asked for.
-        total: images in it.
-        files: digest of them.
+        total: number of images.
+        files: fingerprint of them.
     """
 
     name: str
@@ -94,14 +95,14 @@ class SourceData(ScoredData):
         opened = open_source(self.source, labeled=True, size=size)
         plan = plan_pass(opened.num_shards, epoch=0, reader=process, readers=processes, seed=None, rotate=False)
         for shard, start, step in plan:
-            while (shard, start) in done:  # what is done is not even read, in the usual case that it comes first
+            while (shard, start) in done:  # done images usually come first, and are then not even read
                 start += step
             for number, row in opened.rows(shard, start, step):
                 if (shard, number) not in done:
                     yield (shard, number), partial(decode_row, row, self.source, True)
 
     def read(self, place: Place, size: int | None) -> Sample:
-        opened: OpenedSource = open_source(self.source, labeled=True, size=size)
+        opened = open_source(self.source, labeled=True, size=size)
         _, row = next(opened.rows(place[0], place[1]))
         return decode_row(row, self.source, True)
 
@@ -113,18 +114,20 @@ class BenchmarkData(ScoredData):
     Args:
         name: of the benchmark.
         benchmark: opened.
-        total: images of it that are asked for.
-        files: digest of its folder.
+        total: number of images that are asked for.
+        files: fingerprint of its folder.
+        ordinal: labels are pairs of points.
+        protocol: name of its protocol for metres.
+        relative_max_depth_m: its depth cap for relative scores, metres.
     """
 
     name: str
     benchmark: BenchmarkSet | PointPairSet
     total: int
-    files: str = ""
-
-    @property
-    def ordinal(self) -> bool:  # type: ignore[override]
-        return isinstance(self.benchmark, PointPairSet)
+    files: str
+    ordinal: bool
+    protocol: str | None
+    relative_max_depth_m: float | None
 
     def share(
         self, process: int, processes: int, done: Collection[Place], size: int | None
@@ -142,10 +145,10 @@ def source_data(spec: str, limit: int | None) -> SourceData:
 
     Args:
         spec: as written.
-        limit: no more than its first so many images.
+        limit: use only its first images, at most this many.
 
     Raises:
-        ValueError: it is wrong, has no labels or no image, or never ends and there is no limit.
+        ValueError: it is wrong, has no labels or no image, or is endless without a limit.
     """
     source = parse_source(spec)
     if source.endless and limit is None:
@@ -164,7 +167,7 @@ def benchmark_data(name: str, root: str, limit: int | None) -> BenchmarkData:
     Args:
         name: of the benchmark.
         root: its folder.
-        limit: no more than its first so many images.
+        limit: use only its first images, at most this many.
 
     Raises:
         ValueError: it cannot be opened, or has no image.
@@ -172,15 +175,23 @@ def benchmark_data(name: str, root: str, limit: int | None) -> BenchmarkData:
     benchmark = open_benchmark(name, root)
     if len(benchmark) == 0:
         raise ValueError(f"the benchmark {name!r} has no image below its --root; give the set's own folder.")
-    return BenchmarkData(name, benchmark, min(len(benchmark), limit or len(benchmark)), folder_fingerprint(root))
+    return BenchmarkData(
+        name=name,
+        benchmark=benchmark,
+        total=min(len(benchmark), limit or len(benchmark)),
+        files=folder_fingerprint(root),
+        ordinal=benchmark.ordinal,
+        protocol=benchmark.protocol,
+        relative_max_depth_m=benchmark.relative_max_depth_m,
+    )
 
 
 def read_ahead(items: Iterator[tuple[Place, Read]], ahead: int) -> Iterator[tuple[Place, Item | None]]:
-    """Images in order, read in a thread of their own while the model is busy; None where one is broken, which is told.
+    """Reads images in a background thread and yields them in order; a broken one is logged and yielded as None.
 
     Args:
         items: of [`ScoredData.share`].
-        ahead: images read before they are needed.
+        ahead: number of images read before they are needed.
     """
     end = object()
 
@@ -192,7 +203,7 @@ def read_ahead(items: Iterator[tuple[Place, Read]], ahead: int) -> Iterator[tupl
         try:
             return place, read()
         except BrokenSampleError as error:
-            logger.warning("left out a broken image: %s", error)
+            logger.warning("skipped a broken image: %s", error)
             return place, None
 
     with ThreadPoolExecutor(1) as pool:
@@ -205,14 +216,15 @@ def read_ahead(items: Iterator[tuple[Place, Read]], ahead: int) -> Iterator[tupl
             yield found
 
 
-MOST_FILES = 4000  # so that a set of millions of files, or one on a slow disk, is no wait
-
-
-SCORE_FILE = "options.json"  # marks a score run's folder, which may lie below a set and grows
+def depth_label(sample: Sample) -> Tensor:
+    """Label of a sample, (H, W) metres; raises ValueError where it has none."""
+    if sample["depth"] is None:
+        raise ValueError(f"{sample['origin']} has no depth label; score a labeled source.")
+    return sample["depth"]
 
 
 def source_fingerprint(source: Source) -> str:
-    """A digest of a local source's files and of their labels'; "" for scenes, and for what is read over a network."""
+    """Fingerprint of a local source's images and labels; "" for scenes, and for what is read over a network."""
     if source.format == "scenes" or source.remote:
         return ""
     if source.location.startswith("file://"):
@@ -224,15 +236,15 @@ def source_fingerprint(source: Source) -> str:
 
 
 def folder_fingerprint(root: str | Path) -> str:
-    """A digest of a benchmark's folder."""
+    """Fingerprint of all files of a folder, except hidden ones and those of score runs."""
     return fingerprint(_walk(Path(root)))
 
 
 def fingerprint(files: Iterable[Path]) -> str:
-    """A digest of the first files' resolved paths, sizes and times of change.
+    """Digest of the files' resolved paths, sizes and modification times.
 
     Args:
-        files: in a fixed order; no more than `MOST_FILES` are looked at.
+        files: in a fixed order; only the first `MOST_FILES` are used.
     """
     digest = hashlib.sha256()
     for file in islice(files, MOST_FILES):
@@ -243,11 +255,10 @@ def fingerprint(files: Iterable[Path]) -> str:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """A folder's files in a fixed order, without hidden ones and those of score runs."""
     if not root.is_dir():
         yield root
     for folder, subfolders, names in os.walk(root):  # Path.walk needs Python 3.12
-        if SCORE_FILE in names:
+        if SCORE_RUN_FILE in names:
             subfolders.clear()
             continue
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))

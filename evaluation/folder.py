@@ -1,12 +1,11 @@
-"""The folder of a score run: each image's scores as soon as they are made, and how a killed run goes on.
+"""The folder of a score run: scores of each image as soon as they are made, and what a killed run needs to resume.
 
-    options.json         what is scored and how; another run than this one is refused
-    images/K.jsonl       scores made by process K, a line for each batch; a torn last line is cut off
-    results.json, table.md, per_image.parquet, examples.png    written last, when all is done
+    options.json         the tasks of the run; a run with other tasks is refused
+    images/K.jsonl       scores made by process K, one line per batch; a torn last line is cut off
+    results.json, table.md, per_image.parquet, examples.png    written at the end
 
-Lines are whole or not there, and a batch is one line, so that a run that goes on forms the batches that it would have
-formed, and its scores are equal to the last bit (with another number of processes or another batch size: up to
-rounding).
+A batch is one line, which is written whole or not at all. So a resumed run forms the same batches as an uninterrupted
+one, and its scores are equal to the last bit (with another number of processes or batch size: up to rounding).
 """
 
 import json
@@ -19,40 +18,41 @@ from pathlib import Path
 from typing import Any
 
 from semidepth.common.files import write_whole
-from semidepth.evaluation.data import SCORE_FILE, Place
-from semidepth.evaluation.options import Task
+from semidepth.evaluation.data import SCORE_RUN_FILE, Place
+from semidepth.evaluation.tasks import ImageScores, Task
 
 RESULTS, TABLE = "results.json", "table.md"
-OPTIONS, IMAGES = SCORE_FILE, "images"
-TaskKey = tuple[str, str, str]
+OPTIONS, IMAGES = SCORE_RUN_FILE, "images"
+TaskKey = tuple[str, str, str]  # model, data, mode
+# Differences between two runs that their values do not explain.
+DIFFERENCES = {
+    "revision": "other weights of it",
+    "images": "another number of images in it",
+    "files": "other files (another folder, or they were changed since)",
+}
 
 
-@dataclass(frozen=True)
-class ImageScores:
-    """What one image came to in one task.
+def key_of(task: Task) -> TaskKey:
+    """Key that tells a task from the others of a run."""
+    return task.model, task.data.name, task.mode
 
-    Args:
-        place: of the image in its set.
-        origin: names it.
-        domain: its own, "" where that is not known.
-        chosen: the head that the router chose, "" without a choice.
-        rows: (head, space) -> metric -> value; NaN for an image without a scored pixel.
-    """
 
-    place: Place
-    origin: str
-    domain: str
-    chosen: str
-    rows: dict[tuple[str, str], dict[str, float]]
+def identity_of(task: Task) -> dict[str, Any]:
+    """Properties of a task that must not change while a run is resumed, as a JSON file gives them back."""
+    identity = {
+        "model": task.model, "revision": task.revision, "data": task.data.name, "images": task.data.total,
+        "files": task.data.files, "mode": task.mode, "kind": task.kind,
+    }  # fmt: skip
+    return json.loads(json.dumps(identity | task.settings()))
 
 
 @dataclass
 class Progress:
-    """How far a task is.
+    """Progress of a task.
 
     Args:
-        images: scored ones, by their places.
-        ended: number of processes -> those of them that came to the end of their share.
+        images: scored images by their places.
+        ended: number of processes -> those of them that finished their share.
     """
 
     images: dict[Place, ImageScores] = field(default_factory=dict)
@@ -60,39 +60,39 @@ class Progress:
 
     @property
     def complete(self) -> bool:
-        """Whether every process of some run came to its end."""
+        """True where all processes of a run have finished their share."""
         return any(len(which) == processes for processes, which in self.ended.items())
 
     def in_order(self) -> list[ImageScores]:
-        """The images by their places."""
+        """Scored images in the order of their places."""
         return [self.images[place] for place in sorted(self.images)]
 
 
 class ScoreFolder:
-    """One process's side of the folder.
+    """One process's access to the folder.
 
     Args:
-        path: of the folder; None keeps everything in memory.
+        path: of the folder; None keeps scores in memory.
         tasks: of the run.
-        process: number of this process.
-        processes: how many there are.
+        process: index of this process.
+        processes: number of processes.
     """
 
     def __init__(self, path: Path | None, tasks: Sequence[Task], process: int, processes: int) -> None:
         self.path = path
         self.process = process
         self.processes = processes
-        self.identity = _plain({"tasks": [task.identity() for task in tasks]})
-        self.lines: list[dict[str, Any]] = []  # of this process, this time
+        self.identity = [identity_of(task) for task in tasks]
+        self.lines: list[dict[str, Any]] = []  # of this process, without a folder
 
     def check(self, *, overwrite: bool) -> None:
-        """Makes the folder, and looks at what is in it.
+        """Makes the folder and checks its content.
 
         Args:
-            overwrite: whether it may hold another run; results that are none of ours it may never hold.
+            overwrite: accept the results of another score run.
 
         Raises:
-            ValueError: it holds such, or cannot be written to.
+            ValueError: it holds results of another run or of something else, or cannot be written to.
         """
         if self.path is None:
             return
@@ -116,17 +116,17 @@ class ScoreFolder:
         except ValueError as error:
             if overwrite:
                 return
-            raise ValueError(f"{path / OPTIONS} is damaged ({error}); start anew with --overwrite.") from error
-        if not isinstance(found, dict) or "tasks" not in found:
+            raise ValueError(f"{path / OPTIONS} is damaged ({error}); replace it with --overwrite.") from error
+        if not isinstance(found, dict) or not isinstance(found.get("tasks"), list):
             raise ValueError(f"--output {path} has an {OPTIONS} that something else wrote; give another folder.")
-        if found != self.identity and not overwrite:
+        difference = None if overwrite else _difference(found["tasks"], self.identity)
+        if difference is not None:
             raise ValueError(
-                f"--output {self.path} was begun with {_difference(found, self.identity)}; give another folder, or "
-                "--overwrite to start anew."
+                f"--output {self.path} was begun with {difference}; give another folder, or --overwrite to replace it."
             )
 
     def begin(self, *, overwrite: bool) -> None:
-        """Makes a checked folder ready to go on; for the main process alone, while the others wait."""
+        """Prepares a checked folder; called by the main process while the others wait."""
         if self.path is None:
             return
         try:
@@ -145,32 +145,32 @@ class ScoreFolder:
             if whole < len(content):  # torn by a kill
                 with file.open("r+b") as opened:
                     opened.truncate(whole)
-        write_whole(path / OPTIONS, (json.dumps(self.identity, indent=2) + "\n").encode())
+        write_whole(path / OPTIONS, (json.dumps({"tasks": self.identity}, indent=2) + "\n").encode())
 
     def _unusable(self, error: OSError) -> ValueError:
         return ValueError(f"--output {self.path} cannot be used ({error}); give a folder that can be written to.")
 
     @property
     def finished(self) -> bool:
-        """Whether the results of this very run are there."""
+        """True where the results of this run exist."""
         return self.path is not None and (self.path / RESULTS).is_file()
 
-    def add(self, task: Task, images: Sequence[ImageScores]) -> None:
-        """Keeps the scores of a batch, on disk before this returns."""
-        self._write({"task": task.key, "images": [_to_line(image) for image in images]})
+    def add(self, key: TaskKey, images: Sequence[ImageScores]) -> None:
+        """Saves the scores of a batch; they are on disk when this returns."""
+        self._write({"task": key, "images": [_to_line(image) for image in images]})
 
-    def end(self, task: Task) -> None:
-        """Notes that this process's share of a task is done."""
-        self._write({"task": task.key, "ended": self.process, "processes": self.processes})
+    def end(self, key: TaskKey) -> None:
+        """Saves that this process has finished its share of a task."""
+        self._write({"task": key, "ended": self.process, "processes": self.processes})
 
     def progress(self, others: Sequence[dict[str, Any]] = ()) -> dict[TaskKey, Progress]:
-        """How far all tasks are.
+        """Progress of all tasks.
 
         Args:
-            others: lines of other processes, where there is no folder to read them from.
+            others: lines of all processes, where there is no folder to read them from.
 
         Raises:
-            ValueError: a file of scores is damaged elsewhere than at its end.
+            ValueError: a file of scores is damaged before its last line.
         """
         found: dict[TaskKey, Progress] = defaultdict(Progress)
         lines = list(others) or self.lines if self.path is None else self._read()
@@ -195,7 +195,7 @@ class ScoreFolder:
     def _read(self) -> list[dict[str, Any]]:
         lines = []
         for file in self._files():
-            # What follows the last line's end is being written by another process right now.
+            # Another process may be writing the last line, which has no end yet.
             for number, line in enumerate(file.read_text().split("\n")[:-1], 1):
                 try:
                     lines.append(json.loads(line))
@@ -211,7 +211,7 @@ class ScoreFolder:
 
 
 def _to_line(image: ImageScores) -> dict[str, Any]:
-    """Plain values; NaN, which JSON lacks, becomes null."""
+    """Scores as plain values; NaN, which JSON lacks, becomes null."""
     rows = [
         [head, space, {name: None if math.isnan(value) else value for name, value in values.items()}]
         for (head, space), values in image.rows.items()
@@ -228,29 +228,20 @@ def _from_line(line: dict[str, Any]) -> ImageScores:
     return ImageScores(place, line["origin"], line["domain"], line["chosen"], rows)
 
 
-def _plain(value: Any) -> Any:
-    """A value as it comes back from a JSON file."""
-    return json.loads(json.dumps(value))
-
-
-def _difference(found: Any, wanted: dict[str, Any]) -> str:
-    """What tells one run from another, in a few words."""
-    before, now = ((value.get("tasks") or []) if isinstance(value, dict) else [] for value in (found, wanted))
+def _difference(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> str | None:
+    """The first difference between the tasks of two runs, in a few words; None where there is none."""
     for name in ("model", "data", "mode"):
-        ours, theirs = (list(dict.fromkeys(task.get(name) for task in tasks)) for tasks in (now, before))
+        theirs, ours = (list(dict.fromkeys(task.get(name) for task in tasks)) for tasks in (before, now))
         if ours != theirs:
             return f"--{name} {' '.join(map(str, theirs))} and this is {' '.join(map(str, ours))}"
-    for old, new in zip(before, now, strict=False):
-        for name in new:
-            if old.get(name) != new[name]:
-                what = {
-                    "revision": "other weights of it",
-                    "images": "another number of images in it",
-                    "files": "other files (another folder, or they were changed since)",
-                }
-                detail = what.get(name, f"{name} {_short(old.get(name))} and not {_short(new[name])}")
+    if len(before) != len(now):
+        return "other tasks"
+    for old, new in zip(before, now, strict=True):
+        for name, value in new.items():
+            if old.get(name) != value:
+                detail = DIFFERENCES.get(name, f"{name} {_short(old.get(name))} and not {_short(value)}")
                 return f"{new['model']} on {new['data']} with {detail}"
-    return "other options"
+    return None
 
 
 def _short(value: Any) -> str:

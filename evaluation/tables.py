@@ -1,4 +1,4 @@
-"""Scores of images to means: results.json, a Markdown table, a parquet file of all images."""
+"""Means over images, and the forms in which scores are written: results.json, a Markdown table, a parquet file."""
 
 import math
 from collections import Counter
@@ -10,61 +10,37 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from semidepth.evaluation.depth_metrics.formulas import SCORE_NAMES
-from semidepth.evaluation.folder import ImageScores
-from semidepth.evaluation.metric import router_accuracy
-from semidepth.evaluation.options import Task
+from semidepth.evaluation.metres import router_accuracy
+from semidepth.evaluation.tasks import ImageScores, Task
 
 Scored = tuple[Task, list[ImageScores]]
 TITLES = {"relative": "Aligned inverse depth", "metric": "Metres", "ordinal": "Pairs of points"}
 
 
-def make_entry(
-    *, model: str, revision: str, data: str, mode: str, align: str, space: str, protocol: str,
-    max_depth_m: float | None, head: str, images: int, metrics: dict[str, float],
-) -> dict[str, Any]:  # fmt: skip
-    """One row of results.json.
-
-    Args:
-        model: Hub id or folder.
-        revision: what tells it apart from others of its name.
-        data: name of a benchmark, or a source as written.
-        mode: "relative", "metric" or "ordinal".
-        align: how relative predictions were aligned; "none" for the others.
-        space: where values were compared, "depth" or "disparity".
-        protocol: name of the metric protocol, "" for the other modes.
-        max_depth_m: cap, metres; None where each image had its own, or none.
-        head: "router", "domain given", or "" for a model with one.
-        images: that had something to score.
-        metrics: means over them; what is not known is None.
-    """
-    return {
-        "model": model, "revision": revision, "data": data, "mode": mode, "align": align, "space": space,
-        "protocol": protocol, "max_depth_m": max_depth_m, "head": head, "images": images,
-        "metrics": {name: None if math.isnan(value) else value for name, value in metrics.items()},
-    }  # fmt: skip
-
-
 def task_entries(task: Task, images: Sequence[ImageScores]) -> list[dict[str, Any]]:
-    """The rows of one task: one for each head and space."""
+    """Rows of one task in results.json, one for each head and space.
+
+    Each row has `model`, `revision`, `data`, `mode`, `align`, `protocol` and `max_depth_m` of its task; `space`
+    ("depth" or "disparity"); `head` ("router", "domain given", or "" for a model with one head); `images`, the number
+    with something to score; and `metrics`, the means over them, None where not known.
+    """
     keys = list(dict.fromkeys(key for image in images for key in image.rows))
     entries = []
     for head, space in keys:
         tables = [image.rows[head, space] for image in images if (head, space) in image.rows]
         metrics, counted = means(tables)
-        entries.append(
-            make_entry(
-                model=task.model, revision=task.revision, data=task.data.name, mode=task.mode,
-                align=task.align if task.mode == "relative" else "none", space=space,
-                protocol="" if task.protocol is None else task.protocol.name,
-                max_depth_m=task.max_depth_m if task.protocol is None else task.protocol.max_depth_m,
-                head=head, images=counted, metrics=metrics,
-            )
-        )  # fmt: skip
+        columns = task.columns()
+        entries.append({
+            "model": task.model, "revision": task.revision, "data": task.data.name, "mode": task.mode,
+            "align": columns["align"], "space": space, "protocol": columns["protocol"],
+            "max_depth_m": columns["max_depth_m"], "head": head, "images": counted,
+            "metrics": {name: None if math.isnan(value) else value for name, value in metrics.items()},
+        })  # fmt: skip
     return entries
 
 
 def means(tables: Sequence[dict[str, float]]) -> tuple[dict[str, float], int]:
-    """Means over images, and how many had something to score; images of pairs of points weigh by their pairs."""
+    """Means over images, and the number of images with something to score; `pairs` are weights and are summed."""
     result = {}
     counted = 0
     for name in tables[0]:
@@ -72,40 +48,34 @@ def means(tables: Sequence[dict[str, float]]) -> tuple[dict[str, float], int]:
         counted = max(counted, len(known))
         if name == "pairs":
             result[name] = math.fsum(value for value, _ in known)
-        else:  # fsum: the same to the last bit whatever the order
+        else:  # fsum: the same to the last bit in any order
             weight = math.fsum(weight for _, weight in known)
             result[name] = math.fsum(value * weight for value, weight in known) / weight if weight else math.nan
     return result, counted
 
 
 def router_entries(scored: Sequence[Scored]) -> list[dict[str, Any]]:
-    """How often each model's router was right, over all its data of known domain."""
+    """Accuracy and choices of each model's router over all images of known domain, for results.json."""
     confusions: dict[str, Counter[tuple[str, str]]] = {}
     for task, images in scored:
         known = [(image.domain, image.chosen) for image in images if ("domain given", "depth") in image.rows]
         confusions.setdefault(task.model, Counter()).update(known)
-    return [make_router(model, confusion) for model, confusion in confusions.items() if confusion]
-
-
-def make_router(model: str, confusion: Counter[tuple[str, str]]) -> dict[str, Any]:
-    """A router's choices for results.json.
-
-    Args:
-        model: Hub id or folder.
-        confusion: (domain of the image, domain that the router chose) -> images.
-    """
-    return {
-        "model": model,
-        "images": confusion.total(),
-        "accuracy": router_accuracy(confusion),
-        "confusion": [
-            {"domain": own, "chosen": chosen, "images": count} for (own, chosen), count in sorted(confusion.items())
-        ],
-    }
+    return [
+        {
+            "model": model,
+            "images": confusion.total(),
+            "accuracy": router_accuracy(confusion),
+            "confusion": [
+                {"domain": own, "chosen": chosen, "images": count} for (own, chosen), count in sorted(confusion.items())
+            ],
+        }
+        for model, confusion in confusions.items()
+        if confusion
+    ]
 
 
 def to_markdown(entries: Sequence[dict[str, Any]], routers: Sequence[dict[str, Any]]) -> str:
-    """Tables of all rows, one for each mode, models beside each other on the same data; routers below."""
+    """Markdown tables: one for each mode, models on the same data below each other; then one for each router."""
     parts = []
     for mode in dict.fromkeys(entry["mode"] for entry in entries):
         rows = [entry for entry in entries if entry["mode"] == mode]
@@ -114,7 +84,7 @@ def to_markdown(entries: Sequence[dict[str, Any]], routers: Sequence[dict[str, A
         header = ["model", "data", *fixed, "images", *names]
         lines = [f"{TITLES[mode]}:", "", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
         order = list(dict.fromkeys(row["data"] for row in rows))
-        for row in sorted(rows, key=lambda row: (order.index(row["data"]), *(row["space"],))):
+        for row in sorted(rows, key=lambda row: (order.index(row["data"]), row["space"])):
             metrics = [_number(name, row["metrics"].get(name)) for name in names]
             values = [row["model"], row["data"], *(row[name] for name in fixed), row["images"], *metrics]
             lines.append(f"| {' | '.join(map(str, values))} |")
@@ -139,7 +109,7 @@ def _router_table(router: dict[str, Any]) -> str:
 
 
 def to_parquet(scored: Sequence[Scored]) -> bytes:
-    """One row for each image, head and space of each task, as a parquet file."""
+    """Parquet file with one row for each image, head and space of each task."""
     rows = [
         {
             "model": task.model, "data": task.data.name, "mode": task.mode, "image": image.origin,

@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from semidepth.evaluation.cli import score
+    from semidepth.evaluation.score import score
     from semidepth.prediction.depth_maps import DepthMap, predict
     from semidepth.prediction.models import load_depth_model as load_model
     from semidepth.publishing.cli import publish
@@ -45,7 +45,7 @@ _LAZY = {
     "load_model": ("semidepth.prediction.models", "load_depth_model"),
     "predict": ("semidepth.prediction.depth_maps", "predict"),
     "publish": ("semidepth.publishing.cli", "publish"),
-    "score": ("semidepth.evaluation.cli", "score"),
+    "score": ("semidepth.evaluation.score", "score"),
     "train_metric": ("semidepth.training.metric", "train_metric"),
     "train_student": ("semidepth.training.student", "train_student"),
     "train_teacher": ("semidepth.training.teacher", "train_teacher"),

@@ -1,8 +1,9 @@
-"""What every benchmark set is to the rest: a list of frames, read one at a time, and how papers score them."""
+"""Benchmark sets as the rest of the code sees them: a list of frames, read one by one, and how papers score them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, TypedDict
 
 import numpy as np
 from torch import Tensor
@@ -12,18 +13,20 @@ from semidepth.data.samples import Sample
 
 @dataclass(frozen=True)
 class BenchmarkSet:
-    """The labeled images of a benchmark on disk, in the order of its official list; each is read when it is asked for.
+    """The labeled images of a benchmark on disk, in the order of its official list; images are read on demand.
 
     Args:
         name: as in `score.py --benchmark`.
-        frames: a name for each image, unique, such as its path below the set's folder; cheap to list.
-        read: number of an image -> its sample; `depth` (H, W) float32 metres, NaN where the set has no label or
-            marks it invalid, inf for sky. The image and its label have one size.
-        protocol: name of the protocol (`PROTOCOLS`) by which metres are scored: crop, range.
-        relative_max_depth_m: cap, metres, with which papers score relative depth on it; None: each image's own.
-        domain: "indoor", "outdoor" or "" where a set has both and a frame does not tell.
+        frames: a unique name for each image, such as its path below the set's folder; cheap to list.
+        read: index of an image -> its sample; `depth` (H, W) float32 metres, NaN where the set has no label or
+            marks it invalid, inf for sky. The image and its label have the same size.
+        protocol: name of the protocol (`PROTOCOLS`) for scores in metres: crop and depth range.
+        relative_max_depth_m: depth cap in metres that papers use for relative scores; None: each image's own.
+        domain: "indoor", "outdoor", or "" where a set has both and a frame does not tell.
         source: where the layout and the split are published.
     """
+
+    ordinal: ClassVar[bool] = False
 
     name: str
     frames: Sequence[str]
@@ -37,28 +40,27 @@ class BenchmarkSet:
         return len(self.frames)
 
 
-@dataclass(frozen=True)
-class PointPairs:
-    """An image of which only some pairs of points are labeled, by which of the two is nearer.
+class PointPairs(TypedDict):
+    """An image with labeled pairs of points: which of the two is nearer.
 
-    Args:
-        image: (3, H, W) uint8 RGB.
-        nearer: (N, 2) int, row and column of the nearer point of each pair.
-        farther: (N, 2) int, row and column of the other.
-        scene: the kind of scene that the set tells of, or "".
-        origin: names the image in logs.
+    `image` is (3, H, W) uint8 RGB; `nearer` and `farther` are (N, 2) int, row and column of the nearer and of the other
+    point of each pair; `domain` is the kind of scene, or ""; `origin` names the image in logs.
     """
 
     image: Tensor
     nearer: np.ndarray
     farther: np.ndarray
-    scene: str
+    domain: str
     origin: str
 
 
 @dataclass(frozen=True)
 class PointPairSet:
-    """A benchmark of ordinal labels: as [`BenchmarkSet`], with pairs of points instead of maps."""
+    """A benchmark of ordinal labels: as [`BenchmarkSet`], with pairs of points instead of depth maps."""
+
+    ordinal: ClassVar[bool] = True
+    protocol: ClassVar[str | None] = None
+    relative_max_depth_m: ClassVar[float | None] = None
 
     name: str
     frames: Sequence[str]
@@ -70,16 +72,16 @@ class PointPairSet:
 
 
 def check_complete(name: str, root: Path, files: Sequence[Path], layout: str) -> None:
-    """Makes sure that all files of a set are there, before any is read.
+    """Checks that all files of a set exist, before any is read.
 
     Args:
         name: of the set.
         root: its folder, as given.
-        files: what has to be there, below `root`.
-        layout: how the folder looks, in a few words.
+        files: required files below `root`.
+        layout: the expected layout in a few words.
 
     Raises:
-        ValueError: if the folder or some files are missing: which, how many, and what was expected where.
+        ValueError: the folder or some files are missing; the message says which, how many, and what was expected.
     """
     if not root.is_dir():
         raise ValueError(f"--root {root} is not a folder; {name} is expected there as {layout}.")

@@ -70,4 +70,4 @@ def _read(root: Path, frames: list[str], pairs: list[np.ndarray], index: int) ->
         raise BrokenSampleError(f"{origin} has {width}x{height} pixels and a labeled point lies outside")
     parts = Path(frame).parts
     scene = parts[1] if len(parts) > 2 else ""
-    return PointPairs(image=image, nearer=points[:, 0], farther=points[:, 1], scene=scene, origin=origin)
+    return PointPairs(image=image, nearer=points[:, 0], farther=points[:, 1], domain=scene, origin=origin)

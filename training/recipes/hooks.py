@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from semidepth.data.source_spec import Source
 from semidepth.data.streaming.loading import evaluation_samples
-from semidepth.evaluation.pictures import grid, prediction_row
+from semidepth.evaluation.pictures import grid, relative_row
 from semidepth.evaluation.relative import gather_mean, score_relative
 from semidepth.prediction.models import DepthModel
 from semidepth.prediction.preprocessing import Preprocessing
@@ -54,7 +54,7 @@ def make_hooks(
         rows = []
         for sample in samples:
             predicted = predict(sample["image"][None].to(accelerator.device))[0]
-            rows.append(prediction_row(sample["image"], sample["depth"], [predicted]))
+            rows.append(relative_row(sample["image"], sample["depth"], [predicted]))
         tracking.picture(step, "predictions", grid(rows, ["image", "ground truth", "prediction"]))
 
     def save(model: nn.Module, folder: Path) -> None:

@@ -31,16 +31,16 @@ def test_the_nearer_point_comes_first_as_row_and_column(root):
     assert isinstance(opened, PointPairSet)
     assert opened.frames == ["images/underwater/b.jpg", "images/indoor/a.png"]
     pairs = opened.read(0)
-    assert pairs.nearer.tolist() == [[5, 8], [4, 7]]
-    assert pairs.farther.tolist() == [[0, 1], [2, 3]]
-    assert pairs.nearer.dtype.kind == "i"
-    assert pairs.scene == "underwater"
-    assert pairs.origin == str(root / "images/underwater/b.jpg")
-    assert pairs.image.shape == (3, HEIGHT, WIDTH)
+    assert pairs["nearer"].tolist() == [[5, 8], [4, 7]]
+    assert pairs["farther"].tolist() == [[0, 1], [2, 3]]
+    assert pairs["nearer"].dtype.kind == "i"
+    assert pairs["domain"] == "underwater"
+    assert pairs["origin"] == str(root / "images/underwater/b.jpg")
+    assert pairs["image"].shape == (3, HEIGHT, WIDTH)
     second = opened.read(1)
-    assert second.scene == "indoor"
-    row, column = second.nearer[0]
-    assert second.image[:, row, column].tolist() == [1, 0, 9]  # the picture tells its rows and columns
+    assert second["domain"] == "indoor"
+    row, column = second["nearer"][0]
+    assert second["image"][:, row, column].tolist() == [1, 0, 9]  # the picture tells its rows and columns
 
 
 def test_missing_files_are_counted(root):
@@ -95,4 +95,4 @@ def test_opening_reads_no_image(root):
 
 def test_a_reader_goes_to_other_processes(root):
     opened = open_benchmark("da2k", root)
-    assert torch.equal(travels(opened)(1).image, opened.read(1).image)
+    assert torch.equal(travels(opened)(1)["image"], opened.read(1)["image"])

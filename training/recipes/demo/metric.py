@@ -8,8 +8,8 @@ from typing import Any
 
 from semidepth.data.source_spec import parse_sources
 from semidepth.data.streaming.loading import evaluation_samples
-from semidepth.evaluation.metric import predict_metres, router_accuracy
-from semidepth.evaluation.pictures import grid, metric_row, save_picture
+from semidepth.evaluation.metres import predict_metres, router_accuracy
+from semidepth.evaluation.pictures import grid, metres_row, save_picture
 from semidepth.prediction.models import load_depth_model
 from semidepth.training.options.metric import MetricOptions
 from semidepth.training.options.presets import read_preset
@@ -61,7 +61,7 @@ def score_metric_models(
     confusion: Counter[tuple[str, str]] = Counter()
     names = {source: set_name for set_name, source in sets.items()}
     for name, title in METRIC_MODELS.items():
-        found = score_into(folder / name, list(sets.values()), device, "--protocol", "none", "--no-flip")
+        found = score_into(folder / name, list(sets.values()), device, protocol=("none",), flip=False)
         for entry in found["scores"]:
             row = DOMAIN_GIVEN if entry["head"] == "domain given" else title
             results[row][names[entry["data"]]] = entry["metrics"]
@@ -99,5 +99,5 @@ def draw_metric_gallery(folder: Path, path: Path, sources: Sequence[str], device
         for sample in evaluation_samples([source], size=model.preprocessing.size):
             metres, chosen = predict_metres(model, sample["image"][None].to(device), None, flip=False)
             notes = ["domain:", sample["domain"], "", "router:", model.domains[chosen[0]]]
-            rows.append(metric_row(sample["image"], sample["depth"], [metres[0]], notes))
+            rows.append(metres_row(sample["image"], sample["depth"], [metres[0]], notes))
     save_picture(grid(rows, ["image", "ground truth", "metric depth", "metres"]), path)

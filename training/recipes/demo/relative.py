@@ -9,7 +9,7 @@ from typing import Any
 from semidepth.data.scenes.render import STYLES
 from semidepth.data.source_spec import parse_sources
 from semidepth.data.streaming.loading import evaluation_samples
-from semidepth.evaluation.pictures import grid, prediction_row, save_picture
+from semidepth.evaluation.pictures import grid, relative_row, save_picture
 from semidepth.prediction.models import load_depth_model
 from semidepth.training.options.demo import DemoOptions
 from semidepth.training.options.presets import read_preset
@@ -129,5 +129,5 @@ def draw_gallery(folder: Path, path: Path, device: str) -> None:
         for sample in evaluation_samples([source], size=models[0].preprocessing.size):
             image = sample["image"][None].to(device)
             predictions = [model.predict_disparity(image)[0] for model in models]
-            rows.append(prediction_row(sample["image"], sample["depth"], predictions))
+            rows.append(relative_row(sample["image"], sample["depth"], predictions))
     save_picture(grid(rows, ["image", "ground truth", "teacher", "student"]), path)

@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from semidepth.evaluation.cli import score
+from semidepth.evaluation.options import ScoreOptions
+from semidepth.evaluation.score import score
 
 
-def score_into(model: Path, sources: Sequence[str], device: str, *options: str) -> dict[str, Any]:
-    """Scores a model into `scores/` in its folder and returns what results.json holds."""
-    return score([
-        "--model", str(model), "--data", *sources, "--device", device, "--batch_size", "32",
-        "--output", str(model / "scores"), "--overwrite", *options,
-    ])  # fmt: skip
+def score_into(model: Path, sources: Sequence[str], device: str, **options: Any) -> dict[str, Any]:
+    """Scores a model as `semidepth score` does, into `scores/` in its folder; returns what results.json holds."""
+    shared: dict[str, Any] = {"device": device, "batch_size": 32, "output": model / "scores", "overwrite": True}
+    return score(ScoreOptions(model=(str(model),), data=tuple(sources), **(shared | options)))
 
 
 def with_spread(values: Sequence[float]) -> str:

@@ -12,8 +12,8 @@ from torch import nn
 from semidepth.data.source_spec import Source
 from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.depth_metrics.protocols import Protocol
-from semidepth.evaluation.metric import MetricScores, predict_metres, score_metric
-from semidepth.evaluation.pictures import grid, metric_row
+from semidepth.evaluation.metres import MetresScores, predict_metres, score_metres
+from semidepth.evaluation.pictures import grid, metres_row
 from semidepth.evaluation.relative import gather_mean
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.prediction.models import DepthModel
@@ -71,7 +71,7 @@ def make_metric_hooks(
                     predicted, chosen = predict_metres(wrapped, image, None, flip=False)
                 routed = [f"router: {wrapped.domains[index]}" for index in chosen if len(wrapped.domains) > 1]
                 notes = [f"is {sample['domain']}", *routed]
-                rows.append(metric_row(sample["image"], sample["depth"], [predicted[0]], notes))
+                rows.append(metres_row(sample["image"], sample["depth"], [predicted[0]], notes))
         tracking.picture(step, "predictions", grid(rows, ["image", "ground truth", "prediction", "metres"]))
 
     def save(model: nn.Module, folder: Path) -> None:
@@ -91,19 +91,17 @@ def _score_domain(
     sources: Sequence[Source],
     options: MetricOptions,
     accelerator: Accelerator,
-) -> MetricScores | None:
+) -> MetresScores | None:
     """This process's share of a domain's validation sources; None where it has none."""
     if not sources:
         return None
-    merged = MetricScores()
+    merged = MetresScores()
     protocol = Protocol(domain.name, domain.min_depth_m, domain.max_depth_m)
     for source in sources:
         samples = evaluation_samples([source], options.validation_images, size=model.preprocessing.size)
         share = islice(samples, accelerator.process_index, None, accelerator.num_processes)
         with accelerator.autocast():
-            found = score_metric(
-                model, share, device=accelerator.device, protocol=protocol, flip=False, batch_size=options.batch_size
-            )
+            found = score_metres(model, share, protocol=protocol, flip=False, batch_size=options.batch_size)
         merged.routed.extend(found.routed)
         merged.given.extend(found.given)
         merged.confusion += found.confusion

@@ -1,4 +1,4 @@
-"""Scores in metres: crops, mirrored averaging, the router's choices, and models that have no metres."""
+"""Scores in metres: crops, mirrored averaging, choices of the router, and models without metres."""
 
 import pytest
 import tiny
@@ -6,11 +6,9 @@ import torch
 from torch import nn
 
 from semidepth.evaluation.depth_metrics.protocols import Protocol, find_protocol
-from semidepth.evaluation.metric import predict_metres, router_accuracy, score_metric
+from semidepth.evaluation.metres import predict_metres, router_accuracy, score_metres
 from semidepth.prediction.models import DepthModel
 from semidepth.prediction.preprocessing import Preprocessing
-
-CPU = torch.device("cpu")
 
 
 class Domained(nn.Module):
@@ -48,7 +46,7 @@ def sample(red, blue, depth_m, domain, size=16):
 def test_router_and_given_domains_are_scored_apart_and_counted():
     """255 red is 10 m near and 100 m far; the second image is far and looks near, so only its own head is right."""
     samples = [sample(255, 0, 10.0, "near"), sample(255, 0, 100.0, "far"), sample(255, 255, 100.0, "far")]
-    scores = score_metric(model(), samples, device=CPU, protocol=find_protocol("none"), flip=False)
+    scores = score_metres(model(), samples, protocol=find_protocol("none"), flip=False)
     assert scores.routed.per_image["abs_rel"] == pytest.approx([0.0, 0.9, 0.0])
     assert scores.given.per_image["abs_rel"] == pytest.approx([0.0, 0.0, 0.0])
     assert scores.confusion == {("near", "near"): 1, ("far", "near"): 1, ("far", "far"): 1}
@@ -56,9 +54,7 @@ def test_router_and_given_domains_are_scored_apart_and_counted():
 
 
 def test_images_of_an_unknown_domain_have_no_confusion():
-    scores = score_metric(
-        model(), [sample(255, 0, 10.0, "cave")], device=CPU, protocol=find_protocol("none"), flip=False
-    )
+    scores = score_metres(model(), [sample(255, 0, 10.0, "cave")], protocol=find_protocol("none"), flip=False)
     assert scores.routed.images == 1
     assert scores.given.images == 0
     assert not scores.confusion
@@ -81,18 +77,18 @@ def test_only_pixels_of_the_crop_count():
     mask = torch.zeros(16, 16, dtype=torch.bool)
     mask[8:] = True
     object.__setattr__(inside, "mask", lambda height, width: mask)
-    scores = score_metric(model(), [sample_], device=CPU, protocol=inside, flip=False)
+    scores = score_metres(model(), [sample_], protocol=inside, flip=False)
     assert scores.routed.mean()["abs_rel"] == pytest.approx(0, abs=1e-6)
 
 
 def test_a_relative_model_is_refused():
     with pytest.raises(ValueError, match="inverse depth, which has no unit"):
-        score_metric(model("disparity"), [], device=CPU, protocol=find_protocol("nyu"))
+        score_metres(model("disparity"), [], protocol=find_protocol("nyu"))
 
 
 def test_a_stock_metric_model_is_scored_too():
     stock = tiny.stock_model(tiny.stock_config(depth_estimation_type="metric", max_depth=10))
     wrapped = DepthModel(stock, Preprocessing(size=48, multiple=8), "depth")
-    scores = score_metric(wrapped, [sample(90, 9, 3.0, "near", 64)], device=CPU, protocol=find_protocol("none"))
+    scores = score_metres(wrapped, [sample(90, 9, 3.0, "near", 64)], protocol=find_protocol("none"))
     assert 0 < scores.routed.mean()["rmse"] < 10
     assert not scores.confusion
