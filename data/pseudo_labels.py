@@ -12,7 +12,7 @@ the same command can go on with what an earlier one left.
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count, groupby
 from typing import Any
@@ -91,7 +91,7 @@ def encode_label(disparity: np.ndarray) -> tuple[bytes, float, float]:
 
 
 def parts_to_make(
-    sources: list[Source], part_size: int, *, process: int, processes: int, finished: set[str]
+    sources: Sequence[Source], part_size: int, *, process: int, processes: int, finished: set[str]
 ) -> Iterator[tuple[str, Iterator[Row]]]:
     """The parts that one process has to make, with their undecoded rows.
 

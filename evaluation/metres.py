@@ -163,7 +163,8 @@ def predict_metres(
     """
     inputs = {} if domains is None else {"domain_labels": domains}
     predicted, output = model.forward(images, **inputs)
-    chosen = output.domain.tolist() if model.domains else [0] * len(images)
+    heads = output.domain if model.domains else None
+    chosen = [0] * len(images) if heads is None else heads.tolist()
     if flip:
         inputs = {"domain_labels": chosen} if model.domains else {}
         mirrored, _ = model.forward(images.flip(-1), **inputs)

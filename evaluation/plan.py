@@ -6,6 +6,7 @@ Everything that can be wrong is found here, before a model is loaded or an image
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from transformers.utils import cached_file
 
@@ -65,7 +66,7 @@ def _modes(model: str, kind: Kind, data: ScoredData, options: ScoreOptions) -> l
 
 
 def _make_task(mode: Mode, model: str, revision: str, data: ScoredData, options: ScoreOptions) -> Task:
-    shared = {"model": model, "revision": revision, "data": data, "kind": options.kind}
+    shared: dict[str, Any] = {"model": model, "revision": revision, "data": data, "kind": options.kind}
     cap = options.max_depth_m
     if mode == "ordinal":
         return OrdinalTask(**shared)

@@ -12,6 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -82,6 +83,7 @@ class Pusher:
         self.target = target
         self.folder = folder
         self.wait_s = wait_s
+        self.known: dict[str, Any] = {}  # results that are known before the run ends, for the cards of snapshots
         self.pushed: list[str] = []  # labels of the pushed snapshots, in order
         self._prepared = prepared
         self._trouble = ""
@@ -255,7 +257,9 @@ class Pusher:
         if (snapshot / CARD).exists():
             return
         try:
-            card = make_card(read_facts(snapshot), preview_names(snapshot), repo=self.target.repo)
+            facts = read_facts(snapshot)
+            facts = replace(facts, results=self.known | facts.results)
+            card = make_card(facts, preview_names(snapshot), repo=self.target.repo)
         except Exception as error:  # the weights are pushed all the same
             logger.warning("no card could be made for this push (%s)", describe(error))
             return

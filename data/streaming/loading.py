@@ -78,9 +78,9 @@ class BatchLoader:
             raise ValueError(
                 f"size {plan.size} is not a positive multiple of {multiple}; choose one, the patch size divides it"
             )
-        plan = replace(plan, at_least=plan.size)
+        size = plan.size
         self.batches = BatchStream(
-            plan, batch_size=batch_size, size=plan.size, multiple=multiple, num_workers=num_workers
+            replace(plan, at_least=size), batch_size=batch_size, size=size, multiple=multiple, num_workers=num_workers
         )
         self.num_workers = num_workers
         self._states: dict[int, dict[str, Any]] = {}

@@ -82,8 +82,8 @@ class DepthMetrics(evaluate.Metric):
         self._check_config(config_name)
         config = config_name or "default"
         # Every name that is not one of the library's is an option, so that a misspelt one is an error.
-        own = ("keep_in_memory", "cache_dir", "num_process", "process_id", "seed", "experiment_id", "hash")
-        own += ("max_concurrent_cache_files", "timeout")
+        own = {"keep_in_memory", "cache_dir", "num_process", "process_id", "seed", "experiment_id", "hash"}
+        own |= {"max_concurrent_cache_files", "timeout"}
         self._at_load = {name: value for name, value in kwargs.items() if name not in own and value is not None}
         check_names(self._at_load, config)
         settle(self._at_load)

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 SCORE_NAMES = ("abs_rel", "delta1", "delta2", "delta3", "rmse", "rmse_log", "log10", "silog")
-ALIGNMENTS = ("least_squares", "median", "none")
-SPACES = ("depth", "disparity")
 Align = Literal["least_squares", "median", "none"]
 Space = Literal["disparity", "depth"]
+ALIGNMENTS: tuple[Align, ...] = ("least_squares", "median", "none")
+SPACES: tuple[Space, ...] = ("depth", "disparity")
 # A prediction whose variance is below this share of its mean square is constant up to float64 rounding.
 CONSTANT_RELATIVE_VARIANCE = 1e-24
 

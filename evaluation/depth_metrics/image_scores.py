@@ -51,7 +51,7 @@ def score_image(config: str, prediction: Any, reference: Any, options: Options, 
     predicted, depth = fit(predicted, reference_map, options.protocol, number)
     inside = named_protocol(options.protocol).mask(*depth.shape).to(depth.device)
     depth = torch.where(inside, depth, torch.nan)
-    bounds = {"min_depth_m": options.min_depth_m, "max_depth_m": options.max_depth_m}
+    bounds: dict[str, Any] = {"min_depth_m": options.min_depth_m, "max_depth_m": options.max_depth_m}
     valid = scored_pixels(depth[None], **bounds)
     broken = int((valid[0] & ~predicted.isfinite()).sum())
     if broken:

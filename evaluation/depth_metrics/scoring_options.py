@@ -4,10 +4,12 @@ import json
 from dataclasses import asdict, dataclass
 from math import inf
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
-from .formulas import ALIGNMENTS, SPACES
+from .formulas import ALIGNMENTS, SPACES, Align, Space
 from .protocols import Protocol, find_protocol
+
+T = TypeVar("T")
 
 MODES = ("metric", "relative")
 # Configuration -> the options that it has.
@@ -34,8 +36,8 @@ class Options:
     """
 
     mode: str
-    align: str
-    space: str
+    align: Align
+    space: Space
     protocol: str
     min_depth_m: float
     max_depth_m: float | None
@@ -105,7 +107,7 @@ def _differ(value: Any, fixed: Any) -> bool:
     return (None if value == inf else value) != (None if fixed == inf else fixed)
 
 
-def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
+def _one_of(name: str, value: Any, choices: tuple[T, ...]) -> T:
     if value not in choices:
         raise ValueError(f"{name} is {value!r}, expected {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}.")
     return value

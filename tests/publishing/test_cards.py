@@ -1,5 +1,6 @@
 """A card says what the run recorded and nothing else; its metadata is what the Hub takes; nothing private is on it."""
 
+import dataclasses
 import json
 import os
 import re
@@ -18,7 +19,6 @@ from loopback_hub.card_rules import card_errors
 from PIL import Image
 from safetensors.torch import save_file
 
-from semidepth.common.options import save_options
 from semidepth.modeling import DepthStudentConfig, RoutedDepthConfig
 from semidepth.publishing.cards.model_card import make_card
 from semidepth.publishing.facts import read_facts
@@ -45,6 +45,13 @@ def card_of(folder: Path, **told) -> ModelCard:
     return make_card(read_facts(folder), [*preview_names(folder), *examples], **told)
 
 
+def write_options(cls: type, path: Path, changes: dict) -> None:
+    """The options file of a run that may be long ago: its data need not be there any more."""
+    defaults = {item.name: item.default for item in dataclasses.fields(cls) if item.default is not dataclasses.MISSING}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in (defaults | changes).items()}
+    path.write_text(yaml.safe_dump(plain, sort_keys=False))
+
+
 def config_fields():
     fields = tiny.stock_config().to_dict()
     fields.pop("model_type")
@@ -61,7 +68,7 @@ def relative_folder(tmp_path: Path, **changes) -> Path:
         "unlabeled": ["/home/me/acme/photos", "https://me:secret@host/a.parquet"], "steps": 1234, "batch_size": 4,
         "learning_rate": 1e-5, "gradient_matching_weight": 2.0, "ema_decay": 0.999,
     }  # fmt: skip
-    save_options(StudentOptions(**(options | changes)), folder / "student.yaml")
+    write_options(StudentOptions, folder / "student.yaml", options | changes)
     save_file(
         {"weights": tiny.pixels(1, 1, 1).flatten(), "bias": tiny.pixels(1, 2, 2)[0, 0].flatten()},
         folder / "model.safetensors",
@@ -76,10 +83,7 @@ def routed_folder(tmp_path: Path, domains=DOMAINS) -> Path:
     core = DepthStudentConfig(**config_fields())
     RoutedDepthConfig(core_config=core, domains=domains).save_pretrained(folder)
     train = [f"{domain['name']}=/home/me/{domain['name']}_frames" for domain in domains]
-    # The folders need not be there any more.
-    options = yaml.safe_load(save_options(MetricOptions(train=["indoor=scenes:indoor"]), folder / "metric.yaml"))
-    options |= {"train": train, "student": "/home/me/student"}
-    (folder / "metric.yaml").write_text(yaml.safe_dump(options))
+    write_options(MetricOptions, folder / "metric.yaml", {"train": train, "student": "/home/me/student"})
     results = {"steps": 50, "indoor/abs_rel": 0.25}
     if len(domains) > 1:
         results |= {"indoor/domain_given/abs_rel": 0.125, "validation/router_accuracy": 0.9}
@@ -271,8 +275,8 @@ def test_one_domain_has_no_router(tmp_path):
 def test_a_stock_metric_head_needs_no_code_of_ours(tmp_path):
     folder = tmp_path / "stock"
     tiny.stock_config(depth_estimation_type="metric", max_depth=20).save_pretrained(folder)
-    options = MetricOptions(train=["indoor=scenes:indoor"], metric_head="stock", domains=["indoor?max_depth_m=20"])
-    save_options(options, folder / "metric.yaml")
+    changes = {"train": ["indoor=scenes:indoor"], "metric_head": "stock", "domains": ["indoor?max_depth_m=20"]}
+    write_options(MetricOptions, folder / "metric.yaml", changes)
     card = card_of(folder)
     assert "trust_remote_code" not in card.text
     assert "from semidepth" not in card.text
@@ -302,7 +306,7 @@ def test_what_is_not_recorded_is_said(tmp_path):
 def test_a_teachers_card(tmp_path):
     folder = tmp_path / "teacher"
     DepthStudentConfig(**config_fields()).save_pretrained(folder)
-    save_options(TeacherOptions(steps=7), folder / "teacher.yaml")
+    write_options(TeacherOptions, folder / "teacher.yaml", {"steps": 7})
     results = {"steps": 7, "scenes:indoor?split=validation&count=4/abs_rel": 0.5}
     (folder / "results.json").write_text(json.dumps(results))
     card = card_of(folder)

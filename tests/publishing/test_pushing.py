@@ -105,7 +105,7 @@ def test_a_run_is_pushed_as_it_goes_and_whole_at_its_end(hub, encoder, trained, 
     assert all(re.fullmatch(r"Step [123]|The finished model", title) for title in titles(hub))
     for commit in repository.commits[2:]:  # never half of one
         assert {"config.json", "model.safetensors", "preprocessor_config.json", "teacher.yaml"} <= set(commit.files)
-        assert "README.md" in commit.files
+        assert "| `batch_size` | 2 | 16 |" in commit.files["README.md"].decode()  # with the default, also midway
     files = repository.commits[-1].files
     for name in ("model.safetensors", "modeling_depth_student.py"):
         assert files[name] == (folder / name).read_bytes()

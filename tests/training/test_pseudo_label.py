@@ -22,6 +22,8 @@ from streams import make_loader
 from semidepth.data.reading import image_folders
 from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.prediction.models import load_depth_model
+from semidepth.publishing.cards.model_card import make_card
+from semidepth.publishing.facts import read_facts
 from semidepth.training import pseudo_label, student, teacher
 from semidepth.training.options.student import StudentOptions
 from semidepth.training.recipes import student as student_recipe
@@ -240,6 +242,9 @@ def test_selection_trains_on_the_stable_share_first(setting, caplog):
     first = json.loads((folder / "first_student/results.json").read_text())
     assert "labels_of_first_student" in final["teacher"]
     assert "labels_of_first_student" not in first["teacher"]
+    # What the card says of it is on record.
+    assert (final.get("selected_share"), first.get("selected_share")) == (0.5, None)
+    assert "ST++" in make_card(read_facts(folder)).text
     assert (folder / "model.safetensors").is_file()
 
 

@@ -105,7 +105,8 @@ def train(
         ValueError: if there is a checkpoint that this run cannot go on from.
     """
     output_dir, values = Path(options.output_dir), asdict(options)
-    record = RunRecord(accelerator, options.mixed_precision, values)
+    record = RunRecord(accelerator, options.mixed_precision, options)
+    pusher.known |= {"run": record.setting()}
     trained = prepare_model(model, lambda model: make_optimizer(model, steps), options, accelerator)
     start = resume(options, steps, accelerator, trained, data, record)
     tracking = Tracking(accelerator, output_dir, name=name, steps=steps, start=start, options=values)

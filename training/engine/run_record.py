@@ -1,5 +1,6 @@
-"""What a run leaves on record of itself beside its scores: how long it took, on what, and which names are the Hub's."""
+"""Record of a run beside its scores: duration, devices, versions, defaults of its options, and names on the Hub."""
 
+import dataclasses
 import json
 import platform
 import time
@@ -22,20 +23,29 @@ class RunRecord:
     Args:
         accelerator: of the run.
         mixed_precision: of the run.
-        options: of the run, by name.
+        options: of the run, a dataclass.
     """
 
-    def __init__(self, accelerator: Accelerator, mixed_precision: str, options: dict[str, Any]):
+    def __init__(self, accelerator: Accelerator, mixed_precision: str, options: Any):
         self._device = accelerator.device
         self._processes = accelerator.num_processes
         self._mixed_precision = mixed_precision
-        self._hub = hub_ids(options)
+        self._hub = hub_ids(dataclasses.asdict(options))
+        self._defaults = plain_defaults(type(options))
         self._began = time.perf_counter()
         self._before: dict[str, Any] = {}
 
     def go_on_from(self, checkpoint: Path) -> None:
         """Adds what the run took up to a checkpoint; nothing where the checkpoint does not say."""
         self._before = json.loads((checkpoint / "trainer.json").read_text()).get("run", {})
+
+    def setting(self) -> dict[str, Any]:
+        """Returns what is known from the start, for JSON.
+
+        Returns:
+            `hub`, models and data sets of the options that are ids on the Hub; `defaults` of the options.
+        """
+        return {"hub": self._hub, "defaults": self._defaults}
 
     def values(self) -> dict[str, Any]:
         """What is known now, for JSON.
@@ -44,7 +54,7 @@ class RunRecord:
             `hours` of wall time over all parts of the run up to here, without what was lost after a checkpoint;
             `gpu_hours`, the same times the processes, for parts that ran on CUDA devices; `device`, the names of the
             devices in the order of the parts; `processes` and `mixed_precision` of the last part; `versions` of
-            packages; `hub`, those of the options' models and data sets that are ids on the Hub.
+            packages; and the values of [`setting`].
         """
         hours = (time.perf_counter() - self._began) / 3600
         gpus = self._processes if self._device.type == "cuda" else 0
@@ -56,8 +66,13 @@ class RunRecord:
             "processes": self._processes,
             "mixed_precision": self._mixed_precision,
             "versions": {"python": platform.python_version()} | _versions(),
-            "hub": self._hub,
-        }
+        } | self.setting()
+
+
+def plain_defaults(options: type) -> dict[str, Any]:
+    """Returns the defaults of a dataclass of options that are a number, text, true, false or none, by name."""
+    plain = (bool, int, float, str, type(None))
+    return {item.name: item.default for item in dataclasses.fields(options) if isinstance(item.default, plain)}
 
 
 def device_name(device: torch.device) -> str:

@@ -1,7 +1,7 @@
 """Options of training/teacher.py."""
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 from semidepth.common.options import option
 from semidepth.prediction.checkpoints import Kind
@@ -20,4 +20,4 @@ class TeacherOptions(RelativeOptions):
 
 def kind_given(teacher_kind: TeacherKind) -> Kind | None:
     """What a teacher predicts, where the option says so."""
-    return None if teacher_kind == "auto" else cast(Kind, teacher_kind)
+    return None if teacher_kind == "auto" else teacher_kind

@@ -84,7 +84,7 @@ def train_with_selection(options: StudentOptions) -> dict[str, Any]:
     PartialState().wait_for_everyone()
     by_student = _label(options, first.output_dir, (rest,), folder / "labels_of_first_student")
     final = dataclasses.replace(options, pseudo_labels=(stable, by_student), select_reliable=0.0, teacher=None)
-    return train_on_all(final)
+    return train_on_all(final, selected_share=options.select_reliable)
 
 
 def reliable_from(labels: str, share: float) -> float:

@@ -136,14 +136,20 @@ def student_losses(
     )
 
 
-def train_on_all(options: StudentOptions) -> dict[str, Any]:
+def train_on_all(options: StudentOptions, *, selected_share: float = 0.0) -> dict[str, Any]:
     """Trains and saves a student; returns the final losses and validation scores.
+
+    Args:
+        options: of the student.
+        selected_share: share of reliable pseudo labels in a selective re-training, recorded with the results; 0: none.
 
     Raises:
         ValueError: in one sentence, for options that do not fit the data, the encoder or the teacher.
     """
     accelerator = make_accelerator(options)
     pusher = open_pusher(options, options.output_dir, main_process=accelerator.is_main_process)
+    selection = {"selected_share": selected_share} if selected_share else {}
+    pusher.known |= selection
     announce(options, accelerator, "student")
     labeled_sources, validation = parse_sources(options.labeled), parse_sources(options.validation)
     load_teacher = partial(load_depth_model, device=accelerator.device, kind=kind_given(options.teacher_kind))
@@ -194,7 +200,7 @@ def train_on_all(options: StudentOptions) -> dict[str, Any]:
         pusher=pusher,
     )
     if accelerator.is_main_process:
-        save_results(Path(options.output_dir), {"steps": steps, "teacher": teacher_name} | results)
+        save_results(Path(options.output_dir), {"steps": steps, "teacher": teacher_name} | selection | results)
         logger.info("student in %s", options.output_dir)
         pusher.finish()
     return results

@@ -67,9 +67,10 @@ def test_gpu_hours_count_every_process(monkeypatch):
 
     assert run_record.device_name(torch.device("cpu"))
     monkeypatch.setattr(run_record, "device_name", lambda device: "NVIDIA X")
-    record = run_record.RunRecord(Accelerator(), "bf16", {"encoder": "facebook/dinov2-small"})
+    record = run_record.RunRecord(Accelerator(), "bf16", TeacherOptions(encoder="facebook/dinov2-small", batch_size=2))
     record._began -= 1800
     values = record.values()
     assert abs(values["hours"] - 0.5) < 1e-3
     assert abs(values["gpu_hours"] - 4) < 8e-3
     assert values["hub"] == ["facebook/dinov2-small"]
+    assert (values["defaults"]["batch_size"], values["defaults"]["encoder"]) == (16, "scenes")
