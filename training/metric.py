@@ -1,9 +1,9 @@
 """Train metric depth: a head for each domain on a relative student, and a router that picks the head for each image.
 
-    accelerate launch training/metric.py                                     # built-in scenes, minutes on a CPU
-    accelerate launch training/metric.py --student depth-anything/Depth-Anything-V2-Small-hf \\
+    semidepth train metric                                                   # built-in scenes, minutes on a CPU
+    semidepth train metric --student depth-anything/Depth-Anything-V2-Small-hf \\
         --train 'indoor=rooms/*.parquet?depth_scale=0.001' outdoor=drives/ --mixed_precision bf16     # your own
-    accelerate launch training/metric.py --student depth-anything/Depth-Anything-V2-Small-hf \\
+    semidepth train metric --student depth-anything/Depth-Anything-V2-Small-hf \\
         --train indoor=rooms/ --metric_head stock            # Depth Anything V2's own head, loads anywhere it does
 
 ZoeDepth (arXiv 2302.12288), with the learning rates of Depth Anything's metric models. In each step

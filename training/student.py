@@ -1,12 +1,13 @@
-"""Train a student: labeled images as they are, unlabeled ones through a teacher's eyes, made hard for the student.
+"""Train a student on labeled images, and on unlabeled ones that a teacher labels.
 
-    accelerate launch training/student.py                                     # built-in scenes, minutes on a CPU
-    accelerate launch training/student.py --encoder facebook/dinov2-small \\
+    semidepth train student                                                   # built-in scenes, minutes on a CPU
+    semidepth train student --encoder facebook/dinov2-small \\
         --teacher depth-anything/Depth-Anything-V2-Large-hf \\
         --labeled 'rooms/*.parquet?depth_scale=0.001' --unlabeled my_photos/ \\
         --mixed_precision bf16                                                # your own
-    … --pseudo_labels outputs/pseudo_labels       # with labels that training/pseudo_label.py made once, before
+    … --pseudo_labels outputs/pseudo_labels       # with labels that training/pseudo_label.py made before
     … --unlabeled my_photos/ --select_reliable 0.5      # reliable labels first, as ST++ does, in one command
+    accelerate launch training/student.py …             # the same on several GPUs, see docs/scale.md
 
 Depth Anything (arXiv 2401.10891), section 3. A batch is one part labeled to two parts unlabeled. In each step
 
@@ -17,6 +18,7 @@ Depth Anything (arXiv 2401.10891), section 3. A batch is one part labeled to two
 4. their plain mean is minimised.
 
 The student starts from the pretrained encoder, never from the teacher's weights, or it would only repeat the teacher.
+The losses are `student_losses` in training/recipes/student.py.
 """
 
 import sys

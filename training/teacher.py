@@ -1,7 +1,7 @@
 """Train a teacher: a relative depth model on labeled images alone.
 
-    accelerate launch training/teacher.py                                    # built-in scenes, minutes on a CPU
-    accelerate launch training/teacher.py --encoder facebook/dinov2-large \\
+    semidepth train teacher                                                  # built-in scenes, minutes on a CPU
+    semidepth train teacher --encoder facebook/dinov2-large \\
         --labeled 'rooms/*.parquet?depth_scale=0.001' --mixed_precision bf16 # your own
 
 Depth Anything (arXiv 2401.10891), section 3.1: a pretrained encoder and a fresh DPT decoder learn inverse depth from
