@@ -1,4 +1,4 @@
-"""Batches of images of one size, and results that come back from the device while it goes on computing."""
+"""Batches of images of one size, and copies to and from the device that do not wait for it."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -13,12 +13,12 @@ AHEAD = 4
 
 
 def batches_of_one_size(items: Iterable[T], batch_size: int, size_of: Callable[[T], Hashable]) -> Iterator[list[T]]:
-    """Consecutive items of equal size, at most `batch_size` at a time: their order stays.
+    """Batches of consecutive items of equal size, which keep their order.
 
     Args:
         items: in order.
-        batch_size: at most.
-        size_of: what must be equal in a batch.
+        batch_size: largest number of items in a batch.
+        size_of: gives what must be equal in a batch.
     """
     batch: list[T] = []
     for item in items:
@@ -37,13 +37,13 @@ def groups_of_one_size(
     *,
     section_of: Callable[[T], object] = lambda item: None,
 ) -> Iterator[list[T]]:
-    """Batches of one size in the order in which they fill up; where too many wait the longest-waiting goes as it is.
+    """Batches of items of one size, in the order in which they fill up; if too many wait, the oldest goes unfilled.
 
     Args:
-        items: of sizes that alternate.
-        batch_size: at most; no more than [`AHEAD`] times as many items wait for others of their size.
-        size_of: what must be equal in a batch.
-        section_of: what an item belongs to: where that ends nothing of it waits for what follows.
+        items: of mixed sizes.
+        batch_size: largest number of items in a batch; at most [`AHEAD`] times as many wait for others of their size.
+        size_of: gives what must be equal in a batch.
+        section_of: gives the section of an item; no item waits beyond the end of its section.
     """
     waiting: dict[Hashable, list[T]] = {}
     section: object = None
@@ -62,16 +62,16 @@ def groups_of_one_size(
 
 
 def to_device(images: Sequence[Tensor], device: torch.device) -> Tensor:
-    """Images (C, H, W) of one size as a batch (B, C, H, W) on the device; nothing waits for it here."""
+    """Images (C, H, W) of one size as a batch (B, C, H, W) on the device, copied without waiting."""
     batch = torch.stack(list(images))
     return batch.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else batch.to(device)
 
 
 def to_host(results: Sequence[Tensor]) -> tuple[list[Tensor], torch.cuda.Event | None]:
-    """Copies results of one device to the host; nothing waits for the device here.
+    """Copies results from one device to the host without waiting.
 
     Returns:
-        The copies, and the event to `synchronize()` with before they are read; None where they can be read now.
+        The copies, and an event to `synchronize()` with before they are read; None if they can be read now.
     """
     if all(result.device.type != "cuda" for result in results):
         return [result.cpu() for result in results], None

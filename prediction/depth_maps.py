@@ -1,4 +1,4 @@
-"""Depth of one image, or of many, in one line of Python.
+"""Predict depth of one image or of many in one line of Python.
 
 import semidepth
 depth = semidepth.predict("photo.jpg", "outputs/demo/metric")
@@ -35,11 +35,11 @@ ImageLike = str | Path | Image.Image | np.ndarray | Tensor
 
 @dataclass(frozen=True)
 class DepthMap:
-    """Depth of one image, as large as the image is seen: brought to that size as transformers' pipeline does.
+    """Depth of one image, at the size of the upright image.
 
     Args:
-        values: (H, W) float32: metres, larger is farther; or inverse depth, larger is nearer, right up to a scale and a
-            shift of this image.
+        values: (H, W) float32: metres, larger is farther; or inverse depth, larger is nearer, up to an unknown scale
+            and shift.
         unit: "m" or "inverse depth".
         domain: name of the metric head that was used, such as "indoor"; None for models without heads.
         probabilities: of each head, by the router; empty for models without one.
@@ -51,7 +51,7 @@ class DepthMap:
     probabilities: dict[str, float] = field(default_factory=dict)
 
     def picture(self, color_map: str = DEFAULT_COLOR_MAP) -> Image.Image:
-        """The map in colours, near is bright; `color_map` is magma or cividis."""
+        """Picture of the map in colours, near is bright; `color_map` is magma or cividis."""
         return Image.fromarray(colorize(disparity_of(self.values, self.unit), name=color_map))
 
 
@@ -93,13 +93,12 @@ def predict(
         images: a path, a PIL image, an array (H, W, 3), (H, W, 4) or (H, W) of uint8, a tensor (3, H, W) of uint8; or a
             list, or any other iterable, of those; or a batch, (B, H, W, 3) or a tensor (B, 3, H, W). Transparent ones
             are put on white. Folders, globs and videos are for the command, `semidepth predict`.
-        model: Hub id or folder, which is loaded anew in each call; or what [`load_depth_model`] gives
-            (`semidepth.load_model`), for many calls.
-        domain: of all images, instead of what a routed model's router would choose.
-        kind: what the model predicts ("disparity" or "depth"), where it is not known.
-        device: where it is loaded; None: a GPU if there is one. A model that is loaded already stays where it is.
+        model: Hub id or folder, which each call loads; or the result of `semidepth.load_model`, for many calls.
+        domain: metric head for all images, instead of the router's choice.
+        kind: what the model predicts, "disparity" or "depth", where it is not known.
+        device: device for a model that is loaded here; None: a GPU if there is one.
         batch_size: images of one size in a forward pass.
-        threads: that decode.
+        threads: number of decoding threads.
 
     Returns:
         A map for one image; a list in the order of the images for many.
@@ -129,7 +128,7 @@ def predict(
 
 
 def to_pixels(image: ImageLike, name: str) -> Tensor:
-    """Whatever stands for an image -> (3, H, W) uint8; raises BrokenSampleError, calling it `name` if it has none."""
+    """(3, H, W) uint8 of a path, PIL image, array or tensor; raises BrokenSampleError, which calls it `name`."""
     if isinstance(image, Tensor):
         if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
             raise BrokenSampleError(
@@ -156,7 +155,7 @@ def to_pixels(image: ImageLike, name: str) -> Tensor:
 
 
 def _no_image_file(text: str) -> str | None:
-    """What a path is instead of an image file, as far as can be told from outside; None if it may be one."""
+    """Reason why a path is no image file, without opening it; None if it may be one."""
     path = Path(text)
     if path.is_dir():
         return "is a folder"

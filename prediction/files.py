@@ -1,4 +1,4 @@
-"""Predictions of files into files: what is predicted, what is kept, what could not be read or written."""
+"""Predict files into files: plan, predict, write, and report what was kept and what failed."""
 
 import errno
 import hashlib
@@ -36,13 +36,13 @@ UNLIKE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "arch
 
 @dataclass(frozen=True)
 class Task:
-    """One input, and the files that it becomes.
+    """One input and its results.
 
     Args:
         file: the input.
-        source: it as it was found.
-        paths: format -> result.
-        made: results that were written so far.
+        source: its state when it was found.
+        paths: format -> path of the result.
+        made: results written so far.
     """
 
     file: Path
@@ -65,13 +65,13 @@ def predict_files(
         files: (file, name of its results) from `find_inputs`.
         output: folder of the results.
         options: see [`ResultOptions`].
-        report: is filled on the way, for a caller who is interrupted; may hold inputs that were not found.
+        report: is filled on the way, so that an interrupted caller has it; may hold inputs that were not found.
 
     Returns:
-        What became of each file; nothing is raised for one that is broken.
+        The report; a broken file raises nothing.
 
     Raises:
-        ValueError: model and options do not fit, or a package is missing; before anything is predicted.
+        ValueError: model and options do not fit, or a package is missing; raised before anything is predicted.
     """
     options, report = options or ResultOptions(), report or Report()
     check_options(model, files, options)
@@ -117,7 +117,7 @@ def check_options(model: DepthModel, files: Sequence[tuple[Path, Path]], options
 
 
 def maker_of(model: DepthModel) -> Maker:
-    """A model's name, and a digest of its weights, configuration, preprocessing and of how its maps are enlarged.
+    """Name of a model, and a digest of its weights, configuration, preprocessing and way of enlarging maps.
 
     It takes half a second per gigabyte.
     """
@@ -136,16 +136,16 @@ def maker_of(model: DepthModel) -> Maker:
 
 
 class Writer:
-    """Predicts tasks and writes what they become, into `report`.
+    """Predicts tasks, writes their results and fills the report.
 
     Args:
         predictor: with its model on its device.
         output: folder of the results.
         options: see [`ResultOptions`].
-        report: what became of each input.
+        report: results and failures so far.
 
     Raises:
-        ValueError: the folder's record is something else.
+        ValueError: the folder's record is another kind of file.
     """
 
     def __init__(self, predictor: Predictor, output: Path, options: ResultOptions, report: Report) -> None:
@@ -157,7 +157,7 @@ class Writer:
         self.maker = maker_of(predictor.model)
 
     def plan(self, files: Sequence[tuple[Path, Path]]) -> list[Task]:
-        """What is to be predicted: not what is there already, nor what something else stands in the way of."""
+        """Tasks to predict: without inputs whose results exist, and without those that would overwrite other files."""
         inputs = {file.resolve() for file, _ in files}
         taken = {(is_video(file), name) for file, name in files}
         folder = self.output.resolve()
@@ -184,7 +184,7 @@ class Writer:
         return todo
 
     def _earlier_name(self, file: Path, name: Path, source: Source, taken: set[tuple[bool, Path]]) -> Path:
-        """A short name that an input's results have from a run in which no other input had that name, else `name`."""
+        """The short name of an input's results from an earlier run in which the name was unique, else `name`."""
         if name.name == file.name:
             ends = [VIDEO_RESULT] if is_video(file) else list(FORMATS.values())
             for earlier in self.record.names_of(source, ends):
@@ -203,7 +203,7 @@ class Writer:
         return None
 
     def predict_images(self, tasks: Sequence[Task], tell: Callable[[int], Any]) -> None:
-        """Predicts and writes; writing overlaps with the model, which waits for whoever is slower."""
+        """Predicts images and writes their results in threads; the slower of the two sets the pace."""
 
         def decode(task: Task) -> torch.Tensor:
             content = task.file.read_bytes()
@@ -257,7 +257,7 @@ class Writer:
         self.report.results.append(Result(task.file, [path], domain=made.domain, note=note))
 
     def _write(self, prediction: Prediction[Task]) -> Result:
-        """Writes the files of one image; those that were there stay, unless options say otherwise."""
+        """Writes the missing results of one image, or all of them with --overwrite."""
         task, values = prediction.item, prediction.full_size()
         missing = {form: path for form, path in task.paths.items() if self.options.overwrite or not path.exists()}
         # Colours are decoded once more where they are needed, so that no photo waits in memory for its turn.
@@ -277,7 +277,7 @@ class Writer:
         return Result(task.file, task.made, prediction.domain)
 
     def _fail(self, task: Task, error: Exception) -> None:
-        """Notes what was the matter with a task."""
+        """Adds the failure of a task to the report."""
         reason, made = str(error) or type(error).__name__, tuple(task.made)
         unread = isinstance(error, BrokenSampleError) or (is_video(task.file) and isinstance(error, ValueError))
         if unread or (isinstance(error, OSError) and error.filename in (str(task.file), task.source.source)):

@@ -1,4 +1,4 @@
-"""The content of each kind of result: .npy, 16-bit PNG, colours, points and meshes."""
+"""Encode results: .npy, 16-bit PNG, colours, points and meshes."""
 
 import io
 
@@ -37,7 +37,7 @@ def to_16_bit(values: np.ndarray, unit: Unit) -> np.ndarray:
 
 
 def encode(name: str, values: np.ndarray, unit: Unit, options: ResultOptions, pixels: np.ndarray | None) -> bytes:
-    """The content of one result.
+    """Content of one result file.
 
     Args:
         name: of the format.
@@ -46,11 +46,8 @@ def encode(name: str, values: np.ndarray, unit: Unit, options: ResultOptions, pi
         options: see [`ResultOptions`].
         pixels: (H, W, 3) uint8, the image; for points and meshes.
 
-    Returns:
-        The file's content.
-
     Raises:
-        ValueError: nothing would be in it.
+        ValueError: the result would be empty.
     """
     buffer = io.BytesIO()
     if name == "npy":
@@ -65,7 +62,7 @@ def encode(name: str, values: np.ndarray, unit: Unit, options: ResultOptions, pi
 
 
 def _in_space(name: str, values: np.ndarray, options: ResultOptions, pixels: np.ndarray) -> bytes:
-    """Points or a mesh of (H, W) metres; raises ValueError, naming the options, where there would be none."""
+    """Content of a file of points or of a mesh; raises ValueError, naming the options, where it would be empty."""
     metres = np.where(values <= (options.far_m or np.inf), values, np.nan)
     focal_px = options.camera.focal(values.shape[1])
     if not (metres > 0).any():

@@ -1,4 +1,4 @@
-"""Which files a prediction is for: images and videos behind files, folders and globs. Light to import."""
+"""Find the images and videos behind files, folders and globs. Light to import."""
 
 import logging
 import os
@@ -18,24 +18,23 @@ logger = logging.getLogger(__name__)
 def find_inputs(
     inputs: Sequence[str], *, videos: bool = True, missing: dict[Path, str] | None = None
 ) -> list[tuple[Path, Path]]:
-    """Images and videos behind files, folders (with what is below them) and globs.
+    """Images and videos behind files, folders (searched recursively) and globs.
 
-    Folders that are links are followed, each once; hidden files and folders in a folder are left out. Results of
-    earlier predictions, as `predictions.jsonl` above them tells, are not among them; it is logged how many.
+    Linked folders are followed, each once; hidden files and folders are left out. So are results of earlier
+    predictions, which `predictions.jsonl` above them names; their number is logged.
 
     Args:
         inputs: as given on the command line.
-        videos: whether folders are searched for videos, too.
-        missing: is filled with inputs behind which there is nothing, and why; None: the first one is an error.
+        videos: search folders for videos, too.
+        missing: is filled with inputs that match nothing, and why; None: the first of them is an error.
 
     Returns:
-        (file, name of its results without suffix, relative to the output folder). A file that was given by its name or
-        by a glob has its own, one from a folder also has its path in there. Where several have one name, all of them
-        keep their suffix (`x.jpg`, `x.png`), then their folder (`a/x.jpg`), then all their folders: whatever order they
-        come in.
+        (file, name of its results without suffix, relative to the output folder). The name is the file's own; of a file
+        in a given folder it includes the path in there. Files that would share a name all keep their suffix (`x.jpg`,
+        `x.png`), then their folder (`a/x.jpg`), then all their folders, whatever their order.
 
     Raises:
-        ValueError: if there is no input behind all that was given, or only results.
+        ValueError: no input was found, or only results of earlier predictions.
     """
     suffixes = IMAGE_SUFFIXES | (VIDEO_SUFFIXES if videos else frozenset())
     found: dict[Path, tuple[Path, Path]] = {}  # where it lies -> file, name
@@ -69,7 +68,7 @@ def find_inputs(
 
 
 def _matching(text: str, suffixes: frozenset[str], absent: dict[Path, str]) -> Iterator[tuple[Path, Path]]:
-    """Files behind one input, each with the name that its results should have."""
+    """Files behind one input, each with the wanted name of its results."""
     path = Path(text)
     if text and _is(path, stat.S_ISDIR):
         for file in sorted(_below(path, absent)):
@@ -84,7 +83,7 @@ def _matching(text: str, suffixes: frozenset[str], absent: dict[Path, str]) -> I
 
 
 def _below(folder: Path, absent: dict[Path, str]) -> Iterator[Path]:
-    """All files in a folder and those below it, also behind links to folders; none of them twice, none hidden."""
+    """All files below a folder, also behind linked folders; none twice, none hidden."""
 
     def note(error: OSError) -> None:
         absent[Path(error.filename)] = error.strerror or str(error)
@@ -111,7 +110,7 @@ def _is(path: Path, kind: Callable[[int], bool]) -> bool:
 
 
 def why_nothing(text: str) -> str:
-    """What is said of an input behind which no file was found."""
+    """Reason why no file was found behind an input."""
     path = Path(text)
     if not text:
         return "an empty name"
@@ -127,7 +126,7 @@ def why_nothing(text: str) -> str:
 
 
 def _is_result(place: Path, records: dict[Path, frozenset[str]]) -> bool:
-    """Whether a record in one of the folders above names a file, or is it; `records` remembers what was read."""
+    """True for a record, and for a file that a record above it names; `records` is a cache of those read."""
     for folder in place.parents:
         if folder not in records:
             records[folder] = frozenset(read_record(folder))
@@ -137,7 +136,7 @@ def _is_result(place: Path, records: dict[Path, frozenset[str]]) -> bool:
 
 
 def _unique(found: dict[Path, tuple[Path, Path]]) -> list[tuple[Path, Path]]:
-    """Files with names of which no two are equal, out of: where it lies -> file, name that it should have."""
+    """Files with unique names, from: resolved path -> (file, wanted name)."""
 
     def candidate(place: Path, name: Path, level: int) -> tuple[bool, Path]:
         named = (name, name.with_name(place.name), Path(place.parent.name, place.name), place.relative_to(place.anchor))

@@ -61,7 +61,7 @@ class Prediction(Generic[T]):
 
 @dataclass(frozen=True)
 class Unreadable(Generic[T]):
-    """An item that could not be decoded, and why."""
+    """An item that could not be decoded, with the reason."""
 
     item: T
     reason: str
@@ -102,11 +102,11 @@ class Predictor:
         """Predicts all items. Memory holds a few batches, however many there are.
 
         Args:
-            items: anything that `decode` understands.
-            decode: an item's image as (3, H, W) uint8; called in threads.
+            items: anything that `decode` takes.
+            decode: gives an item's image as (3, H, W) uint8; called in threads.
 
         Yields:
-            One result per item: in order where all images have one size, else grouped by size.
+            One result per item: in order if all images have one size, else grouped by size.
         """
         launched: deque[_Batch[T]] = deque()
         unreadable: list[Unreadable[T]] = []

@@ -1,12 +1,12 @@
-"""What each result was made from and by: `predictions.jsonl` in the output folder, and what became of each input.
+"""Record of the input, model and options of each result: `predictions.jsonl` in the output folder.
 
 A line for each result file:
 
     {"file": "sub/x_depth.npy", "source": "/photos/sub/x.jpg", "bytes": 81234, "mtime_ns": 17…, "sha256": "…",
      "model": "outputs/demo/student", "weights": "…", "options": {"domain": null}}
 
-A result is another run's own if source, weights and options are the same. A source is the same where path, size and
-time are; else, as after a move or a copy, where its content is. Light to import.
+A result is kept by another run if source, weights and options are equal. Sources are equal if path, size and time are,
+or else, as after a move or a copy, if their contents are. Light to import.
 """
 
 import hashlib
@@ -24,13 +24,13 @@ RECORD = "predictions.jsonl"
 
 @dataclass
 class Source:
-    """One input file as it is now.
+    """State of an input file.
 
     Args:
         source: its resolved path.
         bytes: its size.
-        mtime_ns: when it was changed.
-        sha256: of its content; "" until it was read.
+        mtime_ns: time of its last change.
+        sha256: digest of its content; "" until it was read.
     """
 
     source: str
@@ -40,19 +40,19 @@ class Source:
 
     @classmethod
     def of(cls, file: Path) -> "Source":
-        """Looks at a file without reading it; raises OSError if it is not there."""
+        """State of a file, which is not read; raises OSError if it is not there."""
         state = file.stat()
         return cls(str(file.resolve()), state.st_size, state.st_mtime_ns)
 
     def digest(self) -> str:
-        """`sha256`, for which the file is read if it was not yet."""
+        """Digest of the content; reads the file unless `sha256` is known."""
         if not self.sha256:
             with Path(self.source).open("rb") as opened:
                 self.sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
         return self.sha256
 
     def is_that_of(self, entry: dict[str, Any]) -> bool:
-        """Whether a line of the record was made from it."""
+        """True if a line of the record is about this source."""
         if entry["bytes"] != self.bytes:
             return False
         if (entry["source"], entry["mtime_ns"]) == (self.source, self.mtime_ns):
@@ -63,11 +63,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Maker:
-    """What makes results.
+    """Model that makes results.
 
     Args:
         model: its name, for people.
-        weights: a digest of all that its predictions depend on.
+        weights: digest of everything that its predictions depend on.
     """
 
     model: str
@@ -75,10 +75,10 @@ class Maker:
 
 
 class Record:
-    """The record of one output folder; lines are appended whole, from any thread.
+    """Record of one output folder; lines are appended whole, from any thread.
 
     Args:
-        folder: the output folder, which need not be there yet.
+        folder: the output folder, which may be missing still.
 
     Raises:
         ValueError: there is a file of that name that is something else.
@@ -96,7 +96,7 @@ class Record:
             raise ValueError(f"{file} is no record of predictions; give another --output, or move that file away.")
 
     def objection(self, path: Path, source: Source, maker: Maker, options: dict[str, Any]) -> str | None:
-        """Why a result that is there may not be kept as this source's; None if it may."""
+        """Reason why an existing result may not be kept for a source; None if it may."""
         entry = self._made.get(self._key(path))
         if entry is None:
             return f"{path} is there and {RECORD} does not say what it was made from"
@@ -115,16 +115,17 @@ class Record:
         return None
 
     def names_of(self, source: Source, ends: Iterable[str]) -> list[Path]:
-        """Names of a source's results that earlier runs made and that are there, without these ends."""
+        """Names, without these ends, of a source's existing results of earlier runs."""
         keys = [key for key in self._of_source.get(source.source, []) if (self.folder / key).exists()]
         return [Path(key.removesuffix(end)) for key in keys for end in ends if key.endswith(end)]
 
     @contextmanager
     def making(self, path: Path, source: Source, maker: Maker, options: dict[str, Any]) -> Iterator[None]:
-        """Around the writing of a result.
+        """Context for writing a result, which adds its line to the record.
 
-        The line comes first, so that no result of a run that is killed is ever without one. Where an older result is
-        replaced it comes last: killed in between, the older line belongs to the newer file, which is then not kept.
+        The line of a new result is written first, so that a killed run leaves no result without one. The line of a
+        replaced result is written last: if the run is killed before, the old line does not match, and the next run
+        does not keep the file.
         """
         replaced = path.exists()
         source.digest()
@@ -150,7 +151,7 @@ class Record:
 
 
 def read_record(folder: Path) -> dict[str, dict[str, Any]]:
-    """Result's path in the folder -> its last line; torn lines, and those of something else, are passed over."""
+    """Path of each result in the folder -> its last line; incomplete and foreign lines are skipped."""
     made: dict[str, dict[str, Any]] = {}
     file = folder / RECORD
     if not file.is_file():

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 
 class Failure(NamedTuple):
-    """Why an input lacks results: what was the matter, a sentence on it, and which were written all the same."""
+    """Reason why an input lacks results: its kind, a sentence, and the results that were written all the same."""
 
     what: Literal["not read", "not made", "not written", "not replaced"]
     reason: str
@@ -15,13 +15,13 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """What one input came to.
+    """Results of one input.
 
     Args:
         input: the file.
-        files: its results.
-        domain: whose head a routed model took; None for other models. A video has one for all of it.
-        note: something worth telling, such as sound that was left out.
+        files: the results.
+        domain: metric head that was used; None for models without heads. A video has one for all its frames.
+        note: sentence for people, such as that the sound was left out.
     """
 
     input: Path
@@ -32,16 +32,16 @@ class Result:
 
 @dataclass
 class Report:
-    """What all inputs came to, so far.
+    """Results and failures of a run so far.
 
     Args:
-        inputs: how many there are.
-        unit: of the predictions; None until the model is there.
-        results: of those that were predicted.
-        kept: those whose results were all there.
-        broken: those that could not be found or read, or of whose results some could not be made, or that others'
-            results stand in the way of.
-        stopped: why the rest was not tried, such as a full disk.
+        inputs: number of inputs.
+        unit: unit of the predictions; None until the model is loaded.
+        results: inputs that were predicted.
+        kept: inputs whose results all existed.
+        broken: inputs that were not found or read, or that lack results because these could not be made or would
+            overwrite other files.
+        stopped: reason why the remaining inputs were not tried, such as a full disk.
     """
 
     inputs: int = 0

@@ -1,7 +1,7 @@
-"""Depth of a video as a video: one range of colours and one head over the whole clip, the source's times and sound.
+"""Depth of a video as a video: one range of colours and one head for the whole clip, with its times and its sound.
 
-Both are settled first, on frames spread over the clip; then every frame is predicted once, coloured in threads and
-written in order. Memory holds a few batches of frames, however long the clip is.
+Range and head are found first, on a few frames spread over the clip; then every frame is predicted once, coloured in
+threads and written in order. Memory holds a few batches of frames, however long the clip is.
 """
 
 from collections import deque
@@ -34,13 +34,13 @@ Tell = Callable[[int, int], object]
 
 @dataclass(frozen=True)
 class VideoResult:
-    """What became of a video.
+    """Facts about a written video.
 
     Args:
-        frames: how many were written.
+        frames: number of frames written.
         audio: "copied", "none", or a sentence saying why the sound was left out.
-        limits: inverse depth shown darkest and brightest, 1/m for a metric model.
-        domain: whose head a routed model took, for all frames; None for other models.
+        limits: inverse depth of the darkest and the brightest colour, 1/m for a metric model.
+        domain: metric head that was used for all frames; None for models without heads.
     """
 
     frames: int
@@ -61,17 +61,14 @@ def predict_video(
     """Writes a video's depth in colours, near is bright.
 
     Args:
-        predictor: with its model on its device. Without a domain of its own, the one is taken for all frames that the
-            router prefers over the clip.
+        predictor: with its model on its device. Unless it has a domain of its own, the head that the router chooses
+            most often is used for all frames.
         source: the video.
-        target: ending in .mp4; it is there when it is whole.
+        target: path ending in .mp4; the file appears when it is whole.
         color_map: of the colours.
-        side_by_side: the source's frames to the left of their depth.
-        tell: called with the number of frames predicted and (about) how many there are to predict: all of them, and
-            the few on which the range is found.
-
-    Returns:
-        What was written.
+        side_by_side: put the source's frames to the left of their depth.
+        tell: called with the number of predictions made and about how many there will be: one for each frame, and a
+            few more to find the range.
 
     Raises:
         ValueError: the source cannot be read, or is damaged.
@@ -107,13 +104,13 @@ def predict_video(
 def sample_clip(
     predictor: Predictor, source: Path, frames: int, told: Callable[[int], object] = lambda done: None
 ) -> ClipSample:
-    """What a model says of a few frames spread over a clip, as inverse depth (1/m of a metric model).
+    """Inverse depth (1/m of a metric model) and heads of a few frames spread over a clip.
 
     Args:
         predictor: with its model.
         source: the video.
-        frames: about how many it has.
-        told: called with how many were predicted.
+        frames: about how many frames it has.
+        told: called with the number of predictions made.
     """
     sample = ClipSample()
     for prediction in _predictions(predictor, spread(read_frames(source), frames)):
@@ -125,7 +122,7 @@ def sample_clip(
 def _in_order(
     predictor: Predictor, source: Path, draw: Callable[[Prediction[Frame]], np.ndarray]
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Each frame's time and what is drawn of its depth, drawn in threads while the next ones are predicted."""
+    """Time and picture of each frame, drawn in threads while the next frames are predicted."""
     drawing: deque[tuple[float, Future[np.ndarray]]] = deque()
     with ThreadPoolExecutor(predictor.threads, thread_name_prefix="draw") as pool:
         for prediction in _predictions(predictor, read_frames(source)):

@@ -1,7 +1,7 @@
-"""Depth of a clip: one range of colours and one head for all of it, its own sound, and a look at it before.
+"""Depth of a clip, with its sound, in one range of colours and with one head for all of it; checks before.
 
-Both are settled first, on frames spread over the clip; then every frame is predicted once, and memory holds one batch
-of them. One clip is worked on at a time: whoever calls this sees to that (`page.video_tab.ONE_CLIP`).
+Range and head are found first, on a few frames spread over the clip; then every frame is predicted once, and memory
+holds one batch of frames. One clip is worked on at a time: whoever calls this sees to that (`page.video_tab.ONE_CLIP`).
 """
 
 import time
@@ -34,11 +34,11 @@ LIMITS_TEXT = (
 
 @dataclass(frozen=True)
 class Step:
-    """How far the work is.
+    """Progress of a clip.
 
     Args:
-        done: predictions made.
-        frames: to be made: those on which the range of colours is found, and one for each frame.
+        done: number of predictions made.
+        frames: number of predictions to make: a few to find the range of colours, and one for each frame.
         text: for a progress bar.
     """
 
@@ -49,13 +49,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Wish:
-    """What is asked for.
+    """Request for a clip.
 
     Args:
         model: one of the Space's; "": the first.
-        domain: whose head to use; None, "" or "router": the one that the router prefers over the whole clip.
+        domain: head to use; None, "" or "router": the one that the router chooses most often.
         color_map: of the colours.
-        side_by_side: the clip to the left of its depth.
+        side_by_side: put the clip to the left of its depth.
     """
 
     model: str
@@ -70,12 +70,12 @@ class Clip:
 
     Args:
         path: of the MP4 file.
-        frames: how many it has.
-        limits: values at the two ends of the colours, all over it.
+        frames: number of frames.
+        limits: values at the two ends of the colours, for all frames.
         metric: whether these are metres.
         domain: the head that was used; "" for models without.
         audio: "copied", "none", or a sentence saying why the sound was left out.
-        seconds: that the work took.
+        seconds: duration of the work.
     """
 
     path: str
@@ -88,7 +88,7 @@ class Clip:
 
     @property
     def text(self) -> str:
-        """What became of it."""
+        """Summary for people."""
         sound = {"copied": "with its sound", "none": "it has no sound"}.get(self.audio, self.audio)
         low, high = self.limits
         colors = f"colours from {low:.2f} to {high:.2f} m all over" if self.metric else "one range of colours all over"
@@ -97,13 +97,13 @@ class Clip:
 
 
 def look_at(path: str | None) -> VideoInfo:
-    """What a clip is, before any work. Its frames are counted, as browsers record clips that do not tell.
+    """Facts about a clip, checked against the limits. Frames are counted, as clips recorded by browsers do not say.
 
     Args:
         path: of the uploaded file.
 
     Raises:
-        Refusal: nothing came, it cannot be read, or it is beyond the limits.
+        Refusal: nothing was uploaded, it cannot be read, or it exceeds the limits.
     """
     if not path:
         raise Refusal("Upload a clip or record one first.", title="There is no clip yet")
@@ -129,12 +129,12 @@ def look_at(path: str | None) -> VideoInfo:
 
 
 def depth_of_clip(models: Models, path: str | None, wish: Wish) -> Iterator[Step | Clip]:
-    """Writes a clip's depth in colours, near is bright. Closed before its end, it leaves no file.
+    """Writes a clip's depth in colours, near is bright; closing the generator early leaves no file.
 
     Args:
         models: of this Space.
         path: of the uploaded file.
-        wish: what is asked for.
+        wish: the request.
 
     Yields:
         How far it is, and last the finished clip.
@@ -150,12 +150,12 @@ def depth_of_clip(models: Models, path: str | None, wish: Wish) -> Iterator[Step
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Duration in words."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def _work(models: Models, path: str, info: VideoInfo, wish: Wish) -> Iterator[Step | Clip]:
-    """First the range of colours and the head, then the frames."""
+    """Finds the range of colours and the head, then predicts all frames."""
     began, model = time.monotonic(), wish.model or models.names[0]
     domain = None if (wish.domain or ROUTER) == ROUTER else wish.domain
     card, sample, looks = models.card(model), ClipSample(), sample_size(info.frames)
@@ -189,13 +189,13 @@ def _work(models: Models, path: str, info: VideoInfo, wish: Wish) -> Iterator[St
 
 @dataclass(frozen=True)
 class _Pace:
-    """Time left, from what was done since a moment."""
+    """Estimates the time left from the pace since a moment."""
 
     since: float
     done: int = 0
 
     def left_s(self, done: int, of: int) -> float | None:
-        """Seconds; None while nothing is known."""
+        """Seconds left; None while unknown."""
         if done <= self.done:
             return None
         return (time.monotonic() - self.since) / (done - self.done) * (of - done)
@@ -207,5 +207,5 @@ def _told(left_s: float | None) -> str:
 
 
 def _without(text: str, path: str) -> str:
-    """A sentence without the server's path in it."""
+    """The sentence without the server's path in it."""
     return text.replace(str(path), Path(path).name)

@@ -1,4 +1,4 @@
-"""Depth in colours: ranges, pictures, and a legend that takes the page's own text colour."""
+"""Depth in colours: ranges, pictures, and a legend in the page's text colour."""
 
 import numpy as np
 from PIL import Image
@@ -14,13 +14,13 @@ MAP_NAMES = {"magma": "Magma", "cividis": "Cividis (all eyes)"}
 
 
 def value_range(prediction: Prediction) -> tuple[float, float]:
-    """The range that colours are spread over unless somebody says otherwise."""
+    """Default range of values for the colours."""
     low, high = display_range(prediction.values)
     return low, max(high, low + 1e-6)
 
 
 def limits_of(prediction: Prediction, near: float | None, far: float | None) -> tuple[float, float]:
-    """The values at the two ends of the colours.
+    """Low and high value of the colours.
 
     Args:
         prediction: whose values.
@@ -47,21 +47,21 @@ def limits_of(prediction: Prediction, near: float | None, far: float | None) -> 
 
 
 def far_most(prediction: Prediction) -> float:
-    """The farthest that the far end can be set to: metres, or per cent."""
+    """Largest value of the far end: metres, or per cent."""
     if not prediction.metric:
         return 100.0
     return float(np.ceil(max(prediction.values.max(), value_range(prediction)[1])))
 
 
 def pushed(near: float, far: float, moved: str, most: float, step: float) -> tuple[float, float]:
-    """The two ends of a range of which one was moved, within bounds: it pushes the other along where it would pass it.
+    """The two ends of a range after one was moved: within bounds, and pushing the other where they would meet.
 
     Args:
         near: end.
         far: end.
-        moved: "near" or "far".
-        most: that the far end can be; the near end cannot be less than 0.
-        step: that is left between them at least.
+        moved: the end that was moved, "near" or "far".
+        most: largest far end; the smallest near end is 0.
+        step: smallest distance between the two.
     """
     near, far = min(max(near, 0.0), most - step), min(max(far, step), most)
     if far - near >= step:
@@ -70,14 +70,14 @@ def pushed(near: float, far: float, moved: str, most: float, step: float) -> tup
 
 
 def depth_picture(prediction: Prediction, limits: tuple[float, float], color_map: str) -> Image.Image:
-    """Depth in colours at full size, near is bright."""
+    """Picture of the depth at full size, near is bright."""
     return Image.fromarray(colorize(prediction.values, limits, color_map, reverse=prediction.metric))
 
 
 def depth_shown(
     prediction: Prediction, limits: tuple[float, float], color_map: str, size: tuple[int, int]
 ) -> Image.Image:
-    """The same at another size, without colouring what nobody sees.
+    """Picture of the depth at a smaller size, without colouring pixels that are not shown.
 
     Args:
         prediction: whose values.
@@ -92,12 +92,12 @@ def depth_shown(
 
 
 def shown_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height of a copy that is small enough to be sent to a browser."""
+    """Width and height of a copy that is small enough for a browser."""
     return _scaled(image, min(1.0, SHOWN_SIDE / max(image.size)))
 
 
 def clickable_size(image: Image.Image) -> tuple[int, int]:
-    """Those of a copy larger than any screen shows it: only in such pictures does gradio tell the place of a click."""
+    """Width and height of a copy larger than a screen shows: only in those does gradio report places of clicks."""
     return _scaled(image, min(SHOWN_SIDE, max(CLICKED_SIDE, *image.size)) / max(image.size))
 
 

@@ -45,13 +45,13 @@ def compare_models(
 
 
 def shared_range(seen: list[Seen]) -> tuple[float, float] | None:
-    """The range of colours that all metres are shown in; None where there are none."""
+    """Common range of colours of all metric models; None if there are none."""
     metres = [value_range(each.prediction) for each in seen if each.prediction.metric]
     return (min(low for low, _ in metres), max(high for _, high in metres)) if metres else None
 
 
 def compared_legend(seen: list[Seen], color_map: str) -> str:
-    """What the colours of several models mean, as HTML."""
+    """Legend of several models' colours, as HTML."""
     shared = shared_range(seen)
     relative = not all(each.prediction.metric for each in seen)
     if shared is None:
@@ -65,12 +65,12 @@ def _note(text: str) -> str:
 
 
 def has_head(card: ModelCard, head: str | None) -> bool:
-    """Whether it can be asked for."""
+    """True if a model's head can be asked for."""
     return card.choosable and head in card.domains
 
 
 def caption(work: DepthWork, seen: Seen) -> str:
-    """A model's name as its label has it, its head, and the range of most of its metres."""
+    """Short name of a model, its head, and its range of metres."""
     prediction = seen.prediction
     head = f" · {prediction.domain}" if prediction.domain else ""
     low, high = value_range(prediction)

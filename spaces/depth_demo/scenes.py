@@ -1,4 +1,4 @@
-"""A picture's depth as a scene in space: point cloud or mesh, cut where depth jumps, as GLB and PLY."""
+"""Depth of a picture as a 3D scene: point cloud or mesh, cut where depth jumps, as GLB and PLY."""
 
 import math
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ class Scene:
     Args:
         glb: path.
         ply: path.
-        points: how many there are.
-        triangles: how many; 0 for a point cloud.
-        note: what has to be known about it, in a sentence or two.
-        view: path of the GLB for the viewer, which turns it about what is in the middle distance.
-        radius_m: from there to where the viewer begins.
+        points: number of points.
+        triangles: number of triangles; 0 for a point cloud.
+        note: facts about it for people.
+        view: path of the GLB for the viewer, which turns it about a point in the middle distance.
+        radius_m: distance from that point to the first view.
     """
 
     glb: str
@@ -47,14 +47,14 @@ class Scene:
 def build_scene(
     seen: Seen, source: str, *, mesh: bool, given_deg: float | None, far: float | None, max_jump: float
 ) -> Scene:
-    """Writes the files.
+    """Writes the files of a scene.
 
     Args:
         seen: picture and prediction.
         source: file whose name the results get.
         mesh: triangles with the picture on them; else points.
         given_deg: horizontal field of view; None: from the EXIF data, else guessed.
-        far: what is farther is left out, metres; of relative models per cent of the way from the nearest to the
+        far: leave out what is farther, metres; of relative models per cent of the way from the nearest to the
             farthest value; None: nothing is.
         max_jump: where depth jumps by more than this factor neighbours are not joined, and points without a neighbour
             are left out.
@@ -95,7 +95,7 @@ def build_scene(
 
 
 def first_radius(points: np.ndarray, middle_m: float, half_width: float, half_height: float) -> float:
-    """How far from the middle the viewer begins: where the photo was taken, nearer where that left a wide margin.
+    """Distance from the middle at which the viewer begins: the camera's, or less where that left a wide margin.
 
     Args:
         points: (N, 3) metres, the camera at the origin.
@@ -109,7 +109,7 @@ def first_radius(points: np.ndarray, middle_m: float, half_width: float, half_he
 
 
 def depth_of(seen: Seen) -> np.ndarray:
-    """(H, W) metres, or for inverse depth something that looks like it: 1 for the nearest, 6 for the farthest."""
+    """(H, W) metres; for inverse depth a guess, from 1 for the nearest to 6 for the farthest."""
     values = seen.prediction.values
     if seen.prediction.metric:
         return values
@@ -132,12 +132,12 @@ def cut_of(seen: Seen, far: float | None) -> float | None:
 
 
 def _invented_depth(nearness: Any) -> Any:
-    """From 0 for the farthest and 1 for the nearest, straight in inverse depth."""
+    """Depth from nearness, 0 for the farthest and 1 for the nearest, linear in inverse depth."""
     return 1 / (nearness * (1 - 1 / FAR_OF_RELATIVE) + 1 / FAR_OF_RELATIVE)
 
 
 def told(seen: Seen, made: Mesh, mesh: bool, fov: str) -> str:
-    """What there is to know about a scene."""
+    """Facts about a scene, for people."""
     count = f"{len(made.vertices):,} points" + (f", {len(made.faces):,} triangles" if mesh else "")
     if seen.prediction.metric:
         return f"{count}. In metres; field of view {fov}."
