@@ -140,7 +140,7 @@ def check_setting(arguments: AblationOptions) -> None:
 
 
 def shared_options(arguments: AblationOptions, encoder: str, seed: int) -> dict[str, Any]:
-    """What teacher, labeled-only model and students of one seed have in common; no gradient matching."""
+    """Options that teacher, labeled-only model and students of one seed share; no gradient matching."""
     options: dict[str, Any] = {
         "encoder": encoder,
         "size": arguments.size,

@@ -1,4 +1,4 @@
-"""How many samples per second the loader gives, beside plain `datasets` + Pillow + DataLoader.
+"""Measure the loader's samples per second beside plain `datasets` + Pillow + DataLoader.
 
     python benchmarks/input_pipeline.py
     python benchmarks/input_pipeline.py --photos 'photos/*.parquet' --frames 'frames/*.parquet' --workers 2

@@ -1,4 +1,4 @@
-"""How far the conventions of published evaluation code lie apart, on the same predictions.
+"""Compare the conventions of published evaluation code on the same predictions.
 
     python benchmarks/metric_conventions.py
     python benchmarks/metric_conventions.py --model outputs/demo/student --data 'scenes:indoor?split=test&count=96'
@@ -245,7 +245,7 @@ def directional(x: np.ndarray, y: np.ndarray, valid: np.ndarray, threshold: floa
 
 
 def largest_difference(pairs: list[Pair], cap: float, relative: Scores, metric: Scores, boundary: float) -> float:
-    """How far this file's first rows are from the package's functions."""
+    """Largest difference between this file's first rows and the package's functions."""
     package: dict[str, list[float]] = {}
     for pair in pairs:
         p, y = (torch.from_numpy(values)[None] for values in pair)

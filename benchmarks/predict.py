@@ -1,4 +1,4 @@
-"""From photos to files with `semidepth predict`, beside the bare model and beside the stock pipeline in a loop.
+"""Compare `semidepth predict` with the bare model and with the stock pipeline in a loop.
 
     python benchmarks/predict.py                                        # ViT-S shape at 518 pixels
     python benchmarks/predict.py --images 64 --batch_size 16 --threads 8   # a GPU
@@ -71,7 +71,7 @@ def run_ours(predictor: Predictor, photos: Path, output: Path, options: ResultOp
 
 @torch.inference_mode()
 def agrees(predictor: Predictor, stock: Any, photos: list[Path], results: Path) -> bool:
-    """Whether the model's maps are the stock model's, and the files hold them at the photos' size."""
+    """Checks that the model's maps are the stock model's, and the files hold them at the photos' size."""
     for photo in photos[:4]:
         inputs = stock.image_processor(Image.open(photo), return_tensors="pt").to(predictor.device)
         output = stock.model(**inputs)

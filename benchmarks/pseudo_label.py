@@ -1,4 +1,4 @@
-"""Labeling beside the teacher's bare forward pass: which share of the model's own speed the whole command reaches.
+"""Compare the speed of the pseudo-label command with the teacher's bare forward pass.
 
     python benchmarks/pseudo_label.py                                   # ViT-S shape at 518 pixels
     python benchmarks/pseudo_label.py --precision bf16 --images 32
@@ -91,7 +91,7 @@ def run_whole(labeler: Labeler, photos: Path, output: Path) -> float:
 
 
 def agrees(labeler: Labeler, photos: Path, output: Path) -> bool:
-    """Whether stored labels are the model's predictions, to half a quantisation step and the rounding of batches."""
+    """Checks that stored labels are the model's predictions, to half a quantisation step and rounding."""
     rows: list[dict[str, Any]] = []
     for path in sorted((output / "data").glob("*.parquet")):
         rows += pq.read_table(path).to_pylist()

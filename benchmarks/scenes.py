@@ -1,4 +1,4 @@
-"""How many pictures per second the built-in scenes give.
+"""Measure how many built-in scenes are rendered per second.
 
     python benchmarks/scenes.py
     python benchmarks/scenes.py --threads 1 --sizes 96

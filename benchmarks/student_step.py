@@ -1,4 +1,4 @@
-"""What a student's training step costs: FLOP per image, images per second here, and a sweep over many images projected.
+"""Cost of a training step of the student: FLOP per image, images per second, and the projected cost of a sweep.
 
     python benchmarks/student_step.py                                   # FLOP of S, B, L and the projection alone
     python benchmarks/student_step.py --measure --mixed_precision bf16  # and steps of --encoder on this device

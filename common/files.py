@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and folders checked before a run needs them."""
+"""Write files atomically, and check folders before a run needs them."""
 
 import os
 import tempfile
@@ -9,7 +9,7 @@ import psutil
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file beside its name and renames it, so that a file of that name is never half there."""
+    """Writes a file under another name and renames it, so that an interrupted write leaves no partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -21,7 +21,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def remove_leftovers(paths: Iterable[Path]) -> None:
-    """Removes what processes that were killed left of these files when they wrote them: see [`write_whole`]."""
+    """Removes the partial files that killed processes left of these paths: see [`write_whole`]."""
     names: dict[Path, set[str]] = {}
     for path in paths:
         names.setdefault(path.parent, set()).add(path.name)

@@ -1,4 +1,4 @@
-"""Passwords, tokens and signatures are kept out of logs and errors."""
+"""Keep passwords, tokens and signatures out of logs and errors."""
 
 import re
 from collections.abc import Iterable
@@ -15,13 +15,13 @@ def redact(text: str) -> str:
 
 
 def has_secret(text: str) -> bool:
-    """Whether a text holds a token, a signature of a query, or a URL's password."""
+    """True for a text with a token, a signature of a query, or a URL's password."""
     found = _TOKEN.search(text) or any(value[-3:] != "***" for value in (m[0] for m in _QUERY.finditer(text)))
     return bool(found) or any(":" in user for user in _USER.findall(text))
 
 
 def refuse_secrets(options: Iterable[Any]) -> None:
-    """Refuses options, or lists of them, with a secret in them: they are logged, saved and published.
+    """Refuses options that hold a secret, since options are logged, saved and published.
 
     Raises:
         ValueError: naming the option without the secret.

@@ -1,8 +1,8 @@
-"""Reading over a network: what failed is asked for again after growing waits, from where it was.
+"""Retry reads over a network after growing waits, and resume where they stopped.
 
-The libraries below retry, too, but each in its own way: at fixed waits, for some errors only, or from the start. So
-their own retries are kept short and this one decides. What is final is told at once: nothing there, not allowed, or
-given up by a deeper layer that had tried often enough.
+The libraries below retry in their own ways: at fixed waits, for some errors only, or from the start. Their retries are
+kept short and this module decides. Final errors are raised at once: not found, not allowed, or given up by a deeper
+layer.
 """
 
 import email.utils
@@ -29,7 +29,7 @@ STALLED_S = 30.0  # without a byte from the server
 
 
 class GivenUpError(Exception):
-    """A file could not be read however often it was asked for, or may not be; the message names it and the cause.
+    """A file that could not be read in all attempts, or is not allowed; the message names it and the cause.
 
     No OSError: aiohttp and `datasets` would take it for a lost connection.
     """
@@ -98,7 +98,7 @@ def read_on(read: Callable[[int], Iterator[tuple[int, Item]]], start: int, name:
 def wait_or_raise(
     error: Exception, failures: int, name: str, attempts: int | None = None, wish_s: float = 0.0
 ) -> float:
-    """How long to wait after a failure, which is logged; an error where there is no use in waiting.
+    """Seconds to wait after a failure, which is logged; raises if waiting is of no use.
 
     Args:
         error: what happened.
@@ -130,7 +130,7 @@ def wait_or_raise(
 
 
 def passing(status: int) -> bool:
-    """Whether a HTTP status may be another one when asked again: 429, 503 and the like."""
+    """True for an HTTP status worth a retry, such as 429 or 503."""
     return status in _PASSING_STATUS
 
 
@@ -157,7 +157,7 @@ def describe(error: BaseException) -> str:
 
 
 def is_final(error: BaseException) -> bool:
-    """Whether an error, or what caused it, will be the same next time."""
+    """True for an error that a retry cannot help, by itself or by its cause."""
     if "(OfflineModeIsEnabled)" in str(error):  # `datasets` makes a ConnectionError of it
         return True
     response = getattr(error, "response", None)

@@ -1,1 +1,1 @@
-"""From a source as written to decoded samples and batches."""
+"""Data sources: parse, read, decode, stream and batch them."""

@@ -1,7 +1,7 @@
-"""Bytes, paths and PIL images into uint8 RGB tensors; depth files into float32 metres.
+"""Decode images to uint8 RGB tensors and depth files to float32 metres.
 
-Pillow reads every header, and decides. Two kinds of file, which make up nearly all of a training set, then have
-their pixels decoded by something quicker, to the same values: 8-bit JPEG by simplejpeg, 16-bit gray PNG by kornia_rs.
+Pillow reads every header. Faster libraries then decode the pixels of the two most common kinds of file to the same
+values: simplejpeg for 8-bit JPEG, kornia_rs for 16-bit gray PNG.
 """
 
 import io
@@ -39,7 +39,7 @@ _UPRIGHT: dict[int, tuple[bool, tuple[int, ...]]] = {
 
 
 class BrokenSampleError(ValueError):
-    """One sample cannot be used; the message names it and the cause. Streams skip and count such samples."""
+    """A sample that cannot be used; the message names it and the cause. Streams skip and count such samples."""
 
 
 def decode_image(
@@ -47,20 +47,19 @@ def decode_image(
 ) -> Tensor:
     """Decode one image to RGB as a viewer would show it.
 
-    EXIF rotation is applied. Grayscale, palette and CMYK are converted. Transparency is composited on white:
-    the colours stored under transparent pixels are arbitrary, and white is what most viewers show. 16-bit
+    EXIF rotation is applied. Grayscale, palette and CMYK are converted. Transparency is composited on white, as most
+    viewers do: the colours stored under transparent pixels are arbitrary. 16-bit
     grayscale is scaled by its full range (65535 -> 255). Of an animation or a multi-page file the first frame
     is taken.
 
-    A file that ends too early is refused. Bytes damaged inside an otherwise complete JPEG cannot be told from
-    image content, neither by libjpeg nor by Pillow.
+    A file that ends too early is refused. Damaged bytes inside an otherwise complete JPEG are not detected, neither by
+    libjpeg nor by Pillow.
 
     Args:
-        image: file content, a path, a PIL image, or a ready (3, H, W) uint8 tensor, which is handed back.
+        image: file content, a path, a PIL image, or a (3, H, W) uint8 tensor, which is returned as it is.
         name: what to call the image in errors; by default its path.
-        at_least: a JPEG may come out at 1/8, 2/8, 3/8 or 4/8 of its size, rounded up, while both sides keep this
-            many pixels: for images that are shrunk next and have no labels that must lie on their pixels. None
-            decodes at full size.
+        at_least: a JPEG may be decoded at 1/8, 2/8, 3/8 or 4/8 of its size, rounded up, as long as both sides keep
+            this many pixels. Use it for unlabeled images that are resized next. None decodes at full size.
 
     Returns:
         (3, H, W) uint8, RGB; not always contiguous.
@@ -136,7 +135,7 @@ def decode_depth(
 
 
 def match_depth_to_image(depth: Tensor, image: Tensor, name: str, *, stretch: bool = False) -> Tensor:
-    """Bring a depth map to its image's size by nearest neighbour, so that NaN and inf stay what they are.
+    """Resize a depth map to its image's size by nearest neighbour, which keeps NaN and inf.
 
     Args:
         depth: (h, w) float32, metres.
@@ -169,7 +168,7 @@ def _metres(
     max_depth_m: float | None,
     shift: float,
 ) -> Tensor:
-    """Stored numbers of any shape -> metres, NaN unknown, inf sky."""
+    """Convert stored numbers of any shape to metres; NaN unknown, inf sky."""
     values = torch.from_numpy(stored.astype(np.float32)) * (1.0 if scale is None else scale) + shift
     if kind == "disparity":
         usable = values >= 0  # False for NaN
@@ -188,12 +187,12 @@ def _metres(
 def _metres_of_uint16(
     scale: float | None, kind: str, min_depth_m: float | None, max_depth_m: float | None, shift: float
 ) -> np.ndarray:
-    """(65536,) float32: what each stored number means."""
+    """(65536,) float32: metres of each stored number."""
     return _metres(np.arange(65536), scale, kind, min_depth_m, max_depth_m, shift).numpy()
 
 
 def _is_plain_jpeg(picture: Image.Image, data: bytes) -> bool:
-    """Whether simplejpeg gives what Pillow gives. A file that ends early lacks its end mark: Pillow refuses it."""
+    """True if simplejpeg decodes as Pillow does. Pillow gets files without an end mark, which it refuses."""
     return picture.format == "JPEG" and picture.mode in ("RGB", "L") and data.endswith(_JPEG_END)
 
 
@@ -211,7 +210,7 @@ def _jpeg_to_rgb(picture: Image.Image, data: bytes, at_least: int | None) -> Ten
 
 
 def _to_rgb(picture: Image.Image, name: str) -> Tensor:
-    """Any PIL image -> (3, H, W) uint8."""
+    """Convert any PIL image to (3, H, W) uint8."""
     _load(picture)
     picture = ImageOps.exif_transpose(picture)
     if picture.mode in _DEEP_GRAY:
@@ -257,7 +256,7 @@ def _stored_values(depth: bytes | str | Path | Tensor | np.ndarray | list[Any], 
 
 
 def _deep_png(data: bytes, size: tuple[int, int], name: str) -> np.ndarray:
-    """A 16-bit gray PNG -> (H, W) uint16."""
+    """Decode a 16-bit gray PNG to (H, W) uint16."""
     width, height = size
     try:
         return decode_image_png_u16(data, (height, width), "mono")[..., 0]  # (H, W, 1) -> (H, W)
@@ -274,7 +273,7 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _load(picture: Image.Image) -> None:
-    """Read all pixels; raise where the file ends too early, whatever other code told Pillow to let by."""
+    """Read all pixels; raise OSError if the file ends too early, even where other code set LOAD_TRUNCATED_IMAGES."""
     let_by = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:

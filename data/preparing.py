@@ -1,4 +1,4 @@
-"""One sample to the size of training, several to a batch: resize, crop and flip that keep labels exact."""
+"""Resize, crop and flip samples without changing label values; stack them to batches."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.utils.data import default_collate
 from torchvision.transforms.v2 import functional as transforms
 
-from semidepth.data.samples import Batch, Sample, to_disparity
+from semidepth.data.samples import Batch, Sample
 
 
 def prepare_sample(
     sample: Sample, size: int, rng: np.random.Generator | None, *, train: bool, multiple: int = 1
 ) -> Sample:
-    """Bring one sample to the model's input size.
+    """Resize one sample to the model's input size.
 
     For training: a random square as large as the shorter side is resized to `size` x `size` and flipped left to
     right with probability 0.5; nothing else is done to it. That is the papers' resize of the shorter side and crop,
@@ -79,7 +79,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
     depths = [sample["depth"] for sample in samples if sample["depth"] is not None]
     if depths:
         batch["depth"] = default_collate(depths)
-        batch["disparity"] = default_collate([to_disparity(depth) for depth in depths])
+        # Decoded depth is positive, NaN or inf, so that its inverse needs no mask.
+        batch["disparity"] = default_collate([depth.reciprocal() for depth in depths])
     return batch
 
 
@@ -92,7 +93,7 @@ def _resize_image(image: Tensor, sides: Sequence[int]) -> Tensor:
 
 
 def _resize_nearest(depth: Tensor, sides: Sequence[int], flip: bool = False) -> Tensor:
-    """Each new pixel takes the old pixel that covers its middle; also mirrored left to right."""
+    """Resize by nearest neighbour, at the centre of each new pixel; `flip` mirrors left to right."""
     rows, columns = (
         (2 * torch.arange(new) + 1) * old // (2 * new) for new, old in zip(sides, depth.shape, strict=True)
     )

@@ -1,13 +1,12 @@
-"""Pseudo-label sets on disk: parquet files of untouched images and 16-bit inverse depth, each whole or not there.
+"""Pseudo-label sets on disk: parquet files with the original images and 16-bit inverse depth.
 
 A set is a folder, local or remote (anything that fsspec writes to: `hf://datasets/org/name`, `s3://bucket/name`):
 
-    pseudo_labels.json        what made it: teacher, revision, sources; a set made otherwise is never added to
+    pseudo_labels.json        its record: teacher, revision, sources; files are only added to a set with the same record
     data/labels-SS-UUUUU-KKKKK.parquet
                               rows [K * part_size, (K + 1) * part_size) of unit U of source S
 
-What a file holds follows from the sources and the part size alone, not from the number of processes, so that any run of
-the same command can go on with what an earlier one left.
+Sources and part size decide what a file holds, not the number of processes, so any run of the same command can resume.
 """
 
 import io
@@ -46,7 +45,7 @@ FEATURES = Features({
 
 @dataclass(frozen=True)
 class Record:
-    """What made a pseudo-label set; two sets with the same record hold the same labels.
+    """The inputs of a pseudo-label set; two sets with the same record hold the same labels.
 
     `shards` and `images` (None: not known beforehand) of the sources tell whether they are what they were. A set may be
     shown to everybody: teacher and sources have their local paths cut to the last part, and `made_from` is a digest of
@@ -93,7 +92,7 @@ def encode_label(disparity: np.ndarray) -> tuple[bytes, float, float]:
 def parts_to_make(
     sources: Sequence[Source], part_size: int, *, process: int, processes: int, finished: set[str]
 ) -> Iterator[tuple[str, Iterator[Row]]]:
-    """The parts that one process has to make, with their undecoded rows.
+    """The parts that one process labels, with their undecoded rows.
 
     A unit is a file of a table, which has as many parts as it needs, or about `part_size` images of a folder or scenes,
     which are one part. With as many units as processes or more, a process makes whole units, else parts in turn.
@@ -149,7 +148,7 @@ class LabelFolder:
         self._local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
 
     def check(self, record: Record) -> None:
-        """Raises ValueError if what is there was made otherwise."""
+        """Raises ValueError if the folder holds a set with another record."""
         place = f"{self.path}/{RECORD}"
         if not self.fs.exists(place):
             return
@@ -161,13 +160,13 @@ class LabelFolder:
             raise ValueError(f"{self.location} holds pseudo labels with {was}, not {new}; give another --output.")
 
     def begin(self, record: Record) -> None:
-        """Writes down what makes the set, where that is not there yet; the main process does it."""
+        """Writes the record if it is missing; only the main process calls it."""
         if not self.fs.exists(f"{self.path}/{RECORD}"):
             self._write("README.md", _readme(record).encode())
             self._write(RECORD, (json.dumps(asdict(record), indent=2) + "\n").encode())
 
     def finished(self) -> set[str]:
-        """Names of the parts that are there, whole."""
+        """Names of the parts that are finished."""
         folder = f"{self.path}/data"
         self.fs.invalidate_cache()
         if not self.fs.exists(folder):
@@ -175,7 +174,7 @@ class LabelFolder:
         return {path.rsplit("/", 1)[-1] for path in self.fs.ls(folder, detail=False) if path.endswith(".parquet")}
 
     def write_part(self, name: str, rows: list[dict[str, Any]]) -> None:
-        """Writes one part under its name, whole or not at all."""
+        """Writes one part; an interrupted write leaves no file of that name."""
         columns = {key: [row[key] for row in rows] for key in FEATURES}
         buffer = io.BytesIO()
         # Few rows to a group: readers can begin in the middle.

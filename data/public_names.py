@@ -1,4 +1,4 @@
-"""What a public page may say of a run's sources and commands: local paths by their last part, no passwords, no tokens.
+"""Names of sources and commands for public pages: local paths cut to their last part, no passwords or tokens.
 
 A run's options name files as its user has them, such as /home/me/customers/photos/*.jpg; a card goes to everybody.
 """
@@ -32,7 +32,7 @@ def split_source(text: str) -> tuple[str, str, str]:
 
 
 def is_hub_id(location: str) -> bool:
-    """Whether a name reads as an id on the Hub and nothing local has that name."""
+    """True for a name that looks like a Hub id and is no local path."""
     file = PurePath(location).suffix.lower() in (".parquet", ".tar", ".png", ".jpg", ".npy", ".yaml", ".json")
     looks = bool(_HUB_ID.fullmatch(location)) and not location.startswith(_OUTPUTS) and not file
     return looks and not Path(location).exists()
@@ -47,7 +47,7 @@ def hub_ids(options: Mapping[str, Any]) -> list[str]:
 
 
 def public_source(text: str, is_hub: Callable[[str], bool] = is_hub_id) -> str:
-    """A source or a model as a public page may show it.
+    """A source or model, shortened for a public page.
 
     Args:
         text: as in the options: `[NAME=]LOCATION[?options]`.
@@ -64,7 +64,7 @@ def public_source(text: str, is_hub: Callable[[str], bool] = is_hub_id) -> str:
 
 
 def public_command(command: str, own: Callable[[str], str | None], is_hub: Callable[[str], bool] = is_hub_id) -> str:
-    """A command line as a public page may show it.
+    """A command line, shortened for a public page.
 
     Args:
         command: as it was typed.
@@ -87,14 +87,14 @@ def public_command(command: str, own: Callable[[str], str | None], is_hub: Calla
 
 
 def public_origin(origin: str) -> str:
-    """The name of a sample as a published set may show it: of a local file its folder's name and its own."""
+    """The name of a sample for a published set; a local file is cut to its folder's name and its own."""
     return (
         origin if is_url(origin) or not origin.startswith(("/", "~", "../")) else "/".join(PurePath(origin).parts[-2:])
     )
 
 
 def fingerprint(texts: Sequence[str]) -> str:
-    """A digest that tells two lists of names apart and shows neither."""
+    """A digest by which two lists of names can be compared without showing them."""
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 

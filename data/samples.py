@@ -1,4 +1,4 @@
-"""Samples and batches: what the streams yield and what the loaders make of it."""
+"""Types of decoded samples and training batches, and conversions of their tensors."""
 
 from typing import NotRequired, TypedDict
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def to_array(image: Tensor) -> np.ndarray:
-    """(3, H, W) uint8 tensor -> (H, W, 3) uint8 array."""
+    """Convert a (3, H, W) uint8 tensor to an (H, W, 3) uint8 array."""
     return image.cpu().permute(1, 2, 0).numpy()
 
 
@@ -16,8 +16,8 @@ class Sample(TypedDict):
     """One decoded sample.
 
     `image` is (3, H, W) uint8 RGB; `depth` is (H, W) float32 in metres, NaN where unknown and inf for sky, or
-    None when unlabeled; `origin` names the sample in logs; `meeting` (number of the source, pass, shard, row) is
-    another each time the sample is met, whoever reads it: it seeds crop and flip.
+    None when unlabeled; `origin` names the sample in logs; `meeting` (number of the source, pass, shard, row) differs
+    in every pass and does not depend on the reader: it seeds crop and flip.
     """
 
     image: Tensor
@@ -28,7 +28,7 @@ class Sample(TypedDict):
 
 
 class Batch(TypedDict, total=False):
-    """What the loader yields.
+    """A training batch.
 
     `image` is (B, 3, S, S) uint8 RGB. With labels, `depth` is (B, S, S) float32 in metres (NaN unknown, inf
     sky) and `disparity` is its inverse in 1/m, larger is nearer (NaN unknown, 0 sky). `domain` and `origin`
@@ -43,7 +43,7 @@ class Batch(TypedDict, total=False):
 
 
 def to_disparity(depth: Tensor) -> Tensor:
-    """Inverse depth.
+    """Convert depth to inverse depth.
 
     Args:
         depth: any shape, metres, larger is farther; NaN, 0 or less unknown, inf sky.

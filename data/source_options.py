@@ -1,4 +1,4 @@
-"""The options of a source by name, and what makes each value out of its text."""
+"""Options of a source by name, each with the function that converts its text."""
 
 import math
 import re

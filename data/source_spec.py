@@ -1,4 +1,4 @@
-"""How a data source is written: one string, parsed and checked before anything is loaded.
+"""Parse a data source, written as one string, and check it before anything is loaded.
 
 scenes:indoor?style=studio&count=64          built-in scenes
 frames/  photos/*.jpg  a.png                 images, with depth beside them or without
@@ -74,12 +74,12 @@ class Source:
 
     @property
     def endless(self) -> bool:
-        """Whether the source never ends: scenes without a `count`."""
+        """True for scenes without a `count`."""
         return self.format == "scenes" and self.count is None
 
     @property
     def remote(self) -> bool:
-        """Whether the source is read over a network: a URL, or a set on the Hub."""
+        """True for a URL or a set on the Hub."""
         return self.format == "hub" or (is_url(self.location) and not self.location.startswith("file://"))
 
     @property
@@ -154,12 +154,12 @@ def local_files(source: Source) -> list[Path]:
 
 
 def is_url(location: str) -> bool:
-    """Whether a location is a URL rather than a local path."""
+    """True for a URL, False for a local path."""
     return "://" in location
 
 
 def looks_like_depth(path: Path, root: Path) -> bool:
-    """Whether a file among images holds depth: `*_depth.*`, `*.depth.*` or below a folder `depth`."""
+    """True for a depth file among images: `*_depth.*`, `*.depth.*` or below a folder `depth`."""
     inside = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else path.parts[:-1]
     return path.stem.endswith(("_depth", ".depth")) or DEPTH_FOLDER in inside
 
@@ -179,7 +179,7 @@ def split_options(spec: str) -> tuple[str, dict[str, str]]:
 
 
 def _recognise(spec: str, location: str) -> tuple[Kind, str]:
-    """What kind of source a location is, and the location in the form that later steps use."""
+    """Kind of a source, and its location in the form that later steps use."""
     if location.startswith("scenes:"):
         domain = location.removeprefix("scenes:")
         if domain not in SCENE_DOMAINS:
@@ -233,7 +233,7 @@ def _walk(location: str) -> Iterator[Path]:
 
 
 def _in_split(path: Path, root: Path, split: str) -> bool:
-    """Whether a file's name, or a folder's below the root, has the split as a word, as `datasets` does."""
+    """True if the name of a file, or of a folder below the root, has the split as a word, as in `datasets`."""
     inside = path.relative_to(root).as_posix() if path != root and path.is_relative_to(root) else path.name
     return re.search(rf"(^|[^A-Za-z0-9]){re.escape(split)}([^A-Za-z0-9]|$)", inside) is not None
 

@@ -91,6 +91,7 @@ class DepthModel:
         self.processor = processor
         self.domains = domains_of(model.config)
         self.router_names = router_names(model.config)
+        self._one_by_one = votes_over_batch(model.config)
 
     @property
     def device(self) -> torch.device:
@@ -124,7 +125,7 @@ class DepthModel:
         Returns:
             The model's output, for [`postprocess`].
         """
-        if len(pixels) > 1 and votes_over_batch(self.model.config):
+        if len(pixels) > 1 and self._one_by_one:
             return _joined([self.predict(image[None]) for image in pixels])
         pixels = self.preprocessing.normalize(pixels) if pixels.dtype == torch.uint8 else pixels
         context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()

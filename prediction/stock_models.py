@@ -55,4 +55,4 @@ def votes_over_batch(config: Any) -> bool:
 
     ZoeDepth with two heads chooses one for the whole batch, by the sum of its images' votes.
     """
-    return config.model_type == "zoedepth" and len(config.bin_configurations) > 1
+    return getattr(config, "model_type", "") == "zoedepth" and len(config.bin_configurations) > 1

@@ -1,4 +1,4 @@
-"""Every test is offline, seeded, and runs on one thread: `make test` runs two at a time."""
+"""Settings of every test: offline, seeded, one thread. `make test` runs two at a time."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A server on this machine that serves a folder and fails as it is told to: drops, stalls, answers 503, 429, 403.
+"""A local server of a folder with planned faults: dropped and stalled connections, answers 503, 429, 403.
 
 with FlakyServer(folder) as server:
     server.fail("b.parquet", drop_after=1000, times=2)
@@ -21,7 +21,7 @@ CHUNK = 4096
 
 @dataclass
 class Fault:
-    """What befalls the next `times` requests, after `skip` of them, whose path holds `path`; None: of either method."""
+    """A fault of the next `times` requests whose path holds `path`, after `skip` of them; method None: any."""
 
     path: str = ""
     method: str | None = "GET"
@@ -46,7 +46,7 @@ class FaultPlan:
             self._faults.append(Fault(path, **what))
 
     def mend(self) -> None:
-        """Forgets all that have not come yet."""
+        """Forgets all faults that are still planned."""
         with self._lock:
             self._faults.clear()
 
@@ -126,7 +126,7 @@ class _QuietServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Says nothing of clients that have gone."""
+        """Ignores clients that have gone."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -143,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing: the requests are kept in a list."""
+        """Logs nothing: requests are kept in a list."""
 
     def _answer(self) -> None:
         path = unquote(self.path).lstrip("/")
@@ -213,9 +213,3 @@ class _Handler(BaseHTTPRequestHandler):
     def _hang(self) -> None:
         self._flaky.released.wait()
         self.close_connection = True
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
-        return server.server_port

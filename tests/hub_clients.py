@@ -14,7 +14,6 @@ from loopback_hub import TOKEN
 from PIL import Image
 
 from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation
-from semidepth.prediction.preprocessing import Preprocessing
 
 # Publishes all that its argument lists: name, token, command line; tells what each person was told.
 PUBLISH = """
@@ -98,8 +97,7 @@ def save_student(folder: Path, seed: int = 0) -> DepthStudentForDepthEstimation:
     fields.pop("model_type")
     torch.manual_seed(seed)
     student = DepthStudentForDepthEstimation(DepthStudentConfig(**fields)).eval()
-    student.save_pretrained(folder)
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
+    tiny.save_model(student, folder)
     (folder / "student.yaml").write_text("encoder: scenes\n")
     (folder / "results.json").write_text('{"steps": 3}\n')
     for place in ("checkpoint-00000003", "previews", "scores"):

@@ -18,6 +18,8 @@ from transformers import (
     set_seed,
 )
 
+from semidepth.prediction.preprocessing import Preprocessing
+
 WIDTH, LAYERS, PATCH, SIZE = 32, 4, 8, 48
 STANDARD = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}  # of stock image processors
 DECODER = {"neck_hidden_sizes": [16, 16, 32, 32], "fusion_hidden_size": 16, "head_hidden_size": 8}
@@ -47,6 +49,13 @@ def save_encoder(folder, seed: int = 0, **changes) -> str:
     return str(folder)
 
 
+def save_model(model, folder) -> str:
+    """A model of the tiny size saved with its image processor, as the commands leave it; returns the folder."""
+    model.save_pretrained(folder)
+    Preprocessing(size=SIZE, multiple=PATCH).to_image_processor().save_pretrained(folder)
+    return str(folder)
+
+
 def stock_config(**changes) -> DepthAnythingConfig:
     """A stock Depth Anything configuration of the tiny size."""
     backbone = Dinov2Config(**_SHAPE, out_indices=[1, 2, 3, 4], reshape_hidden_states=False)
@@ -64,7 +73,7 @@ def stock_model(config: DepthAnythingConfig | None = None, seed: int = 0) -> Dep
 
 
 def make_lively(*parts: nn.Module) -> None:
-    """Stock initialisation gives almost constant maps, on which nothing could be told apart."""
+    """Gives parts weights whose maps vary: stock initialisation makes them almost constant."""
     for part in parts:
         for module in part.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -103,7 +112,7 @@ def zoedepth(domains: int, **changes) -> ZoeDepthForDepthEstimation:
 
 
 def lively(model: nn.Module) -> nn.Module:
-    """Stock initialisation gives almost constant maps, which any preparation of pixels would reproduce."""
+    """Gives a model weights whose maps vary: any preparation of pixels would reproduce constant ones."""
     make_lively(model)
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:

@@ -1,4 +1,4 @@
-"""Files over http(s) that outlast a bad network, as fsspec's file system for all that reads URLs in this process.
+"""Files over http(s), read with retries; replaces fsspec's http file system in this process.
 
 fsspec's own takes a server that is busy for a file that is not there, and starts a broken body from its first byte.
 Here every request is asked again where that may help, and a body goes on from the byte that it broke at, below the
@@ -49,7 +49,7 @@ def fetch(url: str) -> bytes:
 
 
 class SteadyHTTPFileSystem(HTTPFileSystem):
-    """fsspec's HTTPFileSystem, its requests asked again and its streams resumed.
+    """fsspec's HTTPFileSystem with retried requests and resumed streams.
 
     Args:
         arguments: HTTPFileSystem's.
@@ -99,7 +99,7 @@ class SteadyFile(HTTPFile):
 
 
 class SteadyStreamFile(HTTPStreamFile):
-    """A body read from front to end, which goes on where it was when its connection is lost."""
+    """A body read from front to end, resumed at the same byte when its connection is lost."""
 
     r: ClientResponse
     _lost = False

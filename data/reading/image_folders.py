@@ -1,4 +1,4 @@
-"""Images of a folder, each with the depth that lies beside it.
+"""Pair the images of a folder with their depth files.
 
 Depth is paired by name. For `a/name.jpg` the first of these that exists is taken: `a/name_depth.EXT`,
 `a/name.depth.EXT`, and, where a folder in the path is called images, image or rgb, the same path with that folder
@@ -20,7 +20,7 @@ from semidepth.data.source_spec import (
 
 @lru_cache(maxsize=16)
 def image_files(source: Source, labeled: bool) -> list[tuple[str, str | None]]:
-    """The files of a source of images.
+    """Image and depth files of a source of images.
 
     Args:
         source: its location and how many are wanted.

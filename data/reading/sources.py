@@ -1,4 +1,4 @@
-"""Open a source as shards of raw rows: undecoded image and depth, and the sample's name for logs.
+"""Open a source as shards of undecoded rows.
 
 Every kind has shards that can be read from any row on. Nothing is decoded here, so that rows are cheap to shuffle, and
 nothing is split among readers: `readers` does that.
@@ -58,11 +58,11 @@ class OpenedSource(ABC):
     @property
     @abstractmethod
     def num_shards(self) -> int:
-        """Parts that can be read apart from each other, numbered from 0."""
+        """Number of shards, which can be read independently."""
 
     @property
     def files(self) -> int:
-        """By how many files one can tell that the source is still what it was."""
+        """Number of files; a resumed run compares it to see that the source is unchanged."""
         return self.num_shards
 
     @abstractmethod
@@ -96,7 +96,7 @@ def open_source(source: Source, *, labeled: bool, size: int | None = None) -> Op
 
 
 def count_samples(source: Source, *, labeled: bool = False) -> int | None:
-    """How many samples one pass over a source has, where that is cheap to know.
+    """Number of samples in one pass over a source, if it can be had without reading the data.
 
     Args:
         source: parsed.
@@ -115,7 +115,7 @@ def count_samples(source: Source, *, labeled: bool = False) -> int | None:
 
 
 class SceneRows(OpenedSource):
-    """Rendered scenes, a chunk to a shard; of an endless source, every 4096th chunk without end."""
+    """Rendered scenes. A shard is a chunk of scenes; in an endless source it is every 4096th chunk, without end."""
 
     @property
     def num_shards(self) -> int:
@@ -187,12 +187,12 @@ class ImageRows(OpenedSource):
 
 
 def printable(path: str) -> str:
-    """A path that logs and files take: bytes that are not UTF-8 are written as `\\xe9`."""
+    """A path that can be logged and written: bytes that are not UTF-8 become `\\xe9`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 class TableRows(OpenedSource):
-    """Parquet files, webdataset tars, the Hub: a file to a shard; with `count`, which counts over all, one shard."""
+    """Parquet files, webdataset tars and Hub sets. A shard is a file; with `count` there is one shard."""
 
     @property
     def num_shards(self) -> int:
@@ -212,7 +212,7 @@ class TableRows(OpenedSource):
             raise ValueError(unopened(source, error, file)) from error
 
     def _numbered(self, table: Table, shard: int, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
-        """All rows of a shard from one on; a remote one is opened again where its connection breaks."""
+        """Rows of a shard from a number on; a remote shard is reopened where its connection breaks."""
         rows, limit = table.rows, self.source.count
         rows = rows.shard(rows.num_shards, shard) if limit is None else rows.take(limit)
 
@@ -227,7 +227,7 @@ class TableRows(OpenedSource):
 
 
 def _file(source: Source, table: Table, shard: int) -> str:
-    """What to call a shard: its file, where the source tells of files."""
+    """Name of a shard: its file if the source has files."""
     if source.count is not None:
         return source.location
     split = f"{source.split} " if source.split else ""
@@ -235,7 +235,7 @@ def _file(source: Source, table: Table, shard: int) -> str:
 
 
 def _reliable_enough(source: Source, row: dict[str, Any]) -> bool:
-    """Whether a pseudo label is in the range of reliability that its source asks for."""
+    """True for a row within the reliability that its source asks for."""
     if source.min_reliability is None and source.max_reliability is None:
         return True
     reliability = row[RELIABILITY_COLUMN]
@@ -258,7 +258,7 @@ def _table_row(source: Source, table: Table, row: dict[str, Any], file: str, num
 
 
 def _content(value: Any) -> Any:
-    """What an undecoded cell holds: the bytes or the address of an image, else the cell itself.
+    """Content of an undecoded cell: the bytes or the URL of an image, else the cell itself.
 
     A table may come from anyone, so it may name files on the web and the Hub but no local ones: those are missing here.
     """

@@ -1,4 +1,4 @@
-"""Parquet files, webdataset tars and Hub datasets, opened by `datasets`, and which columns hold what."""
+"""Open parquet files, webdataset tars and Hub datasets with `datasets`, and find their columns."""
 
 import re
 from dataclasses import dataclass
@@ -93,7 +93,7 @@ def open_table(source: Source, labeled: bool) -> Table:
 
 
 def count_rows(source: Source) -> int | None:
-    """Rows of a table where files or the Hub tell it without reading the data, `count` left aside.
+    """Number of rows of a table, if files or the Hub tell it without reading the data; `count` is ignored.
 
     Args:
         source: a parquet, webdataset or Hub source.
@@ -117,7 +117,7 @@ def count_rows(source: Source) -> int | None:
 
 
 def _require_hub(source: Source) -> None:
-    """Asks for the dataset alone: of a Hub that is down or says no, `load_dataset` tells that a file is missing."""
+    """Asks the Hub for the dataset first: `load_dataset` reports a missing file where the Hub is down or refuses."""
     HfApi().dataset_info(source.location, revision=source.revision)
 
 
@@ -169,7 +169,7 @@ def _files(source: Source) -> tuple[str, ...]:
 
 
 def _check_local(source: Source, files: tuple[str, ...]) -> None:
-    """Tells of files that cannot be read to their end now rather than hours into the run."""
+    """Raises ValueError for local files that were cut off, before a run starts rather than hours into it."""
     for file in files:
         try:
             file.encode()
@@ -188,7 +188,7 @@ def _glob(url: str) -> list[str]:
 
 
 def _load(source: Source, files: tuple[str, ...], **options: Any) -> IterableDataset:
-    """Opens a table; a remote one is asked again where the network fails."""
+    """Opens a table; a remote one with retries."""
     try:
         if source.remote:
             return retry(lambda: _load_once(source, files, **options), source.spec)
@@ -209,7 +209,7 @@ def _load_once(source: Source, files: tuple[str, ...], **options: Any) -> Iterab
 
 
 def expand_numbers(location: str) -> list[str]:
-    """`shard-{000..119}.tar` as the 120 names it stands for, as webdataset writes them; other names as they are."""
+    """`shard-{000..119}.tar` as 120 names, as webdataset does; other names unchanged."""
     found = re.search(r"\{(\d+)\.\.(\d+)\}", location)
     if found is None:
         return [location]

@@ -1,4 +1,4 @@
-"""Whether a parquet file or a tar is whole: readers take a tar that was cut off between two members for its end."""
+"""Detect parquet files and tars that were cut off: readers take a tar cut between two members for complete."""
 
 import tarfile
 from functools import cache
@@ -13,7 +13,7 @@ _PARQUET_ENDS = (b"PAR1", b"PARE")
 
 
 def require_whole_end(file: str) -> None:
-    """Looks at the end of a file without reading the rest.
+    """Raises ValueError if a file was cut off; reads only its end.
 
     Args:
         file: path or URL of a parquet file or tar. One whose server cannot give parts of it is let by, and so is a
@@ -46,7 +46,7 @@ def require_whole_end(file: str) -> None:
 
 @cache
 def require_readable_tar(path: str) -> None:
-    """Goes from header to header of a local tar to its end: a damaged header, too, is taken for the end by readers.
+    """Raises ValueError for a local tar with a damaged header, which readers take for its end.
 
     Args:
         path: of the tar. A compressed one is let by.

@@ -1,4 +1,4 @@
-"""From light to a photo: the camera's rays, exposure, colour cast, lens, sensor noise and tone curve."""
+"""The camera, from light to photo: rays, exposure, colour cast, lens, sensor noise and tone curve."""
 
 import torch
 

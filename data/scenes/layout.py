@@ -1,4 +1,4 @@
-"""What a built-in scene is made of: the slots for primitives, the camera, and the places of the lamps.
+"""Parts of a built-in scene: the slots for primitives, the camera, and the places of the lamps.
 
 The world is in metres, y up. Every scene of a domain has the same slots in the same order (faces of the room
 or the ground, boxes along the axes, boxes with a yaw, cylinders, spheres); a scene that does not use a slot
@@ -145,7 +145,7 @@ def clear_view(eye: Array, center: Array, half: Array, yaw: Array, groups: tuple
 
 
 def in_view(layout: Layout, half_width: Array, half_height: Array) -> NDArray[np.bool_]:
-    """Which primitives may be seen; the others lie outside a plane through one of the picture's edges.
+    """Mask of primitives that may be visible; the others lie outside a plane through one of the picture's edges.
 
     Args:
         layout: B scenes of P slots.

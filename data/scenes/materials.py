@@ -1,4 +1,4 @@
-"""What surfaces are made of: two colours, a pattern of cells, noise and glow for each slot of a scene.
+"""Materials of surfaces: two colours, a pattern of cells, noise and glow for each slot of a scene.
 
 A pattern is a grid of cells over the surface, in metres; inside a cell lies a pane of the second colour.
 Windows on a house, bricks, tiles, planks, stripes and checks are the same grid with other numbers.

@@ -1,4 +1,4 @@
-"""Where rays meet planes, boxes, upright cylinders and spheres: the nearest hit, and what is in between.
+"""Intersect rays with planes, boxes, upright cylinders and spheres: the nearest hit, and occlusion.
 
 All rays of an image share their origin (the camera, or a lamp for shadows). The code walks over the slots of
 a layout and does a whole batch of images per slot. Two rules shape it:
@@ -140,7 +140,7 @@ def nearest_hit(solids: Solids, rays: Rays) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def any_hit(solids: Solids, rays: Rays, limit: torch.Tensor) -> torch.Tensor:
-    """Whether a solid lies between the origin and `limit` along each ray; faces hide nothing.
+    """True for rays with a solid between the origin and `limit`; faces hide nothing.
 
     Args:
         solids: B scenes.
@@ -180,7 +180,7 @@ Entry = tuple[int, torch.Tensor, torch.Tensor]  # slot, t of the entry, by how m
 
 
 def _entries(solids: Solids, rays: Rays) -> Iterator[Entry]:
-    """Where the rays enter one solid after the other; the two tensors are the caller's to overwrite."""
+    """Distances at which the rays enter each solid; the two tensors are the caller's to overwrite."""
     x, y, z = (solids.table[axis] - rays.origin[axis] for axis in range(3))  # (P, B, 1)
     _, _, _, half_x, half_y, half_z, cos_yaw, sin_yaw = solids.table.unbind(0)
     yield from _aligned_boxes(solids.aligned, (x, y, z), (half_x, half_y, half_z), rays)

@@ -1,4 +1,4 @@
-"""How a built-in scene looks: materials, lights, sky, fog and the camera's faults, in two styles.
+"""Look of a built-in scene: materials, lights, sky, fog and the camera's faults, in two styles.
 
 "studio" is even light, mild colours, fine textures and a clean sensor. "wild" is one of four looks (night
 with coloured lamps, thick fog, loud patterns in hard light, one-colour film with grain), with strong textures

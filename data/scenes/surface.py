@@ -1,4 +1,4 @@
-"""What a pixel shows: the place of the hit, its normal, and where it lies in the surface's texture."""
+"""Surface at each pixel: the point of the hit, its normal and its texture coordinates."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from semidepth.data.scenes.raycast import Rays, Solids, Vector
 
 @dataclass(frozen=True)
 class Surface:
-    """What each pixel shows; every map is (B, N).
+    """Surface at each pixel; every map is (B, N).
 
     Args:
         point: world x, y, z, metres.

@@ -1,4 +1,4 @@
-"""One reader's way through one source: which rows, in what order, and how to go on from the middle.
+"""One reader of one source: its rows, their order, and how to resume in the middle.
 
 A pass over a source is a plan for each reader: segments (shard, first row, step). A source with at least as many
 shards as readers is dealt out by shards, else every shard by rows, so that any number of readers shares it without gap
@@ -74,7 +74,7 @@ class SourceReader:
         self.start_pass(0)
 
     def start_pass(self, epoch: int, plan: list[Segment] | None = None) -> None:
-        """Goes to the start of a pass, whose plan is the usual one unless another is given."""
+        """Starts a pass, by the usual plan unless another is given."""
         self.epoch = epoch
         self._given_plan = plan
         self._plan = self._usual_plan(epoch, self._reader, self.readers) if plan is None else plan
@@ -116,7 +116,7 @@ class SourceReader:
         return (shard, number), self._held.pop()
 
     def state(self) -> State:
-        """Where this reader is, for [`restore`]; small, and never changed afterwards."""
+        """The position of this reader, for [`restore`]; small, and never changed afterwards."""
         return {
             "files": self._opened.files,
             "order_seed": self._order_seed,
@@ -132,7 +132,7 @@ class SourceReader:
         }
 
     def restore(self, states: Sequence[State]) -> None:
-        """Goes on from where the readers of an earlier run were.
+        """Resumes at the positions of the readers of an earlier run.
 
         Args:
             states: of all readers of this source in that run, in order. If there were as many as now, this reader goes
@@ -162,7 +162,7 @@ class SourceReader:
         self._rng.bit_generator.state = state["rng"]
 
     def _take_share(self, states: Sequence[State]) -> None:
-        """This reader's part of what the earlier readers had not handed out up to the farthest one's pass."""
+        """Reads this reader's share of the rows that earlier readers had left, up to the farthest one's pass."""
         last = max(state["epoch"] for state in states)
         segments: list[Segment] = []
         held: list[Reference] = []
@@ -188,13 +188,13 @@ class SourceReader:
         return left
 
     def _plan_of(self, state: State, epoch: int) -> list[Segment]:
-        """What a reader of an earlier run had before it in a pass."""
+        """Segments of a reader of an earlier run in one pass."""
         if epoch == state["epoch"] and state["plan"] is not None:
             return [(shard, first, step) for shard, first, step in state["plan"]]
         return self._usual_plan(epoch, state["reader"], state["readers"])
 
     def _skip_used(self, states: Sequence[State]) -> None:
-        """Of endless shards each reader takes one; rows beyond the farthest that anyone has read are new in all."""
+        """Continues endless shards beyond the farthest row that any reader has read."""
         farthest = max(state["row"] for state in states)
         shard, _, step = self._usual_plan(0, self._reader, self.readers)[0]
         self.start_pass(0, [(shard, farthest, step)])

@@ -1,9 +1,9 @@
-"""Workers hand over batches in shared memory that is used again.
+"""Pass batches from workers in shared memory that is reused.
 
-By itself a DataLoader hands every batch over in new shared memory, each page of which the system has to find, clear and
-map: for frames that costs up to half as much as decoding them. Here each worker keeps a few blocks. A block is used
-again once no tensor of the batch in it is left, so that batches may be kept as long as one likes; as long as all blocks
-are in use, further batches are handed over in the DataLoader's own way.
+A DataLoader passes every batch in new shared memory, which the system has to find, clear and map page by page: for
+frames that costs up to half as much as decoding them. Here each worker keeps a few blocks. A block is reused once no
+tensor of its batch is left, so batches may be kept as long as needed. While all blocks are in use, further batches are
+passed in the DataLoader's own way.
 """
 
 import itertools
@@ -59,7 +59,7 @@ class SharedBatches:
         return _Message(self.number, place, shape, self.blocks[place] if is_new else None, labels)
 
     def _free_block(self, worker: int, shape: tuple[int, ...]) -> tuple[tuple[int, int], bool] | None:
-        """Place of a block that may be filled, and whether the main process has yet to meet it."""
+        """Place of a free block, and whether it is new to the main process."""
         size = int(np.prod(shape))
         free = [(worker, block) for block in range(BLOCKS) if not self.taken[worker, block]]
         for place in free:

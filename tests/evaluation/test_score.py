@@ -31,9 +31,7 @@ def entries(folder):
 @pytest.fixture
 def model_folder(tmp_path):
     folder = tmp_path / "model"
-    tiny.stock_model().save_pretrained(folder)
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
-    return str(folder)
+    return tiny.save_model(tiny.stock_model(), folder)
 
 
 def abs_rel_by_hand(prediction, depth):
@@ -85,8 +83,7 @@ def test_real_layouts_of_mixed_sizes(tmp_path, model_folder, capsys):
 def test_metres_are_scored_as_they_are(tmp_path, capsys):
     """Against numpy on the saved model's own predictions: mirrored average, clamp, per-image mean."""
     folder = tmp_path / "metric"
-    tiny.stock_model(tiny.stock_config(depth_estimation_type="metric", max_depth=12)).save_pretrained(folder)
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
+    tiny.save_model(tiny.stock_model(tiny.stock_config(depth_estimation_type="metric", max_depth=12)), folder)
     data = "scenes:indoor?split=test&count=3&size=64"
     argv = ["--model", str(folder), "--data", data, "--device", "cpu", "--output", str(tmp_path / "s")]
     argv += ["--protocol", "none"]

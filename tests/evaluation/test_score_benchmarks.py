@@ -14,7 +14,6 @@ from semidepth.evaluation import benchmarks
 from semidepth.evaluation.benchmarks import BenchmarkSet, PointPairs, PointPairSet
 from semidepth.evaluation.cli import main
 from semidepth.prediction.models import load_depth_model
-from semidepth.prediction.preprocessing import Preprocessing
 
 SIZE = (40, 56)
 
@@ -59,9 +58,7 @@ def sets(monkeypatch):
 
 
 def save(folder, **changes):
-    tiny.stock_model(tiny.stock_config(**changes)).save_pretrained(folder)
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
-    return str(folder)
+    return tiny.save_model(tiny.stock_model(tiny.stock_config(**changes)), folder)
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from processes import run_processes
 
 from semidepth.evaluation.cli import main
 from semidepth.evaluation.data import folder_fingerprint
-from semidepth.prediction.preprocessing import Preprocessing
 
 IMAGES = 13
 # Predicts slowly and writes down how many images it predicted.
@@ -43,8 +42,7 @@ with open(f"{sys.argv[1]}.{os.environ.get('RANK', 0)}", "w") as file, contextlib
 @pytest.fixture
 def run(tmp_path):
     """Options of a run over images of two sizes, so that batches are cut by size and by number."""
-    tiny.stock_model().save_pretrained(tmp_path / "model")
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(tmp_path / "model")
+    tiny.save_model(tiny.stock_model(), tmp_path / "model")
     (tmp_path / "frames").mkdir()
     rng = np.random.default_rng(0)
     for number in range(IMAGES):

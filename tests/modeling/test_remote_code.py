@@ -99,8 +99,7 @@ def test_a_routed_metric_folder_runs_without_the_package(tmp_path):
     domains = [{"name": "indoor"}, {"name": "outdoor", "max_depth_m": 80.0}]
     routed = RoutedDepthForDepthEstimation.from_student(student, domains, bin_embedding_dim=16).eval()
     folder, photo = tmp_path / "metric", tmp_path / "photo.png"
-    routed.save_pretrained(folder)
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
+    tiny.save_model(routed, folder)
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 100, 3), dtype=np.uint8)).save(photo)
     environment = os.environ | {"HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-c", METRIC_SCRIPT, str(folder), str(photo)]

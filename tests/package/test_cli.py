@@ -9,7 +9,6 @@ import pytest
 import tiny
 
 from semidepth import cli
-from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing.facts import count_parameters
 
 
@@ -22,8 +21,7 @@ def semidepth(*words):
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    tiny.stock_model().save_pretrained(folder)
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
+    tiny.save_model(tiny.stock_model(), folder)
     return folder
 
 

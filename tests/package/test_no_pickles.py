@@ -13,7 +13,6 @@ from semidepth.evaluation import cli as score
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.prediction import cli as predict
 from semidepth.prediction.models import load_depth_model
-from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing import cli as publish
 from semidepth.training import (
     metric,
@@ -71,8 +70,7 @@ def photo(out: Path) -> Path:
 def evil_folder(root: Path, form: str, encoder: bool = False) -> tuple[str, Path]:
     """A model with pickled weights in one of the forms that loaders know; and the file that reading them leaves."""
     marker, folder = root / "executed", root / form
-    (tiny.encoder_config() if encoder else tiny.stock_config()).save_pretrained(folder)
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
+    tiny.save_model((tiny.encoder_config() if encoder else tiny.stock_config()), folder)
     name = str(folder)
     if form == "bin":
         torch.save(Payload(marker), folder / "pytorch_model.bin")
@@ -140,8 +138,7 @@ def test_no_loader_unpickles(form, tmp_path):
 
 def test_a_pickled_file_beside_sound_weights_is_never_touched(tmp_path):
     marker, folder = tmp_path / "executed", tmp_path / "model"
-    tiny.stock_model().save_pretrained(folder)
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
+    tiny.save_model(tiny.stock_model(), folder)
     for name in ("pytorch_model.bin", "optimizer.pt", "training_args.bin"):
         torch.save(Payload(marker), folder / name)
     assert load_depth_model(str(folder)).forward(torch.zeros(1, 3, 48, 48, dtype=torch.uint8))[0].shape == (1, 48, 48)

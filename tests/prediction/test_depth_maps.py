@@ -117,8 +117,7 @@ def test_maps_are_those_of_the_stock_pipeline_at_the_images_size(tmp_path, metri
     if metric:
         domains = [{"name": "indoor"}, {"name": "outdoor", "max_depth_m": 80.0}]
         module = RoutedDepthForDepthEstimation.from_student(module, domains)
-    module.save_pretrained(tmp_path)
-    PREPROCESSING.to_image_processor().save_pretrained(tmp_path)
+    tiny.save_model(module, tmp_path)
     # Smooth, as photos are: the stock processor's resizing of 8 bits differs from ours by a step here and there.
     picture = Image.fromarray(image(6, 8)).resize(size[::-1], Image.Resampling.BICUBIC)
     ours = semidepth.predict(picture, tmp_path)

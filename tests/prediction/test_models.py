@@ -15,8 +15,7 @@ PREPROCESSING = Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH)
 @pytest.fixture
 def stock_folder(tmp_path):
     stock = tiny.stock_model()
-    stock.save_pretrained(tmp_path)
-    PREPROCESSING.to_image_processor().save_pretrained(tmp_path)
+    tiny.save_model(stock, tmp_path)
     return tmp_path, stock
 
 

@@ -29,9 +29,7 @@ from semidepth.prediction.preprocessing import Preprocessing
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    tiny.stock_model().save_pretrained(folder)
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
-    return str(folder)
+    return tiny.save_model(tiny.stock_model(), folder)
 
 
 def picture(height=40, width=60, seed=0):

@@ -181,8 +181,7 @@ def command(tmp_path):
     """The command line in a process of its own, for a folder of twelve pictures."""
     for number in range(12):
         picture(tmp_path / f"in/{number:02}.png", number)
-    model().model.save_pretrained(tmp_path / "model")
-    PREPROCESSING.to_image_processor().save_pretrained(tmp_path / "model")
+    tiny.save_model(model().model, tmp_path / "model")
     words = ["predict", tmp_path / "in", "--model", tmp_path / "model", "--output", tmp_path / "out", "--device", "cpu"]
     return [sys.executable, "-m", "semidepth.cli", *map(str, words), "--batch_size", "1"]
 

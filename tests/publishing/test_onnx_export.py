@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from transformers import AutoImageProcessor, set_seed
 
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthConfig, RoutedDepthForDepthEstimation
-from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing.exports import graphs
 from semidepth.publishing.exports import onnx as onnx_export
 from semidepth.publishing.exports.graphs import resize_weights
@@ -35,8 +34,7 @@ SMALL = {
 
 
 def save(model, folder: Path) -> Path:
-    model.save_pretrained(folder)
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
+    tiny.save_model(model, folder)
     return folder
 
 

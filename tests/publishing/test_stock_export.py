@@ -14,7 +14,6 @@ from safetensors import safe_open
 from transformers import AutoImageProcessor, set_seed
 
 from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
-from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing.exports.stock import to_stock
 
 SCRIPT = """
@@ -37,8 +36,7 @@ for folder in sys.argv[1:]:
 
 
 def save(model, folder: Path) -> Path:
-    model.save_pretrained(folder)
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
+    tiny.save_model(model, folder)
     return folder
 
 

@@ -9,7 +9,6 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
-from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.training.options.student import StudentOptions
 from semidepth.training.options.teacher import TeacherOptions
 from semidepth.training.recipes import student, teacher
@@ -100,8 +99,7 @@ def unlabeled(samples, batch_size):
 
 def test_student(tmp_path, monkeypatch):
     encoder = tiny.save_encoder(tmp_path / "encoder")
-    tiny.stock_model(seed=5).save_pretrained(tmp_path / "stock")
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(tmp_path / "stock")
+    tiny.save_model(tiny.stock_model(seed=5), tmp_path / "stock")
     found = {}
     for name, batch_size, accumulation in (("whole", 8, 1), ("split", 1, 8)):
         arguments = StudentOptions(

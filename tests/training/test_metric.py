@@ -37,9 +37,7 @@ def student(tmp_path_factory):
     folder = tmp_path_factory.mktemp("student")
     torch.manual_seed(0)
     config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
-    DepthStudentForDepthEstimation(config).save_pretrained(folder)
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(folder)
-    return str(folder)
+    return tiny.save_model(DepthStudentForDepthEstimation(config), folder)
 
 
 def arguments(tmp_path, student, **changes):
@@ -89,8 +87,7 @@ def test_a_frozen_core_stays_as_it_was(tmp_path, student):
 def test_stock_depth_anything_is_fine_tuned_either_way(tmp_path):
     """With bins on it; or as Depth Anything V2's own metric model, which plain transformers loads."""
     stock = tiny.stock_model()
-    stock.save_pretrained(tmp_path / "stock")
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(tmp_path / "stock")
+    tiny.save_model(stock, tmp_path / "stock")
     name = str(tmp_path / "stock")
     train_metric(arguments(tmp_path, name, train=SCENES[:1]))
     assert load_depth_model(str(tmp_path / "run")).domains == ["indoor"]

@@ -12,7 +12,6 @@ from processes import run_processes
 from safetensors.torch import load_file
 
 from semidepth.modeling import DepthStudentForDepthEstimation
-from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.training.options.presets import PRESETS
 
 # Writes the loss of every step. On CPUs accelerate takes DDP where FSDP is asked for; torch's sharding, which it calls,
@@ -79,8 +78,7 @@ def runs(tmp_path_factory):
     """One process with four labeled and eight unlabeled images, two with half of them each: DDP and FSDP2."""
     root = tmp_path_factory.mktemp("scale")
     tiny.save_encoder(root / "encoder")
-    tiny.stock_model(seed=5).save_pretrained(root / "teacher")
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(root / "teacher")
+    tiny.save_model(tiny.stock_model(seed=5), root / "teacher")
     (root / "train.py").write_text(SCRIPT)
     start(root, "one", 1, "--batch_size", "4")
     start(root, "ddp", 2, "--batch_size", "2")

@@ -7,7 +7,6 @@ import tiny
 import torch
 
 from semidepth.modeling import DepthStudentForDepthEstimation
-from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.training.demo import run_demo
 from semidepth.training.metric import train_metric
 from semidepth.training.options.demo import DemoOptions
@@ -49,8 +48,7 @@ def test_a_compiled_model_trains(tmp_path):
 def test_a_compiled_metric_model_trains(tmp_path):
     torch.manual_seed(0)
     config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
-    DepthStudentForDepthEstimation(config).save_pretrained(tmp_path / "student")
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(tmp_path / "student")
+    tiny.save_model(DepthStudentForDepthEstimation(config), tmp_path / "student")
     arguments = MetricOptions(
         student=str(tmp_path / "student"), output_dir=str(tmp_path / "run"), batch_size=4, steps=5, num_workers=0,
         train=["indoor=scenes:indoor?count=8", "outdoor=scenes:outdoor?count=8"], compile=True, cpu=True,

@@ -31,9 +31,7 @@ def encoder(tmp_path):
 
 @pytest.fixture
 def teacher_folder(tmp_path):
-    tiny.stock_model(seed=5).save_pretrained(tmp_path / "stock_teacher")
-    PREPROCESSING.to_image_processor().save_pretrained(tmp_path / "stock_teacher")
-    return str(tmp_path / "stock_teacher")
+    return tiny.save_model(tiny.stock_model(seed=5), tmp_path / "stock_teacher")
 
 
 def arguments(tmp_path, encoder, **changes):
@@ -105,8 +103,8 @@ def test_the_total_is_the_mean_of_three_losses_worked_out_by_hand(step):
 
     generator = torch.Generator().manual_seed(3)
     clean = batch["unlabeled"]["image"].float() / 255
-    hard = distort_colors(clean, generator, options.augmentation())
-    masks = cutmix_masks(4, 48, 48, generator, options.augmentation())
+    hard = distort_colors(clean, generator, options.augmentation)
+    masks = cutmix_masks(4, 48, 48, generator, options.augmentation)
     mixed, partner = apply_cutmix(hard, masks)
     mixed = PREPROCESSING.normalize(mixed)
     pseudo = teacher.predict_disparity(clean)

@@ -9,7 +9,6 @@ from safetensors.torch import load_file
 from transformers import set_seed
 
 from semidepth.modeling import DepthStudentForDepthEstimation
-from semidepth.prediction.preprocessing import Preprocessing
 
 METRIC_SCRIPT = """
 import json, os, sys, torch
@@ -60,8 +59,7 @@ def test_heads_without_images_on_a_process_stay_the_same_on_both(tmp_path):
     """One image per process: each process trains one of the two heads in a step, and both end with the same weights."""
     set_seed(0)
     config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
-    DepthStudentForDepthEstimation(config).save_pretrained(tmp_path / "student")
-    Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(tmp_path / "student")
+    tiny.save_model(DepthStudentForDepthEstimation(config), tmp_path / "student")
     script = tmp_path / "train.py"
     script.write_text(METRIC_SCRIPT)
     arguments = [

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 
 from semidepth.common.options import option
 from semidepth.data.source_spec import Source, parse_source
@@ -68,7 +69,7 @@ class StudentOptions(RelativeOptions):
         for spec in self.unlabeled:
             if parse_source(spec).endless and self.select_reliable:
                 raise ValueError(f"--select_reliable needs unlabeled sources with an end; give {spec!r} a ?count=N.")
-        self.augmentation()
+        _ = self.augmentation  # which checks its strengths
 
     def unlabeled_sources(self) -> list[Source]:
         """The images that the student learns from without ground truth, pseudo-labeled already or not."""
@@ -76,6 +77,7 @@ class StudentOptions(RelativeOptions):
             return [parse_source(spec) for spec in self.unlabeled]
         return [dataclasses.replace(parse_source(spec), kind="disparity") for spec in self.pseudo_labels]
 
+    @cached_property
     def augmentation(self) -> StrongAugmentation:
         """The perturbation of unlabeled images; raises ValueError for strengths out of range."""
         strength = self.jitter_strength if self.color_distortion else 0.0

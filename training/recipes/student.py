@@ -105,7 +105,7 @@ def student_losses(
     """
     labeled, unlabeled = batch["labeled"], batch["unlabeled"]
     count, (height, width) = len(labeled["image"]), unlabeled["image"].shape[-2:]
-    augmentation = options.augmentation()
+    augmentation = options.augmentation
 
     clean = unlabeled["image"].float() / 255
     # (U, H, W), from the clean images: now, or by training/pseudo_label.py before

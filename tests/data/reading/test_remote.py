@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from flaky_server import FlakyServer, free_port
+from flaky_server import FlakyServer
+from processes import free_port
 from sample_files import HEIGHT, WIDTH, encoded, write_tar
 from streams import make_loader, open_stream
 
