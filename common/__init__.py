@@ -1,1 +1,1 @@
-"""What every room may use: files, console, retries, redaction."""
+"""Helpers that every room may use: files, console, options, retries, redaction."""

@@ -1,4 +1,4 @@
-"""What commands show at a terminal: logging, progress, and errors as one sentence."""
+"""Output of the commands at a terminal: logging, progress, and errors as one sentence."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ class CommandError(Exception):
 
 
 def set_up_logging() -> None:
-    """Log lines of this package to standard error, warnings only from processes other than the main one."""
+    """Sends this package's log lines to standard error; from processes other than the main one only warnings."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("semidepth").setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
     for noisy in ("httpx", "huggingface_hub"):
@@ -52,11 +52,11 @@ class Progress:
         self.bar.close()
 
     def update(self, count: int) -> None:
-        """So many more are done."""
+        """Counts `count` more as done."""
         self.at(self.done + count, self.total)
 
     def at(self, done: int, total: int | None) -> None:
-        """So many are done, of so many."""
+        """Sets how many are done, and of how many."""
         self.bar.total = self.total = total
         self.bar.update(done - self.done)
         self.done = done

@@ -12,7 +12,7 @@ from .modeling_depth_student import DepthStudentForDepthEstimation
 
 @dataclass
 class CoreFeatures:
-    """What the heads see of the core.
+    """Features of the core that the heads read.
 
     Args:
         activation: (B, C, H, W) before the relative head's last convolution.

@@ -170,7 +170,7 @@ class Neck(nn.Module):
     def levels(
         self, features: list[torch.Tensor] | tuple[torch.Tensor, ...], height: int, width: int
     ) -> list[torch.Tensor]:
-        """What is going to be fused, (B, fusion_hidden_size, h_i, w_i), finest first; the last is the bottleneck."""
+        """Returns the maps to fuse, (B, fusion_hidden_size, h_i, w_i), finest first; the last is the bottleneck."""
         levels = self.reassemble_stage(features, height, width)
         return [conv(level) for conv, level in zip(self.convs, levels, strict=True)]
 
@@ -225,7 +225,7 @@ class DepthHead(nn.Module):
         return self.predict(self.activation(fused, height, width))
 
     def activation(self, fused: list[torch.Tensor], height: int, width: int) -> torch.Tensor:
-        """What the last convolution sees: (B, head_hidden_size, height * patch, width * patch)."""
+        """Returns the last convolution's input, (B, head_hidden_size, height * patch, width * patch)."""
         x = self.conv1(fused[self.head_in_index])
         size = (height * self.patch_size[0], width * self.patch_size[1])
         x = F.interpolate(x, size=size, mode="bilinear", align_corners=True)

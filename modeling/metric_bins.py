@@ -157,7 +157,7 @@ class ConditionalLogBinomial(nn.Module):
 
 
 class MetricHead(nn.Module):
-    """What one domain has for itself: seed bins, four levels of attractors, the log-binomial."""
+    """Layers of one domain: seed bins, four levels of attractors, the log-binomial."""
 
     def __init__(self, domain: dict, config, bottleneck_channels: int, map_channels: int):
         super().__init__()

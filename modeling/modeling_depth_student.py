@@ -37,7 +37,7 @@ DECODER_SIZES = {
 
 @dataclass
 class DepthStudentOutput(ModelOutput):
-    """What the student returns.
+    """Output of the student.
 
     Args:
         loss: scalar float32, affine-invariant loss; only with `labels`.

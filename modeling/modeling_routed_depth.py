@@ -26,7 +26,7 @@ from .silog import silog_loss_by_domain
 
 @dataclass
 class RoutedDepthOutput(ModelOutput):
-    """What the routed model returns.
+    """Output of the routed model.
 
     Args:
         loss: scalar float32, SILog plus the router's weighted cross-entropy; only with `labels`.

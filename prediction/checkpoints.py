@@ -1,4 +1,4 @@
-"""What is known of a model before its weights are loaded: what it predicts, its heads, and why it is refused.
+"""Facts about a model before its weights are loaded: what it predicts, its heads, and why it is refused.
 
 Light to import: transformers is imported by the functions that read a configuration.
 """
@@ -20,7 +20,7 @@ PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 
 
 def kind_of(config: Any) -> Kind | None:
-    """What a model of this configuration predicts: "disparity", "depth", or None where it is not known."""
+    """Returns what a model of this configuration predicts: "disparity", "depth", or None where it is not known."""
     if config.model_type == "depth_pro":  # without its field of view there is no scale
         return "depth" if getattr(config, "use_fov_model", False) else "disparity"
     if getattr(config, "depth_estimation_type", "relative") == "metric":
@@ -61,7 +61,7 @@ def read_config(name: str, *, trust_remote_code: bool = False) -> Any:
 
 
 def loading_errors(trust_remote_code: bool = False) -> tuple[type[Exception], ...]:
-    """What loading raises for a folder that holds no whole model of a known kind, or where a package is missing."""
+    """Returns the errors of loading a folder without a whole model of a known kind, or without a package it needs."""
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 

@@ -43,7 +43,7 @@ NEAREST_M = 1e-3
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """What a model gives for a batch, at its own size; [`DepthModel.postprocess`] makes maps of it.
+    """Output of a model for a batch, at the model's size; [`DepthModel.postprocess`] makes maps of it.
 
     Args:
         values: (B, h, w) float32, `predicted_depth` as the model's class defines it.

@@ -152,7 +152,7 @@ class ResultOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class InputOptions:
-    """What is predicted, with which model, and where results go."""
+    """Options for the inputs, the model and the folder of the results."""
 
     inputs: tuple[str, ...] = option(positional=True, metavar="INPUT", help="images, videos, folders or globs")
     model: str = option(help="Hub id or folder of any depth-estimation model")

@@ -1,4 +1,4 @@
-"""How a model's pixels are prepared: size, patch multiple and normalisation."""
+"""Preparation of a model's pixels: size, patch multiple and normalisation."""
 
 import logging
 import math
@@ -26,7 +26,7 @@ BICUBIC = 3
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a model wants its pixels: sides a multiple of `multiple`, shorter side about `size`, normalised."""
+    """Sizes and normalisation of a model's input: sides a multiple of `multiple`, shorter side about `size`."""
 
     size: int
     multiple: int

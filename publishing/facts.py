@@ -26,7 +26,7 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class Facts:
-    """What a model's files say.
+    """Facts from a model's files.
 
     Attributes:
         name: folder of the model, as it was given.

@@ -61,7 +61,7 @@ class SteadyHTTPFileSystem(HTTPFileSystem):
         super().__init__(*arguments, **{"get_client": partial(_client, attempts=attempts)} | options)
 
     async def _info(self, url: str, **options: Any) -> dict[str, Any]:
-        """What HEAD, or else GET tells of a file; its true error where fsspec would call it missing."""
+        """Asks HEAD, or else GET, for a file's size and type; raises the true error where fsspec would say missing."""
         try:
             return await super()._info(url, **options)
         except FileNotFoundError as error:
@@ -71,7 +71,7 @@ class SteadyHTTPFileSystem(HTTPFileSystem):
             raise FileNotFoundError(f"{url} is not there") from None
 
     async def _exists(self, path: str, strict: bool = False, **options: Any) -> bool:
-        """Whether a file is there, without asking for its content."""
+        """True if the file is there; asks for no content."""
         try:
             await self._info(path, **options)
         except FileNotFoundError:

@@ -58,7 +58,7 @@ class StreamPlan:
 
     @property
     def restarts_each(self) -> bool:
-        """Whether each source starts over on its own: there is no common pass with weights or an endless source."""
+        """True if each source starts over on its own: with weights or an endless source there is no common pass."""
         return self.repeat and (self.weights is not None or any(source.endless for source in self.sources))
 
     @property

@@ -80,7 +80,7 @@ class SharedBatches:
 
 
 class _Message:
-    """What a worker sends. The main process reads it as the batch itself."""
+    """Message of a worker; the main process unpickles it as the batch itself."""
 
     def __init__(self, *content: Any) -> None:
         self.content = content

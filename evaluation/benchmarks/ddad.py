@@ -44,7 +44,7 @@ LAYOUT = (
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a sensor is in the world: x_world = rotation @ x_sensor + translation; metres.
+    """Position of a sensor in the world: x_world = rotation @ x_sensor + translation; metres.
 
     Args:
         rotation: (3, 3).

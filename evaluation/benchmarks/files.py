@@ -1,4 +1,4 @@
-"""What several benchmark readers need: samples of one size, images as stored, masks, MATLAB and JSON files, libraries.
+"""Helpers of the benchmark readers: samples of one size, images as stored, masks, MATLAB and JSON files, libraries.
 
 Whatever is wrong with a file ends in one sentence that names it.
 """

@@ -87,7 +87,7 @@ def _read_list(file: Path) -> list[tuple[str, str]]:
 
 
 def _find(root: Path, folders: tuple[str, ...], file: str) -> Path:
-    """Where the file is; where it is expected first if it is nowhere."""
+    """Returns the path at which the file exists, or the first candidate if it exists nowhere."""
     return next(
         (root / folder / file for folder in folders if (root / folder / file).is_file()), root / folders[0] / file
     )

@@ -61,7 +61,7 @@ def unrotate(stored: np.ndarray) -> np.ndarray:
 
 
 def _below(folder: str, split: Path) -> PurePosixPath:
-    """What comes after SUNRGBD/ in a folder's name, which ends in a slash, or in two."""
+    """Returns the part of a folder's name after SUNRGBD/, without the slash or two at its end."""
     _, found, below = folder.partition("SUNRGBD/")
     if not found or not below.strip("/"):
         raise ValueError(f"{split} has {folder!r} in alltest, no folder below SUNRGBD/; take the official file.")

@@ -147,14 +147,14 @@ def _metres(value: float, span: float) -> str:
 
 
 def percent_of(prediction: Prediction, limits: tuple[float, float]) -> tuple[float, float]:
-    """How far from its nearest to its farthest value a range of inverse depth begins and ends; whole per cent."""
+    """Returns where a range of inverse depth begins and ends between its nearest and farthest value; whole per cent."""
     low, high = value_range(prediction)
     near, far = (100 * (high - limit) / (high - low) for limit in (limits[1], limits[0]))
     return float(round(near)), float(round(far))
 
 
 def range_text(prediction: Prediction) -> str:
-    """What was found, in one line for people."""
+    """Returns one line for people with the range that was found."""
     if not prediction.metric:
         return "Near and far, without a unit: this model is not metric."
     low, median, high = np.percentile(prediction.values, [1, 50, 99])
