@@ -1,8 +1,9 @@
-"""Checkpoints of a run: weights, optimizer, step, every random generator and the place in the data.
+"""Checkpoints of a run: model weights, optimizer, step, all random generators and the position in the data.
 
-All is safetensors and JSON, nothing is pickled; tensors are whole, however many processes hold a piece of them. A
-checkpoint is written beside its final name and renamed when it is whole; the file that is written last lists the others
-with their sizes, so that one damaged later is recognised, too.
+A run that is killed loses the steps after its newest checkpoint and nothing else. Checkpoints are safetensors and JSON;
+nothing is pickled. They hold whole tensors, also when the weights are sharded over processes. A checkpoint is written
+under a temporary name and renamed when it is complete. `trainer.json` is written last and lists the other files with
+their sizes, so a checkpoint that is damaged later is recognised and skipped.
 """
 
 import json
@@ -20,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from semidepth.common.console import CommandError
-from semidepth.training.engine.sharding import deal_like, gather
+from semidepth.training.engine.sharding import gather, shard_like
 from semidepth.training.engine.step_data import StepData
 
 logger = logging.getLogger(__name__)
@@ -30,11 +31,11 @@ UNFINISHED = ".unfinished"
 
 
 class CheckpointError(CommandError, RuntimeError):
-    """A checkpoint could not be written; earlier ones are as they were."""
+    """A checkpoint could not be written; earlier checkpoints are unchanged."""
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Whole checkpoints in a run's folder, oldest first; damaged ones are left out and told."""
+    """Returns the complete checkpoints in a run's folder, oldest first; damaged ones are skipped with a warning."""
     found = [path for path in folder.glob(f"{PREFIX}*") if path.is_dir() and path.suffix != UNFINISHED]
     return sorted((path for path in found if _is_whole(path)), key=lambda path: path.name)
 
@@ -46,7 +47,10 @@ def _is_whole(checkpoint: Path) -> bool:
     except (OSError, ValueError, KeyError):
         missing = ["trainer.json"]
     if missing:
-        logger.warning("%s is not whole (%s); the one before it is used", checkpoint, ", ".join(missing))
+        logger.warning(
+            "%s is damaged (missing or of another size: %s); the checkpoint before it is used",
+            checkpoint, ", ".join(missing),
+        )  # fmt: skip
     return not missing
 
 
@@ -62,31 +66,33 @@ def save_checkpoint(
     setting: dict[str, Any],
     run: dict[str, Any] | None = None,
 ) -> Path:
-    """Writes a checkpoint; every process calls it, the main one writes the shared part.
+    """Writes a checkpoint and deletes old ones; call it in every process.
+
+    Each process writes its random generators and data position. The main process writes everything else.
 
     Args:
-        folder: the run's folder.
-        accelerator: of the run.
-        step: updates done.
-        modules: name to module; unwrapped here.
-        optimizer: its state goes into safetensors.
-        data: of this process.
-        keep: newest checkpoints that stay.
-        setting: options in which a run that goes on from here must not differ.
-        run: what the run took until now, on what; of no effect on how it goes on.
+        folder: the run's output folder.
+        accelerator: the run's accelerator.
+        step: number of updates done.
+        modules: modules to save by name; wrappers are removed here.
+        optimizer: the optimizer; its tensors are saved as safetensors.
+        data: this process's batches.
+        keep: how many of the newest checkpoints stay.
+        setting: options that must be the same in a run that resumes from here.
+        run: the run record so far (hours, devices); it does not affect the resumed training.
 
     Returns:
         The checkpoint's folder.
 
     Raises:
-        CheckpointError: it could not be written, for example since the disk is full. What was written of it is removed.
+        CheckpointError: if it could not be written, for example because the disk is full. The partial one is removed.
     """
     final = folder / f"{PREFIX}{step:08d}"
     partial = final.with_name(final.name + UNFINISHED)
     trainer: dict[str, Any] = {"step": step, "setting": setting, "run": run or {}}
     try:
         if accelerator.is_main_process:
-            for stray in folder.glob(f"{PREFIX}*{UNFINISHED}"):  # of a run that was killed amid writing
+            for stray in folder.glob(f"{PREFIX}*{UNFINISHED}"):  # left by a run that was killed while writing
                 shutil.rmtree(stray, ignore_errors=True)
             partial.mkdir(parents=True)
         accelerator.wait_for_everyone()
@@ -101,8 +107,8 @@ def save_checkpoint(
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise CheckpointError(
-            f"checkpoint {final} could not be written ({error}); make room there, or give another --output_dir: "
-            "earlier checkpoints are as they were, and the same command goes on from the newest."
+            f"checkpoint {final} could not be written ({error}); free disk space and run the same command again to "
+            "resume from the newest checkpoint (earlier ones are unchanged), or give another --output_dir."
         ) from error
     if accelerator.is_main_process:
         for old in list_checkpoints(folder)[:-keep]:
@@ -114,7 +120,7 @@ def save_checkpoint(
 def _save_tensors(
     folder: Path, accelerator: Accelerator, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer
 ) -> list[dict[str, Any]]:
-    """Weights and the optimizer's tensors: all processes make them whole, one writes; returns what is no tensor."""
+    """Gathers weights and optimizer tensors in all processes, saves them in the main one; returns the groups."""
     values, groups = _split_optimizer(optimizer.state_dict())
     states = {name: accelerator.unwrap_model(module).state_dict() for name, module in modules.items()}
     for name, state in (states | {"optimizer": values}).items():
@@ -125,7 +131,7 @@ def _save_tensors(
 
 
 def _save_own(folder: Path, accelerator: Accelerator, data: StepData) -> None:
-    """What is this process's own: random generators and the place in the data."""
+    """Saves this process's random generators and its position in the data."""
     tensors, values = _random_state()
     tensors["batches"] = data.generator.get_state()
     if accelerator.scaler is not None:
@@ -141,10 +147,7 @@ def _as_list(array: np.ndarray) -> list:
 
 
 def check_setting(checkpoint: Path, setting: dict[str, Any]) -> int:
-    """Compares a run's setting with a checkpoint's.
-
-    Returns:
-        The checkpoint's step.
+    """Checks that a run has the options a checkpoint was written with, and returns the checkpoint's step.
 
     Raises:
         ValueError: naming the options that differ.
@@ -155,7 +158,7 @@ def check_setting(checkpoint: Path, setting: dict[str, Any]) -> int:
         was, now = (
             ", ".join(f"{name}={values.get(name)}" for name in differing) for values in (trainer["setting"], setting)
         )
-        raise ValueError(f"{checkpoint} is of a run with {was}, not {now}; give another --output_dir.")
+        raise ValueError(f"{checkpoint} belongs to a run with {was}, not {now}; give another --output_dir.")
     return trainer["step"]
 
 
@@ -168,13 +171,12 @@ def load_checkpoint(
     scheduler: Any,
     data: StepData,
 ) -> int:
-    """Restores what [`save_checkpoint`] wrote; learning rates, their schedule and weight decay stay the run's own.
+    """Restores what [`save_checkpoint`] wrote and returns the checkpoint's step.
 
-    Returns:
-        The step.
+    Learning rates, their schedule and weight decay are not restored: the resumed run's own options count.
 
     Raises:
-        ValueError: if the checkpoint is of another model, or has other optimizer groups.
+        ValueError: if the checkpoint has another model or other optimizer groups.
     """
     trainer = json.loads((checkpoint / "trainer.json").read_text())
     own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
@@ -182,7 +184,7 @@ def load_checkpoint(
         for name, module in modules.items():
             bare = accelerator.unwrap_model(module)
             tensors, current = load_file(checkpoint / f"{name}.safetensors"), bare.state_dict()
-            bare.load_state_dict({key: deal_like(tensor, current.get(key)) for key, tensor in tensors.items()})
+            bare.load_state_dict({key: shard_like(tensor, current.get(key)) for key, tensor in tensors.items()})
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         tensors = load_file(checkpoint / "optimizer.safetensors")
         optimizer.load_state_dict(_join_optimizer(tensors, trainer["param_groups"], parameters))
@@ -191,9 +193,9 @@ def load_checkpoint(
         raise ValueError(f"{checkpoint} does not fit this run ({reason}); give another --output_dir.") from error
     _restore_schedule(optimizer, scheduler, own, trainer["step"])
     states = [json.loads(path.read_text()) for path in sorted(checkpoint.glob("data-*.json"))]
-    told = data.restore(states)
-    if told:
-        logger.warning("%s was written by another number of processes or workers: %s", checkpoint, told)
+    difference = data.restore(states)
+    if difference:
+        logger.warning("%s was written by another number of processes or workers: %s", checkpoint, difference)
     random_file = checkpoint / f"random-{accelerator.process_index:05d}.safetensors"
     if random_file.is_file():
         tensors, values = load_file(random_file), json.loads(random_file.with_suffix(".json").read_text())
@@ -202,27 +204,30 @@ def load_checkpoint(
         if accelerator.scaler is not None and "scaler" in values:
             accelerator.scaler.load_state_dict(values["scaler"])
     else:
-        # A generator of its own, and not the one of the first steps once more.
+        # Without its own state, the generator must not repeat the numbers of the first steps.
         data.generator.manual_seed(data.generator.initial_seed() + trainer["step"] * 1_000_003)
-        logger.warning("%s has no random state of process %d; it draws anew.", checkpoint, accelerator.process_index)
+        logger.warning(
+            "%s has no random state for process %d; its random generators start from a new seed",
+            checkpoint, accelerator.process_index,
+        )  # fmt: skip
     return trainer["step"]
 
 
 def _restore_schedule(
     optimizer: torch.optim.Optimizer, scheduler: Any, groups: list[dict[str, Any]], step: int
 ) -> None:
-    """Puts the schedule after so many updates, with the rates and the decay that this run was given."""
+    """Sets the schedule to the state after `step` updates, with this run's own learning rates and weight decay."""
     for group, own in zip(optimizer.param_groups, groups, strict=True):
         group |= own
-    # Every schedule in use is a function of the step alone, so one step from the one before lands on it.
+    # All schedules in use depend on the step number only, so one step from `step - 1` gives the right state.
     scheduler.last_epoch, scheduler._step_count = step - 1, step + 1
     scheduler.step()
 
 
 def _whole_tensors(state: dict[str, torch.Tensor], keep: bool) -> dict[str, torch.Tensor]:
-    """Tensors made whole one by one, by all processes; the one that keeps them gets copies in its memory.
+    """Gathers tensors one by one, in all processes; returns contiguous copies on the CPU where `keep` is true.
 
-    safetensors refuses shared and non-contiguous tensors.
+    Copies, since safetensors refuses shared and non-contiguous tensors.
     """
     kept = {}
     for name, tensor in state.items():
@@ -233,7 +238,7 @@ def _whole_tensors(state: dict[str, torch.Tensor], keep: bool) -> dict[str, torc
 
 
 def _split_optimizer(state: dict[str, Any]) -> tuple[dict[str, torch.Tensor], list[dict]]:
-    """An optimizer's state as named tensors and JSON groups."""
+    """Splits an optimizer's state into named tensors and groups that fit JSON."""
     tensors = {}
     for index, values in state["state"].items():
         for name, value in values.items():
@@ -248,7 +253,7 @@ def _join_optimizer(
     for key, tensor in tensors.items():
         index, name = key.split(".", 1)
         like = parameters[int(index)] if int(index) < len(parameters) else None
-        state.setdefault(int(index), {})[name] = deal_like(tensor, like)
+        state.setdefault(int(index), {})[name] = shard_like(tensor, like)
     return {"state": state, "param_groups": groups}
 
 

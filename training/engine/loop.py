@@ -1,4 +1,4 @@
-"""The training loop that all commands share: batch, losses, backward, clip, step, log, validate, save."""
+"""The training loop of all commands: batch, losses, backward, clip, update, log, checkpoint, validate, save."""
 
 import logging
 import time
@@ -38,11 +38,11 @@ def train_step(
     compute_losses: ComputeLosses,
     max_grad_norm: float,
 ) -> tuple[Losses, Tensor | None]:
-    """One micro-batch: losses, backward, and, when the accumulated gradients are complete, clip and update.
+    """Runs one micro-batch: losses, backward pass and, once enough gradients are accumulated, clipping and update.
 
     Returns:
-        The losses of this micro-batch and, where it ended in an update, the norm of the gradient before clipping; both
-        still on the device. With float16 there is no norm: the scaler meets infinite gradients by design and skips it.
+        The losses of this micro-batch and, if it ended in an update, the gradient norm before clipping; both stay on
+        the device. With float16 the norm is None: infinite gradients are normal there, and the scaler skips the update.
     """
     norm = None
     with accelerator.accumulate(model):
@@ -60,9 +60,9 @@ def train_step(
 
 @dataclass
 class Hooks:
-    """What the loop calls back, each with the model to look at.
+    """Functions that the loop calls with the model in evaluation mode.
 
-    `validate` gives scores to log, `preview` draws, `save` writes the model into a folder.
+    `validate` returns scores to log, `preview` draws predictions, `save` writes the model into a folder.
     """
 
     validate: Callable[[nn.Module], dict[str, float]]
@@ -87,22 +87,22 @@ def train(
 
     Args:
         options: the command's options.
-        name: the command's, for bar and log.
-        steps: updates.
+        name: the command's name, for the progress bar and the log.
+        steps: number of updates.
         accelerator: made with the options' precision, accumulation and tracker.
-        model: on the CPU or the device, trainable parts with `requires_grad`.
-        make_optimizer: (model, steps) -> optimizer and its schedule, stepped once per update.
+        model: on the CPU or the device; trainable parameters have `requires_grad`.
+        make_optimizer: (model, steps) -> optimizer and its schedule, which is stepped once per update.
         data: endless micro-batches of this process, on the CPU.
         compute_losses: (wrapped model, batch on the device) -> losses.
         hooks: validation, previews and saving.
-        pusher: gets the model at checkpoints; the finished one is left to the command.
+        pusher: uploads the model at checkpoints; the calling command uploads the final model.
 
     Returns:
-        Final scores and means over the last logged steps; and `run`, how long it took on what, see [`RunRecord`].
+        Final validation scores, mean losses since the last log line, and `run`, the run record (see [`RunRecord`]).
 
     Raises:
-        NonFiniteLossError: if a loss term or the gradient is not finite; nothing is saved after it happened.
-        ValueError: if there is a checkpoint that this run cannot go on from.
+        NonFiniteLossError: if a loss term or the gradient is not finite; nothing is saved from then on.
+        ValueError: if the output folder has a checkpoint that this run cannot resume from.
     """
     output_dir, values = Path(options.output_dir), asdict(options)
     record = RunRecord(accelerator, options.mixed_precision, options)
@@ -112,7 +112,7 @@ def train(
     tracking = Tracking(accelerator, output_dir, name=name, steps=steps, start=start, options=values)
     run = _Run(options, steps, accelerator, trained, data, compute_losses, hooks, pusher, record, tracking)
     try:
-        if start == steps:  # stopped between its last checkpoint and its end
+        if start == steps:  # the earlier run was stopped after its last checkpoint, before its end
             run.show(steps, preview=False, validate=True)
         for step in range(start + 1, steps + 1):
             run.update(step)
@@ -120,7 +120,7 @@ def train(
             checkpoint = run.is_due(step, options.checkpoint_every)
             validate = step == steps or run.is_due(step, options.validate_every)
             if preview or checkpoint or validate or step % options.log_every == 0:
-                run.log(step)  # first of all: what is not finite is neither saved nor looked at
+                run.log(step)  # first, since it raises on losses that are not finite, before anything is saved
             if checkpoint:
                 run.save_checkpoint(step)
             run.show(step, preview=preview, validate=validate)
@@ -135,7 +135,7 @@ def train(
 
 @dataclass
 class _Run:
-    """What a run is made of, as [`train`] was given it or made it, and what is done with it."""
+    """The state of one call of [`train`], with a method for each phase of a step."""
 
     options: RunOptions
     steps: int
@@ -151,11 +151,11 @@ class _Run:
     results: dict[str, Any] = field(default_factory=dict)
 
     def is_due(self, step: int, every: int) -> bool:
-        """Whether something is done after this step that is done after every so many, and the last; 0: never."""
+        """Returns true at every `every`-th step and at the last one; always false when `every` is 0."""
         return every > 0 and (step == self.steps or step % every == 0)
 
     def update(self, step: int) -> None:
-        """One update of the weights, of as many micro-batches as are accumulated."""
+        """Runs one update of the weights, over `gradient_accumulation_steps` micro-batches."""
         trained = self.trained
         trained.bare.train()
         for _ in range(self.options.gradient_accumulation_steps):
@@ -171,43 +171,43 @@ class _Run:
         self.tracking.bar.update(1)
 
     def log(self, step: int) -> None:
-        """Means of the losses since the last time; raises NonFiniteLossError where one is not finite."""
+        """Logs the mean losses since the last call; raises NonFiniteLossError if one is not finite."""
         means = mean_over_processes(self.accelerator, self.window.close())
         speed = self.tracking.log_step(step, means | learning_rates(self.trained.optimizer))
         self.results |= means | speed
 
     def save_checkpoint(self, step: int) -> None:
-        """Everything that it takes to go on from here; and what is shown of the model goes to the Hub, if asked for."""
+        """Saves a checkpoint to resume from and, with --push_to_hub, starts an upload of the model."""
         save_checkpoint(
             Path(self.options.output_dir), accelerator=self.accelerator, step=step, modules=self.trained.modules(),
             optimizer=self.trained.optimizer, data=self.data, keep=self.options.keep_checkpoints,
             setting=setting_of(self.options), run=self.record.values(),
         )  # fmt: skip
         if self.options.push_to_hub is not None and step < self.steps:
-            self.pusher.offer(step, partial(self.hooks.save, self.trained.shown()))
+            self.pusher.offer(step, partial(self.hooks.save, self.trained.evaluation_model()))
 
     def show(self, step: int, *, preview: bool, validate: bool) -> None:
-        """Looks at the model where that is due, and saves it at the end."""
+        """Draws previews and validates where that is due; saves the model after the last step."""
         if not (preview or validate):
             return
-        shown = self.trained.shown()
+        model = self.trained.evaluation_model()
         if step == self.steps and self.accelerator.is_main_process:
-            self.hooks.save(shown, Path(self.options.output_dir))
+            self.hooks.save(model, Path(self.options.output_dir))
         if preview:
-            self.hooks.preview(shown, self.tracking, step)
+            self.hooks.preview(model, self.tracking, step)
         if validate:
-            self.results |= _validate(self.hooks, shown, self.tracking, step)
+            self.results |= _validate(self.hooks, model, self.tracking, step)
 
 
 def _next_batch(data: StepData, device: torch.device) -> tuple[Batch, float]:
-    """The next micro-batch on the device, and the seconds that were spent waiting for it."""
+    """Returns the next micro-batch on the device and the seconds spent waiting for it."""
     asked = time.perf_counter()
     batch = next(data)
     return to_device(batch, device), time.perf_counter() - asked
 
 
 def mean_over_processes(accelerator: Accelerator, values: dict[str, float]) -> dict[str, float]:
-    """Means over all processes, whose samples differ; every process calls it with the same names."""
+    """Returns the means over all processes; call it in every process, with the same names."""
     if accelerator.num_processes == 1:
         return values
     local = torch.tensor(list(values.values()), dtype=torch.float64, device=accelerator.device)
@@ -226,7 +226,7 @@ def _validate(hooks: Hooks, model: nn.Module, tracking: Tracking, step: int) -> 
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """Moves the tensors of a nested batch, without waiting."""
+    """Returns a nested batch with its tensors on the device, copied without waiting."""
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
     if isinstance(batch, dict):

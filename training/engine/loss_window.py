@@ -1,4 +1,4 @@
-"""Losses of a step, and the window over steps in which they stay on the device."""
+"""Losses of a step, kept on the device until the next log line; there, losses that are not finite stop the run."""
 
 import math
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ class NonFiniteLossError(CommandError, RuntimeError):
 
 @dataclass
 class Losses:
-    """What one forward pass gave.
+    """Losses of one forward pass.
 
     Args:
-        total: scalar that is minimised.
+        total: scalar to minimise.
         terms: scalars for the log, detached or not.
-        finite: (N,) bool, whether each image's prediction is finite.
-        origins: name of each of these images.
-        images: images that count for the speed (labeled and unlabeled).
+        finite: (N,) bool, true where an image's prediction is finite.
+        origins: names of these N images.
+        images: number of images, labeled and unlabeled, for the log's images per second.
     """
 
     total: Tensor
@@ -33,16 +33,16 @@ class Losses:
 
 
 class LossWindow:
-    """The loss terms since the last look, kept on the device so that training waits for nothing until then."""
+    """Loss terms since the last log line; they stay on the device, so training does not wait for them."""
 
     def __init__(self) -> None:
         self._steps: list[tuple[int, Losses]] = []
         self._norms: list[Tensor] = []
 
     def add(self, step: int, losses: Losses, gradient_norm: Tensor | None) -> None:
-        """Remembers one forward pass, and the gradient's norm where it ended in an update."""
+        """Adds the losses of one forward pass and, if it ended in an update, the gradient norm."""
         terms = {name: value.detach() for name, value in losses.terms.items()}
-        # A gradient can be broken behind a loss that is not; the step that made it is the one to name.
+        # A gradient can be infinite although the loss is finite; the error then names the step of this gradient.
         broken = losses.total.new_zeros(()) if gradient_norm is None else gradient_norm.detach() * 0
         terms["gradient"] = broken
         if gradient_norm is not None:
@@ -50,10 +50,10 @@ class LossWindow:
         self._steps.append((step, Losses(losses.total.detach(), terms, losses.finite, losses.origins, losses.images)))
 
     def close(self) -> dict[str, float]:
-        """Means of all terms since the last call, in one transfer from the device.
+        """Returns the means of all terms since the last call, with one transfer from the device.
 
         Raises:
-            NonFiniteLossError: naming the first step, the term and the samples, if any term was not finite.
+            NonFiniteLossError: if a term was not finite, naming the first such step, the term and the samples.
         """
         if not self._steps:
             return {}
@@ -76,6 +76,6 @@ def _raise_non_finite(step: int, values: dict[str, float], losses: Losses) -> No
     terms = [name for name, value in values.items() if name != "loss" and not math.isfinite(value)] or ["loss"]
     broken = [name for name, fine in zip(losses.origins, losses.finite.tolist(), strict=True) if not fine]
     raise NonFiniteLossError(
-        f"step {step}: {', '.join(terms)} is not finite, with {', '.join(broken or losses.origins)}; the last "
-        "checkpoint is intact: look at these samples, or go on from it with a lower --learning_rate."
+        f"step {step}: {', '.join(terms)} is not finite, with {', '.join(broken or losses.origins)}; check these "
+        "samples, or resume from the last checkpoint with a lower --learning_rate."
     )

@@ -1,4 +1,4 @@
-"""Optimizers and schedules, weight averaging, and the choice of attention."""
+"""Optimizers, learning rate schedules, weight averaging, and the choice of the attention kernel."""
 
 import torch
 from torch import nn
@@ -8,21 +8,23 @@ from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 from semidepth.training.options.metric import MetricOptions
 from semidepth.training.options.run import RelativeOptions
 
-# Up to here the attention matrix is so small that not storing it gains nothing.
+# Up to this many tokens the attention matrix is so small that a fused kernel saves no time by not storing it.
 FEW_TOKENS = 400
 
 
 def parameter_groups(model: nn.Module, rates: dict[str, tuple[str, float]], *, weight_decay: float) -> list[dict]:
-    """Splits trainable parameters by learning rate, and by whether they decay: biases and norms do not (assumption).
+    """Splits trainable parameters into optimizer groups by learning rate and weight decay.
+
+    Biases and norms get no weight decay (assumption).
 
     Args:
         model: the model.
-        rates: group name -> (how the names of its parameters begin, learning rate); the first that fits counts, so the
-            one with "" comes last.
-        weight_decay: of matrices and kernels.
+        rates: group name -> (prefix of its parameters' names, learning rate); the first matching prefix counts, so ""
+            comes last.
+        weight_decay: weight decay of matrices and convolution kernels.
 
     Returns:
-        Groups for an optimizer, with a `name` each.
+        Parameter groups for an optimizer, each with a `name`.
     """
     groups: dict[str, dict] = {}
     for name, parameter in model.named_parameters():
@@ -41,7 +43,10 @@ def parameter_groups(model: nn.Module, rates: dict[str, tuple[str, float]], *, w
 def relative_optimizer(
     model: nn.Module, steps: int, *, options: RelativeOptions
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """AdamW with linear warm-up and decay; the decoder learns 10 times as fast (arXiv 2401.10891, section 4)."""
+    """Returns AdamW with linear warm-up and decay for a relative model (arXiv 2401.10891, section 4).
+
+    The decoder's learning rate is the encoder's times `decoder_lr_factor`, 10 by default as in the paper.
+    """
     rates = {
         "encoder": ("backbone.", options.learning_rate),
         "decoder": ("", options.learning_rate * options.decoder_lr_factor),
@@ -54,9 +59,10 @@ def relative_optimizer(
 def metric_optimizer(
     model: nn.Module, steps: int, *, options: MetricOptions
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """AdamW on a one-cycle schedule, ZoeDepth's (arXiv 2302.12288, released configuration).
+    """Returns AdamW with ZoeDepth's one-cycle schedule for a metric model (arXiv 2302.12288, released configuration).
 
-    The rate stays at its peak for 70 % of the steps, then falls to a 10,000th; the pretrained parts have their own.
+    The learning rate stays at its peak for 70 % of the steps, then falls to a 10,000th of it. Encoder, core and router
+    have lower or equal peaks, by the options' factors.
     """
     peak = options.learning_rate
     encoder, core = (peak * factor for factor in (options.encoder_lr_factor, options.core_lr_factor))
@@ -70,7 +76,7 @@ def metric_optimizer(
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in groups],
-        total_steps=steps + 1,  # the last update has a rate above the final one
+        total_steps=steps + 1,  # so that the last update still has a rate above the final one
         pct_start=0.7,
         div_factor=1,
         final_div_factor=1e4,
@@ -81,26 +87,26 @@ def metric_optimizer(
 
 
 def average_weights(model: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of a model's weights, updated with `update_parameters(model)`."""
+    """Returns an exponential moving average of a model's weights, updated with `update_parameters(model)`."""
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False).requires_grad_(False)
 
 
 def choose_attention(model: PreTrainedModel, tokens: int, device: torch.device) -> None:
-    """Plain attention instead of the fused kernel, on a CPU with few tokens, where it is the faster one.
+    """Switches a model to plain attention where it is faster than the fused kernel: on a CPU with few tokens.
 
-    A step of the built-in student (24 images of 144 patches, bfloat16) took 0.39 s with it and 0.51 s with torch's
-    fused CPU kernel (torch 2.15), whose backward pass is the slow part.
+    A step of the built-in student (24 images of 144 patches, bfloat16) took 0.39 s with plain attention and 0.51 s with
+    torch's fused CPU kernel (torch 2.15), whose backward pass is slow.
 
     Args:
         model: changed in place; it computes the same function.
         tokens: patches per image.
-        device: where the model is going to run.
+        device: the device that the model will run on.
     """
     if device.type == "cpu" and tokens <= FEW_TOKENS and model.config._attn_implementation == "sdpa":
         model.set_attn_implementation("eager")
 
 
 def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """Current rate of each group, for the log."""
+    """Returns the current learning rate of each group, for the log."""
     rates = {group["name"].removesuffix("_no_decay"): group["lr"] for group in optimizer.param_groups}
     return {f"learning_rate/{name}": rate for name, rate in rates.items()}

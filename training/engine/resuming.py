@@ -1,4 +1,4 @@
-"""How a run goes on from its newest checkpoint, and from which it cannot."""
+"""Resuming a run from its newest checkpoint, and the checks that the checkpoint belongs to the same run."""
 
 import logging
 from dataclasses import asdict
@@ -15,7 +15,7 @@ from semidepth.training.options.run import RunOptions
 
 logger = logging.getLogger(__name__)
 
-# Options in which a resumed run must not differ from its checkpoint. Rates and steps may.
+# Options that must be the same in a resumed run as in its checkpoint. Learning rates and steps may differ.
 SETTING = (
     "encoder",
     "size",
@@ -32,28 +32,35 @@ SETTING = (
 
 
 def setting_of(options: RunOptions) -> dict[str, Any]:
-    """What a run must share with its checkpoint to be the same run."""
+    """Returns the options that must be the same in a run and in the checkpoint it resumes from."""
     values = asdict(options)
     values = {name: values[name] for name in SETTING if name in values}
-    # As JSON gives them back from a checkpoint.
+    # Lists instead of tuples, as they are read back from a checkpoint's JSON.
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def check_resume(options: RunOptions, steps: int) -> Path | None:
-    """The checkpoint that a run will go on from, None where there is none.
+    """Returns the checkpoint that a run will resume from, or None where there is none.
+
+    Commands call it before anything expensive; [`resume`] calls it again.
 
     Raises:
-        ValueError: if there is one that it cannot go on from. Called before anything expensive, then by [`resume`].
+        ValueError: if there is a checkpoint that the run cannot resume from.
     """
     checkpoints = list_checkpoints(Path(options.output_dir))
     if not checkpoints:
         return None
     newest = checkpoints[-1]
     if not options.resume:
-        raise ValueError(f"{newest} is of an earlier run; remove it, or give another --output_dir, to start afresh.")
+        raise ValueError(
+            f"{newest} is left from an earlier run and --resume is off; delete it or give another --output_dir."
+        )
     done = check_setting(newest, setting_of(options))
     if done > steps or (done == steps and (Path(options.output_dir) / "results.json").is_file()):
-        raise ValueError(f"{newest} has all of {steps} steps done; give more --steps, or another --output_dir.")
+        raise ValueError(
+            f"{newest} has already done {done} steps and this run has {steps}; give more --steps or another "
+            "--output_dir."
+        )
     return newest
 
 
@@ -65,7 +72,7 @@ def resume(
     data: StepData,
     record: RunRecord,
 ) -> int:
-    """Loads the newest checkpoint where there is one; returns the number of steps done."""
+    """Loads the newest checkpoint, if there is one, and returns the number of steps done (0 without one)."""
     newest = check_resume(options, steps)
     if newest is None:
         return 0
@@ -73,6 +80,6 @@ def resume(
         newest, accelerator=accelerator, modules=trained.modules(), optimizer=trained.optimizer,
         scheduler=trained.scheduler, data=data,
     )  # fmt: skip
-    record.go_on_from(newest)
-    logger.info("going on from %s", newest)
+    record.add_earlier_parts(newest)
+    logger.info("resuming from %s", newest)
     return step

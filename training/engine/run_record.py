@@ -1,4 +1,4 @@
-"""Record of a run beside its scores: duration, devices, versions, defaults of its options, and names on the Hub."""
+"""Run record, saved beside a run's scores: duration, devices, versions, option defaults, and names on the Hub."""
 
 import dataclasses
 import json
@@ -18,12 +18,14 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 class RunRecord:
-    """Counts a run's hours from when it is made; those of earlier parts of the run are added from its checkpoint.
+    """Measures a run's duration and collects the devices and versions it ran with.
+
+    The clock starts when the record is made. The hours before a resume are added from the checkpoint.
 
     Args:
-        accelerator: of the run.
-        mixed_precision: of the run.
-        options: of the run, a dataclass.
+        accelerator: the run's accelerator.
+        mixed_precision: number format of the forward pass: no, bf16 or fp16.
+        options: the run's options, a dataclass.
     """
 
     def __init__(self, accelerator: Accelerator, mixed_precision: str, options: Any):
@@ -35,25 +37,25 @@ class RunRecord:
         self._began = time.perf_counter()
         self._before: dict[str, Any] = {}
 
-    def go_on_from(self, checkpoint: Path) -> None:
-        """Adds what the run took up to a checkpoint; nothing where the checkpoint does not say."""
+    def add_earlier_parts(self, checkpoint: Path) -> None:
+        """Adds the hours and devices that the run had used up to a checkpoint, if the checkpoint has them."""
         self._before = json.loads((checkpoint / "trainer.json").read_text()).get("run", {})
 
     def setting(self) -> dict[str, Any]:
-        """Returns what is known from the start, for JSON.
+        """Returns the values that are known from the start, for JSON.
 
         Returns:
-            `hub`, models and data sets of the options that are ids on the Hub; `defaults` of the options.
+            `hub`, models and data sets among the options that are Hub ids; `defaults`, the options' default values.
         """
         return {"hub": self._hub, "defaults": self._defaults}
 
     def values(self) -> dict[str, Any]:
-        """What is known now, for JSON.
+        """Returns the run record so far, for JSON. A run has one part more than it was resumed.
 
         Returns:
-            `hours` of wall time over all parts of the run up to here, without what was lost after a checkpoint;
-            `gpu_hours`, the same times the processes, for parts that ran on CUDA devices; `device`, the names of the
-            devices in the order of the parts; `processes` and `mixed_precision` of the last part; `versions` of
+            `hours` of wall time over all parts, without the time lost between a checkpoint and a stop;
+            `gpu_hours`, wall time multiplied by the number of processes, for parts that ran on CUDA devices; `device`,
+            device names in the order of the parts; `processes` and `mixed_precision` of the last part; `versions` of
             packages; and the values of [`setting`].
         """
         hours = (time.perf_counter() - self._began) / 3600
@@ -76,14 +78,14 @@ def plain_defaults(options: type) -> dict[str, Any]:
 
 
 def device_name(device: torch.device) -> str:
-    """What a device is called: a GPU's own name, or the processor's."""
+    """Returns the name of a device: the GPU's product name, or the processor's."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type != "cpu":
         return device.type
     lines = CPU_INFO.read_text().splitlines() if CPU_INFO.is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    # A comma parts the devices of a resumed run.
+    # In a resumed run's record, ", " separates the devices.
     return (models[0] if models else platform.processor() or platform.machine()).replace(", ", " ")
 
 

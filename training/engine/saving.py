@@ -12,9 +12,9 @@ from semidepth.prediction.preprocessing import Preprocessing
 
 
 def save_model(model: PreTrainedModel, preprocessing: Preprocessing, folder: Path) -> None:
-    """Saves weights, configuration, the code that runs them, and the stock image processor that fits.
+    """Saves weights, configuration, remote code and the matching stock image processor into a folder.
 
-    All is written beside and moved into place, weights last: a folder with weights is a whole one.
+    All files are written to a temporary folder and then moved, weights last: a folder with weights is complete.
     """
     partial = folder / "model.unfinished"
     shutil.rmtree(partial, ignore_errors=True)
@@ -26,5 +26,5 @@ def save_model(model: PreTrainedModel, preprocessing: Preprocessing, folder: Pat
 
 
 def save_results(output_dir: Path, results: dict[str, Any]) -> None:
-    """Writes `results.json`, whole or not at all."""
+    """Writes `results.json`; a killed run leaves either the whole file or none."""
     write_whole(output_dir / "results.json", (json.dumps(results, indent=2) + "\n").encode())

@@ -1,4 +1,4 @@
-"""What the training commands do around the loop: accelerator, sizes, steps, validation, previews, saving."""
+"""Preparation of a training run: accelerator, preprocessing, number of steps, data loaders, checks of sources."""
 
 import logging
 import math
@@ -25,17 +25,17 @@ logger = logging.getLogger(__name__)
 
 
 def make_accelerator(options: RunOptions, *, find_unused_parameters: bool = False) -> Accelerator:
-    """The run's accelerator, with the random generators seeded alike in every process (they draw the same weights).
+    """Returns the run's accelerator and seeds all random generators, so that all processes draw the same weights.
 
     Args:
-        options: of the command.
-        find_unused_parameters: whether some trainable weights may get no gradient on some processes in some steps.
+        options: the command's options.
+        find_unused_parameters: true if some trainable weights may get no gradient on some process in some steps.
 
     Raises:
-        ValueError: if the machine cannot do the precision that is asked for, or FSDP with these options.
+        ValueError: if the machine does not support the requested precision, or FSDP does not support these options.
     """
     if options.mixed_precision == "fp16" and (options.cpu or not torch.cuda.is_available()):
-        raise ValueError("--mixed_precision fp16 needs a CUDA device and there is none in use; take bf16 or no.")
+        raise ValueError("--mixed_precision fp16 needs a CUDA device and none is in use; give bf16 or no.")
     accelerator = Accelerator(
         mixed_precision=options.mixed_precision,
         gradient_accumulation_steps=options.gradient_accumulation_steps,
@@ -50,10 +50,10 @@ def make_accelerator(options: RunOptions, *, find_unused_parameters: bool = Fals
 
 
 def resolve_preprocessing(options: RelativeOptions, encoder: str) -> Preprocessing:
-    """Crop size, patch multiple and normalisation for a student on this encoder.
+    """Returns crop size, patch size and normalisation for a model with this encoder.
 
     Raises:
-        ValueError: if the encoder cannot be found, or the size is no multiple of its patch size.
+        ValueError: if the encoder cannot be loaded, or --size is not a multiple of its patch size.
     """
     refuse_pickled(encoder)
     try:
@@ -64,8 +64,8 @@ def resolve_preprocessing(options: RelativeOptions, encoder: str) -> Preprocessi
         ) from error
     if not hasattr(config, "patch_size") or not hasattr(config, "image_size"):
         raise ValueError(
-            f"--encoder {encoder!r} is a {config.model_type} model; give a bare image encoder of patches, such as "
-            "facebook/dinov2-small."
+            f"--encoder {encoder!r} is a {config.model_type} model; give a vision transformer without a head, such "
+            "as facebook/dinov2-small."
         )
     found = preprocessing_of(encoder, config)
     patch = config.patch_size if isinstance(config.patch_size, int) else config.patch_size[0]
@@ -75,17 +75,17 @@ def resolve_preprocessing(options: RelativeOptions, encoder: str) -> Preprocessi
 
 
 def resolve_steps(options: RunOptions, sources: Sequence[Source], *, labeled: bool, batch_size: int, world: int) -> int:
-    """The number of updates: --steps, or --epochs over sources of known size.
+    """Returns the number of updates: --steps, or --epochs times the number of samples in the sources.
 
     Raises:
-        ValueError: if neither is known.
+        ValueError: without --steps, if the number of samples in a source is unknown.
     """
     if options.steps is not None:
         return options.steps
     counts = [(source.spec, count_samples(source, labeled=labeled)) for source in sources]
     unknown = [spec for spec, count in counts if count is None]
     if unknown:
-        raise ValueError(f"the number of samples in {', '.join(unknown)} is not known beforehand; give --steps.")
+        raise ValueError(f"the number of samples in {', '.join(unknown)} is unknown; give --steps.")
     total = sum(count for _, count in counts if count is not None)
     per_step = batch_size * world * options.gradient_accumulation_steps
     steps = math.ceil(total * options.epochs / per_step)
@@ -104,17 +104,17 @@ def make_run_loader(
     seed: int | None = None,
     weights: Sequence[float] | None = None,
 ) -> BatchLoader:
-    """A loader of training batches for this process.
+    """Returns an endless loader of this process's training batches.
 
     Args:
-        options: of the command.
-        accelerator: of the run.
-        preprocessing: the model's.
-        sources: parsed.
-        labeled: whether batches carry labels.
-        batch_size: samples in a batch; by default the option's.
-        seed: random seed for order, crops and flips; by default the option's.
-        weights: how often each source is read, relative to the others; by default in proportion to its size.
+        options: the command's options.
+        accelerator: the run's accelerator.
+        preprocessing: the model's preprocessing.
+        sources: parsed sources.
+        labeled: true for batches with labels.
+        batch_size: samples in a batch. Default: --batch_size.
+        seed: random seed for order, crops and flips. Default: --seed.
+        weights: relative sampling rate of each source. Default: in proportion to its size.
     """
     plan = StreamPlan(
         tuple(sources),
@@ -132,7 +132,7 @@ def make_run_loader(
 
 
 def check_sources(sources: Sequence[Source], *, labeled: bool = True) -> None:
-    """Opens every source to check that it exists, is not empty and has labels if they are needed.
+    """Checks that every source can be opened, is not empty and has labels if they are needed.
 
     Raises:
         ValueError: naming the first source that fails.
@@ -143,7 +143,7 @@ def check_sources(sources: Sequence[Source], *, labeled: bool = True) -> None:
 
 
 def announce(options: RunOptions, accelerator: Accelerator, name: str) -> None:
-    """Echoes the options and saves them with the run."""
+    """Logs the options and saves them in the output folder as NAME.yaml."""
     if accelerator.is_main_process:
         text = save_options(options, Path(options.output_dir) / f"{name}.yaml")
         logger.info("%s with these options (saved in %s/%s.yaml):\n%s", name, options.output_dir, name, text)

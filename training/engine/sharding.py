@@ -1,7 +1,7 @@
-"""FSDP2: each process keeps a piece of the weights; here they are made whole for files and for looking at.
+"""FSDP2: wrapping a model for sharded training, and gathering its weights for checkpoints and evaluation.
 
-accelerate shards the model (its `fsdp_version: 2` configs). Checkpoints hold whole tensors, so that they do not depend
-on how many processes wrote them, or on whether the weights were dealt out at all.
+accelerate shards the model (`fsdp_version: 2` in its configuration). Checkpoints hold whole tensors, so any number of
+processes can load them, with or without FSDP.
 """
 
 import copy
@@ -21,71 +21,72 @@ CONFIG = "training/configs/accelerate/fsdp2.yaml"
 
 
 def prepare_sharding(accelerator: Accelerator, options: RunOptions, *, find_unused_parameters: bool) -> None:
-    """Checks that a run's options go with FSDP2, where that is asked for, and leaves precision to autocast.
+    """Checks that a run's options work with FSDP2, if it is on, and switches off FSDP's own mixed precision.
 
     Args:
-        accelerator: just made.
-        options: of the command.
-        find_unused_parameters: whether some weights get no gradient on some processes.
+        accelerator: the run's accelerator, before it prepared a model.
+        options: the command's options.
+        find_unused_parameters: true if some weights may get no gradient on some process.
 
     Raises:
-        ValueError: naming the option or setting that does not go with it.
+        ValueError: naming the option or setting that does not work with FSDP2.
     """
     if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() != "true":
         return
     if not accelerator.is_fsdp2:
-        # accelerate takes DDP on CPUs, and one process as it is, without a word.
+        # Without GPUs, accelerate falls back to DDP or a single process and gives no warning.
         raise ValueError(
-            f"FSDP is asked for but cannot be had here ({accelerator.distributed_type}); take fsdp_version 2 and GPUs "
+            f"FSDP was requested but accelerate chose {accelerator.distributed_type}; use fsdp_version 2 on GPUs "
             f"({CONFIG}), or launch without FSDP."
         )
     plugin = accelerator.state.fsdp_plugin
     if plugin.cpu_ram_efficient_loading:
         raise ValueError(
-            "fsdp_cpu_ram_efficient_loading is on, which leaves teacher and frozen encoder unloaded on all processes "
-            f"but one; set it to false as {CONFIG} has it."
+            "fsdp_cpu_ram_efficient_loading is on, which loads teacher and frozen encoder in one process only; set it "
+            f"to false as in {CONFIG}."
         )
     if options.ema_decay:
-        raise ValueError("--ema_decay averages whole weights and FSDP deals them out; leave one of the two out.")
+        raise ValueError("--ema_decay needs whole weights and FSDP shards them; drop --ema_decay or FSDP.")
     if options.compile:
-        raise ValueError("--compile takes the model whole and FSDP deals it out; leave one of the two out.")
+        raise ValueError("--compile needs the whole model and FSDP shards it; drop --compile or FSDP.")
     if find_unused_parameters:
         raise ValueError(
-            "heads without images on a process have no gradient there, which FSDP cannot do; launch without FSDP."
+            "FSDP needs a gradient for every weight, and a metric head without images in a batch has none; launch "
+            "without FSDP."
         )
-    # accelerate would compute and reduce gradients in the low precision throughout; autocast alone gives DDP's numbers.
+    # accelerate would also reduce gradients in the low precision; with autocast alone the results equal DDP's.
     plugin.mixed_precision_policy = MixedPrecisionPolicy()
 
 
 def prepare(
     accelerator: Accelerator, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[nn.Module, torch.optim.Optimizer, nn.Module]:
-    """Wraps model and optimizer for the processes there are.
+    """Wraps model and optimizer for one process, DDP or FSDP.
 
     Args:
-        accelerator: of the run.
+        accelerator: the run's accelerator.
         model: on the device.
-        optimizer: of its parameters.
+        optimizer: over its parameters.
 
     Returns:
-        The model to train, its optimizer, and a model to look at outside of training: the bare one, or with FSDP a
-        whole copy, which [`look_at`] brings up to date. Processes may run it as often as each likes.
+        The wrapped model to train, its optimizer, and the model to evaluate: the bare model itself or, with FSDP, a
+        whole copy that [`evaluation_model`] updates. Each process may call that one on its own.
     """
     if not accelerator.is_fsdp2:
         wrapped, optimizer = accelerator.prepare(model, optimizer)
         if isinstance(wrapped, DistributedDataParallel):
-            # No buffer of ours changes while a model trains: sent round once, by the wrapping, and not at every step.
+            # Our buffers do not change in training; wrapping has broadcast them once, no step needs to do it again.
             wrapped.broadcast_buffers = False
         return wrapped, optimizer, model
     whole = copy.deepcopy(model).requires_grad_(False)
-    # accelerate gives a language model's embedding a group of its own; an image model has none and raises.
+    # accelerate shards a language model's embedding separately and asks for it; an image model would raise here.
     cast(Any, model).get_input_embeddings = lambda: None
     return *accelerator.prepare(model, optimizer), whole
 
 
 @torch.no_grad()
-def look_at(whole: nn.Module, model: nn.Module) -> nn.Module:
-    """The model to look at, in evaluation mode, with the present weights; every process calls it."""
+def evaluation_model(whole: nn.Module, model: nn.Module) -> nn.Module:
+    """Returns `whole` in evaluation mode with the current weights of `model`; call it in every process."""
     if whole is not model:
         current = whole.state_dict()
         for name, tensor in model.state_dict().items():
@@ -94,12 +95,12 @@ def look_at(whole: nn.Module, model: nn.Module) -> nn.Module:
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """A tensor made whole from its pieces; every process calls it. One that is whole already stays as it is."""
+    """Returns a sharded tensor as a whole one; other tensors are returned unchanged. Call it in every process."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def deal_like(tensor: Tensor, like: Tensor | None) -> Tensor:
-    """This process's piece of a whole tensor that all processes have, cut as `like` is; whole where that is whole."""
+def shard_like(tensor: Tensor, like: Tensor | None) -> Tensor:
+    """Shards a whole tensor, which all processes have, as `like` is sharded; unchanged if `like` is not sharded."""
     if isinstance(like, DTensor) and like.shape == tensor.shape:
         tensor = tensor.to(like.device_mesh.device_type)
         return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)

@@ -1,4 +1,4 @@
-"""Where a run's batches come from, and the place in them that goes into its checkpoints."""
+"""Batches of a run, and the position in the data that its checkpoints save and restore."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,11 +11,12 @@ Batch = dict[str, Any]
 
 
 class StepData:
-    """The micro-batches of one process.
+    """Endless iterator over the micro-batches of one process.
 
     Args:
-        loaders: by name; with more than one, a batch is a dict of one batch from each, so that their ratio is exact.
-        generator: on the CPU; draws what is drawn batch by batch, such as the perturbation. Seeded by its owner.
+        loaders: loaders by name. With several, a batch is a dict with one batch of each, so their ratio is exact.
+        generator: random generator on the CPU for what is drawn per batch, such as the strong perturbation; the caller
+            seeds it.
     """
 
     def __init__(self, loaders: Mapping[str, BatchLoader], generator: torch.Generator) -> None:
@@ -24,10 +25,10 @@ class StepData:
         self._iterators: dict[str, Iterator[Any]] = {}
 
     def __next__(self) -> Batch:
-        """The next batch.
+        """Returns the next batch.
 
         Raises:
-            RuntimeError: a stream that should be endless has ended.
+            RuntimeError: if a stream ends, which happens only when no sample of its sources is usable.
         """
         if not self._iterators:
             self._iterators = {name: iter(loader) for name, loader in self.loaders.items()}
@@ -35,15 +36,15 @@ class StepData:
             batches = {name: next(iterator) for name, iterator in self._iterators.items()}
         except StopIteration:
             raise RuntimeError(
-                "the data stream ended before training did; its sources have no usable samples left."
+                "the data stream ended before training did: its sources have no usable samples; check their files."
             ) from None
         return batches if len(batches) > 1 else next(iter(batches.values()))
 
     def state(self) -> dict[str, Any]:
-        """The place of each loader; lists, numbers and small arrays."""
+        """Returns the position of each loader, as lists, numbers and small arrays."""
         return {name: loader.state() for name, loader in self.loaders.items()}
 
     def restore(self, states: list[dict[str, Any]]) -> str:
-        """Goes on from the states of all ranks of an earlier run; returns what to tell about it, if anything."""
-        told = {loader.restore([state[name] for state in states]) for name, loader in self.loaders.items()}
-        return "; ".join(sorted(text for text in told if text))
+        """Restores positions from the states of all ranks of an earlier run; returns text for a warning, or ""."""
+        found = {loader.restore([state[name] for state in states]) for name, loader in self.loaders.items()}
+        return "; ".join(sorted(text for text in found if text))

@@ -1,4 +1,4 @@
-"""What a run tells: a progress bar, log lines, an accelerate tracker, and pictures of predictions on disk."""
+"""Progress of a run: progress bar, values for an experiment tracker, and pictures of predictions on disk."""
 
 import logging
 import time
@@ -17,15 +17,15 @@ logger = logging.getLogger(__name__)
 
 
 class Tracking:
-    """Progress bar, tracker and previews of one run; silent in all but the main process.
+    """Progress bar, experiment tracker and previews of one run; only the main process shows and writes anything.
 
     Args:
-        accelerator: of the run; made with `log_with` where a tracker is wanted.
-        output_dir: pictures go to `previews/` below it.
-        name: the command's, shown before the bar.
-        steps: the run's length.
-        start: steps done already.
-        options: the run's options, stored with the tracker.
+        accelerator: the run's accelerator, made with `log_with` if a tracker is wanted.
+        output_dir: the run's output folder; pictures go to its `previews/`.
+        name: the command's name, shown before the bar.
+        steps: number of updates of the run.
+        start: updates done before a resume.
+        options: the run's options, sent to the tracker.
     """
 
     def __init__(
@@ -60,12 +60,16 @@ class Tracking:
             accelerator.init_trackers("semidepth", config=flat)
 
     def advance(self, images: int, waited_s: float) -> None:
-        """Counts one micro-batch of so many images, for which so many seconds were spent waiting for data."""
+        """Counts one micro-batch: its images and the seconds spent waiting for its data."""
         self.images += images
         self.waited_s += waited_s
 
     def log_step(self, step: int, values: dict[str, float]) -> dict[str, float]:
-        """Logs a step's values with images per second and the share of time waiting for data since the last call."""
+        """Logs a step's values with the speed since the last call, and returns the speed.
+
+        Returns:
+            `images_per_s` over all processes, and `data_wait`, the share of time spent waiting for data (0 to 1).
+        """
         elapsed = max(time.perf_counter() - self.since, 1e-9)
         processes = self.accelerator.num_processes
         speed = {"images_per_s": self.images * processes / elapsed, "data_wait": self.waited_s / elapsed}
@@ -100,7 +104,7 @@ class Tracking:
                 tracker.log({name: trackio.Image(np.asarray(picture))}, step=step)
 
     def close(self) -> None:
-        """Ends bar and tracker."""
+        """Closes the progress bar and the tracker."""
         self.bar.close()
         if self.accelerator.log_with:
             self.accelerator.end_training()

@@ -1,4 +1,4 @@
-"""The model of a run in its several forms: bare, wrapped for the processes there are, averaged; with its optimizer."""
+"""The model of a run in all its forms (bare, wrapped for DDP or FSDP, averaged), with its optimizer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from semidepth.training.engine.optimization import average_weights
-from semidepth.training.engine.sharding import look_at, prepare
+from semidepth.training.engine.sharding import evaluation_model, prepare
 from semidepth.training.options.run import RunOptions
 
 OptimizerAndSchedule = tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]
@@ -18,16 +18,15 @@ OptimizerAndSchedule = tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRS
 
 @dataclass
 class TrainedModel:
-    """A model that is trained.
+    """A model in training, with its optimizer.
 
     Args:
         bare: the model itself.
-        wrapped: what a training step calls: it brings the gradients of several processes together.
-        whole: what is looked at outside of training, once it is up to date: the bare one, or a copy where FSDP deals
-            out the weights.
-        average: moving average of the weights, where that is asked for.
-        optimizer: of the wrapped model's parameters.
-        scheduler: of its rates, stepped once per update.
+        wrapped: the model that a training step calls; it averages gradients over processes.
+        whole: the model for evaluation: the bare one or, where FSDP shards the weights, a whole copy.
+        average: exponential moving average of the weights; None without --ema_decay.
+        optimizer: over the wrapped model's parameters.
+        scheduler: of the learning rates, stepped once per update.
     """
 
     bare: nn.Module
@@ -38,12 +37,12 @@ class TrainedModel:
     scheduler: torch.optim.lr_scheduler.LRScheduler
 
     def modules(self) -> dict[str, nn.Module]:
-        """What a checkpoint holds of the weights."""
+        """Returns the modules that a checkpoint saves, by name."""
         return {"model": self.bare} | ({} if self.average is None else {"average": self.average})
 
-    def shown(self) -> nn.Module:
-        """The model to validate, draw and save, in evaluation mode; every process calls it."""
-        return look_at(self.whole, self.bare) if self.average is None else self.average.module.eval()
+    def evaluation_model(self) -> nn.Module:
+        """Returns the model to validate, draw and save, in evaluation mode; call it in every process."""
+        return evaluation_model(self.whole, self.bare) if self.average is None else self.average.module.eval()
 
 
 def prepare_model(
@@ -52,7 +51,7 @@ def prepare_model(
     options: RunOptions,
     accelerator: Accelerator,
 ) -> TrainedModel:
-    """Brings a model to the device and wraps it, as the options and the processes want it."""
+    """Moves a model to the device, makes its optimizer, and wraps both for the run's processes and options."""
     if options.activation_checkpointing:
         _activation_checkpointing(model)
     model.to(accelerator.device)
@@ -65,12 +64,12 @@ def prepare_model(
 
 
 def _compile(model: nn.Module) -> None:
-    """A metric model's heads group images by domain, which would compile anew for every mixture: its encoder alone."""
+    """Compiles a model; of a metric model only the encoder, since its heads would recompile for each mix of domains."""
     core = getattr(model, "core", None)
     (model if core is None else cast(nn.Module, core.backbone)).compile()
 
 
 def _activation_checkpointing(model: nn.Module) -> None:
-    """Newer transformers call it activation checkpointing, older ones gradient checkpointing."""
+    """Switches on activation checkpointing, which older transformers call gradient checkpointing."""
     enable: Any = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     enable()

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -96,7 +97,7 @@ def test_only_the_newest_whole_checkpoints_are_kept_and_listed(tmp_path, caplog)
     damaged = tmp_path / "checkpoint-00000003" / "model.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:-1])
     assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint-00000002"]
-    assert "checkpoint-00000003 is not whole (model.safetensors); the one before it is used" in caplog.text
+    assert re.search(r"checkpoint-00000003 .*model\.safetensors", caplog.text)
     save(tmp_path, 3, parts, keep=2)
     assert [path.name for path in list_checkpoints(tmp_path)] == [
         "checkpoint-00000002",
@@ -143,8 +144,7 @@ def test_a_file_that_cannot_be_written_leaves_the_last_checkpoint_as_it_was(tmp_
         [sys.executable, "-c", FULL_DISK, str(tmp_path), str(limit)],
         capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": paths},
     )  # fmt: skip
-    assert "checkpoint-00000002 could not be written" in done.stdout
-    assert "make room there" in done.stdout
+    assert re.search(r"checkpoint-00000002 .*File too large.*--output_dir", done.stdout)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000001"]
     assert load(tmp_path / "checkpoint-00000001", make(seed=1)) == 1
 
@@ -158,7 +158,7 @@ def test_a_checkpoint_of_another_model_is_refused_in_one_sentence(tmp_path):
     checkpoint = save(tmp_path, 1, make())
     model = nn.Linear(4, 1)
     optimizer = torch.optim.AdamW(model.parameters())
-    with pytest.raises(ValueError, match="does not fit this run"):
+    with pytest.raises(ValueError, match=r"checkpoint-00000001 .*--output_dir"):
         load(checkpoint, (model, optimizer, get_linear_schedule_with_warmup(optimizer, 2, 20)))
 
 
@@ -176,5 +176,5 @@ def test_a_resumed_run_keeps_its_own_rates_at_the_checkpoints_place_in_the_sched
 
 def test_a_checkpoint_of_another_setting_is_refused(tmp_path):
     checkpoint = save(tmp_path, 1, make())
-    with pytest.raises(ValueError, match="is of a run with encoder=e, not encoder=other; give another --output_dir"):
+    with pytest.raises(ValueError, match=r"encoder=e, not encoder=other; .*--output_dir"):
         load(checkpoint, make(), encoder="other")

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch import nn
 
-from semidepth.training.engine.sharding import look_at, prepare, prepare_sharding
+from semidepth.training.engine.sharding import evaluation_model, prepare, prepare_sharding
 from semidepth.training.options.run import RunOptions
 
 
@@ -38,12 +38,12 @@ def test_precision_is_left_to_autocast(sharding):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"ema_decay": 0.9}, "--ema_decay averages whole weights and FSDP deals them out"),
-        ({"compile": True}, "--compile takes the model whole and FSDP deals it out"),
-        ({"find_unused_parameters": True}, "heads without images on a process have no gradient there"),
+        ({"ema_decay": 0.9}, "--ema_decay .*FSDP"),
+        ({"compile": True}, "--compile .*FSDP"),
+        ({"find_unused_parameters": True}, "FSDP.*metric head without images"),
     ],
 )
-def test_what_does_not_go_with_it_is_refused(sharding, options, sentence):
+def test_options_that_need_whole_weights_are_refused(sharding, options, sentence):
     with pytest.raises(ValueError, match=sentence):
         check(sharding, **options)
 
@@ -56,15 +56,15 @@ def test_loading_into_one_process_alone_is_refused(sharding):
 
 def test_no_silent_fall_back(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(ValueError, match=r"FSDP is asked for but cannot be had here .*take fsdp_version 2 and GPUs"):
+    with pytest.raises(ValueError, match=r"FSDP .*NO.*fsdp_version 2"):
         check(Accelerator(cpu=True))
 
 
-def test_without_fsdp_any_option_goes_and_the_model_itself_is_looked_at():
+def test_without_fsdp_any_option_works_and_the_model_itself_is_evaluated():
     assert os.environ.get("ACCELERATE_USE_FSDP", "false") == "false"
     accelerator = Accelerator(cpu=True)
     check(accelerator, ema_decay=0.9, compile=True, find_unused_parameters=True)
     model = nn.Linear(2, 2)
     _, _, whole = prepare(accelerator, model, torch.optim.AdamW(model.parameters()))
-    assert look_at(whole, model) is model
+    assert evaluation_model(whole, model) is model
     assert not model.training
