@@ -74,8 +74,14 @@ def test_those_who_wait_are_told_and_can_leave(at_clips, long_clip, tmp_path):
     expect(second.locator("#bar")).to_be_hidden()
     expect(phone.locator("#bar")).to_contain_text("queue: 1/1")
     expect(second.locator("#make")).to_be_enabled()
+    second.click("#make")
+    expect(second.locator("#bar")).to_contain_text("queue: 2/2")
+    second.wait_for_timeout(2000)  # what comes a moment after cancelling takes nothing of the new request away
+    expect(second.locator("#bar")).to_contain_text("queue: 2/2")
+    phone.close()  # and leaves its place
+    expect(second.locator("#bar")).to_contain_text("queue: 1/1")
     first.click("#cancel")
-    phone.wait_for_selector("#result video")
+    second.wait_for_selector("#result video")
 
 
 def test_a_bad_upload_takes_the_last_result_away_and_says_why(at_clips, tmp_path):

@@ -149,10 +149,11 @@ class VideoEvents:
         running = wiring.on(
             waiting.then, self.make, VideoUpdates, show_progress="minimal", show_progress_on=tab.bar, **ONE_CLIP
         )
-        # Twice: a step that was on its way when the work was cancelled may arrive after the first.
-        cancelled = wiring.on(tab.cancel.click, reset, VideoUpdates, cancels=[running], queue=False, **QUICK)
+        # Twice: a step that was on its way when the work was cancelled may arrive after the first. Nothing can be
+        # asked for in between: the second would take it off the page again, though it waits in the queue.
+        cancelled = wiring.on(tab.cancel.click, settling, VideoUpdates, cancels=[running], queue=False, **QUICK)
         wiring.on(cancelled.then, settled, VideoUpdates, queue=False, **QUICK)
-        changed = wiring.on(tab.clip.change, reset, VideoUpdates, queue=False, **QUICK)
+        changed = wiring.on(tab.clip.change, looking, VideoUpdates, queue=False, **QUICK)
         wiring.on(changed.then, look, FactUpdates, **QUICK)
         wiring.on(tab.model.input, self.heads, HeadUpdates, **QUICK)
 
@@ -208,8 +209,18 @@ def reset(asked: VideoAsked) -> VideoUpdates:
             "cancel": OFF}  # fmt: skip
 
 
+def settling(asked: VideoAsked) -> VideoUpdates:
+    """Shows the same until the last step of cancelled work must have arrived; nothing can be asked for."""
+    return reset(asked) | {"clip": OFF, "make": OFF}
+
+
+def looking(asked: VideoAsked) -> VideoUpdates:
+    """Shows the same while another clip is looked at, which ends in [`look`]."""
+    return reset(asked) | {"make": OFF}
+
+
 def settled(asked: VideoAsked) -> VideoUpdates:
-    """Does the same a moment later."""
+    """Shows the same a moment later; another clip can be asked for."""
     time.sleep(SETTLED_S)
     return reset(asked)
 
