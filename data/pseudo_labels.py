@@ -13,6 +13,8 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from glob import has_magic
 from itertools import count, groupby
 from typing import Any
 
@@ -26,6 +28,7 @@ from PIL import Image as Pillow
 from semidepth.common.retrying import retry
 from semidepth.data.reading.rows import Row
 from semidepth.data.reading.sources import OpenedSource, count_samples, open_source
+from semidepth.data.reading.tables import unopened
 from semidepth.data.source_spec import Source
 
 LEVELS = 65535  # of 16 bits
@@ -191,6 +194,31 @@ class LabelFolder:
         self.fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
         self.fs.pipe_file(f"{target}.unfinished", content)
         self.fs.mv(f"{target}.unfinished", target)
+
+
+def is_pseudo_label_set(source: Source) -> bool:
+    """True for a set in the layout above: its record lies at the source's location or up to two folders above.
+
+    Args:
+        source: tables, local or remote; anything else is none.
+
+    Raises:
+        ValueError: the location cannot be reached.
+    """
+    if source.format not in ("parquet", "hub"):
+        return False
+    place = source.location
+    if source.format == "hub":
+        place = f"hf://datasets/{place}{f'@{source.revision}' if source.revision else ''}"
+    folders = [place]  # a folder, folder/data, or folder/data/*.parquet
+    if source.format != "hub":
+        folders += [place.rpartition("/")[0], place.rpartition("/")[0].rpartition("/")[0]]
+    try:
+        files, _ = fsspec.core.url_to_fs(place)
+        records = [f"{folder}/{RECORD}" for folder in folders if folder and not has_magic(folder)]
+        return any(retry(partial(files.exists, record), record) for record in records)
+    except Exception as error:  # the Hub, a store, a missing package: each has its own kinds of error
+        raise ValueError(unopened(source, error)) from error
 
 
 def read_reliability(location: str) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from semidepth.common.options import option
-from semidepth.data.source_spec import Source, parse_source
+from semidepth.data.source_spec import Source, parse_source, split_options
 from semidepth.training.augmentation.strong import StrongAugmentation
 from semidepth.training.options.run import RelativeOptions
 from semidepth.training.options.teacher import TeacherKind
@@ -22,7 +22,7 @@ class StudentOptions(RelativeOptions):
     )
     unlabeled_per_labeled: int = option(2, help="Unlabeled images for each labeled one in a batch.")
     pseudo_labels: tuple[str, ...] = option(
-        (), help="Sets that training/pseudo_label.py wrote: instead of --unlabeled and a teacher."
+        (), help="Sets that training/pseudo_label.py wrote, or any others with ?kind=: instead of --unlabeled."
     )
     select_reliable: float = option(
         0.0,
@@ -72,10 +72,14 @@ class StudentOptions(RelativeOptions):
         _ = self.augmentation  # which checks its strengths
 
     def unlabeled_sources(self) -> list[Source]:
-        """The images that the student learns from without ground truth, pseudo-labeled already or not."""
+        """The images that the student learns from without ground truth, pseudo-labeled already or not.
+
+        Raises:
+            ValueError: a set of pseudo labels does not say which way its maps run.
+        """
         if not self.pseudo_labels:
             return [parse_source(spec) for spec in self.unlabeled]
-        return [dataclasses.replace(parse_source(spec), kind="disparity") for spec in self.pseudo_labels]
+        return [pseudo_labeled_source(spec) for spec in self.pseudo_labels]
 
     @cached_property
     def augmentation(self) -> StrongAugmentation:
@@ -91,3 +95,22 @@ class StudentOptions(RelativeOptions):
             blur_probability=0.5 if self.color_distortion else 0.0,
             cutmix_probability=self.cutmix_probability,
         )
+
+
+def pseudo_labeled_source(spec: str) -> Source:
+    """One parsed set of pseudo labels, with its direction: as written, else known from the record that we write.
+
+    Raises:
+        ValueError: neither; a map read the wrong way round is learned upside down without a sign of it.
+    """
+    from semidepth.data.pseudo_labels import is_pseudo_label_set  # opens files, and options are parsed without
+
+    source = parse_source(spec)
+    if source.format == "scenes" or "kind" in split_options(spec)[1]:
+        return source
+    if not is_pseudo_label_set(source):
+        raise ValueError(
+            f"--pseudo_labels {spec!r} was not made by semidepth and does not say which way its maps run; "
+            "add ?kind=disparity (larger is nearer) or ?kind=depth (larger is farther)."
+        )
+    return dataclasses.replace(source, kind="disparity")

@@ -2,18 +2,21 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import yaml
-from sample_files import write_images
+from sample_files import write_images, write_parquet
 
 from semidepth.common.options import load_options, parse_options, save_options
+from semidepth.data.streaming.plan import StreamPlan
+from semidepth.data.streaming.stream import SampleStream
 from semidepth.training import metric, pseudo_label, student, teacher
 from semidepth.training.options.demo import DemoOptions
 from semidepth.training.options.encoder import EncoderOptions
 from semidepth.training.options.metric import MetricOptions
 from semidepth.training.options.presets import scenes_preset
 from semidepth.training.options.pseudo_label import PseudoLabelOptions
-from semidepth.training.options.student import StudentOptions
+from semidepth.training.options.student import StudentOptions, pseudo_labeled_source
 from semidepth.training.options.teacher import TeacherOptions
 
 PRESET = scenes_preset("teacher_scenes", TeacherOptions)
@@ -129,6 +132,35 @@ def test_pseudo_labels_and_selection_exclude_what_they_replace(options, words, t
     monkeypatch.chdir(tmp_path)
     write_images(tmp_path / "photos", range(1))
     assert words in refused(student.main, *options)
+
+
+def test_the_direction_of_pseudo_labels_is_known_as_written_or_refused(tmp_path):
+    """Depth read as inverse depth would be learned upside down, and nothing would show it."""
+    photos = write_images(tmp_path / "photos", range(2))
+    for photo in list(photos.iterdir()):
+        np.save(photo.with_name(f"{photo.stem}_depth.npy"), np.full((24, 32), 4.0, np.float32))
+    with pytest.raises(ValueError, match="which way its maps run"):
+        pseudo_labeled_source(str(photos))
+    read = {
+        kind: next(iter(SampleStream(StreamPlan((pseudo_labeled_source(f"{photos}?kind={kind}"),), labeled=True))))
+        for kind in ("depth", "disparity")
+    }
+    assert {kind: sample["depth"].unique().tolist() for kind, sample in read.items()} == {
+        "depth": [4.0], "disparity": [0.25],
+    }  # fmt: skip
+    options = StudentOptions(pseudo_labels=(f"{photos}?kind=depth",), output_dir=str(tmp_path / "run"))
+    assert [source.kind for source in options.unlabeled_sources()] == ["depth"]
+
+
+def test_a_set_of_our_own_is_known_to_hold_inverse_depth(tmp_path):
+    file = write_parquet(tmp_path / "set/data/labels-00-00000-00000.parquet", range(2))
+    data = str(file.parent / "*.parquet")
+    with pytest.raises(ValueError, match="kind=disparity"):
+        pseudo_labeled_source(data)
+    (tmp_path / "set/pseudo_labels.json").write_text("{}")
+    for spec in (str(tmp_path / "set"), data, str(file), f"file://{file}"):
+        assert pseudo_labeled_source(spec).kind == "disparity"
+    assert pseudo_labeled_source(f"{data}?kind=depth").kind == "depth"
 
 
 @pytest.mark.parametrize("cls", COMMANDS)
