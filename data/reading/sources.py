@@ -16,11 +16,11 @@ from typing import Any
 from torch import Tensor
 
 from semidepth.common.retrying import read_on
+from semidepth.data.reading.columns import KEY_COLUMN
 from semidepth.data.reading.image_folders import image_files
 from semidepth.data.reading.rows import Row
 from semidepth.data.reading.tables import (
     DOMAIN_COLUMN,
-    KEY_COLUMN,
     RELIABILITY_COLUMN,
     SCALE_COLUMN,
     SHIFT_COLUMN,

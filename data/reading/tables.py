@@ -10,15 +10,15 @@ from typing import Any
 import datasets.config
 import numpy as np
 import pyarrow.parquet as pq
-from datasets import ClassLabel, Image, IterableDataset, load_dataset, load_dataset_builder
+from datasets import ClassLabel, Features, IterableDataset, load_dataset, load_dataset_builder
 from fsspec.core import url_to_fs
 from huggingface_hub import HfApi
 
 import semidepth.data.reading.http_files  # noqa: F401  (registers itself)
 from semidepth.common.retrying import describe, retry
+from semidepth.data.reading.columns import KEY_COLUMN, depth_column, image_column, named_column
 from semidepth.data.reading.whole_files import require_whole_end
 from semidepth.data.source_spec import (
-    IMAGE_SUFFIXES,
     Source,
     is_url,
     local_files,
@@ -29,7 +29,6 @@ SCALE_COLUMN = "depth_scale"
 SHIFT_COLUMN = "depth_shift"
 RELIABILITY_COLUMN = "reliability"
 DOMAIN_COLUMN = "domain"
-KEY_COLUMN = "__key__"  # a webdataset sample's name in its tar
 
 # Twenty tries at fixed waits of 5 to 60 seconds are the library's own; ours grow, and are told by what failed.
 datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = 1
@@ -75,9 +74,10 @@ def open_table(source: Source, labeled: bool) -> Table:
         _check_local(source, files)
     rows = _load(source, files)
     names = _column_names(rows)
-    image, depth = _image_column(source, rows, names), _depth_column(source, names) if labeled else None
+    features = rows.features or Features()
+    image, depth = image_column(source, features, names), depth_column(source, features, names) if labeled else None
     if source.min_reliability is not None or source.max_reliability is not None:
-        _named(source, "min_reliability or max_reliability", RELIABILITY_COLUMN, names)
+        named_column(source, "min_reliability or max_reliability", RELIABILITY_COLUMN, names)
     wanted = (image, depth, SCALE_COLUMN, SHIFT_COLUMN, RELIABILITY_COLUMN, DOMAIN_COLUMN, KEY_COLUMN)
     used = [name for name in names if name in wanted]
     if source.format == "parquet":  # the reader then skips the other columns on disk, too
@@ -222,30 +222,3 @@ def _column_names(rows: IterableDataset) -> list[str]:
     if rows.features:
         return list(rows.features)
     return list(next(iter(rows), {}))
-
-
-def _image_column(source: Source, rows: IterableDataset, names: list[str]) -> str:
-    if source.image is not None:
-        return _named(source, "image", source.image, names)
-    pictures = [name for name, feature in (rows.features or {}).items() if isinstance(feature, Image)]
-    members = [name for name in names if f".{name.lower()}" in IMAGE_SUFFIXES]  # webdataset: jpg, png, ...
-    for name in ("image", *pictures, *members):
-        if name in names and not name.lower().startswith(("depth", "disparity")):
-            return name
-    raise ValueError(f"source {source.spec!r} has no image column among {', '.join(names)}; name it with image=NAME")
-
-
-def _depth_column(source: Source, names: list[str]) -> str:
-    if source.depth is not None:
-        return _named(source, "depth", source.depth, names)
-    for start in (source.kind, "depth", "disparity"):
-        for name in names:
-            if name == start or (name.startswith(start) and name not in (SCALE_COLUMN, SHIFT_COLUMN)):
-                return name
-    raise ValueError(f"source {source.spec!r} has no depth column among {', '.join(names)}; name it with depth=NAME")
-
-
-def _named(source: Source, option: str, name: str, names: list[str]) -> str:
-    if name not in names:
-        raise ValueError(f"source {source.spec!r} has no column {name!r} for {option}; it has {', '.join(names)}")
-    return name

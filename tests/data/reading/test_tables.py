@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset, Features, Image
 from sample_files import depth_mm, encoded, npy, picture, write_parquet, write_tar
 
 from semidepth.data.reading.tables import count_rows, open_table
@@ -35,6 +36,81 @@ def test_columns_are_found_by_kind_and_name(tmp_path):
     assert open_table(parse_source(f"{path}?kind=disparity"), True).depth == "disparity"
     named = open_table(parse_source(f"{path}?image=rgb&depth=depth_map"), True)
     assert (named.image, named.depth) == ("rgb", "depth_map")
+
+
+PNG = [encoded(picture(0))]
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "chosen"),
+    [
+        (["image", "depth_confidence", "depth"], "", ("image", "depth")),
+        (["depth", "depth_confidence", "rgb", "image"], "", ("image", "depth")),
+        (["image", "depth_raw", "Depth"], "", ("image", "Depth")),
+        (["image", "depth", "disparity"], "?kind=disparity", ("image", "disparity")),
+        (["image", "disparity", "gt_depth"], "", ("image", "gt_depth")),
+        (["image", "disparity_confidence", "left_disparity", "depth"], "?kind=disparity", ("image", "left_disparity")),
+    ],
+)
+def test_the_exact_name_wins_wherever_it_stands(tmp_path, columns, options, chosen):
+    path = write_columns(tmp_path / "a.parquet", **dict.fromkeys(columns, PNG))
+    table = open_table(parse_source(path + options), True)
+    assert (table.image, table.depth) == chosen
+
+
+def test_a_number_about_depth_is_no_depth(tmp_path):
+    path = write_columns(tmp_path / "a.parquet", image=PNG, depth_mm=[3.5], depth_map=PNG)
+    assert open_table(parse_source(path), True).depth == "depth_map"
+
+
+def test_columns_about_depth_are_not_taken_for_it(tmp_path):
+    path = write_columns(tmp_path / "a.parquet", image=PNG, depth_confidence=PNG, depth_mask=PNG)
+    with pytest.raises(ValueError, match="no depth column among image, depth_confidence, depth_mask"):
+        open_table(parse_source(path), True)
+
+
+def test_of_several_columns_that_may_be_meant_none_is_taken(tmp_path):
+    pictures = Features({name: Image() for name in ("left", "right", "gt_depth", "depth_map")})
+    path = tmp_path / "a.parquet"
+    Dataset.from_dict({name: [{"bytes": PNG[0], "path": None}] for name in pictures}, features=pictures).to_parquet(
+        path
+    )
+    with pytest.raises(ValueError, match=r"several columns that may be image: left, right; name one with image=NAME"):
+        open_table(parse_source(str(path)), False)
+    with pytest.raises(ValueError, match=r"may be depth: gt_depth, depth_map; name one with depth=NAME"):
+        open_table(parse_source(f"{path}?image=left"), True)
+
+
+@pytest.mark.parametrize(
+    ("names", "image", "depth"),
+    [
+        (["a.depth_confidence.png", "a.depth.png", "a.jpg"], "jpg", "depth.png"),
+        (["a.seg.png", "a.normal.png", "a.jpg", "a.gt_depth.npy"], "jpg", "gt_depth.npy"),
+        (["a.left.jpg", "a.right.jpg", "a.image.png", "a.disparity.png", "a.depth.npy"], "image.png", "depth.npy"),
+    ],
+)
+def test_members_of_tars_are_chosen_by_name(tmp_path, names, image, depth):
+    content = {"npy": npy(np.ones((2, 2))), "png": PNG[0], "jpg": PNG[0]}
+    path = write_tar(tmp_path / "a.tar", {name: content[name[-3:]] for name in names})
+    table = open_table(parse_source(str(path)), labeled=True)
+    assert (table.image, table.depth) == (image, depth)
+
+
+@pytest.mark.parametrize(
+    ("names", "candidates"),
+    [
+        ([f"clip.{n:04}.jpg" for n in range(12)], ", ".join(f"{n:04}.jpg" for n in range(12))),
+        (["clip.jpg", "clip.0001.jpg", "clip.0002.jpg", "clip.normals.png"], "jpg, 0001.jpg, 0002.jpg"),
+        (["a.jpg", "a.png"], "jpg, png"),
+        (["a.left.jpg", "a.right.jpg"], "left.jpg, right.jpg"),
+    ],
+)
+def test_several_pictures_in_a_sample_of_a_tar_are_refused_and_not_dropped(tmp_path, names, candidates):
+    path = write_tar(tmp_path / "a.tar", dict.fromkeys(names, PNG[0]))
+    with pytest.raises(ValueError, match=rf"may be image: {candidates}; .*equal up to the first dot"):
+        open_table(parse_source(str(path)), labeled=False)
+    named = candidates.split(", ")[1]
+    assert open_table(parse_source(f"{path}?image={named}"), labeled=False).image == named
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,98 @@
+"""Find the columns of a table, or the members of a tar's samples, that hold image and depth.
+
+The exact name wins: `image`, and `depth` or `disparity`, with or without an ending as in `depth.png`. Without it a
+single column that can be meant is taken. Where several can, nothing is: the order of columns means nothing.
+"""
+
+import re
+from collections.abc import Sequence
+
+from datasets import Features, Image, Value
+
+from semidepth.data.depth_names import says_depth
+from semidepth.data.source_spec import IMAGE_SUFFIXES, Source
+
+KEY_COLUMN = "__key__"  # a webdataset sample's name in its tar
+
+
+def image_column(source: Source, features: Features, names: Sequence[str]) -> str:
+    """Name of the column that holds images.
+
+    Args:
+        source: its option `image` names the column.
+        features: types of the columns, as far as they are known.
+        names: of all columns. In a tar, what follows the first dot of its members' names.
+
+    Raises:
+        ValueError: no column can be meant, or several.
+    """
+    if source.image is not None:
+        return named_column(source, "image", source.image, names)
+    exact = [name for name in names if _base(name) == "image"]
+    pictures = [name for name in names if _is_picture(name, features.get(name)) and not says_depth(name)]
+    bare = [name for name in pictures if f".{name.lower()}" in IMAGE_SUFFIXES]  # of a tar: jpg, png, ...
+    # clip.0000.jpg beside clip.jpg is a picture of its own; clip.normals.jpg is none.
+    numbered = [name for name in pictures if name not in bare and re.search(r"(^|\.)\d+\.", name)]
+    for candidates in (exact, [*bare, *numbered] if bare else [], pictures):
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            raise ValueError(_several(source, "image", candidates, names))
+    raise ValueError(f"source {source.spec!r} has no image column among {', '.join(names)}; name it with image=NAME")
+
+
+def depth_column(source: Source, features: Features, names: Sequence[str]) -> str:
+    """Name of the column that holds depth or disparity.
+
+    Args:
+        source: its option `depth` names the column; of its `kind` are preferred.
+        features: types of the columns, as far as they are known.
+        names: of all columns.
+
+    Raises:
+        ValueError: no column can be meant, or several.
+    """
+    if source.depth is not None:
+        return named_column(source, "depth", source.depth, names)
+    maps = [name for name in names if not _is_number(features.get(name))]
+    for candidates in (
+        [name for name in maps if _base(name) == source.kind],
+        [name for name in maps if says_depth(name, source.kind)],
+        [name for name in maps if says_depth(name)],
+    ):
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            raise ValueError(_several(source, "depth", candidates, names))
+    raise ValueError(f"source {source.spec!r} has no depth column among {', '.join(names)}; name it with depth=NAME")
+
+
+def named_column(source: Source, option: str, name: str, names: Sequence[str]) -> str:
+    """The name of a column that an option asks for; raises ValueError if there is none."""
+    if name not in names:
+        raise ValueError(f"source {source.spec!r} has no column {name!r} for {option}; it has {', '.join(names)}")
+    return name
+
+
+def _several(source: Source, option: str, candidates: Sequence[str], names: Sequence[str]) -> str:
+    what, rename = "columns", ""
+    if KEY_COLUMN in names:
+        what = "members in one sample"
+        rename = "; members are one sample where their names are equal up to the first dot: rename them if they are not"
+    return (
+        f"source {source.spec!r} has several {what} that may be {option}: {', '.join(candidates)}; "
+        f"name one with {option}=NAME{rename}"
+    )
+
+
+def _base(name: str) -> str:
+    """`Depth.png` -> `depth`."""
+    return name.partition(".")[0].lower()
+
+
+def _is_picture(name: str, feature: object) -> bool:
+    return isinstance(feature, Image) or f".{name.rpartition('.')[2].lower()}" in IMAGE_SUFFIXES
+
+
+def _is_number(feature: object) -> bool:
+    return isinstance(feature, Value) and feature.dtype not in ("string", "large_string", "binary", "large_binary")
