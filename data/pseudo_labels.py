@@ -135,7 +135,7 @@ def _units(index: int, source: Source, part_size: int) -> Iterator[tuple[str, Op
     if source.format in ("images", "scenes"):
         together = max(1, part_size * opened.num_shards // max(1, count_samples(source) or 1))
     for unit, first in enumerate(range(0, opened.num_shards, together)):
-        yield f"labels-{index:02d}-{unit:05d}", opened, range(first, min(first + together, opened.num_shards))
+        yield f"{name_of_source(index)}-{unit:05d}", opened, range(first, min(first + together, opened.num_shards))
 
 
 class LabelFolder:
@@ -221,14 +221,30 @@ def is_pseudo_label_set(source: Source) -> bool:
         raise ValueError(unopened(source, error)) from error
 
 
-def read_reliability(location: str) -> np.ndarray:
-    """Reliability of every row of a set, float32; NaN where it was not measured."""
+def read_reliability(location: str) -> dict[int, np.ndarray]:
+    """Reliability of every row of a set, by the source that its images came from.
+
+    Args:
+        location: of the set.
+
+    Returns:
+        Number of each source that gave images -> (rows,) float32 in (0, 1], larger is more reliable, NaN where it was
+        not measured; sources in their order.
+    """
     folder = LabelFolder(location)
-    found = []
+    found: dict[int, list[np.ndarray]] = {}
     for name in sorted(folder.finished()):
+        source = int(name.split("-")[1])  # labels-SS-UUUUU-KKKKK.parquet
         with folder.fs.open(f"{folder.path}/data/{name}", "rb") as file:
-            found.append(pq.read_table(file, columns=["reliability"])["reliability"].to_numpy())
-    return np.concatenate(found) if found else np.zeros(0, np.float32)
+            rows = pq.read_table(file, columns=["reliability"])["reliability"].to_numpy()
+        found.setdefault(source, []).append(rows)
+    whole = {source: np.concatenate(parts) for source, parts in found.items()}
+    return {source: rows for source, rows in whole.items() if len(rows)}
+
+
+def name_of_source(index: int) -> str:
+    """The `split` of a set that holds the labels of one source, by its number from 0: its files' names begin so."""
+    return f"labels-{index:02d}"
 
 
 def _readme(record: Record) -> str:

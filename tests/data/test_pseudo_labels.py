@@ -100,7 +100,11 @@ def test_parts_are_whole_and_a_set_made_otherwise_is_not_added_to(tmp_path):
     folder.write_part("labels-00-00001-00000.parquet", [])  # all of it broken: done all the same
     (tmp_path / "set/data/labels-00-00002-00000.parquet.unfinished").write_bytes(b"cut off")
     assert folder.finished() == {"labels-00-00000-00000.parquet", "labels-00-00001-00000.parquet"}
-    np.testing.assert_allclose(read_reliability(str(tmp_path / "set")), [0.3, 0.1])
+    folder.write_part("labels-01-00000-00000.parquet", [])
+    folder.write_part("labels-02-00000-00000.parquet", [row(5)])
+    found = read_reliability(str(tmp_path / "set"))
+    assert list(found) == [0, 2]  # all images of source 1 were broken
+    np.testing.assert_allclose(np.concatenate(list(found.values())), [0.3, 0.1, 0.5])
     LabelFolder(str(tmp_path / "set")).check(RECORD)
     with pytest.raises(ValueError, match="holds pseudo labels with teacher=teacher, not teacher=other; give another"):
         folder.check(replace(RECORD, teacher="other"))

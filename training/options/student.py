@@ -26,7 +26,7 @@ class StudentOptions(RelativeOptions):
     )
     select_reliable: float = option(
         0.0,
-        help="ST++: train first on this share of the unlabeled images, where the teacher's checkpoints agree "
+        help="ST++: train first on this share of each unlabeled source, where the teacher's checkpoints agree "
         "most; label the rest with that student; then train on all. 0: no.",
     )
     teacher: str | None = option(
