@@ -1,6 +1,7 @@
 """The metric command for a few real steps: what it learns, what it starts from, what it refuses."""
 
 import json
+import re
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -101,7 +102,7 @@ def test_stock_depth_anything_is_fine_tuned_either_way(tmp_path):
     assert 0 < plain(tiny.pixels()).predicted_depth.max() < 12
     # ... and goes on from there.
     train_metric(arguments(tmp_path, str(tmp_path / "plain"), output_dir=str(tmp_path / "more"), **options))
-    with pytest.raises(ValueError, match="up to 12 m and domain 'indoor' reaches to 10"):
+    with pytest.raises(ValueError, match=r"12 m .*'indoor' .*10.*max_depth_m=12"):
         train_metric(
             arguments(tmp_path, str(tmp_path / "plain"), output_dir=str(tmp_path / "no"), **(options | {"domains": []}))
         )
@@ -113,9 +114,9 @@ def test_a_metric_model_is_trained_on(tmp_path, student):
     train_metric(arguments(tmp_path, str(tmp_path / "run"), train=SCENES[::-1], output_dir=str(tmp_path / "more")))
     assert load_depth_model(str(tmp_path / "more")).domains == ["indoor", "outdoor"]
     for changes, words in (
-        ({"train": SCENES[:1]}, "has heads for indoor, outdoor and --train names indoor"),
+        ({"train": SCENES[:1]}, "heads for indoor, outdoor .*--train .*indoor"),
         ({"domains": ["indoor?max_depth_m=5"]}, "checkpoint's head has max_depth_m 10.0; leave that out"),
-        ({"metric_head": "stock", "train": SCENES[:1]}, "needs a student or Depth Anything"),
+        ({"metric_head": "stock", "train": SCENES[:1]}, "--metric_head stock needs"),
     ):
         with pytest.raises(ValueError, match=words):
             train_metric(arguments(tmp_path, str(tmp_path / "run"), output_dir=str(tmp_path / "no"), **changes))
@@ -139,7 +140,7 @@ def test_stock_zoedepth_is_trained_on(tmp_path):
     set_seed(0)
     ZoeDepthForDepthEstimation(tiny.zoedepth_config()).save_pretrained(tmp_path / "zoe")
     Preprocessing(size=64, multiple=32).to_image_processor().save_pretrained(tmp_path / "zoe")
-    with pytest.raises(ValueError, match="has heads for depth and --train names indoor"):
+    with pytest.raises(ValueError, match=r"heads for depth .*--train .*indoor"):
         train_metric(arguments(tmp_path, str(tmp_path / "zoe"), train=SCENES[:1]))
     train_metric(arguments(tmp_path, str(tmp_path / "zoe"), train=["depth=scenes:indoor?count=8"]))
     trained = RoutedDepthForDepthEstimation.from_pretrained(tmp_path / "run")
@@ -199,8 +200,7 @@ def test_images_smaller_than_the_training_size_are_told(tmp_path, student, caplo
         Image.fromarray(np.zeros((20, 40, 3), np.uint8)).save(folder / f"{index}.png")
         Image.fromarray(np.full((20, 40), 3000, np.uint16)).save(folder / f"{index}_depth.png")
     train_metric(arguments(tmp_path, student, train=[f"indoor={folder}?depth_scale=0.001"], batch_size=1, steps=1))
-    assert "images of 20 x 40" in caplog.text
-    assert "at 2.00 times the scale" in caplog.text
+    assert re.search(r"20 x 40 .* 2\.00 times .*--size", caplog.text)
 
 
 def test_it_resumes_on_its_schedule_and_refuses_another_setting(tmp_path, student, caplog):
@@ -227,8 +227,8 @@ def test_own_data_sparse_labels_of_several_sizes(tmp_path, student, caplog):
     results = train_metric(arguments(tmp_path, student, train=[spec], domains=["drive?max_depth_m=80"], batch_size=2))
     assert np.isfinite(results["silog"])
     assert 0 < results["beyond_range"] < 1
-    assert "are beyond 0.001 to 80 m of 'drive' (farthest 130 m); they are left out" in caplog.text
-    with pytest.raises(ValueError, match=r"all labels .* are beyond .*correct depth_scale"):
+    assert re.search(r"0\.001 to 80 m .*'drive' \(farthest 130 m\)", caplog.text)
+    with pytest.raises(ValueError, match=r"all labels .*depth_scale"):
         train_metric(
             arguments(
                 tmp_path, student, train=[f"drive={folder}?depth_scale=10"], domains=["drive?max_depth_m=80"],

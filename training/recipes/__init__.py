@@ -1,5 +1,5 @@
-"""How each model is trained; the commands beside this folder only read options and call a recipe.
+"""Training recipes, one for each model; the commands in the folder above read options and call a recipe.
 
-A recipe that needs another model first calls its recipe: selection -> student -> own_teacher -> teacher -> encoder,
-metric -> student. None of them imports a command.
+A recipe that needs another model first calls that model's recipe: selection -> student -> own_teacher -> teacher ->
+encoder, and metric -> student. Recipes import no command.
 """

@@ -1,4 +1,4 @@
-"""The built-in encoder: a small DINOv2, pre-trained on rendered scenes where no pretrained one can be downloaded."""
+"""Pre-training of the built-in encoder: a small DINOv2 trained on rendered scenes, for use without a network."""
 
 import logging
 import math
@@ -23,12 +23,12 @@ from semidepth.training.options.run import BUILT_IN_ENCODER, RelativeOptions
 
 logger = logging.getLogger(__name__)
 
-# Index of the first scene; far from those that the labeled sources and the held-out sets use.
+# Index of the first scene, far from the scenes of the labeled sources and of the held-out sets.
 FIRST_SCENE = 2**30
 
 
 def cell_class_shares(semantic: Tensor, patch_size: int, cells: int, classes: int) -> Tensor:
-    """How much of each cell of each patch shows each class.
+    """Returns the share of each class in each cell of each patch.
 
     Args:
         semantic: (B, H, W) class index per pixel.
@@ -37,7 +37,7 @@ def cell_class_shares(semantic: Tensor, patch_size: int, cells: int, classes: in
         classes: number of classes.
 
     Returns:
-        (B, N, cells**2, classes) float32, each cell summing to 1; patches row by row, and the cells within each too.
+        (B, N, cells**2, classes) float32, each cell sums to 1; patches and the cells within each are in row order.
     """
     one_hot = F.one_hot(semantic, classes).permute(0, 3, 1, 2).float()  # (B, H, W) -> (B, classes, H, W)
     shares = F.avg_pool2d(one_hot, patch_size // cells)  # (B, classes, h * cells, w * cells)
@@ -46,7 +46,10 @@ def cell_class_shares(semantic: Tensor, patch_size: int, cells: int, classes: in
 
 
 def patch_pixels(pixels: Tensor, patch_size: int) -> Tensor:
-    """(B, 3, H, W) -> (B, N, 3 * patch_size**2), each patch with mean 0 and standard deviation 1 (as in MAE)."""
+    """Returns the pixels of each patch, with mean 0 and standard deviation 1 in each patch (as in MAE).
+
+    (B, 3, H, W) -> (B, N, 3 * patch_size**2)
+    """
     patches = F.unfold(pixels, patch_size, stride=patch_size).transpose(1, 2)
     return (patches - patches.mean(-1, keepdim=True)) / (patches.std(-1, keepdim=True) + 1e-3)
 
@@ -54,15 +57,15 @@ def patch_pixels(pixels: Tensor, patch_size: int) -> Tensor:
 def pretraining_loss(
     encoder: Dinov2Model, head: nn.Linear, image: Tensor, semantic: Tensor, masked_share: float | None
 ) -> Tensor:
-    """The loss of one batch.
+    """Returns the pre-training loss of one batch: semantic or masked.
 
     Args:
         encoder: the model.
-        head: from its width to classes, or to a patch's pixels.
+        head: linear layer from the encoder's width to the classes of each cell, or to the pixels of a patch.
         image: (B, 3, H, W) uint8.
         semantic: (B, H, W) class index per pixel.
-        masked_share: None: cross-entropy against the class shares of each cell; else the share of patches to hide,
-            whose pixels are then predicted (mean squared error).
+        masked_share: None for the semantic loss, cross-entropy against the class shares of each cell. A number for the
+            masked loss: this share of patches is hidden and their pixels are predicted (mean squared error).
 
     Returns:
         Scalar float32.
@@ -83,7 +86,10 @@ def pretraining_loss(
 
 
 def scene_batches(options: EncoderOptions, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """Fresh rooms and streets of all styles, half and half: images (B, 3, S, S) uint8 and classes (B, S, S)."""
+    """Yields batches of new scenes of all styles, half of them rooms and half streets.
+
+    Each batch has images (B, 3, S, S) uint8 and class indices (B, S, S).
+    """
     half = (options.batch_size + 1) // 2
     first = FIRST_SCENE
     while True:
@@ -105,7 +111,10 @@ def pretrain_encoder(options: EncoderOptions) -> Path:
         options: checked options.
 
     Returns:
-        The folder, which `AutoBackbone.from_pretrained` and the commands' `--encoder` take.
+        The folder, which can be given to `AutoBackbone.from_pretrained` and to --encoder.
+
+    Raises:
+        RuntimeError: if the loss is not finite.
     """
     device = torch.device("cuda" if torch.cuda.is_available() and not options.cpu else "cpu")
     set_seed(options.seed)
@@ -139,22 +148,26 @@ def pretrain_encoder(options: EncoderOptions) -> Path:
         if step % 10 == 0 or step + 1 == options.steps:
             value = loss.item()
             if not torch.isfinite(loss):
-                raise RuntimeError(f"step {step + 1}: the pre-training loss is {value}; lower --learning_rate.")
+                raise RuntimeError(
+                    f"step {step + 1}: the pre-training loss is {value}, not a finite number; lower --learning_rate."
+                )
             bar.set_postfix_str(f"loss {value:.3f}")
     folder = Path(options.output_dir)
     encoder.eval().save_pretrained(folder)
     preprocessing = Preprocessing(size=options.size, multiple=options.patch_size)
     preprocessing.to_image_processor().save_pretrained(folder)
-    logger.info("built-in encoder in %s after %.0f s (a stand-in for DINOv2)", folder, time.perf_counter() - began)
+    logger.info(
+        "saved the built-in encoder, a stand-in for DINOv2, in %s after %.0f s", folder, time.perf_counter() - began
+    )
     return folder
 
 
 def resolve_encoder(options: RelativeOptions, accelerator: Accelerator) -> str:
-    """The encoder to start from: the one named, or the built-in one, which is pre-trained first where it is missing.
+    """Returns the encoder to start from: --encoder, or the built-in one, which is pre-trained first if missing.
 
     Args:
-        options: of a training command.
-        accelerator: its; the main process pre-trains while the others wait.
+        options: the command's options.
+        accelerator: the run's accelerator; the main process pre-trains while the others wait.
 
     Returns:
         A Hub id or a folder.
@@ -162,10 +175,10 @@ def resolve_encoder(options: RelativeOptions, accelerator: Accelerator) -> str:
     if options.encoder != BUILT_IN_ENCODER:
         return options.encoder
     folder = Path(options.encoder_dir)
-    # The image processor is written last, so its file says that the encoder is whole.
+    # The image processor is written last, so where its file exists the encoder is complete.
     if accelerator.is_main_process and not (folder / "preprocessor_config.json").is_file():
         logger.info("no --encoder given: pre-training the built-in stand-in for DINOv2 into %s", folder)
         pretrain_encoder(EncoderOptions(output_dir=str(folder), seed=options.seed, cpu=options.cpu))
     accelerator.wait_for_everyone()
-    set_seed(options.seed)  # so that a run draws the same whether it had to pre-train or not
+    set_seed(options.seed)  # the run draws the same random numbers with or without pre-training
     return str(folder)

@@ -1,4 +1,4 @@
-"""Validation, previews and saving for models of relative depth (teacher and student)."""
+"""Validation, previews and saving in the training of relative models (teacher and student)."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -30,7 +30,15 @@ def make_hooks(
     validation: Sequence[Source],
     previewed: Sequence[Source],
 ) -> Hooks:
-    """Validation on sources, previews of the first images of sources, and saving with the image processor."""
+    """Returns the hooks of a relative model's training: validation, previews and saving.
+
+    Args:
+        options: the command's options.
+        accelerator: the run's accelerator.
+        preprocessing: the model's preprocessing, saved with it as an image processor.
+        validation: labeled sources to score; the processes share the images.
+        previewed: sources whose first images are drawn.
+    """
     wrap = partial(_as_depth_model, preprocessing=preprocessing)
 
     def validate(model: nn.Module) -> dict[str, float]:

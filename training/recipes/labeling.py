@@ -1,7 +1,8 @@
-"""Label images with a teacher at nearly the speed of its bare forward pass: decoding, computing and writing overlap.
+"""Labeling of images with a teacher, at nearly the speed of its forward pass: decoding and writing run in threads.
 
-Threads decode and resize ahead of the model, and encode and write behind it; both let go of Python's lock. The model
-sees batches of one size each: photos have many sizes, but once their shorter side is the model's only a few are left.
+Threads decode and resize images ahead of the model, and encode and write its labels; both release Python's lock. All
+images of a batch have one size. Photos have many sizes, but few remain after their shorter side is resized to the
+model's.
 """
 
 import io
@@ -35,15 +36,15 @@ logger = logging.getLogger(__name__)
 
 WRITES_AHEAD = 2  # parts
 
-Item = tuple["_Part", int, Row, Tensor]  # a part, the place in it, a row and its pixels
+Item = tuple["_Part", int, Row, Tensor]  # a part, the row's position in it, the row and its pixels
 
 
 @dataclass
 class _Part:
-    """A part under way: what its rows came to, by their place in it."""
+    """A part in progress, with its labeled rows by their position in the part."""
 
     name: str
-    read: bool = False  # to its end
+    read: bool = False  # true once its last row is read
     total: int = 0
     skipped: int = 0
     rows: dict[int, Future[dict[str, Any]]] = field(default_factory=dict)
@@ -55,7 +56,7 @@ class _Part:
 
 @dataclass
 class _Batch:
-    """A batch that the device is at: what it came to is on the host once `finished` (None: it is)."""
+    """A batch on the device; its results are on the host once `finished` has happened (None: they are already)."""
 
     group: list[Item]
     disparity: Tensor
@@ -64,16 +65,16 @@ class _Batch:
 
 
 class Labeler:
-    """Labels rows part by part.
+    """Predicts pseudo labels for rows, part by part.
 
     Args:
         teacher: the model that labels.
         earlier: its earlier checkpoints, for the reliability; may be empty.
-        device: where the models are.
-        batch_size: images of one size in a forward pass.
-        threads: that decode, and as many that encode.
-        precision: of autocast on the device; None: none.
-        identity: columns that are the same in every row.
+        device: the device of the models.
+        batch_size: images in a forward pass, all of one size.
+        threads: number of threads that decode, and as many more that encode.
+        precision: number format of autocast; None for none.
+        identity: columns with the same value in every row.
     """
 
     def __init__(
@@ -106,12 +107,13 @@ class Labeler:
         """Labels all rows of all parts.
 
         Args:
-            parts: names and undecoded rows.
-            write: stores the finished rows of a part under its name.
-            tell: called with the number of images after each forward pass.
+            parts: pairs of a name and undecoded rows.
+            write: called with a part's name and its labeled rows, once all are there.
+            tell: called after each forward pass with its number of images.
 
         Returns:
-            Images labeled. Those that cannot be decoded are skipped, told and counted in `skipped`.
+            The number of labeled images. Images that cannot be decoded are skipped with a warning and counted in
+            `skipped`.
         """
         under_way: list[_Part] = []
         written: deque[Future[None]] = deque()
@@ -119,12 +121,12 @@ class Labeler:
         with ThreadPoolExecutor(self.threads) as ahead, ThreadPoolExecutor(self.threads) as behind:
             launched: deque[_Batch] = deque()
             items = self._decoded(ahead, parts, under_way)
-            # A part that is read need not stay in memory for an image of a rare size.
+            # Batches end at a part's end, so that a part does not wait in memory for more images of a rare size.
             for group in groups_of_one_size(items, self.batch_size, _size, section_of=_part):
                 launched.append(self._launch(group))
                 labeled += len(group)
                 tell(len(group))
-                if len(launched) > 1:  # the one before it: while the device computes, the host encodes
+                if len(launched) > 1:  # encode the previous batch on the host while the device computes this one
                     self._encode_batch(launched.popleft(), behind)
                 self._write_whole(under_way, behind, written, write)
             while launched:
@@ -137,7 +139,7 @@ class Labeler:
     def _decoded(
         self, pool: ThreadPoolExecutor, parts: Iterator[tuple[str, Iterator[Row]]], under_way: list[_Part]
     ) -> Iterator[Item]:
-        """Rows in order with their pixels, decoded ahead; without those that are skipped."""
+        """Yields rows in order with their pixels, decoded ahead in threads; broken images are skipped."""
         queue: deque[tuple[_Part, int, Future[tuple[Row, Tensor]]]] = deque()
         for name, rows in parts:
             part = _Part(name)
@@ -152,7 +154,7 @@ class Labeler:
             yield from self._result(*queue.popleft())
 
     def decode(self, row: Row) -> tuple[Row, Tensor]:
-        """The row with its image's own bytes, and its pixels (3, h, w) uint8 at the size that the teacher wants."""
+        """Returns the row with its image's original bytes, and its pixels (3, h, w) uint8 at the teacher's size."""
         content = content_of(row["image"], "image", row["origin"])
         pixels = decode_image(content, name=row["origin"], at_least=self.teacher.preprocessing.size)
         return {**row, "image": image_bytes(content)}, self.teacher.preprocessing.resize(pixels)
@@ -168,7 +170,7 @@ class Labeler:
         yield part, place, row, pixels
 
     def _launch(self, group: list[Item]) -> _Batch:
-        """Starts one batch on the device; nothing waits for it here."""
+        """Starts one batch on the device, without waiting for it."""
         results = self.predict(to_device([pixels for *_, pixels in group], self.device))
         (disparity, reliability), finished = to_host(results)
         return _Batch(group, disparity, reliability, finished)
@@ -180,12 +182,19 @@ class Labeler:
         for (part, place, row, _), disparity, score in zip(batch.group, maps, scores, strict=True):
             part.rows[place] = pool.submit(self._encode, row, disparity, score)
             self._encoding.append(part.rows[place])
-        while len(self._encoding) > AHEAD * self.batch_size:  # the model waits for whoever is slower
+        while len(self._encoding) > AHEAD * self.batch_size:  # the model waits where encoding is slower
             self._encoding.popleft().result()
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Inverse depth (B, H, W), at least 0, and reliability (B,) of images (B, 3, H, W) uint8 on the device."""
+        """Returns inverse depth and reliability of images on the device.
+
+        Args:
+            images: (B, 3, H, W) uint8.
+
+        Returns:
+            (B, H, W) inverse depth, at least 0, and (B,) reliability, NaN where there are no earlier checkpoints.
+        """
         with torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision is not None):
             disparity = self.teacher.predict_disparity(images).clamp(min=0)
             if not self.earlier:
@@ -196,7 +205,8 @@ class Labeler:
     def _encode(self, row: Row, disparity: np.ndarray, reliability: float) -> dict[str, Any]:
         if not np.isfinite(disparity).all():
             raise ValueError(
-                f"the teacher's prediction for {row['origin']} is not finite; take a sound one, or full precision."
+                f"the teacher's prediction for {row['origin']} is not finite; give another --teacher, or "
+                "--mixed_precision no."
             )
         label, scale, shift = encode_label(disparity)
         return {
@@ -217,7 +227,7 @@ class Labeler:
         written: deque[Future[None]],
         write: Callable[[str, list[dict[str, Any]]], None],
     ) -> None:
-        """Hands over the parts whose rows are all predicted; an error of an earlier one ends the work."""
+        """Starts writing the parts whose rows are all predicted; raises the error of a part that failed earlier."""
         for part in [part for part in under_way if part.whole]:
             under_way.remove(part)
             rows = [part.rows[place] for place in sorted(part.rows)]
@@ -235,7 +245,7 @@ def _part(item: Item) -> _Part:
 
 
 def image_bytes(content: Any) -> bytes:
-    """The file of an image, as it is; a rendered scene (3, H, W) uint8 becomes a PNG."""
+    """Returns the bytes of an image file, unchanged; a rendered scene (3, H, W) uint8 is encoded as PNG."""
     if isinstance(content, bytes):
         return content
     if isinstance(content, Tensor):

@@ -1,4 +1,4 @@
-"""The student's own teacher, where none is named: the one kept from an earlier run, or one trained first."""
+"""The teacher of a student without --teacher: the one in --teacher_dir, which is trained first if missing."""
 
 import dataclasses
 import logging
@@ -19,16 +19,16 @@ from semidepth.training.recipes.teacher import train_teacher
 
 logger = logging.getLogger(__name__)
 
-# A kept teacher that differs in one of these is another teacher.
+# An existing teacher is used only if it was trained with the same values of these options.
 TEACHER_SETTING = ("encoder", "labeled", "size", "steps", "seed")
 
 
 def check_own_teacher(options: StudentOptions) -> None:
-    """Checks, before anything is trained, that a teacher of our own can be used or trained.
+    """Checks, before any training, that the teacher in --teacher_dir can be used or trained.
 
     Raises:
-        ValueError: if the one kept was trained with other options, or the length of the training of a new one is not
-            known.
+        ValueError: if the existing teacher was trained with other options, or if the number of steps for a new one is
+            unknown.
     """
     kept = Path(options.teacher_dir) / "teacher.yaml"
     wanted = teacher_options(options)
@@ -36,35 +36,35 @@ def check_own_teacher(options: StudentOptions) -> None:
         differing = differing_options(kept, wanted, TEACHER_SETTING)
         if differing:
             raise ValueError(
-                f"{kept.parent} holds a teacher trained with other {', '.join(differing)}; name it with --teacher to "
-                "use it all the same, or give another --teacher_dir to train one."
+                f"the teacher in {kept.parent} was trained with other values of {', '.join(differing)}; give another "
+                "--teacher_dir to train a new one, or use this one with --teacher."
             )
     elif wanted.steps is None and any(
         count_samples(source, labeled=True) is None for source in parse_sources(wanted.labeled)
     ):
         raise ValueError(
-            "a teacher has to be trained first and its labeled sources have no known end; give --teacher_steps."
+            "a teacher has to be trained first and the number of its labeled samples is unknown; give --teacher_steps."
         )
 
 
 def differing_options(saved: Path, wanted: Any, names: Sequence[str]) -> list[str]:
-    """Names of the options whose saved values differ from the wanted ones."""
+    """Returns the names of the options whose saved values differ from the wanted ones."""
     before = read_options(saved, type(wanted)) if saved.is_file() else {}
     return [name for name in names if before.get(name) != getattr(wanted, name)]
 
 
 def teacher_options(options: StudentOptions) -> TeacherOptions:
-    """The options of the teacher that a student without one trains first."""
+    """Returns the options of the teacher that a student without --teacher trains first."""
     shared = {item.name: getattr(options, item.name) for item in dataclasses.fields(RelativeOptions)}
     own = {
         "output_dir": options.teacher_dir,
         "steps": options.teacher_steps,
         "epochs": TeacherOptions.epochs,
         "resume": True,
-        "push_to_hub": None,  # that is the student's
+        "push_to_hub": None,  # this repository is the student's
     }
     wanted = TeacherOptions(**(shared | own))
-    if options.select_reliable:  # how stable its predictions are is measured over thirds of its training
+    if options.select_reliable:  # reliability compares the teacher with its checkpoints at thirds of its training
         world = PartialState(cpu=options.cpu).num_processes
         steps = resolve_steps(
             wanted, parse_sources(wanted.labeled), labeled=True, batch_size=wanted.batch_size, world=world
@@ -74,10 +74,10 @@ def teacher_options(options: StudentOptions) -> TeacherOptions:
 
 
 def own_teacher(options: StudentOptions) -> str:
-    """The folder of a teacher of our own, trained on the labeled sources first where there is none.
+    """Returns the folder of the student's own teacher, which is trained on the labeled sources first if missing.
 
     Raises:
-        ValueError: as `train_teacher` does.
+        ValueError: for the reasons of `train_teacher`.
     """
     folder = Path(options.teacher_dir)
     if (folder / "model.safetensors").is_file():

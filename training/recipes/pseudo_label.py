@@ -1,4 +1,4 @@
-"""A set of pseudo labels: opened or begun, and filled by any number of processes."""
+"""Making of a set of pseudo labels: any number of processes share the work, and a stopped run is resumed."""
 
 import copy
 import logging
@@ -31,15 +31,15 @@ PRECISIONS = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def pseudo_label(options: PseudoLabelOptions) -> str:
-    """Labels all images of all sources; returns the folder.
+    """Labels all images of all sources with a teacher and returns the folder.
 
     Raises:
-        ValueError: in one sentence, for options that do not fit the teacher, the sources or what is there already.
+        ValueError: if the options do not fit the teacher, the sources or the labels that the folder already has.
     """
-    # Whole files go to processes: one may wait long for another at the end.
+    # Each process labels whole files, so at the end one may wait long for another.
     state = PartialState(cpu=options.cpu, timeout=timedelta(days=1))
     if options.mixed_precision == "fp16" and state.device.type != "cuda":
-        raise ValueError("--mixed_precision fp16 needs a CUDA device and there is none in use; take bf16 or no.")
+        raise ValueError("--mixed_precision fp16 needs a CUDA device and none is in use; give bf16 or no.")
     sources = parse_sources(options.unlabeled)
     check_sources(sources, labeled=False)
     teacher = load_depth_model(options.teacher, device=state.device, kind=kind_given(options.teacher_kind))
@@ -58,7 +58,7 @@ def pseudo_label(options: PseudoLabelOptions) -> str:
     folder = open_folder(options, record, state)
     finished = folder.finished()
     if not checkpoints and options.reliability:
-        logger.info("%s has no earlier checkpoints: reliability is not known", options.teacher)
+        logger.info("%s has no earlier checkpoints: the labels have no reliability", options.teacher)
     labeler = Labeler(
         teacher,
         load_earlier(teacher, checkpoints),
@@ -79,17 +79,17 @@ def pseudo_label(options: PseudoLabelOptions) -> str:
         labeled = labeler.label(parts, folder.write_part, bar.update)
     state.wait_for_everyone()
     logger.info(
-        "%d images labeled by this process, %d skipped; %d files in %s",
+        "this process labeled %d images and skipped %d; %d files are in %s",
         labeled, labeler.skipped, len(folder.finished()), options.output,
     )  # fmt: skip
     return options.output
 
 
 def open_folder(options: PseudoLabelOptions, record: Record, state: PartialState) -> LabelFolder:
-    """The set, begun by the main process where it is not there yet.
+    """Opens the set of pseudo labels; the main process creates it if it does not exist.
 
     Raises:
-        ValueError: it was made by another teacher or of other sources, or cannot be written.
+        ValueError: if it has labels of another teacher or other sources, or cannot be written.
     """
     try:
         if options.output.startswith("hf://") and state.is_main_process:
@@ -99,8 +99,10 @@ def open_folder(options: PseudoLabelOptions, record: Record, state: PartialState
         folder.check(record)
     except ValueError:
         raise
-    except Exception as error:  # the Hub, a store, a missing package: each has its own kinds
-        raise ValueError(f"--output cannot be written ({describe(error)}); check its name and your rights.") from error
+    except Exception as error:  # Hub, object stores and missing packages each raise errors of their own types
+        raise ValueError(
+            f"--output {options.output} cannot be written ({describe(error)}); check its name and your access rights."
+        ) from error
     state.wait_for_everyone()
     if state.is_main_process:
         folder.begin(record)
@@ -109,12 +111,12 @@ def open_folder(options: PseudoLabelOptions, record: Record, state: PartialState
 
 
 def progress(counts: list[int | None], finished: int, state: PartialState) -> tqdm:
-    """A bar with images per second and time left, of this process's share, in the main process.
+    """Returns a progress bar over this process's share of the images; only the main process shows it.
 
     Args:
-        counts: images in each source, where known.
-        finished: about how many of them are labeled already.
-        state: of the processes.
+        counts: number of images in each source; None where unknown.
+        finished: approximate number of images that are labeled already.
+        state: accelerate's process state.
     """
     total = None if None in counts else sum(count for count in counts if count)
     share = None if total is None else -(-max(0, total - finished) // state.num_processes)
@@ -129,12 +131,12 @@ def progress(counts: list[int | None], finished: int, state: PartialState) -> tq
 
 
 def earlier_checkpoints(name: str) -> list[Path]:
-    """A teacher's saved checkpoints but the newest, which is the teacher itself, oldest first; none for a Hub id."""
+    """Returns a teacher's checkpoints without the newest (the teacher itself), oldest first; none for a Hub id."""
     return list_checkpoints(Path(name))[:-1] if Path(name).is_dir() else []
 
 
 def load_earlier(teacher: DepthModel, checkpoints: list[Path]) -> list[DepthModel]:
-    """Copies of the teacher with the weights that it had at each of these checkpoints, on the teacher's device."""
+    """Returns copies of the teacher with the weights of each checkpoint, on the teacher's device."""
     models = []
     for checkpoint in checkpoints:
         model = copy.deepcopy(teacher.model)

@@ -1,15 +1,15 @@
-"""ST++'s selective re-training (arXiv 2106.05095): the reliable part of the unlabeled images first, then all of them.
+"""Selective re-training of ST++ (arXiv 2106.05095): first on the images with reliable pseudo labels, then on all.
 
-1. the teacher, with the checkpoints that it kept, labels all unlabeled images and scores how stable each label is;
-2. a first student is trained on the share of each source with the most stable labels;
-3. that student labels the rest;
-4. the final student is trained on all: the stable images with the teacher's labels, the rest with the first student's.
+1. The teacher labels all unlabeled images. A label's reliability is its stability over the teacher's checkpoints.
+2. A first student is trained on the given share of each source, the images with the most reliable labels.
+3. That student labels the rest.
+4. The final student is trained on all: reliable images have the teacher's labels, the rest the first student's.
 
-ST++ ranks all images together. Its images are of one kind; where sources differ in kind, that ranks the kinds: one is
-hardly seen by the first student, which then has no better labels for it than the teacher. So images are ranked within
-their source here.
+ST++ ranks all images together, since its images are all of one kind. Where sources differ in kind, such a ranking
+selects whole kinds: the first student would hardly see the others, and would label them no better than the teacher. So
+images are ranked within their own source here.
 
-Each step is kept in the run's folder, so that the same command goes on with what is there.
+The results of each step stay in the run's folder; run the same command again to resume.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ from semidepth.training.recipes.student import train_on_all
 
 logger = logging.getLogger(__name__)
 
-# A kept first student that differs in one of these is another one.
+# An existing first student is used only if it was trained with the same values of these options.
 FIRST_SETTING = (*TEACHER_SETTING, "pseudo_labels", "learning_rate", "batch_size")
 
 
@@ -46,15 +46,15 @@ def train_with_selection(options: StudentOptions) -> dict[str, Any]:
     """Trains a student in the four steps above.
 
     Args:
-        options: the student's, with `select_reliable`; both students are trained with them.
+        options: the student's options, with `select_reliable`; both students are trained with them.
 
     Returns:
         The final student's losses and scores.
 
     Raises:
-        ValueError: the teacher has no earlier checkpoints, or as the recipes do.
+        ValueError: if the teacher has no earlier checkpoints, or for the reasons of the recipes that are called.
     """
-    # Its own comes hours later.
+    # The final student opens its own pusher hours later; a wrong name or token must fail now.
     open_pusher(options, options.output_dir, main_process=PartialState(cpu=options.cpu).is_main_process)
     check_sources(parse_sources([*options.labeled, *options.validation]))
     check_sources(parse_sources(options.unlabeled), labeled=False)
@@ -63,9 +63,9 @@ def train_with_selection(options: StudentOptions) -> dict[str, Any]:
     teacher = options.teacher or own_teacher(options)
     if not earlier_checkpoints(teacher):
         raise ValueError(
-            f"--select_reliable compares a teacher with its earlier checkpoints and {teacher} has none; train one with "
-            "--checkpoint_every a third of its steps and --keep_checkpoints 3, or leave --teacher out and give a new "
-            "--teacher_dir."
+            f"--select_reliable compares a teacher with its earlier checkpoints and {teacher} has none; train a "
+            "teacher with --keep_checkpoints 3 and --checkpoint_every set to a third of its steps, or leave out "
+            "--teacher and give a new --teacher_dir."
         )
     folder = Path(options.output_dir)
     by_teacher = _label(options, teacher, options.unlabeled, folder / "labels_of_teacher")
@@ -79,10 +79,10 @@ def train_with_selection(options: StudentOptions) -> dict[str, Any]:
         differing = differing_options(Path(first.output_dir) / "student.yaml", first, FIRST_SETTING)
         if differing:
             raise ValueError(
-                f"{first.output_dir} holds a first student trained with other {', '.join(differing)}; give another "
-                "--output_dir."
+                f"the first student in {first.output_dir} was trained with other values of {', '.join(differing)}; "
+                "give another --output_dir."
             )
-        logger.info("the first student is in %s", first.output_dir)
+        logger.info("using the first student in %s", first.output_dir)
     else:
         train_on_all(first)
     PartialState().wait_for_everyone()
@@ -92,18 +92,18 @@ def train_with_selection(options: StudentOptions) -> dict[str, Any]:
 
 
 def divide(labels: str, share: float, sources: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The stable part of a set of pseudo labels and the rest, as sources; images are ranked within their own source.
+    """Divides a set of pseudo labels into its reliable part and the rest; each source's images are ranked separately.
 
     Args:
-        labels: the set.
-        share: of each source's images that are stable, in (0, 1), to the nearest whole image but at least one.
-        sources: that the set was made of, in order; for the log.
+        labels: folder of the set.
+        share: share of each source's images to select, in (0, 1); rounded to whole images, at least one.
+        sources: the sources that the set was made from, in order, for the log.
 
     Returns:
-        One source for the stable images of each source, and one for its others where there are any.
+        A source for the reliable images of each source, and one for its other images where there are any.
 
     Raises:
-        ValueError: so many images have the same reliability that none would be left in the rest.
+        ValueError: if so many images have the same reliability that none is left in the rest.
     """
     stable, rest, sizes = [], [], []
     for number, reliability in read_reliability(labels).items():
@@ -122,14 +122,14 @@ def divide(labels: str, share: float, sources: Sequence[str]) -> tuple[tuple[str
     if not rest:
         chosen, total = (sum(each) for each in zip(*sizes, strict=True)) if sizes else (0, 0)
         raise ValueError(
-            f"--select_reliable {share} leaves {chosen} of {total} images on the stable side; give another share, or a "
-            "teacher whose checkpoints differ."
+            f"--select_reliable {share} selects {chosen} of {total} images and leaves none for the rest; give a "
+            "smaller share, or a teacher whose checkpoints differ more."
         )
     return tuple(stable), tuple(rest)
 
 
 def _label(options: StudentOptions, teacher: str, sources: tuple[str, ...], output: Path) -> str:
-    """Pseudo labels of a teacher for some sources; what is there already is kept."""
+    """Labels sources with a teacher and returns the folder; labels that exist already are kept."""
     return pseudo_label(
         PseudoLabelOptions(
             teacher=teacher,

@@ -1,1 +1,1 @@
-"""The parts of the demo: models, scores, tables, pictures."""
+"""Parts of the demo: training and scoring of its models, tables and pictures."""

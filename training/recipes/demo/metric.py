@@ -1,4 +1,4 @@
-"""The metric part of the demo: heads and router on the student, beside one head for both domains, scored in metres."""
+"""Metric models of the demo: one with routed heads and one with a single head for both domains, scored in metres."""
 
 import logging
 from collections import Counter
@@ -18,7 +18,7 @@ from semidepth.training.recipes.metric.training import train_metric
 
 logger = logging.getLogger(__name__)
 
-# Folder of each model -> its name in tables. The last row is the first model, told each image's domain.
+# Folder of each model -> its name in tables. The last row of a table is the routed model, given each image's domain.
 METRIC_MODELS = {"metric_single_head": "one head for both", "metric": "a head per domain, routed"}
 DOMAIN_GIVEN = "the same, domain given"
 METRICS = ("abs_rel", "delta1", "rmse")
@@ -30,10 +30,10 @@ def train_metric_models(folder: Path, *, steps: int, seed: int, cpu: bool) -> No
     """Trains a routed model and one with a single head, on the same student, data and steps.
 
     Args:
-        folder: of the demo's models.
-        steps: updates of each.
-        seed: of weights, order and augmentation.
-        cpu: use the CPU even where there is a GPU.
+        folder: folder of the demo's models.
+        steps: number of updates of each model.
+        seed: random seed for weights, data order and augmentation.
+        cpu: true to use the CPU even if there is a GPU.
     """
     preset = read_preset("metric_scenes", MetricOptions)
     shared: dict[str, Any] = preset | {
@@ -56,7 +56,12 @@ def train_metric_models(folder: Path, *, steps: int, seed: int, cpu: bool) -> No
 def score_metric_models(
     folder: Path, sets: dict[str, str], device: str
 ) -> tuple[MetricResults, Counter[tuple[str, str]]]:
-    """Scores in metres, without alignment, on held-out sets; and which domain the router took each image for."""
+    """Scores the metric models on held-out sets, in metres without alignment.
+
+    Returns:
+        Scores by model, set and metric; and the number of images for each pair of true domain and domain that the
+        router chose.
+    """
     results: MetricResults = {title: {} for title in (*METRIC_MODELS.values(), DOMAIN_GIVEN)}
     confusion: Counter[tuple[str, str]] = Counter()
     names = {source: set_name for set_name, source in sets.items()}
@@ -71,7 +76,7 @@ def score_metric_models(
 
 
 def metric_table(runs: Sequence[MetricResults]) -> str:
-    """AbsRel / delta1 / RMSE of each model on each held-out set, as Markdown; mean ± standard deviation over seeds."""
+    """Returns a Markdown table of AbsRel, delta1 and RMSE by model and held-out set, mean ± standard deviation."""
     sets = list(next(iter(runs[0].values())))
     lines = ["| AbsRel ↓ / δ1 ↑ / RMSE ↓ in m | " + " | ".join(sets) + " |", "|---" * (len(sets) + 1) + "|"]
     for title in runs[0]:
@@ -83,7 +88,7 @@ def metric_table(runs: Sequence[MetricResults]) -> str:
 
 
 def router_line(confusion: Counter[tuple[str, str]]) -> str:
-    """How often the router was right, in one line."""
+    """Returns a line of text with the router's accuracy and its errors."""
     wrong = [f"{count} {own} taken for {chosen}" for (own, chosen), count in confusion.items() if own != chosen]
     return (
         f"the router chose the right domain for {router_accuracy(confusion):.1%} of {confusion.total()} images"
@@ -92,7 +97,7 @@ def router_line(confusion: Counter[tuple[str, str]]) -> str:
 
 
 def draw_metric_gallery(folder: Path, path: Path, sources: Sequence[str], device: str) -> None:
-    """Image, ground truth and metric depth of held-out scenes, with their domain and a scale bar in metres."""
+    """Saves a picture of held-out scenes: image, ground truth, metric depth, both domains and a scale in metres."""
     model = load_depth_model(str(folder / "metric"), device=device)
     rows = []
     for source in parse_sources(sources):

@@ -1,4 +1,4 @@
-"""The relative part of the demo: teacher, labeled-only model and student, scored on both styles of scenes."""
+"""Relative models of the demo: teacher, labeled-only model and student, scored on both styles of scenes."""
 
 import logging
 import statistics
@@ -30,7 +30,7 @@ GALLERY_SCENES = 2
 
 
 def test_sources(count: int) -> dict[str, str]:
-    """Held-out sets by name: rooms and streets of the labeled and of the other style."""
+    """Returns the held-out sets by name: rooms and streets of the labeled and of the other style."""
     return {
         f"{domain}, {style}": f"scenes:{domain}?style={style}&split=test&count={count}"
         for style in STYLES
@@ -39,7 +39,7 @@ def test_sources(count: int) -> dict[str, str]:
 
 
 def train_models(options: DemoOptions, encoder: str, folder: Path, seed: int) -> None:
-    """Trains teacher, labeled-only student and student into folders below `folder`."""
+    """Trains teacher, labeled-only model and student; each is saved in a folder of its own below `folder`."""
     shared: dict[str, Any] = {
         "encoder": encoder,
         "size": options.size,
@@ -65,7 +65,10 @@ def train_models(options: DemoOptions, encoder: str, folder: Path, seed: int) ->
 
 
 def score_models(folder: Path, count: int, device: str) -> dict[str, dict[str, dict[str, float]]]:
-    """Model -> held-out set -> means of all metrics, in depth space; each model's folder keeps them in `scores/`."""
+    """Scores the relative models in depth space: model -> held-out set -> mean of each metric.
+
+    The scores are also saved in `scores/` in each model's folder.
+    """
     results: dict[str, dict[str, dict[str, float]]] = {}
     sets = test_sources(count)
     for name in MODELS:
@@ -81,7 +84,7 @@ def score_models(folder: Path, count: int, device: str) -> dict[str, dict[str, d
 def summarize(
     runs: Sequence[dict[str, dict[str, dict[str, float]]]],
 ) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Model -> set (or mean of a style's sets) -> metric -> value of each seed."""
+    """Returns the scores of all seeds: model -> set, or mean over a style's sets -> metric -> value of each seed."""
     summary: dict[str, dict[str, dict[str, list[float]]]] = {}
     for model in MODELS:
         rows = {name: [[run[model][name][m] for run in runs] for m in METRICS] for name in runs[0][model]}
@@ -96,7 +99,7 @@ def summarize(
 
 
 def to_table(summary: dict[str, dict[str, dict[str, list[float]]]]) -> str:
-    """AbsRel / delta1 of each model on each held-out set, as Markdown; mean ± standard deviation over seeds."""
+    """Returns a Markdown table of AbsRel and delta1 by model and held-out set, mean ± standard deviation over seeds."""
     sets = list(next(iter(summary.values())))
     lines = ["| AbsRel ↓ / δ1 ↑ | " + " | ".join(sets) + " |", "|---" * (len(sets) + 1) + "|"]
     for model, title in MODELS.items():
@@ -106,7 +109,7 @@ def to_table(summary: dict[str, dict[str, dict[str, list[float]]]]) -> str:
 
 
 def verdict(summary: dict[str, dict[str, dict[str, list[float]]]]) -> str:
-    """Whether the student beats the other two on the style without labels, in one line each."""
+    """Returns two lines that compare the student with the other two models on the style without labels."""
     shifted = f"mean, {SHIFTED_STYLE}"
     student = summary["student"][shifted]["abs_rel"]
     lines = []
@@ -122,7 +125,7 @@ def verdict(summary: dict[str, dict[str, dict[str, list[float]]]]) -> str:
 
 
 def draw_gallery(folder: Path, path: Path, device: str) -> None:
-    """Image, ground truth, teacher and student for a few held-out scenes of every domain and style."""
+    """Saves a picture of held-out scenes of every domain and style: image, ground truth, teacher and student."""
     models = [load_depth_model(str(folder / name), device=device) for name in ("teacher", "student")]
     rows = []
     for source in parse_sources(test_sources(GALLERY_SCENES).values()):

@@ -1,4 +1,4 @@
-"""What metric training does beside learning: validation by domain, with and without the router; pictures; saving."""
+"""Validation by domain, with and without the router, previews and saving in the training of metric models."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -36,7 +36,16 @@ def make_metric_hooks(
     validation: Sequence[Source],
     previewed: Sequence[Source],
 ) -> Hooks:
-    """Validation on sources, previews of the first images of sources, and saving with the image processor."""
+    """Returns the hooks of a metric model's training: validation, previews and saving.
+
+    Args:
+        options: the command's options.
+        accelerator: the run's accelerator.
+        preprocessing: the model's preprocessing, saved with it as an image processor.
+        domains: the model's domains, in the order of its heads.
+        validation: labeled sources to score, each with its domain; the processes share the images.
+        previewed: sources whose first images are drawn.
+    """
 
     def validate(model: nn.Module) -> dict[str, float]:
         scores: dict[str, float] = {}
@@ -76,7 +85,7 @@ def make_metric_hooks(
 
     def save(model: nn.Module, folder: Path) -> None:
         if isinstance(model, DepthStudentForDepthEstimation):
-            # Plain Depth Anything: it loads anywhere that does, without custom code.
+            # Saved as stock Depth Anything, which loads without custom code.
             save_model(model.to_depth_anything(), preprocessing, folder)
             return
         assert isinstance(model, RoutedDepthForDepthEstimation)
@@ -92,7 +101,7 @@ def _score_domain(
     options: MetricOptions,
     accelerator: Accelerator,
 ) -> MetresScores | None:
-    """This process's share of a domain's validation sources; None where it has none."""
+    """Scores this process's share of a domain's validation images; None if the domain has no validation source."""
     if not sources:
         return None
     merged = MetresScores()

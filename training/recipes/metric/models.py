@@ -1,4 +1,4 @@
-"""The model that metric training starts from: heads on a student, a metric checkpoint to go on with, a stock head."""
+"""Loading of the model that metric training starts from: a relative model with new heads, or a metric model."""
 
 import logging
 from dataclasses import replace
@@ -26,7 +26,7 @@ RELATIVE_TYPES = ("depth_student", "depth_anything")
 
 
 def resolve_student(options: MetricOptions) -> str:
-    """The model to stand on: the one named, the one kept from before, or one trained on the built-in scenes first."""
+    """Returns the model to start from: --student, or the one in --student_dir, which is trained first if missing."""
     if options.student is not None:
         return options.student
     folder = Path(options.student_dir)
@@ -35,7 +35,7 @@ def resolve_student(options: MetricOptions) -> str:
         return str(folder)
     logger.info("no --student given: training one on the built-in scenes first, into %s", folder)
     preset = read_preset("student_scenes", StudentOptions)
-    # accelerate has one precision per process.
+    # accelerate allows one precision per process, so the student is trained in the precision of this command.
     own = {
         "output_dir": str(folder), "seed": options.seed, "cpu": options.cpu,
         "mixed_precision": options.mixed_precision,
@@ -45,10 +45,10 @@ def resolve_student(options: MetricOptions) -> str:
 
 
 def check_student(name: str, options: MetricOptions) -> PreTrainedConfig:
-    """Reads the configuration of the model to stand on.
+    """Reads and checks the configuration of the model to start from.
 
     Raises:
-        ValueError: if there is none, or it does not fit the options.
+        ValueError: if it cannot be loaded, or does not fit the options.
     """
     refuse_pickled(name)
     try:
@@ -61,31 +61,36 @@ def check_student(name: str, options: MetricOptions) -> PreTrainedConfig:
     metric = getattr(config, "depth_estimation_type", "relative") == "metric"
     if config.model_type in RELATIVE_TYPES:
         if metric and options.metric_head != "stock":
-            raise ValueError(f"--student {name!r} predicts metres already; add --metric_head stock to go on with it.")
+            raise ValueError(
+                f"--student {name!r} predicts metres already; add --metric_head stock to continue its training."
+            )
         options.domain_list()
     elif config.model_type not in ("routed_depth", "zoedepth"):
         raise ValueError(
-            f"--student {name!r} is a {config.model_type} model; give a depth student, Depth Anything, a routed depth "
-            "model or ZoeDepth."
+            f"--student {name!r} is a {config.model_type} model; give a semidepth student, Depth Anything, a routed "
+            "depth model or ZoeDepth."
         )
     elif options.metric_head == "stock":
-        raise ValueError(f"--metric_head stock needs a student or Depth Anything, and --student {name!r} is neither.")
+        raise ValueError(
+            f"--metric_head stock needs a semidepth student or Depth Anything, and --student {name!r} is a "
+            f"{config.model_type} model; give another --student, or --metric_head bins."
+        )
     else:
         heads = heads_of(config)
         if sorted(heads) != sorted(names):
             raise ValueError(
-                f"--student {name!r} has heads for {', '.join(heads)} and --train names {', '.join(names)}; name "
-                "the same domains."
+                f"--student {name!r} has heads for {', '.join(heads)} and --train has {', '.join(names)}; give --train "
+                "with the same domains."
             )
         options.domain_list(heads)
     return config
 
 
 def resolve_metric_preprocessing(name: str, config: PreTrainedConfig, options: MetricOptions) -> Preprocessing:
-    """How the model to stand on wants its pixels, at --size where that is given.
+    """Returns the preprocessing of the model to start from, with --size if given.
 
     Raises:
-        ValueError: for a size that is no multiple of the patch size.
+        ValueError: if the size is not a multiple of the patch size.
     """
     found = preprocessing_of(name, config)
     size = options.size or found.size
@@ -96,18 +101,18 @@ def resolve_metric_preprocessing(name: str, config: PreTrainedConfig, options: M
 def make_metric_model(
     name: str, config: PreTrainedConfig, options: MetricOptions
 ) -> tuple[PreTrainedModel, list[Domain], bool]:
-    """Loads what training starts from.
+    """Returns the model that training starts from.
 
     Args:
         name: Hub id or folder, checked by [`check_student`].
         config: its configuration.
-        options: of the command.
+        options: the command's options.
 
     Returns:
-        The model, its domains in the order of its heads, and whether its heads are fresh and on a student.
+        The model; its domains, in the order of its heads; and true if it has new bin heads on a relative model.
 
     Raises:
-        ValueError: if the weights cannot be loaded, or lack some.
+        ValueError: if the weights cannot be loaded or are incomplete.
     """
     if config.model_type in RELATIVE_TYPES:
         student = load_whole(DepthStudentForDepthEstimation, name)
@@ -133,21 +138,24 @@ def make_metric_model(
 
 
 def load_whole(cls: Any, name: str) -> Any:
-    """Loads a checkpoint in float32.
+    """Returns a model of class `cls`, loaded in float32.
 
     Raises:
-        ValueError: in one sentence, if it cannot be loaded or lacks weights.
+        ValueError: if it cannot be loaded or its weights are incomplete.
     """
     try:
         model, info = cls.from_pretrained(name, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise ValueError(f"--student {name!r} could not be loaded ({first_line(error)}); give a whole one.") from error
+        raise ValueError(
+            f"--student {name!r} could not be loaded ({first_line(error)}); give a model with complete safetensors "
+            "weights."
+        ) from error
     check_nothing_missing(name, info)
     return model
 
 
 def heads_of(config: PreTrainedConfig) -> dict[str, dict[str, Any]]:
-    """The heads of a metric checkpoint, ours or ZoeDepth's: domain -> what a `RoutedDepthConfig` says of it."""
+    """Returns the heads of a metric model, ours or ZoeDepth's: domain -> its entry in `RoutedDepthConfig.domains`."""
     routed = config_of_zoedepth(config) if isinstance(config, ZoeDepthConfig) else config
     return {head["name"]: head for head in routed.domains}
 
@@ -155,19 +163,19 @@ def heads_of(config: PreTrainedConfig) -> dict[str, dict[str, Any]]:
 def make_stock_metric(
     name: str, student: DepthStudentForDepthEstimation, domain: Domain
 ) -> DepthStudentForDepthEstimation:
-    """Depth Anything V2's metric model: sigmoid times the largest depth, as its authors fine-tune it.
+    """Returns Depth Anything V2's metric model, whose output is a sigmoid times the largest depth in metres.
 
-    From a relative checkpoint only the encoder is taken and the decoder starts fresh, as in the released code; a metric
-    one goes on whole.
+    From a relative model only the encoder is used and the decoder starts with random weights, as in the authors'
+    released code. A metric model keeps all its weights.
 
     Raises:
-        ValueError: if a metric one reaches to another depth than the domain.
+        ValueError: if a metric model has another largest depth than the domain.
     """
     if student.head.metric:
         if student.head.max_depth != domain.max_depth_m:
             raise ValueError(
-                f"--student {name!r} predicts up to {student.head.max_depth} m and domain {domain.name!r} reaches to "
-                f"{domain.max_depth_m}; add --domains '{domain.name}?max_depth_m={student.head.max_depth}'."
+                f"--student {name!r} predicts up to {student.head.max_depth} m and domain {domain.name!r} goes up to "
+                f"{domain.max_depth_m} m; add --domains '{domain.name}?max_depth_m={student.head.max_depth}'."
             )
         return student
     fields = student.config.to_dict() | {"depth_estimation_type": "metric", "max_depth": domain.max_depth_m}

@@ -1,11 +1,11 @@
-"""A metric model: a head for each domain on a relative student, and a router that picks the head for each image.
+"""Training of a metric model: a relative student with a head for each domain, and a router that picks the head.
 
-ZoeDepth (arXiv 2302.12288), with the learning rates of Depth Anything's metric models. In each step
+The method is ZoeDepth's (arXiv 2302.12288), with the learning rates of Depth Anything's metric models. In each step
 
-1. a batch mixes the domains, each drawn by its weight; images are turned a little and their light changed;
-2. each image goes through the head of its own domain, and the router says which domain it takes it for;
-3. SILog compares metres with the labels, domain by domain; cross-entropy compares the router's answer;
-4. heads learn fast, the pretrained core slowly (or not at all: --freeze_core), on a one-cycle schedule.
+1. a batch mixes images of all domains by their weights; images are rotated a little and their colours changed;
+2. each image goes through the head of its own domain, and the router predicts the domain;
+3. the SILog loss compares predicted metres with the labels, domain by domain; cross-entropy trains the router;
+4. the heads have a high learning rate, the pretrained core a low one (or none: --freeze_core), on a one-cycle schedule.
 """
 
 import logging
@@ -55,19 +55,19 @@ from semidepth.training.recipes.metric.models import (
 
 logger = logging.getLogger(__name__)
 
-# Images per source from which the scale of the core's maps is taken.
+# Images per source for measuring the scale of the core's feature maps.
 SCALE_SAMPLES = 4
 
 
 def within_range(depth: Tensor, domains: Sequence[Domain]) -> tuple[Tensor, Tensor]:
-    """Labels that count, and the share of those that are beyond the range of their head.
+    """Returns the labels within the range of their domain's head, and the share of known labels outside it.
 
     Args:
         depth: (B, H, W) metres; unknown where NaN, 0 or infinite.
         domains: (B,) the domain of each image.
 
     Returns:
-        (B, H, W) metres with 0 where unknown or beyond, and a scalar on the same device.
+        (B, H, W) metres with 0 where unknown or out of range, and the share (0 to 1) as a scalar on the same device.
     """
     limits = torch.tensor([(domain.min_depth_m, domain.max_depth_m) for domain in domains], dtype=depth.dtype)
     low, high = limits.to(depth.device, non_blocking=True)[:, :, None, None].unbind(1)  # (B, 1, 1) each
@@ -86,22 +86,22 @@ def metric_losses(
     generator: torch.Generator,
     options: MetricOptions,
 ) -> Losses:
-    """The loss of one batch of labeled images of several domains.
+    """Returns the losses of one batch of labeled images of several domains.
 
     Args:
         model: the metric model, wrapped or not.
-        batch: image uint8, depth in metres, and the name of each image's domain.
-        domains: in the order of the model's heads.
-        preprocessing: the model's.
-        generator: on the CPU, for the augmentation.
-        options: of the command.
+        batch: `image` (B, 3, H, W) uint8, `depth` (B, H, W) metres, `domain` and `origin` (B names each).
+        domains: the model's domains, in the order of its heads.
+        preprocessing: the model's preprocessing.
+        generator: random generator on the CPU, for the augmentation.
+        options: the command's options.
 
     Returns:
-        SILog plus the router's weighted cross-entropy, and for the log its accuracy and the share of labels beyond the
-        heads' ranges, which are left out.
+        The total is SILog plus the router's weighted cross-entropy. The terms also have the router's accuracy and the
+        share of labels outside their head's range, which the loss ignores.
     """
     names = [domain.name for domain in domains]
-    chosen = [names.index(name) for name in batch["domain"]]  # on the host: nothing waits for the device
+    chosen = [names.index(name) for name in batch["domain"]]  # on the host, so that nothing waits for the device
     own = [domains[index] for index in chosen]
     brightness = [domain.brightness if options.color_augmentation else 0.0 for domain in own]
     images, depth = augment_metric(
@@ -137,7 +137,7 @@ def prepare_core(
     preprocessing: Preprocessing,
     device: torch.device,
 ) -> None:
-    """Freezes the pretrained part where that is asked for, and chooses the attention of a student's encoder."""
+    """Freezes the pretrained part with --freeze_core, and chooses the attention kernel of a student's encoder."""
     routed = options.metric_head == "bins"
     if options.freeze_core:
         (model.core if routed else model.backbone).requires_grad_(False)
@@ -147,7 +147,10 @@ def prepare_core(
 
 
 def measure_scales(model: Any, sources: Sequence[Source], preprocessing: Preprocessing, device: torch.device) -> None:
-    """Fits fresh heads to the scale of their core, on the first images of every source (the same in each process)."""
+    """Measures the scale of the core's feature maps and stores it in the model, so that new heads get unit scale.
+
+    It uses the first images of every source, the same ones in each process.
+    """
     size, batches = preprocessing.size, []
     model.to(device)
     for source in sources:
@@ -157,14 +160,14 @@ def measure_scales(model: Any, sources: Sequence[Source], preprocessing: Preproc
         ]
         batches.append(preprocessing.normalize(torch.stack([sample["image"] for sample in samples]).to(device)))
     scales = model.measure_core_scales(*batches).tolist()
-    logger.info("the core's maps are divided by %s", ", ".join(f"{scale:.3g}" for scale in scales))
+    logger.info("the core's feature maps are divided by %s", ", ".join(f"{scale:.3g}" for scale in scales))
 
 
 def train_metric(options: MetricOptions) -> dict[str, Any]:
     """Trains and saves a metric model; returns the final losses and validation scores.
 
     Raises:
-        ValueError: in one sentence, for options that do not fit the data or the model.
+        ValueError: if the options do not fit the data or the model.
     """
     state = PartialState(cpu=options.cpu)
     pusher = open_pusher(options, options.output_dir, main_process=state.is_main_process)
@@ -174,18 +177,18 @@ def train_metric(options: MetricOptions) -> dict[str, Any]:
     steps = resolve_steps(options, sources, labeled=True, batch_size=options.batch_size, world=state.num_processes)
     check_resume(options, steps)
     if options.student is None:
-        # Before a student is trained: whatever can be wrong with the labels.
+        # Check the labels before a student is trained, which takes long.
         check_labels(sources, options.domain_list(), None, tell=False)
     else:
         check_student(options.student, options)
-    # A student that has to be trained first has an accelerator of its own, and both share accelerate's state.
+    # Training a student first makes an accelerator of its own, and accelerate's state is shared by both.
     name = resolve_student(options)
     # A batch without images of some domain leaves that domain's head without gradients.
     accelerator = make_accelerator(options, find_unused_parameters=True)
     accelerator.wait_for_everyone()
     config = check_student(name, options)
     preprocessing = resolve_metric_preprocessing(name, config, options)
-    set_seed(options.seed)  # the same start whether or not a student was trained before
+    set_seed(options.seed)  # new heads start with the same weights whether or not a student was trained first
     model, domains, fresh = make_metric_model(name, config, options)
     check_labels(sources, domains, preprocessing, tell=accelerator.is_main_process)
     announce(options, accelerator, "metric")
@@ -217,6 +220,6 @@ def train_metric(options: MetricOptions) -> dict[str, Any]:
     )
     if accelerator.is_main_process:
         save_results(Path(options.output_dir), {"steps": steps, "student": name} | results)
-        logger.info("metric model in %s", options.output_dir)
+        logger.info("saved the metric model in %s", options.output_dir)
         pusher.finish()
     return results
