@@ -15,7 +15,7 @@ from semidepth.common.redaction import redact
 from semidepth.data.source_spec import is_url, split_options
 
 # Options of the training commands that name models, and those that name sources.
-MODEL_OPTIONS = ("encoder", "teacher", "student")
+MODEL_OPTIONS = ("start", "encoder", "teacher", "student")
 SOURCE_OPTIONS = ("labeled", "unlabeled", "pseudo_labels", "train", "validation")
 
 _DOMAIN = re.compile(r"([A-Za-z][\w.-]*=)(.+)", re.DOTALL)

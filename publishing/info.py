@@ -21,8 +21,8 @@ from semidepth.publishing.facts import Facts, read_facts
 
 # Options that say what a model was trained on and for how long.
 RUN_FIELDS = (
-    "encoder", "student", "teacher", "labeled", "unlabeled", "pseudo_labels", "train", "steps", "epochs", "batch_size",
-    "size", "learning_rate", "mixed_precision", "seed",
+    "start", "encoder", "student", "teacher", "labeled", "unlabeled", "pseudo_labels", "train", "steps", "epochs",
+    "batch_size", "size", "learning_rate", "mixed_precision", "seed",
 )  # fmt: skip
 DECODER_FIELDS = ("neck_hidden_sizes", "fusion_hidden_size")
 DOMAIN_FIELDS = ("name", "min_depth_m", "max_depth_m")

@@ -47,6 +47,14 @@ def encoder_name(facts: Facts) -> str:
     return (model_name(name, facts) if name else "a pretrained encoder") + (f" ({of})" if of else "")
 
 
+def beginning(facts: Facts) -> str:
+    """Returns what a teacher's or student's training began with, such as an encoder with a new DPT decoder."""
+    whole = facts.options.get("start")
+    if whole:
+        return f"{model_name(whole, facts)}, encoder and decoder"
+    return f"{encoder_name(facts)}, with a new DPT decoder"
+
+
 def base_models(facts: Facts) -> list[str]:
     """Returns the ids on the Hub of the models that the weights started from.
 
@@ -55,7 +63,7 @@ def base_models(facts: Facts) -> list[str]:
     if facts.command == "metric":
         named = facts.results.get("student") or facts.options.get("student")
     else:
-        named = facts.options.get("encoder")
+        named = facts.options.get("start") or facts.options.get("encoder")
     if named and facts.is_hub(named):
         return [named]
     origin = facts.backbone.get("_name_or_path")

@@ -306,7 +306,7 @@ def test_what_is_not_recorded_is_said(tmp_path):
 def test_a_teachers_card(tmp_path):
     folder = tmp_path / "teacher"
     DepthStudentConfig(**config_fields()).save_pretrained(folder)
-    write_options(TeacherOptions, folder / "teacher.yaml", {"steps": 7})
+    write_options(TeacherOptions, folder / "teacher.yaml", {"encoder": "scenes", "steps": 7})
     results = {"steps": 7, "scenes:indoor?split=validation&count=4/abs_rel": 0.5}
     (folder / "results.json").write_text(json.dumps(results))
     card = card_of(folder)
@@ -314,6 +314,14 @@ def test_a_teachers_card(tmp_path):
     assert ["`scenes:indoor?split=validation&count=4`", "0.500"] in table(card, "## Results")
     assert "yang2024depthanything," in card.text
     assert "ST++" not in card.text
+
+
+def test_a_warm_start_names_the_model_it_went_on_from(tmp_path):
+    folder = relative_folder(tmp_path, encoder=None, start="org/big")
+    card = card_of(folder)
+    assert card.data.base_model == ["org/big"] or card.data.base_model == "org/big"
+    assert "starts from [org/big](https://huggingface.co/org/big), encoder and decoder." in card.text
+    assert "new DPT decoder" not in card.text
 
 
 def test_pseudo_labels_say_where_their_images_and_labels_are_from(tmp_path):

@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 # Options that must be the same in a resumed run as in its checkpoint. Learning rates and steps may differ.
 SETTING = (
+    "start",
     "encoder",
     "size",
     "seed",

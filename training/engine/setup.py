@@ -65,7 +65,7 @@ def resolve_preprocessing(options: RelativeOptions, encoder: str) -> Preprocessi
     if not hasattr(config, "patch_size") or not hasattr(config, "image_size"):
         raise ValueError(
             f"--encoder {encoder!r} is a {config.model_type} model; give a vision transformer without a head, such "
-            "as facebook/dinov2-small."
+            "as facebook/dinov2-small, or name a whole depth model with --start."
         )
     found = preprocessing_of(encoder, config)
     patch = config.patch_size if isinstance(config.patch_size, int) else config.patch_size[0]

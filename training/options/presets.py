@@ -1,4 +1,4 @@
-"""Presets: settings for the built-in scenes, in training/configs."""
+"""Presets: settings for the built-in scenes and for warm starts, in training/configs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ def read_preset(name: str, cls: type) -> dict[str, Any]:
 def scenes_preset(
     name: str, cls: type, *, unless: Sequence[str] = ("encoder",)
 ) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
-    """A preset for `parse_options`, which applies only to the built-in scenes.
+    """A preset for `parse_options`, which applies only to the built-in scenes; with --start that of warm starts.
 
     Args:
         name: of the YAML in training/configs.
@@ -30,6 +30,8 @@ def scenes_preset(
     """
 
     def preset(given: Mapping[str, Any]) -> Mapping[str, Any]:
+        if given.get("start") is not None:
+            return read_preset("warm_start", cls)
         if any(given.get(option) not in (None, BUILT_IN_ENCODER) for option in unless):
             return {}
         defaults = read_preset(name, cls)

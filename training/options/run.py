@@ -45,7 +45,7 @@ class RunOptions(HubOptions):
 
     output_dir: str = option("outputs/run", help="Folder for weights, checkpoints and logs.")
     size: int | None = option(
-        None, help="Side of the square training crop in pixels. Default: the model's own image_size."
+        None, help="Side of the square training crop in pixels. Default: the size of the model it starts from."
     )
     batch_size: int = option(16, help="Labeled images per process and micro-batch.")
     steps: int | None = option(
@@ -108,10 +108,16 @@ class RunOptions(HubOptions):
 class RelativeOptions(RunOptions):
     """What the commands that train a relative model share: teacher and student."""
 
-    encoder: str = option(
-        BUILT_IN_ENCODER,
-        help="Pretrained encoder: a Hub id or folder, such as facebook/dinov2-small. 'scenes' is the built-in "
-        "stand-in for DINOv2, pre-trained on rendered scenes (by training/encoder.py, when it is not there yet).",
+    start: str | None = option(
+        None,
+        help="Whole model to go on from, encoder and decoder: a folder of ours, or Depth Anything V1 or V2 by Hub id "
+        "or folder. Rates of training/configs/warm_start.yaml are the default then. Default: a fresh decoder.",
+    )
+    encoder: str | None = option(
+        None,
+        help="Pretrained encoder under a fresh decoder: a Hub id or folder, such as facebook/dinov2-small. 'scenes', "
+        "the default without --start, is the built-in stand-in for DINOv2, pre-trained on rendered scenes (by "
+        "training/encoder.py, when it is not there yet).",
     )
     encoder_dir: str = option("outputs/encoder", help="Where the built-in encoder is kept; only with --encoder scenes.")
     labeled: tuple[str, ...] = option(
@@ -135,12 +141,23 @@ class RelativeOptions(RunOptions):
                 f"--learning_rate {self.learning_rate} times --decoder_lr_factor {self.decoder_lr_factor} is above 1; "
                 "training would diverge, give a smaller rate (the paper's is 5e-6)."
             )
-        if not self.encoder:
-            raise ValueError("--encoder is empty; give a Hub id, a folder, or 'scenes' for the built-in one.")
+        self._check_beginning()
         if not self.labeled:
             raise ValueError("--labeled is empty; name at least one source with depth labels, such as scenes:indoor.")
         for spec in [*self.labeled, *self.validation]:
             parse_source(spec)
+
+    def _check_beginning(self) -> None:
+        """Raises ValueError unless training begins with one thing; the built-in encoder where none is named."""
+        if self.start is not None and self.encoder is not None:
+            raise ValueError(
+                f"--start {self.start!r} brings its own encoder, so --encoder {self.encoder!r} would not be used; "
+                "leave out --encoder to go on from the whole model, or --start for a fresh decoder on the encoder."
+            )
+        if self.start is None and self.encoder is None:
+            object.__setattr__(self, "encoder", BUILT_IN_ENCODER)  # frozen, but not yet handed out
+        if "" in (self.start, self.encoder):
+            raise ValueError("--start or --encoder is empty; give a Hub id or a folder.")
 
 
 def check_at_least(options: Any, name: str, least: float) -> None:

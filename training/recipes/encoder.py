@@ -172,7 +172,7 @@ def resolve_encoder(options: RelativeOptions, accelerator: Accelerator) -> str:
     Returns:
         A Hub id or a folder.
     """
-    if options.encoder != BUILT_IN_ENCODER:
+    if options.encoder not in (None, BUILT_IN_ENCODER):
         return options.encoder
     folder = Path(options.encoder_dir)
     # The image processor is written last, so where its file exists the encoder is complete.

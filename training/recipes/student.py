@@ -9,6 +9,7 @@ Depth Anything (arXiv 2401.10891), section 3. A batch is one part labeled to two
 4. their plain mean is minimised.
 
 The student starts from the pretrained encoder, never from the teacher's weights, or it would only repeat the teacher.
+--start goes on from a whole model instead; the frozen encoder is then that model's.
 """
 
 import copy
@@ -22,7 +23,7 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from semidepth.data.source_spec import parse_sources
-from semidepth.modeling import DepthStudentForDepthEstimation, encoder_features
+from semidepth.modeling import encoder_features
 from semidepth.modeling.affine_invariant import cutmix_affine_invariant_loss
 from semidepth.prediction.models import DepthModel, load_depth_model
 from semidepth.prediction.preprocessing import Preprocessing
@@ -30,7 +31,7 @@ from semidepth.publishing.pusher import open_pusher
 from semidepth.training.augmentation.strong import apply_cutmix, cutmix_masks, distort_colors
 from semidepth.training.engine.loop import train
 from semidepth.training.engine.loss_window import Losses
-from semidepth.training.engine.optimization import choose_attention, relative_optimizer
+from semidepth.training.engine.optimization import relative_optimizer
 from semidepth.training.engine.resuming import check_resume
 from semidepth.training.engine.saving import save_results
 from semidepth.training.engine.setup import (
@@ -38,7 +39,6 @@ from semidepth.training.engine.setup import (
     check_sources,
     make_accelerator,
     make_run_loader,
-    resolve_preprocessing,
     resolve_steps,
 )
 from semidepth.training.engine.step_data import Batch, StepData
@@ -46,9 +46,9 @@ from semidepth.training.losses.feature_alignment import feature_alignment_loss
 from semidepth.training.losses.gradient_matching import gradient_matching_loss
 from semidepth.training.options.student import StudentOptions
 from semidepth.training.options.teacher import kind_given
-from semidepth.training.recipes.encoder import resolve_encoder
 from semidepth.training.recipes.hooks import make_hooks
 from semidepth.training.recipes.own_teacher import check_own_teacher, own_teacher
+from semidepth.training.recipes.start import resolve_start
 from semidepth.training.recipes.teacher import labeled_terms
 
 logger = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ def train_on_all(options: StudentOptions, *, selected_share: float = 0.0) -> dic
         selected_share: share of reliable pseudo labels in a selective re-training, recorded with the results; 0: none.
 
     Raises:
-        ValueError: in one sentence, for options that do not fit the data, the encoder or the teacher.
+        ValueError: in one sentence, for options that do not fit the data, the model to start from or the teacher.
     """
     accelerator = make_accelerator(options)
     pusher = open_pusher(options, options.output_dir, main_process=accelerator.is_main_process)
@@ -161,8 +161,8 @@ def train_on_all(options: StudentOptions, *, selected_share: float = 0.0) -> dic
         teacher, teacher_name = load_teacher(options.teacher), options.teacher
     elif not pseudo_labeled:
         check_own_teacher(options)
-    encoder = resolve_encoder(options, accelerator)
-    preprocessing = resolve_preprocessing(options, encoder)
+    start = resolve_start(options, accelerator)
+    preprocessing = start.preprocessing
     unlabeled_batch, world = options.batch_size * options.unlabeled_per_labeled, accelerator.num_processes
     steps = resolve_steps(options, unlabeled_sources, labeled=pseudo_labeled, batch_size=unlabeled_batch, world=world)
     check_resume(options, steps)
@@ -178,8 +178,7 @@ def train_on_all(options: StudentOptions, *, selected_share: float = 0.0) -> dic
     generator = torch.Generator().manual_seed(options.seed * 100_003 + accelerator.process_index)
 
     set_seed(options.seed)  # the same start whether or not a teacher was trained before
-    model = DepthStudentForDepthEstimation.from_encoder(encoder)
-    choose_attention(model.backbone, (preprocessing.size // preprocessing.multiple) ** 2, accelerator.device)
+    model = start.make_model(accelerator.device)
     frozen_encoder = copy.deepcopy(model.backbone).to(accelerator.device).eval().requires_grad_(False)
     losses = partial(
         student_losses, teacher=teacher, frozen_encoder=frozen_encoder, preprocessing=preprocessing,

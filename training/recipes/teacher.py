@@ -1,6 +1,7 @@
 """A teacher (Depth Anything, arXiv 2401.10891, section 3.1): labeled images alone, the affine-invariant loss.
 
 Images stay clean but for a horizontal flip; a fresh DPT decoder learns ten times as fast as the pretrained encoder.
+With --start a whole model goes on learning.
 """
 
 import logging
@@ -12,13 +13,12 @@ import torch
 from torch import nn
 
 from semidepth.data.source_spec import parse_sources
-from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.modeling.affine_invariant import affine_invariant_loss
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing.pusher import open_pusher
 from semidepth.training.engine.loop import train
 from semidepth.training.engine.loss_window import Losses
-from semidepth.training.engine.optimization import choose_attention, relative_optimizer
+from semidepth.training.engine.optimization import relative_optimizer
 from semidepth.training.engine.resuming import check_resume
 from semidepth.training.engine.saving import save_results
 from semidepth.training.engine.setup import (
@@ -26,14 +26,13 @@ from semidepth.training.engine.setup import (
     check_sources,
     make_accelerator,
     make_run_loader,
-    resolve_preprocessing,
     resolve_steps,
 )
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.losses.gradient_matching import gradient_matching_loss
 from semidepth.training.options.teacher import TeacherOptions
-from semidepth.training.recipes.encoder import resolve_encoder
 from semidepth.training.recipes.hooks import make_hooks
+from semidepth.training.recipes.start import resolve_start
 
 logger = logging.getLogger(__name__)
 
@@ -77,15 +76,15 @@ def train_teacher(options: TeacherOptions) -> dict[str, Any]:
     """Trains and saves a teacher; returns the final losses and validation scores.
 
     Raises:
-        ValueError: in one sentence, for options that do not fit the data or the encoder.
+        ValueError: in one sentence, for options that do not fit the data or the model to start from.
     """
     accelerator = make_accelerator(options)
     pusher = open_pusher(options, options.output_dir, main_process=accelerator.is_main_process)
     announce(options, accelerator, "teacher")
     labeled, validation = parse_sources(options.labeled), parse_sources(options.validation)
     check_sources(labeled + validation)
-    encoder = resolve_encoder(options, accelerator)
-    preprocessing = resolve_preprocessing(options, encoder)
+    start = resolve_start(options, accelerator)
+    preprocessing = start.preprocessing
     steps = resolve_steps(
         options,
         labeled,
@@ -96,8 +95,7 @@ def train_teacher(options: TeacherOptions) -> dict[str, Any]:
     check_resume(options, steps)
 
     loader = make_run_loader(options, accelerator, preprocessing, labeled)
-    model = DepthStudentForDepthEstimation.from_encoder(encoder)
-    choose_attention(model.backbone, (preprocessing.size // preprocessing.multiple) ** 2, accelerator.device)
+    model = start.make_model(accelerator.device)
     results = train(
         options,
         name="teacher",

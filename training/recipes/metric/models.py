@@ -5,24 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, ZoeDepthConfig, ZoeDepthForDepthEstimation
 
 from semidepth.common.console import first_line
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.modeling.zoedepth_conversion import config_of_zoedepth
-from semidepth.prediction.checkpoints import check_nothing_missing, refuse_pickled
+from semidepth.prediction.checkpoints import refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, check_size, preprocessing_of
 from semidepth.training.options.metric import Domain, MetricOptions
 from semidepth.training.options.presets import read_preset
 from semidepth.training.options.student import StudentOptions
+from semidepth.training.recipes.start import RELATIVE_TYPES, load_whole
 from semidepth.training.recipes.student import train_on_all
 
 logger = logging.getLogger(__name__)
-
-RELATIVE_TYPES = ("depth_student", "depth_anything")
 
 
 def resolve_student(options: MetricOptions) -> str:
@@ -115,7 +112,7 @@ def make_metric_model(
         ValueError: if the weights cannot be loaded or are incomplete.
     """
     if config.model_type in RELATIVE_TYPES:
-        student = load_whole(DepthStudentForDepthEstimation, name)
+        student = load_whole(DepthStudentForDepthEstimation, name, "--student")
         domains = options.domain_list()
         if options.metric_head == "stock":
             return make_stock_metric(name, student, domains[0]), domains, False
@@ -131,27 +128,10 @@ def make_metric_model(
         )
         return model, domains, True
     if config.model_type == "zoedepth":
-        model = RoutedDepthForDepthEstimation.from_zoedepth(load_whole(ZoeDepthForDepthEstimation, name))
+        model = RoutedDepthForDepthEstimation.from_zoedepth(load_whole(ZoeDepthForDepthEstimation, name, "--student"))
     else:
-        model = load_whole(RoutedDepthForDepthEstimation, name)
+        model = load_whole(RoutedDepthForDepthEstimation, name, "--student")
     return model, options.domain_list(heads_of(model.config)), False
-
-
-def load_whole(cls: Any, name: str) -> Any:
-    """Returns a model of class `cls`, loaded in float32.
-
-    Raises:
-        ValueError: if it cannot be loaded or its weights are incomplete.
-    """
-    try:
-        model, info = cls.from_pretrained(name, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise ValueError(
-            f"--student {name!r} could not be loaded ({first_line(error)}); give a model with complete safetensors "
-            "weights."
-        ) from error
-    check_nothing_missing(name, info)
-    return model
 
 
 def heads_of(config: PreTrainedConfig) -> dict[str, dict[str, Any]]:
