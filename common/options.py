@@ -17,23 +17,24 @@ types into the dataclass's own fields (`int | None` becomes `int`), and takes se
 import argparse
 import dataclasses
 import sys
-import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 import yaml
 
+from semidepth.common.option_values import (
+    BOOLEANS,
+    Option,
+    options_of,
+    value_from_text,
+    value_from_yaml,
+    value_to_yaml,
+)
 from semidepth.common.redaction import refuse_secrets
 
 OptionsT = TypeVar("OptionsT")
 Values = Mapping[str, Any]
-
-BOOLEANS = {
-    **dict.fromkeys(("true", "yes", "t", "y", "1"), True),
-    **dict.fromkeys(("false", "no", "f", "n", "0"), False),
-}
-_EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 
 
 def option(
@@ -57,82 +58,13 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Kind:
-    """Type of an option's value: an item type, `many` for a tuple, `optional` where None is allowed."""
-
-    item: type
-    choices: tuple[Any, ...] = ()
-    many: bool = False
-    optional: bool = False
-
-    def expected(self) -> str:
-        """Words for messages: what a value has to be."""
-        if self.choices:
-            return f"one of {', '.join(map(str, self.choices))}"
-        return _EXPECTED[self.item]
-
-
-def _kind(annotation: Any) -> _Kind:
-    """Reads a field's type; raises TypeError for one that no command line can express."""
-    origin, inner = get_origin(annotation), get_args(annotation)
-    if origin in (Union, types.UnionType) and len(inner) == 2 and types.NoneType in inner:
-        return dataclasses.replace(_kind(next(kind for kind in inner if kind is not types.NoneType)), optional=True)
-    if origin is tuple and len(inner) == 2 and inner[1] is Ellipsis:
-        return dataclasses.replace(_kind(inner[0]), many=True)
-    if origin is Literal:
-        return _Kind(type(inner[0]), inner)
-    if annotation not in _EXPECTED:
-        raise TypeError(f"an option cannot have the type {annotation}; see semidepth.common.options")
-    return _Kind(annotation)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Option:
-    """One field as the parser sees it."""
-
-    field: str
-    name: str
-    kind: _Kind
-    help: str
-    positional: bool
-    metavar: str | None
-    default: Any
-
-    @property
-    def required(self) -> bool:
-        return self.default is dataclasses.MISSING
-
-    @property
-    def flag(self) -> str:
-        """The option as it is typed and named in messages."""
-        return self.name if self.positional else f"--{self.name}"
-
-
-def _options(cls: type) -> list[_Option]:
-    hints = get_type_hints(cls)
-    return [
-        _Option(
-            field=item.name,
-            name=item.metadata.get("name") or item.name,
-            kind=_kind(hints[item.name]),
-            help=item.metadata.get("help", ""),
-            positional=item.metadata.get("positional", False),
-            metavar=item.metadata.get("metavar"),
-            default=item.default,
-        )
-        for item in dataclasses.fields(cls)
-        if item.init
-    ]
-
-
 def check_choices(options: Any) -> None:
     """Checks options that code gives, as the first line of `__post_init__`; lists become tuples.
 
     Raises:
         ValueError: if an option of a Literal type has none of its values.
     """
-    for item in _options(type(options)):
+    for item in options_of(type(options)):
         value = getattr(options, item.field)
         if item.kind.many and isinstance(value, list):
             value = tuple(value)
@@ -170,7 +102,7 @@ def parse_options(
         SystemExit: with status 0, after --help.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    options = _options(cls)
+    options = options_of(cls)
     refuse_secrets(words)
     texts = vars(_parser(options, prog, description).parse_args(_spell_out_booleans(words, options)))
     config = texts.pop("config", None)
@@ -181,7 +113,7 @@ def parse_options(
         given = read_options(Path(config), cls)
         refuse_secrets(list(value) if isinstance(value, tuple) else value for value in given.values())
     by_name = {item.name: item for item in options}
-    given |= {name: _from_text(by_name[name], text) for name, text in texts.items()}
+    given |= {name: value_from_text(by_name[name], text) for name, text in texts.items()}
     defaults = preset(given) if callable(preset) else preset or {}
     values = {**defaults, **given}
     missing = [item.flag for item in options if item.required and values.get(item.name, ()) in ((), [])]
@@ -207,7 +139,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return f"{name} {self._format_args(action, self._get_default_metavar_for_optional(action))}"
 
 
-def _parser(options: Sequence[_Option], prog: str | None, description: str | None) -> argparse.ArgumentParser:
+def _parser(options: Sequence[Option], prog: str | None, description: str | None) -> argparse.ArgumentParser:
     """An argparse parser that collects texts; defaults are left out, so that it tells what was given."""
     parser = _Parser(
         prog=prog, description=description, formatter_class=_HelpFormatter, allow_abbrev=False,
@@ -229,7 +161,7 @@ def _parser(options: Sequence[_Option], prog: str | None, description: str | Non
     return parser
 
 
-def _usage(options: Sequence[_Option], prog: str | None) -> str:
+def _usage(options: Sequence[Option], prog: str | None) -> str:
     words = [prog or "%(prog)s"]
     for item in options:
         dots = " ..." if item.kind.many else ""
@@ -241,7 +173,7 @@ def _usage(options: Sequence[_Option], prog: str | None) -> str:
     return " ".join([*words, "[options]"])
 
 
-def _default_text(item: _Option) -> str:
+def _default_text(item: Option) -> str:
     if item.required:
         return "" if item.positional else "(required)"
     if item.default is None or item.default == ():
@@ -252,7 +184,7 @@ def _default_text(item: _Option) -> str:
     return f"(default: {' '.join(map(str, value)) if isinstance(value, tuple) else value})"
 
 
-def _spell_out_booleans(words: Sequence[str], options: Sequence[_Option]) -> list[str]:
+def _spell_out_booleans(words: Sequence[str], options: Sequence[Option]) -> list[str]:
     """`--x`, `--x false` and `--no-x` as `--x=true` and `--x=false`; a word after `--x` that is neither stays."""
     names = {item.name.replace("-", "_") for item in options if item.kind.item is bool and not item.positional}
     spelled: list[str] = []
@@ -274,31 +206,12 @@ def _spell_out_booleans(words: Sequence[str], options: Sequence[_Option]) -> lis
     return spelled
 
 
-def _from_text(item: _Option, text: str | Sequence[str]) -> Any:
-    """An option's value from the command line; raises ValueError naming it."""
-    if item.kind.many:
-        return tuple(_item_from_text(item, word) for word in text)
-    assert isinstance(text, str)
-    return _item_from_text(item, text)
-
-
-def _item_from_text(item: _Option, text: str) -> Any:
-    kind = item.kind
-    try:
-        value = BOOLEANS[text.lower()] if kind.item is bool else kind.item(text)
-    except (ValueError, KeyError):
-        raise ValueError(f"{item.flag} is {text!r}; expected {kind.expected()}.") from None
-    if kind.choices and value not in kind.choices:
-        raise ValueError(f"{item.flag} is {text!r}; choose {kind.expected()}.")
-    return value
-
-
 # YAML files
 
 
 def save_options(options: Any, path: Path) -> str:
     """Writes all options as YAML, which `--config` and [`load_options`] read back, and returns the text."""
-    values = {item.name: _plain(getattr(options, item.field)) for item in _options(type(options))}
+    values = {item.name: value_to_yaml(getattr(options, item.field)) for item in options_of(type(options))}
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -317,7 +230,7 @@ def load_options(cls: type[OptionsT], path: Path, *, of_other_version: bool = Fa
         ValueError: if the file is no such record, or holds a value that cannot work.
     """
     values = read_options(path, cls, ignore_unknown=of_other_version)
-    options = _options(cls)
+    options = options_of(cls)
     missing = [item.name for item in options if item.name not in values and (item.required or not of_other_version)]
     if missing:
         raise ValueError(
@@ -351,43 +264,8 @@ def read_options(path: Path, cls: type | None = None, *, ignore_unknown: bool = 
         raise ValueError(f"{path} holds a {type(values).__name__}; expected `option: value` lines; mend or remove it.")
     if cls is None:
         return values
-    known = {item.name: item for item in _options(cls)}
+    known = {item.name: item for item in options_of(cls)}
     unknown = sorted(str(name) for name in values if name not in known)
     if unknown and not ignore_unknown:
         raise ValueError(f"{path} has unknown options {', '.join(unknown)}; known are {', '.join(known)}.")
-    return {name: _from_yaml(path, known[name], value) for name, value in values.items() if name in known}
-
-
-def _from_yaml(path: Path, item: _Option, value: Any) -> Any:
-    """A YAML value in the field's type; raises ValueError naming the file and the option."""
-    kind = item.kind
-    if value is None and kind.optional:
-        return None
-    values = value if kind.many and isinstance(value, list) else [value]
-    items = [_item_from_yaml(kind, entry) for entry in values]
-    if dataclasses.MISSING in items or kind.many != isinstance(value, list):
-        expected = f"a list, each {kind.expected()}" if kind.many else kind.expected()
-        raise ValueError(f"{path}: {item.name} is {value!r}; expected {expected}{' or none' if kind.optional else ''}.")
-    return tuple(items) if kind.many else items[0]
-
-
-def _item_from_yaml(kind: _Kind, value: Any) -> Any:
-    """A single value in its type; `MISSING` where it has another one."""
-    if kind.item is float and type(value) is int:
-        value = float(value)
-    if kind.item is float and isinstance(value, str):  # YAML reads 1e-4 as text
-        try:
-            value = float(value)
-        except ValueError:
-            return dataclasses.MISSING
-    if kind.item is Path and isinstance(value, str):
-        value = Path(value)
-    right = isinstance(value, Path) if kind.item is Path else type(value) is kind.item
-    return value if right and (not kind.choices or value in kind.choices) else dataclasses.MISSING
-
-
-def _plain(value: Any) -> Any:
-    """A value as YAML has it."""
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return {name: value_from_yaml(path, known[name], value) for name, value in values.items() if name in known}

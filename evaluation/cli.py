@@ -28,24 +28,17 @@ images.
 """
 
 import sys
-from collections.abc import Sequence
 
-import torch
-
-from semidepth.common.console import run_command, set_up_logging
-from semidepth.common.options import parse_options
+from semidepth.common.commands import Command
 from semidepth.evaluation.options import ScoreOptions
-from semidepth.evaluation.score import score
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; see the top of the file. Returns the exit status."""
-    return run_command(lambda: _run(argv))
+def run(options: ScoreOptions) -> None:
+    """Scores and prints the table."""
+    import torch  # takes seconds
 
+    from semidepth.evaluation.score import score
 
-def _run(argv: Sequence[str] | None) -> None:
-    options = parse_options(ScoreOptions, argv, prog="semidepth score", description=__doc__)
-    set_up_logging()
     results = score(options)
     if results:
         print(results["table"])
@@ -53,6 +46,9 @@ def _run(argv: Sequence[str] | None) -> None:
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
 
+
+COMMAND = Command("semidepth score", ScoreOptions, run, __doc__)
+main = COMMAND.main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -25,7 +25,8 @@ from semidepth.data.reading.sources import count_samples, open_source
 from semidepth.data.samples import Sample
 from semidepth.data.source_spec import Source, local_files, parse_source
 from semidepth.data.streaming.readers import plan_pass
-from semidepth.evaluation.benchmarks import BenchmarkSet, PointPairs, PointPairSet, open_benchmark
+from semidepth.evaluation.benchmarks import open_benchmark
+from semidepth.evaluation.benchmarks.base import BenchmarkSet, PointPairs, PointPairSet
 
 logger = logging.getLogger(__name__)
 

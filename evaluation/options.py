@@ -10,8 +10,7 @@ from typing import Literal
 from semidepth.common.files import check_folder
 from semidepth.common.options import option
 from semidepth.evaluation.benchmarks import BENCHMARKS
-from semidepth.evaluation.depth_metrics.formulas import Align, Space
-from semidepth.evaluation.depth_metrics.protocols import PROTOCOLS, find_protocol
+from semidepth.evaluation.depth_metrics.protocols import PROTOCOLS, Align, Space, find_protocol
 from semidepth.prediction.checkpoints import Kind
 
 ModeChoice = Literal["auto", "relative", "metric", "both"]

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from semidepth.data.samples import to_array
-from semidepth.evaluation.benchmarks import PointPairs
+from semidepth.evaluation.benchmarks.base import PointPairs
 from semidepth.evaluation.data import Place
 from semidepth.evaluation.depth_metrics.ordinal_metrics import ordinal_hits
 from semidepth.evaluation.tasks import Cells, ImageScores, Task

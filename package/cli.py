@@ -17,6 +17,7 @@ import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,56 +44,7 @@ DEMO_HELP = """The page of spaces/depth_demo; needs `pip install 'semidepth[spac
 """
 
 
-def predict(words: Sequence[str]) -> int:
-    """Depth of images and videos."""
-    from semidepth.prediction.cli import main
-
-    return main(words)
-
-
-def score(words: Sequence[str]) -> int:
-    """Errors of a model on labeled data."""
-    from semidepth.evaluation.cli import main
-
-    return main(words)
-
-
-def publish(words: Sequence[str]) -> int:
-    """Upload of a model to the Hub."""
-    from semidepth.publishing.cli import main
-
-    return main(words)
-
-
-def info(words: Sequence[str]) -> int:
-    """What a model is, and how it was trained."""
-    from semidepth.publishing.info import main
-
-    return main(words)
-
-
-def teacher(words: Sequence[str]) -> int:
-    """Training of a teacher, in this process."""
-    from semidepth.training.teacher import main
-
-    return main(words)
-
-
-def student(words: Sequence[str]) -> int:
-    """Training of a student, in this process."""
-    from semidepth.training.student import main
-
-    return main(words)
-
-
-def metric(words: Sequence[str]) -> int:
-    """Training of a metric model, in this process."""
-    from semidepth.training.metric import main
-
-    return main(words)
-
-
-TRAINED: dict[str, Callable[[Sequence[str]], int]] = {"teacher": teacher, "student": student, "metric": metric}
+TRAINED = {name: f"semidepth.training.{name}" for name in ("teacher", "student", "metric")}
 
 
 def train(words: Sequence[str]) -> int:
@@ -106,11 +58,11 @@ def train(words: Sequence[str]) -> int:
     cut = options.index("--") if "--" in options else None
     launcher, own = (options[:cut], options[cut + 1 :]) if cut is not None else ([], options)
     if not launcher and own and own[0] in ("-h", "--help"):
-        return TRAINED[name](own)
+        return import_module(TRAINED[name]).main(own)
     from accelerate.commands.launch import launch_command, launch_command_parser  # takes seconds
 
     try:
-        launch_command(launch_command_parser().parse_args([*launcher, "-m", f"semidepth.training.{name}", *own]))
+        launch_command(launch_command_parser().parse_args([*launcher, "-m", TRAINED[name], *own]))
     except subprocess.CalledProcessError as error:  # the command has said what was wrong
         return error.returncode
     return 0
@@ -136,25 +88,30 @@ def demo(words: Sequence[str]) -> int:
 
 
 @dataclass(frozen=True)
-class Command:
+class Entry:
     """One word after `semidepth`.
 
     Args:
-        run: takes the words after it and returns the exit status; imports what it needs when it is called.
         summary: its line in --help.
+        target: name of the module that has it as COMMAND, a [`semidepth.common.commands.Command`]; or a function that
+            hands the words after it on and returns the exit status.
     """
 
-    run: Callable[[Sequence[str]], int]
     summary: str
+    target: str | Callable[[Sequence[str]], int]
+
+    def run(self, words: Sequence[str]) -> int:
+        """Runs the command with these words and returns its exit status; only its own module is imported."""
+        return import_module(self.target).main(words) if isinstance(self.target, str) else self.target(words)
 
 
 COMMANDS = {
-    "predict": Command(predict, "depth of images and videos"),
-    "score": Command(score, "how good a model is on labeled data"),
-    "demo": Command(demo, "a page in the browser: images, 3D, videos"),
-    "train": Command(train, "train a teacher, a student or a metric model"),
-    "publish": Command(publish, "put a model on the Hub"),
-    "info": Command(info, "what a model is, and how it was trained"),
+    "predict": Entry("depth of images and videos", "semidepth.prediction.cli"),
+    "score": Entry("errors of a model on labeled data", "semidepth.evaluation.cli"),
+    "demo": Entry("a page in the browser: images, 3D, videos", demo),
+    "train": Entry("train a teacher, a student or a metric model", train),
+    "publish": Entry("upload a model to the Hub", "semidepth.publishing.cli"),
+    "info": Entry("facts about a model and its training", "semidepth.publishing.info"),
 }
 
 
@@ -163,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     parser = ArgumentParser(prog="semidepth", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="store_true", help="print the version")
-    lines = "\n".join(f"  {name:<8} {command.summary}" for name, command in COMMANDS.items())
+    lines = "\n".join(f"  {name:<8} {entry.summary}" for name, entry in COMMANDS.items())
     parser.epilog = f"commands:\n{lines}"
     parser.add_argument("command", nargs="?", choices=COMMANDS, metavar="COMMAND", help="see below")
     given = parser.parse_args(words[:1])  # what follows the command is the command's, --help and all

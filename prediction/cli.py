@@ -39,15 +39,13 @@ and did not stop the others; 2 wrong usage or no input at all, with one sentence
 import json
 import re
 import sys
-from collections.abc import Sequence
 from itertools import islice
 from logging import LogRecord
 from pathlib import Path
 from typing import Any
 
-from semidepth.common.console import run_command
+from semidepth.common.commands import Command
 from semidepth.common.files import check_writable
-from semidepth.common.options import parse_options
 from semidepth.prediction.inputs import find_inputs
 from semidepth.prediction.options import PredictOptions
 from semidepth.prediction.report import Failure, Report, Result
@@ -125,11 +123,9 @@ def predict(options: PredictOptions, report: Report) -> None:
     import torch
     from transformers.utils import logging
 
-    from semidepth.common.console import set_up_logging
     from semidepth.prediction.files import predict_files
     from semidepth.prediction.models import load_depth_model
 
-    set_up_logging()
     if not sys.stderr.isatty():
         logging.disable_progress_bar()
         for handler in logging.get_logger("transformers").handlers:
@@ -142,9 +138,8 @@ def predict(options: PredictOptions, report: Report) -> None:
         report.stopped = f"{device} has too little memory for batches of {options.batch_size}, see --batch_size"
 
 
-def run(argv: Sequence[str] | None) -> int:
-    """Parses the options, predicts and prints what came of it; returns 0, or 1 where inputs lack results."""
-    options = parse_options(PredictOptions, argv, prog="semidepth predict", description=__doc__)
+def run(options: PredictOptions) -> int:
+    """Predicts and prints the results; returns 0, or 1 where inputs lack results."""
     report = Report()
     try:
         predict(options, report)
@@ -163,10 +158,8 @@ def run(argv: Sequence[str] | None) -> int:
     return 1 if report.broken or report.stopped else 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; see the top of the file. Returns the exit status."""
-    return run_command(lambda: run(argv))
-
+COMMAND = Command("semidepth predict", PredictOptions, run, __doc__)
+main = COMMAND.main
 
 if __name__ == "__main__":
     sys.exit(main())

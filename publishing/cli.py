@@ -25,8 +25,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from semidepth.common.console import run_command, set_up_logging
-from semidepth.common.options import option, parse_options
+from semidepth.common.commands import Command
+from semidepth.common.options import option
 from semidepth.common.redaction import refuse_secrets
 from semidepth.prediction.checkpoints import pickled_names
 from semidepth.publishing.facts import read_facts
@@ -201,26 +201,22 @@ def _show(files: Sequence[HubFile], options: PublishOptions, kind: Kind) -> None
         print(f"These stay here: {', '.join(stay)}")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit status."""
-    set_up_logging()
+def run(options: PublishOptions) -> None:
+    """Publishes; an upload that fails or is stopped ends with the way to resume it."""
+    limit_waiting()
+    try:
+        publish(options)
+    except HubDownError as error:
+        cause = re.sub(r"[.;]*$", "", str(error))
+        raise ValueError(
+            f"{options.repo} could not be pushed to: {cause}; run the same command again later, what was sent is kept."
+        ) from error
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("run the same command again to resume, what was sent is kept.") from None
 
-    def run() -> None:
-        options = parse_options(PublishOptions, argv, prog="semidepth publish", description=__doc__)
-        limit_waiting()
-        try:
-            publish(options)
-        except HubDownError as error:
-            cause = re.sub(r"[.;]*$", "", str(error))
-            raise ValueError(
-                f"{options.repo} could not be pushed to: {cause}; run the same command again later, what was sent is "
-                "kept."
-            ) from error
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("run the same command again to resume, what was sent is kept.") from None
 
-    return run_command(run)
-
+COMMAND = Command("semidepth publish", PublishOptions, run, __doc__)
+main = COMMAND.main
 
 if __name__ == "__main__":
     sys.exit(main())

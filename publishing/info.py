@@ -10,13 +10,12 @@ Exit status: 0, or 2 where there is no model or a file is damaged.
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semidepth.common.console import run_command
-from semidepth.common.options import option, parse_options
+from semidepth.common.commands import Command
+from semidepth.common.options import option
 from semidepth.publishing.facts import Facts, read_facts
 
 # Options that say what a model was trained on and for how long.
@@ -147,16 +146,14 @@ class InfoOptions:
     json: bool = option(False, help="print one JSON object")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit status."""
+def run(options: InfoOptions) -> None:
+    """Prints the facts about a model folder."""
+    info = model_info(options.folder)
+    print(json.dumps(info, indent=2) if options.json else to_text(info))
 
-    def run() -> None:
-        options = parse_options(InfoOptions, argv, prog="semidepth info", description=__doc__)
-        info = model_info(options.folder)
-        print(json.dumps(info, indent=2) if options.json else to_text(info))
 
-    return run_command(run)
-
+COMMAND = Command("semidepth info", InfoOptions, run, __doc__)
+main = COMMAND.main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -14,7 +14,8 @@ import pytest
 from sample_files import encoded
 
 from semidepth.data.decoding import BrokenSampleError
-from semidepth.evaluation.benchmarks import BenchmarkSet, PointPairSet, open_benchmark
+from semidepth.evaluation.benchmarks import open_benchmark
+from semidepth.evaluation.benchmarks.base import BenchmarkSet, PointPairSet
 
 
 def write(path: Path, content: bytes | str | object) -> Path:

@@ -1,11 +1,11 @@
-"""Benchmark sets as people have them on disk, read from their published layouts."""
+"""Benchmark sets as people have them on disk, read from their published layouts. Light to import."""
 
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from semidepth.evaluation.benchmarks.base import BenchmarkSet, PointPairs, PointPairSet
-
-__all__ = ["BENCHMARKS", "BenchmarkSet", "PointPairSet", "PointPairs", "open_benchmark"]
+if TYPE_CHECKING:
+    from semidepth.evaluation.benchmarks.base import BenchmarkSet, PointPairSet
 
 # Name -> module of this folder with `open_set(root, name) -> BenchmarkSet | PointPairSet`.
 BENCHMARKS = {
@@ -24,7 +24,7 @@ BENCHMARKS = {
 }
 
 
-def open_benchmark(name: str, root: str | Path) -> BenchmarkSet | PointPairSet:
+def open_benchmark(name: str, root: str | Path) -> "BenchmarkSet | PointPairSet":
     """Finds a benchmark's images below a folder; no image is read yet.
 
     Args:

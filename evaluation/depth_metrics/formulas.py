@@ -4,20 +4,17 @@
 float64. Each score is one value per image, so the mean over a data set does not depend on the batch size. Images of
 different sizes are scored one at a time (B = 1). Sky (inf) and unknown (NaN) pixels are never scored.
 
-Needs torch only: the metric Space runs this file outside the package.
+Needs torch and the file beside it: the metric Space runs this file outside the package.
 """
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from .protocols import ALIGNMENTS, SPACES, Align, Space
+
 SCORE_NAMES = ("abs_rel", "delta1", "delta2", "delta3", "rmse", "rmse_log", "log10", "silog")
-Align = Literal["least_squares", "median", "none"]
-Space = Literal["disparity", "depth"]
-ALIGNMENTS: tuple[Align, ...] = ("least_squares", "median", "none")
-SPACES: tuple[Space, ...] = ("depth", "disparity")
 # A prediction whose variance is below this share of its mean square is constant up to float64 rounding.
 CONSTANT_RELATIVE_VARIANCE = 1e-24
 

@@ -1,15 +1,21 @@
-"""Named protocols for scores in metres: the scored pixels (crop) and the depth range.
+"""Conventions of scores: alignments, spaces, and for metres named protocols: scored pixels (crop) and depth range.
 
-They follow the tables of ZoeDepth (arXiv 2302.12288) and Depth Anything (2401.10891). Their published code takes the
-crops literally: Eigen's rows and columns are those of a 480 x 640 map, whatever the size of the scored one.
+The protocols follow the tables of ZoeDepth (arXiv 2302.12288) and Depth Anything (2401.10891). Their published code
+takes the crops literally: Eigen's rows and columns are those of a 480 x 640 map, whatever the size of the scored one.
+
+Light to import: torch is imported when a crop is made.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
+Align = Literal["least_squares", "median", "none"]
+Space = Literal["disparity", "depth"]
+ALIGNMENTS: tuple[Align, ...] = ("least_squares", "median", "none")
+SPACES: tuple[Space, ...] = ("depth", "disparity")
 # Eigen et al. (arXiv 1406.2283) on NYU Depth v2.
 EIGEN_ROWS, EIGEN_COLUMNS = (45, 471), (41, 601)
 # Garg et al. (arXiv 1603.04992) on KITTI: shares of the height and the width.
@@ -36,8 +42,10 @@ class Protocol:
     crop: Literal["eigen", "garg"] | None = None
     kb_crop: bool = False
 
-    def mask(self, height: int, width: int) -> Tensor:
+    def mask(self, height: int, width: int) -> "Tensor":
         """(height, width) bool: the pixels inside the crop."""
+        import torch
+
         mask = torch.ones(height, width, dtype=torch.bool)
         if self.crop is None:
             return mask
@@ -50,7 +58,7 @@ class Protocol:
         inside[slice(*rows), slice(*columns)] = True
         return inside
 
-    def cut(self, maps: Tensor) -> Tensor:
+    def cut(self, maps: "Tensor") -> "Tensor":
         """(..., H, W) maps cut to the KITTI benchmark's size where the protocol asks for it, else unchanged.
 
         Raises:

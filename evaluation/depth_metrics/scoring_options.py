@@ -6,8 +6,7 @@ from math import inf
 from numbers import Real
 from typing import Any, TypeVar
 
-from .formulas import ALIGNMENTS, SPACES, Align, Space
-from .protocols import Protocol, find_protocol
+from .protocols import ALIGNMENTS, SPACES, Align, Protocol, Space, find_protocol
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from semidepth.evaluation import benchmarks
-from semidepth.evaluation.benchmarks import BenchmarkSet, PointPairs, PointPairSet
+from semidepth.evaluation.benchmarks.base import BenchmarkSet, PointPairs, PointPairSet
 from semidepth.evaluation.cli import main
 from semidepth.prediction.models import load_depth_model
 

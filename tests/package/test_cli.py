@@ -1,5 +1,7 @@
 """The command `semidepth`: help without waiting, exit statuses, and what goes to which command."""
 
+import dataclasses
+import importlib
 import json
 import os
 import subprocess
@@ -25,16 +27,30 @@ def model_folder(tmp_path_factory):
     return folder
 
 
-def test_help_shows_an_example_and_needs_no_torch(capsys):
-    for words in (["--help"], ["predict", "--help"], ["info", "--help"], ["train", "--help"]):
-        code = (
-            "import sys\nfrom semidepth.cli import main\n"
-            f"try: status = main({words!r})\nexcept SystemExit as stop: status = stop.code\n"
-            "sys.exit(100 if 'torch' in sys.modules else status or 0)"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, (words, done.stderr)
-        assert f"    semidepth {'predict' if words[0] == '--help' else words[0]} " in done.stdout
+LIGHT = [[], ["predict"], ["score"], ["publish"], ["info"], ["train"]]
+
+
+@pytest.mark.parametrize("words", LIGHT, ids=" ".join)
+def test_help_shows_an_example_and_needs_no_torch(words):
+    code = (
+        "import sys\nfrom semidepth.cli import main\n"
+        f"try: status = main({[*words, '--help']!r})\nexcept SystemExit as stop: status = stop.code\n"
+        "sys.exit(100 if {'torch', 'transformers', 'datasets'} & set(sys.modules) else status or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"    semidepth {' '.join(words) or 'predict'} " in done.stdout
+
+
+MODULES = [entry.target for entry in cli.COMMANDS.values() if isinstance(entry.target, str)]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_command_has_one_frozen_dataclass_of_options(module):
+    command = importlib.import_module(module).COMMAND
+    assert command.options.__dataclass_params__.frozen
+    assert all(field.metadata["help"] for field in dataclasses.fields(command.options) if field.init)
+    assert cli.COMMANDS[command.name.removeprefix("semidepth ")].target == module
 
 
 @pytest.mark.parametrize(

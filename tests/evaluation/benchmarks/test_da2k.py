@@ -6,7 +6,8 @@ import pytest
 import torch
 from benchmark_folders import broken, gradient, opens_without_reading, refused, travels, truncate, write, write_image
 
-from semidepth.evaluation.benchmarks import PointPairSet, open_benchmark
+from semidepth.evaluation.benchmarks import open_benchmark
+from semidepth.evaluation.benchmarks.base import PointPairSet
 
 HEIGHT, WIDTH = 6, 9
 ANNOTATIONS = {
