@@ -105,7 +105,7 @@ def train(
         ValueError: if the output folder has a checkpoint that this run cannot resume from.
     """
     output_dir, values = Path(options.output_dir), asdict(options)
-    record = RunRecord(accelerator, options.mixed_precision, options)
+    record = RunRecord(accelerator, accelerator.mixed_precision, options)
     pusher.known |= {"run": record.setting()}
     trained = prepare_model(model, lambda model: make_optimizer(model, steps), options, accelerator)
     start = resume(options, steps, accelerator, trained, data, record)

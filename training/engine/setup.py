@@ -5,8 +5,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from transformers import AutoConfig
 
@@ -18,6 +17,7 @@ from semidepth.data.streaming.loading import BatchLoader
 from semidepth.data.streaming.plan import StreamPlan
 from semidepth.prediction.checkpoints import refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, check_size, preprocessing_of
+from semidepth.training.engine.precision import resolve_precision
 from semidepth.training.engine.sharding import prepare_sharding
 from semidepth.training.options.run import RelativeOptions, RunOptions
 
@@ -34,10 +34,9 @@ def make_accelerator(options: RunOptions, *, find_unused_parameters: bool = Fals
     Raises:
         ValueError: if the machine does not support the requested precision, or FSDP does not support these options.
     """
-    if options.mixed_precision == "fp16" and (options.cpu or not torch.cuda.is_available()):
-        raise ValueError("--mixed_precision fp16 needs a CUDA device and none is in use; give bf16 or no.")
+    precision = resolve_precision(options.mixed_precision, PartialState(cpu=options.cpu))
     accelerator = Accelerator(
-        mixed_precision=options.mixed_precision,
+        mixed_precision=precision,
         gradient_accumulation_steps=options.gradient_accumulation_steps,
         cpu=options.cpu,
         log_with=None if options.tracker == "none" else options.tracker,

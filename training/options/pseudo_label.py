@@ -22,7 +22,9 @@ class PseudoLabelOptions:
     reliability: bool = option(True, help="Score stability over the teacher's earlier checkpoints, if it has any.")
     batch_size: int = option(16, help="Images of one size in a forward pass.")
     part_size: int = option(500, help="Images in a file, at most; held in memory till then.")
-    mixed_precision: MixedPrecision = option("no", help="number format of the forward pass; fp16: CUDA only")
+    mixed_precision: MixedPrecision = option(
+        "no", help="Number format of the forward pass. auto: bf16 where it is faster than float32. fp16: CUDA only."
+    )
     num_threads: int = option(4, help="Threads that decode, and as many that encode.")
     private: bool = option(True, help="Whether a new dataset on the Hub is private.")
     cpu: bool = option(False, help="Use the CPU even where there is a GPU.")

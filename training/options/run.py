@@ -11,7 +11,7 @@ from semidepth.publishing.hub import Target
 
 # Name of the built-in encoder, which stands in for DINOv2 where nothing can be downloaded.
 BUILT_IN_ENCODER = "scenes"
-MixedPrecision = Literal["no", "bf16", "fp16"]
+MixedPrecision = Literal["auto", "no", "bf16", "fp16"]
 Tracker = Literal["none", "tensorboard", "trackio"]
 
 
@@ -56,7 +56,9 @@ class RunOptions(HubOptions):
     weight_decay: float = option(0.01, help="AdamW's, on matrices and kernels only (assumption).")
     max_grad_norm: float = option(1.0, help="Gradients are clipped to this norm (assumption).")
     gradient_accumulation_steps: int = option(1, help="Micro-batches per update.")
-    mixed_precision: MixedPrecision = option("no", help="number format of the forward pass; fp16: CUDA only")
+    mixed_precision: MixedPrecision = option(
+        "no", help="Number format of the forward pass. auto: bf16 where it is faster than float32. fp16: CUDA only."
+    )
     activation_checkpointing: bool = option(False, help="Less memory, a third more compute.")
     compile: bool = option(False, help="torch.compile the model.")
     ema_decay: float = option(0.0, help="Keep and save an exponential average of the weights; 0: no.")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
@@ -18,6 +18,7 @@ from semidepth.data.scenes.render import SEMANTIC_CLASSES, render_scenes
 from semidepth.modeling.configuration_depth_student import as_pair
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.training.engine.optimization import choose_attention
+from semidepth.training.engine.precision import resolve_precision
 from semidepth.training.options.encoder import EncoderOptions
 from semidepth.training.options.run import BUILT_IN_ENCODER, RelativeOptions
 
@@ -116,7 +117,8 @@ def pretrain_encoder(options: EncoderOptions) -> Path:
     Raises:
         RuntimeError: if the loss is not finite.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() and not options.cpu else "cpu")
+    state = PartialState(cpu=options.cpu)
+    device, precision = state.device, resolve_precision("auto", state)
     set_seed(options.seed)
     config = Dinov2Config(
         hidden_size=options.hidden_size,
@@ -138,7 +140,7 @@ def pretrain_encoder(options: EncoderOptions) -> Path:
     bar = tqdm(range(options.steps), desc="encoder", unit="step", dynamic_ncols=True, mininterval=bar_interval_s())
     for step in bar:
         image, semantic = next(batches)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
             loss = pretraining_loss(encoder, head, image, semantic, options.masked_share if masked else None)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

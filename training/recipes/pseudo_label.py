@@ -20,6 +20,7 @@ from semidepth.data.source_spec import parse_sources
 from semidepth.prediction.checkpoints import revision_of
 from semidepth.prediction.models import DepthModel, load_depth_model
 from semidepth.training.engine.checkpoints import list_checkpoints
+from semidepth.training.engine.precision import resolve_precision
 from semidepth.training.engine.setup import check_sources
 from semidepth.training.options.pseudo_label import PseudoLabelOptions
 from semidepth.training.options.teacher import kind_given
@@ -38,8 +39,7 @@ def pseudo_label(options: PseudoLabelOptions) -> str:
     """
     # Each process labels whole files, so at the end one may wait long for another.
     state = PartialState(cpu=options.cpu, timeout=timedelta(days=1))
-    if options.mixed_precision == "fp16" and state.device.type != "cuda":
-        raise ValueError("--mixed_precision fp16 needs a CUDA device and none is in use; give bf16 or no.")
+    precision = PRECISIONS[resolve_precision(options.mixed_precision, state)]
     sources = parse_sources(options.unlabeled)
     check_sources(sources, labeled=False)
     teacher = load_depth_model(options.teacher, device=state.device, kind=kind_given(options.teacher_kind))
@@ -65,7 +65,7 @@ def pseudo_label(options: PseudoLabelOptions) -> str:
         device=state.device,
         batch_size=options.batch_size,
         threads=options.num_threads,
-        precision=PRECISIONS[options.mixed_precision],
+        precision=precision,
         identity={"teacher": record.teacher, "teacher_revision": record.teacher_revision},
     )
     parts = parts_to_make(

@@ -69,7 +69,7 @@ def test_saved_options_read_back(tmp_path, cls):
         (["--learning_rate", "-1"], "--learning_rate is -1.0; give a positive number"),
         (["--learning_rate", "nan"], "--learning_rate is nan"),
         (["--learning_rate", "1"], "training would diverge"),
-        (["--mixed_precision", "fp8"], "choose one of no, bf16, fp16"),
+        (["--mixed_precision", "fp8"], "choose one of auto, no, bf16, fp16"),
         (["--tracker", "wandb"], "choose one of none, tensorboard, trackio"),
         (["--labeled", "scenes:moon"], "scenes:moon"),
         (["--labeled", "/no/such/folder"], "/no/such/folder"),
