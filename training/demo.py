@@ -1,13 +1,14 @@
-"""The main job end to end on rendered scenes: encoder, teacher, labeled-only model, student, metres, scores, pictures.
+"""Train and score all models on rendered scenes: encoder, teacher, labeled-only model, student, metric models.
 
     make demo                                              # one seed, minutes on 2 CPU cores, no network
     python training/demo.py --seeds 0 1 2                  # mean and spread over seeds
     python training/demo.py --encoder facebook/dinov2-small --photos my_photos/
 
-A few rooms and streets of one style have labels. The teacher learns from them; so does a second model for as many
-steps as the student; the student also sees unlabeled scenes of every style. All three are scored on held-out scenes of
-the labeled style and of the other one, which only the student (and the encoder) has seen. Then metric heads and a
-router are trained on the student, beside one head for both domains, and scored in metres.
+A few rooms and streets of one style have labels. The teacher is trained on them, and so is a labeled-only model, for as
+many steps as the student. The student also sees unlabeled scenes of every style. All three are scored on held-out
+scenes of the labeled style and of another style, which only the student and the encoder have seen. Then two metric
+models are trained on the student, one with a routed head for each domain and one with a single head for both, and
+scored in metres.
 """
 
 import json
@@ -54,7 +55,7 @@ logger = logging.getLogger(__name__)
 
 
 def find_photos(options: DemoOptions) -> list[tuple[Path, Path]]:
-    """The photos that were asked for, else the ones inside the gradio package, else none."""
+    """Returns the photos of --photos, or by default the example images of the gradio package if it is installed."""
     if options.photos:
         return find_inputs(options.photos, videos=False)
     spec = find_spec("gradio")
@@ -63,13 +64,13 @@ def find_photos(options: DemoOptions) -> list[tuple[Path, Path]]:
 
 
 def run_demo(options: DemoOptions) -> str:
-    """Runs everything; returns the text that the command ends with."""
+    """Trains and scores all models, saves scores and pictures, and returns the report to print."""
     began = time.perf_counter()
     output = Path(options.output_dir)
     device = "cuda" if torch.cuda.is_available() and not options.cpu else "cpu"
     encoder = options.encoder
     if encoder == BUILT_IN_ENCODER:
-        logger.info("pre-training the built-in encoder, a stand-in for DINOv2 (--encoder names a real one)")
+        logger.info("pre-training the built-in encoder, a stand-in for DINOv2 (give a real one with --encoder)")
         encoder_arguments = EncoderOptions(
             output_dir=str(output / "encoder"), steps=options.encoder_steps, cpu=options.cpu
         )
@@ -114,7 +115,7 @@ def run_demo(options: DemoOptions) -> str:
 
 
 def closing_lines(output: Path, metric_text: str) -> list[str]:
-    """The table in metres where there is one, and how the models that were trained are used."""
+    """Returns the last lines of the report: the table in metres, if any, and how to use the trained models."""
     return [
         "In metres, without alignment, on the same scenes:" if metric_text else "",
         "",
@@ -129,7 +130,7 @@ def closing_lines(output: Path, metric_text: str) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; see the top of the file. Returns the exit status."""
+    """Runs the command line (see the top of the file) and returns its exit status."""
     set_up_logging()
     return run_command(lambda: print(run_demo(parse_options(DemoOptions, argv, description=__doc__))))
 

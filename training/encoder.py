@@ -3,10 +3,11 @@
     python training/encoder.py                             # a minute or two on 2 CPU cores, into outputs/encoder
     python training/encoder.py --objective masked --output_dir outputs/encoder_masked
 
-The student of Depth Anything starts from an encoder that has seen all kinds of images, and is held close to it. Offline
-there is none, so this one learns from rendered scenes of every style, without any depth: either which kinds of surface
-each part of a patch shows (`semantic`: the renderer knows for free) or what hidden patches look like (`masked`).
-It is a stand-in; with a network or a local copy use `--encoder facebook/dinov2-small` in the other commands.
+Depth Anything's student starts from a DINOv2 encoder pre-trained on many images, and its features are kept close to
+that encoder's. Without a network there is none to load, so this command pre-trains a small one on rendered scenes of
+every style, without depth labels. It learns to predict which surface classes each part of a patch shows (`semantic`;
+the renderer gives these labels) or the pixels of hidden patches (`masked`). With a network or a local copy, use
+`--encoder facebook/dinov2-small` in the other commands instead.
 """
 
 import sys
@@ -19,7 +20,7 @@ from semidepth.training.recipes.encoder import pretrain_encoder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; see the top of the file. Returns the exit status."""
+    """Runs the command line (see the top of the file) and returns its exit status."""
     set_up_logging()
     return run_command(lambda: pretrain_encoder(parse_options(EncoderOptions, argv, description=__doc__)))
 

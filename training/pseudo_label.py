@@ -1,15 +1,15 @@
 """Label unlabeled images once, so that students of several sizes can train from the labels.
 
     accelerate launch training/pseudo_label.py --teacher outputs/teacher \\
-        --unlabeled 'scenes:indoor?count=500' --output outputs/pseudo_labels             # minutes on a CPU
+        --unlabeled 'scenes:indoor?count=500' --output outputs/pseudo_labels             # takes minutes on a CPU
     accelerate launch training/pseudo_label.py --teacher depth-anything/Depth-Anything-V2-Large-hf \\
         --unlabeled my_photos/ 'shards/*.tar' --output outputs/pseudo_labels --mixed_precision bf16
-    accelerate launch training/student.py --pseudo_labels outputs/pseudo_labels          # trains from them
+    accelerate launch training/student.py --pseudo_labels outputs/pseudo_labels          # trains a student on them
 
-The set is parquet files of at most --part_size images with their bytes untouched, and beside each its inverse depth as
-a 16-bit PNG with scale and shift, the teacher's id and revision, and a reliability: how stable the prediction was over
-the checkpoints that the teacher kept while it was trained (ST++, arXiv 2106.05095). Any number of processes shares the
-work; the same command goes on with what an earlier run left, and does nothing where all is there.
+The labels are parquet files of at most --part_size images. Each row has the image's original bytes, its inverse depth
+as a 16-bit PNG with scale and shift, the teacher's id and revision, and a reliability: the stability of the prediction
+over the checkpoints that the teacher saved in its training (ST++, arXiv 2106.05095). Any number of processes share the
+work. Run the same command again to resume; it does nothing once all images are labeled.
 """
 
 import sys
@@ -22,7 +22,7 @@ from semidepth.training.recipes.pseudo_label import pseudo_label
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; see the top of the file. Returns the exit status."""
+    """Runs the command line (see the top of the file) and returns its exit status."""
     set_up_logging()
     return run_command(lambda: pseudo_label(parse_options(PseudoLabelOptions, argv, description=__doc__)))
 

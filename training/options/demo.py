@@ -1,4 +1,4 @@
-"""Options of training/demo.py."""
+"""Options of the demo, training/demo.py."""
 
 from dataclasses import dataclass
 
@@ -13,24 +13,28 @@ class DemoOptions:
 
     output_dir: str = option("outputs/demo", help="Folder for models, scores and pictures.")
     seeds: tuple[int, ...] = option(
-        (0,), help="One run for each: weights, order, augmentation; encoder and scenes stay."
+        (0,),
+        help="Random seeds for weights, data order and augmentation, one run for each; all share encoder and scenes.",
     )
     photos: tuple[str, ...] = option(
-        (), help="Photos to predict: files, folders, globs. Default: the ones that gradio carries."
+        (), help="Photos to predict: files, folders or globs. Default: the example images of the gradio package."
     )
-    encoder: str = option(BUILT_IN_ENCODER, help="Pretrained encoder; 'scenes' pre-trains the built-in stand-in.")
+    encoder: str = option(
+        BUILT_IN_ENCODER,
+        help="Pretrained encoder: Hub id or folder. 'scenes' pre-trains the built-in stand-in for DINOv2.",
+    )
     size: int | None = option(None, help="Side of the scenes in pixels. Default: the encoder's own image_size.")
-    labeled_scenes: int = option(64, help="Labeled rooms, and as many labeled streets.")
+    labeled_scenes: int = option(64, help="Number of labeled rooms, and of labeled streets.")
     encoder_steps: int = option(700, help="Updates of the built-in encoder.")
     teacher_steps: int = option(300, help="Updates of the teacher.")
-    student_steps: int = option(500, help="Updates of the student and of the labeled-only one.")
-    metric_steps: int = option(300, help="Updates of each metric model; 0: none.")
-    batch_size: int = option(8, help="Labeled images per step; the student sees twice as many more.")
+    student_steps: int = option(500, help="Updates of the student, and of the labeled-only model.")
+    metric_steps: int = option(300, help="Updates of each metric model; 0 for no metric models.")
+    batch_size: int = option(8, help="Labeled images per step; the student has twice as many unlabeled ones besides.")
     test_scenes: int = option(96, help="Held-out scenes for each domain and style.")
-    cpu: bool = option(False, help="Use the CPU even where there is a GPU.")
+    cpu: bool = option(False, help="Use the CPU even if there is a GPU.")
 
     def __post_init__(self) -> None:
-        """Raises ValueError, in one sentence, for a value that cannot work."""
+        """Raises ValueError for a value that cannot work."""
         check_choices(self)
         for name in (
             "labeled_scenes", "encoder_steps", "teacher_steps", "student_steps", "batch_size", "test_scenes"

@@ -1,4 +1,4 @@
-"""Options of training/encoder.py."""
+"""Options of the command that pre-trains the built-in encoder, training/encoder.py."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,29 +12,36 @@ class EncoderOptions:
     """Options of the encoder's pre-training."""
 
     output_dir: str = option("outputs/encoder", help="Folder for the encoder.")
-    objective: Literal["semantic", "masked"] = option("semantic", help="what is predicted; see above")
-    steps: int = option(700, help="Updates.")
+    objective: Literal["semantic", "masked"] = option(
+        "semantic",
+        help="Prediction target: surface classes in each part of a patch (semantic) or pixels of hidden patches "
+        "(masked).",
+    )
+    steps: int = option(700, help="Number of updates.")
     batch_size: int = option(32, help="Scenes per step.")
-    learning_rate: float = option(1e-3, help="Peak rate, cosine schedule.")
-    weight_decay: float = option(0.05, help="AdamW's.")
+    learning_rate: float = option(1e-3, help="Peak learning rate; the schedule is cosine.")
+    weight_decay: float = option(0.05, help="Weight decay of AdamW.")
     size: int = option(96, help="Side of the scenes in pixels.")
-    patch_size: int = option(8, help="Pixels per patch side.")
-    hidden_size: int = option(128, help="Width.")
-    layers: int = option(4, help="Transformer layers.")
-    heads: int = option(4, help="Attention heads.")
-    cells: int = option(4, help="Cells per patch side that get a label each; only with semantic.")
-    masked_share: float = option(0.5, help="Share of patches hidden; only with masked.")
-    seed: int = option(0, help="Of weights and scenes.")
-    cpu: bool = option(False, help="Train on the CPU even where there is a GPU.")
+    patch_size: int = option(8, help="Side of a patch in pixels.")
+    hidden_size: int = option(128, help="Width of the transformer.")
+    layers: int = option(4, help="Number of transformer layers.")
+    heads: int = option(4, help="Number of attention heads.")
+    cells: int = option(4, help="Cells per patch side, each with a label of its own; only with --objective semantic.")
+    masked_share: float = option(0.5, help="Share of patches that are hidden; only with --objective masked.")
+    seed: int = option(0, help="Random seed for weights and scenes.")
+    cpu: bool = option(False, help="Train on the CPU even if there is a GPU.")
 
     def __post_init__(self) -> None:
-        """Raises ValueError, in one sentence, for a value that cannot work."""
+        """Raises ValueError for a value that cannot work."""
         check_choices(self)
         for name in ("steps", "batch_size", "size", "patch_size", "hidden_size", "layers", "heads", "cells"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} is {getattr(self, name)}; give at least 1.")
         if self.layers < 4 or self.size < 8:
-            raise ValueError(f"--layers is {self.layers} and --size {self.size}; the decoder needs 4, the renderer 8.")
+            raise ValueError(
+                f"--layers is {self.layers} and --size {self.size}; give at least 4 layers (for the decoder) and a "
+                "size of at least 8 pixels (for the renderer)."
+            )
         check_folder("output_dir", self.output_dir)
         if self.size % self.patch_size or self.hidden_size % self.heads:
             raise ValueError(

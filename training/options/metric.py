@@ -1,4 +1,4 @@
-"""Options of training/metric.py, and what is said about a domain in them."""
+"""Options of `semidepth train metric`, and the parsing of domains and of sources with a domain."""
 
 import math
 import re
@@ -26,16 +26,16 @@ _NAME = re.compile(r"([A-Za-z][\w.-]*)=(.+)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Domain:
-    """One domain of a metric model and of its training.
+    """One domain of a metric model, with the settings of its head and its training.
 
     Args:
         name: as in `--train NAME=SOURCE`.
-        min_depth_m: nearest label that counts, metres.
-        max_depth_m: farthest.
-        n_bins: bins of its head.
+        min_depth_m: nearest depth in metres; nearer labels are ignored.
+        max_depth_m: farthest depth in metres; farther labels are ignored.
+        n_bins: number of depth bins of its head.
         bin_centers_type: "softplus" (unbounded) or "normed" (within the range).
-        weight: how often its images are drawn, relative to the other domains'.
-        brightness: factors of its images' brightness are drawn from 1 - this to 1 + this.
+        weight: sampling rate of its images, relative to the other domains'.
+        brightness: brightness factors in the augmentation are drawn from 1 - brightness to 1 + brightness.
     """
 
     name: str
@@ -47,21 +47,21 @@ class Domain:
     brightness: float = 0.1
 
     def head(self) -> dict[str, Any]:
-        """What a `RoutedDepthConfig` says of it."""
+        """Returns the domain's entry in `RoutedDepthConfig.domains`."""
         fields = ("name", "n_bins", "min_depth_m", "max_depth_m", "bin_centers_type")
         return {name: getattr(self, name) for name in fields}
 
 
 def parse_domain(text: str, heads: Mapping[str, Mapping[str, Any]] | None = None) -> Domain:
-    """Reads `NAME?max_depth_m=80&weight=2&...`.
+    """Parses `NAME?max_depth_m=80&weight=2&...` into a domain.
 
     Args:
         text: as in --domains, or a name alone.
-        heads: what a metric checkpoint's heads are, by domain; they are not changed.
+        heads: settings of the heads of an existing metric model, by domain; options may not change them.
 
     Raises:
-        ValueError: for an unknown option, a value out of range, a name that has no known range and gives none, or
-            another head than the checkpoint's.
+        ValueError: for an unknown option, a value out of range, an unknown domain without max_depth_m, or a setting
+            that differs from the model's head.
     """
     name, _, options = text.partition("?")
     kinds: dict[str, Callable[[str], Any]] = {
@@ -71,7 +71,7 @@ def parse_domain(text: str, heads: Mapping[str, Mapping[str, Any]] | None = None
     given: dict[str, Any] = {}
     for key, value in parse_qsl(options, keep_blank_values=True):
         if key not in kinds:
-            raise ValueError(f"--domains {text!r} has the unknown option {key!r}; known are {', '.join(kinds)}.")
+            raise ValueError(f"--domains {text!r} has the unknown option {key!r}; choose from {', '.join(kinds)}.")
         try:
             given[key] = kinds[key](value)
         except ValueError:
@@ -80,23 +80,29 @@ def parse_domain(text: str, heads: Mapping[str, Mapping[str, Any]] | None = None
     head = dict((heads or {}).get(name, {}))
     differing = [f"{key} {head[key]}" for key in given if key in head and head[key] != given[key]]
     if differing:
-        raise ValueError(f"--domains {text!r} and the checkpoint's head has {', '.join(differing)}; leave that out.")
+        raise ValueError(
+            f"--domains {text!r} differs from the model's head, which has {', '.join(differing)}; leave that option "
+            "out."
+        )
     values = {"min_depth_m": 1e-3} | KNOWN_DOMAINS.get(name, {}) | given | head
     if "max_depth_m" not in values:
-        raise ValueError(f"domain {name!r} has no range; give one, such as --domains '{name}?max_depth_m=80'.")
+        raise ValueError(f"domain {name!r} has no depth range; give one, such as --domains '{name}?max_depth_m=80'.")
     values["name"] = name
     domain = Domain(**values)
     check_domains([domain.head()])
     if not 0 < domain.weight < math.inf or not 0 <= domain.brightness < 1:
-        raise ValueError(f"--domains {text!r}: give a positive weight, and a brightness of at least 0, below 1.")
+        raise ValueError(
+            f"--domains {text!r} has weight {domain.weight} and brightness {domain.brightness}; give a positive "
+            "weight, and a brightness of at least 0 and below 1."
+        )
     return domain
 
 
 def parse_named_source(text: str, option: str) -> Source:
-    """Reads `NAME=SOURCE`; the source's domain is the name.
+    """Parses `NAME=SOURCE` into a source of the domain NAME.
 
     Raises:
-        ValueError: without a name, or for a source that cannot be.
+        ValueError: if the name is missing or the source is invalid.
     """
     found = _NAME.fullmatch(text)
     if not found:
@@ -106,46 +112,59 @@ def parse_named_source(text: str, option: str) -> Source:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricOptions(RunOptions):
-    """Options of training/metric.py; defaults are ZoeDepth's, with Depth Anything's encoder rate."""
+    """Options of `semidepth train metric`; defaults are ZoeDepth's, with Depth Anything's encoder learning rate."""
 
     output_dir: str = option("outputs/metric", help="Folder for weights, checkpoints and logs.")
     student: str | None = option(
         None,
-        help="Relative model to stand on, or a metric one to go on with: Hub id or folder, ours or stock Depth "
-        "Anything or ZoeDepth. Default: train a student on the built-in scenes first, into --student_dir.",
+        help="Model to start from, relative or metric: Hub id or folder of a semidepth, stock Depth Anything or "
+        "ZoeDepth model. Default: a student trained first on the built-in scenes, in --student_dir.",
     )
-    student_dir: str = option("outputs/student", help="Where a student of our own is kept.")
+    student_dir: str = option("outputs/student", help="Folder of the student that is trained first without --student.")
     train: tuple[str, ...] = option(
         ("indoor=scenes:indoor", "outdoor=scenes:outdoor"),
-        help="Labeled sources with their domain: NAME=SOURCE[?option=value&...].",
+        help="Labeled sources to train on, each with its domain: NAME=SOURCE[?option=value&...].",
     )
-    validation: tuple[str, ...] = option((), help="Sources scored during training: NAME=SOURCE; none: no validation.")
+    validation: tuple[str, ...] = option(
+        (), help="Labeled sources to score during training, each with its domain: NAME=SOURCE. Default: no validation."
+    )
     domains: tuple[str, ...] = option(
         (),
-        help="Range, bins, weight in the batches and brightness change of a domain: 'NAME?min_depth_m=0.001&"
+        help="Depth range, bins, sampling weight and brightness augmentation of a domain: 'NAME?min_depth_m=0.001&"
         "max_depth_m=80&n_bins=64&bin_centers_type=softplus|normed&weight=1&brightness=0.1'. "
-        "indoor (to 10 m) and outdoor (to 80 m) are known; other names need a max_depth_m. A domain's part in the "
-        "loss is that of its images in the batches.",
+        "indoor (up to 10 m) and outdoor (up to 80 m) have default ranges; other names need max_depth_m. A domain's "
+        "share of the loss is its share of the images.",
     )
     metric_head: MetricHead = option(
         "bins",
-        help="bins: ZoeDepth's, one per domain. stock: Depth Anything V2's own (one domain), which plain "
-        "transformers loads without custom code.",
+        help="Kind of head. bins: ZoeDepth's head, one for each domain. stock: Depth Anything V2's metric head for "
+        "one domain, which transformers loads without custom code.",
     )
-    epochs: float = option(5.0, help="Passes over the training set, where --steps is not given.")
-    learning_rate: float = option(2.512e-4, help="Peak rate of the heads (ZoeDepth with one domain: 1.61e-4).")
-    encoder_lr_factor: float = option(0.02, help="The encoder's rate over the heads'.")
-    core_lr_factor: float = option(0.02, help="The rate of the core's decoder over the heads' (assumption).")
-    router_lr_factor: float = option(1.0, help="The router's rate over the heads'; less where theirs is high.")
-    freeze_core: bool = option(False, help="Train the heads alone (with the stock head: all but the encoder).")
-    max_grad_norm: float = option(0.1, help="Gradients are clipped to this norm.")
-    router_loss_weight: float = option(100.0, help="Of the router's cross-entropy beside SILog.")
-    rotation_deg: float = option(1.0, help="Images are turned by up to this; 0: not at all.")
-    color_augmentation: bool = option(True, help="Change gamma, brightness and colours a little.")
+    epochs: float = option(5.0, help="Passes over the training set; --steps overrides it.")
+    learning_rate: float = option(
+        2.512e-4, help="Peak learning rate of the heads (ZoeDepth uses 1.61e-4 with one domain)."
+    )
+    encoder_lr_factor: float = option(0.02, help="Ratio of the encoder's learning rate to the heads'.")
+    core_lr_factor: float = option(
+        0.02, help="Ratio of the learning rate of the core's decoder to the heads' (assumption)."
+    )
+    router_lr_factor: float = option(
+        1.0, help="Ratio of the router's learning rate to the heads'; give less where --learning_rate is high."
+    )
+    freeze_core: bool = option(
+        False, help="Freeze the pretrained core and train only heads and router (with the stock head: all but the "
+        "encoder)."
+    )  # fmt: skip
+    max_grad_norm: float = option(0.1, help="Clip gradients to this norm.")
+    router_loss_weight: float = option(100.0, help="Weight of the router's cross-entropy in the loss; SILog has 1.")
+    rotation_deg: float = option(1.0, help="Largest random rotation of training images, in degrees; 0 for none.")
+    color_augmentation: bool = option(
+        True, help="Change gamma, brightness and colours of training images a little, at random."
+    )
     bin_embedding_dim: int = option(
-        128, help="Width of fresh heads (bin embeddings, projectors; seeds have twice as much)."
+        128, help="Width of bin embeddings and projectors in new heads; bin seeds have twice this width."
     )
-    router_hidden_size: int = option(128, help="Width of a fresh router.")
+    router_hidden_size: int = option(128, help="Width of a new router.")
 
     def __post_init__(self) -> None:
         """Checks every value; see [`RunOptions`]."""
@@ -166,44 +185,48 @@ class MetricOptions(RunOptions):
             raise ValueError("--student is empty; give a Hub id or a folder, or leave it out.")
         names = self.domain_names()
         if self.student is None:
-            self.domain_list()  # else the checkpoint may know ranges that the options do not give
+            self.domain_list()  # with --student, ranges that the options lack may come from its heads
         for factor in ("encoder_lr_factor", "core_lr_factor", "router_lr_factor"):
             if self.learning_rate * getattr(self, factor) > 1:
-                raise ValueError(f"--learning_rate times --{factor} is above 1; training would diverge, give less.")
+                raise ValueError(
+                    f"--learning_rate {self.learning_rate} times --{factor} {getattr(self, factor)} is above 1; "
+                    "training would diverge, give smaller values."
+                )
         if self.metric_head == "stock":
             self._check_stock_head()
         for source in self.validation_sources():
             if source.domain not in names:
                 raise ValueError(
-                    f"--validation {source.spec!r} is of domain {source.domain!r}, which --train has not; it has "
-                    f"{', '.join(names)}."
+                    f"--validation {source.spec!r} has the domain {source.domain!r}, which is not in --train; choose "
+                    f"from {', '.join(names)}."
                 )
         self.augmentation()
 
     def train_sources(self) -> list[Source]:
-        """The training sources, each with its domain."""
+        """Returns the training sources, each with its domain."""
         return [parse_named_source(text, "train") for text in self.train]
 
     def validation_sources(self) -> list[Source]:
-        """The validation sources, each with its domain."""
+        """Returns the validation sources, each with its domain."""
         return [parse_named_source(text, "validation") for text in self.validation]
 
     def domain_names(self) -> list[str]:
-        """Names of the domains in the order in which --train names them first."""
+        """Returns the names of the domains, in the order of their first appearance in --train."""
         names = list(dict.fromkeys(str(source.domain) for source in self.train_sources()))
         described = [text.partition("?")[0] for text in self.domains]
         for name in described:
             if described.count(name) > 1:
-                raise ValueError(f"--domains describes {name!r} twice; give each domain once.")
+                raise ValueError(f"--domains has {name!r} twice; give each domain once.")
             if name not in names:
-                raise ValueError(f"--domains describes {name!r}, which --train has not; it has {', '.join(names)}.")
+                raise ValueError(f"--domains has {name!r}, which is not in --train; choose from {', '.join(names)}.")
         return names
 
     def domain_list(self, heads: Mapping[str, Mapping[str, Any]] | None = None) -> list[Domain]:
-        """The domains in the order of the heads.
+        """Returns the domains, in the order of the heads.
 
         Args:
-            heads: those of a metric checkpoint, by domain and in its order; None: fresh ones, as --train has them.
+            heads: settings of the heads of an existing metric model, by domain and in its order; None for new heads,
+                in the order of --train.
         """
         described = {text.partition("?")[0]: text for text in self.domains}
         names = self.domain_names() if heads is None else list(heads)
@@ -213,20 +236,23 @@ class MetricOptions(RunOptions):
         domains = self.domain_list()
         if len(domains) > 1:
             names = ", ".join(domain.name for domain in domains)
-            raise ValueError(f"--metric_head stock has one domain, not {names}; train one, or take bins.")
+            raise ValueError(
+                f"--metric_head stock needs exactly one domain and --train has {names}; give one domain, or "
+                "--metric_head bins."
+            )
         if not float(domains[0].max_depth_m).is_integer():
             raise ValueError(
-                f"--metric_head stock reaches to whole metres, not {domains[0].max_depth_m}; round max_depth_m up."
+                f"--metric_head stock needs a max_depth_m in whole metres, not {domains[0].max_depth_m}; round it up."
             )
 
     def augmentation(self) -> MetricAugmentation:
-        """The augmentation of the training images."""
+        """Returns the augmentation of the training images."""
         strength = MetricAugmentation.color if self.color_augmentation else 0.0
         return MetricAugmentation(rotation_deg=self.rotation_deg, gamma=strength, color=strength)
 
 
 def source_weights(sources: Sequence[Source], domains: Sequence[Domain]) -> list[float]:
-    """How often each source is drawn: its domain's weight, shared among the domain's sources by their sizes."""
+    """Returns the sampling weight of each source: its domain's weight, divided among the sources by their sizes."""
     weights = [0.0] * len(sources)
     for domain in domains:
         members = [index for index, source in enumerate(sources) if source.domain == domain.name]

@@ -1,4 +1,4 @@
-"""Presets: settings for the built-in scenes and for warm starts, in training/configs."""
+"""Presets of options for the built-in scenes and for warm starts, read from training/configs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,22 +11,23 @@ PRESETS = Path(__file__).parent.parent / "configs"
 
 
 def read_preset(name: str, cls: type) -> dict[str, Any]:
-    """Options of training/configs/NAME.yaml, in the types of a command's dataclass."""
+    """Returns the options in training/configs/NAME.yaml, in the types of a command's dataclass."""
     return read_options(PRESETS / f"{name}.yaml", cls)
 
 
 def scenes_preset(
     name: str, cls: type, *, unless: Sequence[str] = ("encoder",)
 ) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
-    """A preset for `parse_options`, which applies only to the built-in scenes; with --start that of warm starts.
+    """Returns a preset for `parse_options` that applies to the built-in scenes or, with --start, to warm starts.
 
     Args:
-        name: of the YAML in training/configs.
+        name: name of the YAML file in training/configs.
         cls: the command's dataclass.
-        unless: options that name a model or data of the user's own; where one is given, the preset is left out.
+        unless: options that name the user's own model or data; if one is given, the preset of the scenes does not apply.
 
     Returns:
-        A function from the options that were given to further defaults. `--epochs` leaves out the preset's `steps`.
+        A function that takes the given options and returns further defaults. Where `--epochs` is given, the preset's
+        `steps` is dropped.
     """
 
     def preset(given: Mapping[str, Any]) -> Mapping[str, Any]:

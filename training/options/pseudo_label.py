@@ -1,4 +1,4 @@
-"""Options of training/pseudo_label.py."""
+"""Options of the command that labels unlabeled images, training/pseudo_label.py."""
 
 from dataclasses import dataclass
 
@@ -11,33 +11,39 @@ from semidepth.training.options.teacher import TeacherKind
 
 @dataclass(frozen=True, kw_only=True)
 class PseudoLabelOptions:
-    """Options of training/pseudo_label.py."""
+    """Options of the command that labels unlabeled images."""
 
-    teacher: str = option(help="Any depth-estimation model: Hub id or folder.")
-    unlabeled: tuple[str, ...] = option(help="Sources of images, with an end: SOURCE[?option=value&...].")
+    teacher: str = option(help="Teacher: Hub id or folder of any depth-estimation model.")
+    unlabeled: tuple[str, ...] = option(help="Finite sources of images to label: SOURCE[?option=value&...].")
     output: str = option(
-        "outputs/pseudo_labels", help="Folder, or where fsspec can write: hf://datasets/org/name, s3://bucket/name."
+        "outputs/pseudo_labels",
+        help="Folder for the labels, or an address that fsspec can write: hf://datasets/org/name, s3://bucket/name.",
     )
-    teacher_kind: TeacherKind = option("auto", help="What the teacher predicts; auto: looked up.")
-    reliability: bool = option(True, help="Score stability over the teacher's earlier checkpoints, if it has any.")
-    batch_size: int = option(16, help="Images of one size in a forward pass.")
-    part_size: int = option(500, help="Images in a file, at most; held in memory till then.")
+    teacher_kind: TeacherKind = option(
+        "auto", help="Output of the teacher: inverse depth (disparity) or metres (depth). auto: by its model class."
+    )
+    reliability: bool = option(
+        True, help="Save each label's reliability: its stability over the teacher's earlier checkpoints, if any."
+    )
+    batch_size: int = option(16, help="Images in a forward pass, all of one size.")
+    part_size: int = option(500, help="Most images in one parquet file; they stay in memory until it is written.")
     mixed_precision: MixedPrecision = option(
-        "no", help="Number format of the forward pass. auto: bf16 where it is faster than float32. fp16: CUDA only."
+        "no",
+        help="Number format of the forward pass. auto: bf16 if it is faster than float32 here. fp16 needs a CUDA device.",
     )
-    num_threads: int = option(4, help="Threads that decode, and as many that encode.")
-    private: bool = option(True, help="Whether a new dataset on the Hub is private.")
-    cpu: bool = option(False, help="Use the CPU even where there is a GPU.")
+    num_threads: int = option(4, help="Threads for decoding images, and as many more for encoding labels.")
+    private: bool = option(True, help="Make a new dataset on the Hub private.")
+    cpu: bool = option(False, help="Use the CPU even if there is a GPU.")
 
     def __post_init__(self) -> None:
-        """Raises ValueError, in one sentence, for a value that cannot work."""
+        """Raises ValueError for a value that cannot work."""
         check_choices(self)
         for name in ("batch_size", "part_size", "num_threads"):
             check_at_least(self, name, 1)
         if "://" not in self.output:
             check_folder("output", self.output)
         if not self.unlabeled:
-            raise ValueError("--unlabeled is empty; name at least one source of images, such as a folder of photos.")
+            raise ValueError("--unlabeled is empty; give at least one source of images, such as a folder of photos.")
         for spec in self.unlabeled:
             if parse_source(spec).endless:
-                raise ValueError(f"--unlabeled {spec!r} never ends; give it an end with ?count=N.")
+                raise ValueError(f"--unlabeled {spec!r} never ends; limit it with ?count=N.")

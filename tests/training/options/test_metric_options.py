@@ -39,7 +39,7 @@ def test_names_may_have_dots_and_dashes():
 def test_what_a_checkpoints_head_is_need_not_be_said():
     heads = {"faces": parse_domain("faces?max_depth_m=2&n_bins=8").head()}
     assert parse_domain("faces?weight=3", heads) == replace(parse_domain("faces?max_depth_m=2&n_bins=8"), weight=3)
-    with pytest.raises(ValueError, match="head has n_bins 8; leave that out"):
+    with pytest.raises(ValueError, match=r"'faces\?n_bins=16' .* n_bins 8"):
         parse_domain("faces?n_bins=16", heads)
 
 
@@ -59,25 +59,25 @@ def test_heads_are_in_the_order_of_the_sources():
         ({"train": []}, "--train is empty"),
         ({"train": ["scenes:indoor"]}, "has no domain; write NAME=SOURCE"),
         ({"train": ["scenes:indoor?count=4"]}, "has no domain; write NAME=SOURCE"),
-        ({"train": ["rooms=scenes:indoor"]}, "'rooms' has no range"),
+        ({"train": ["rooms=scenes:indoor"]}, "'rooms' .*max_depth_m"),
         ({"train": ["indoor=scenes:nowhere"]}, "unknown domain 'nowhere'"),
         (
             {"train": ["indoor=scenes:indoor?count=4"], "metric_head": "stock", "domains": ["indoor?max_depth_m=10.5"]},
-            "whole metres, not 10.5",
+            "--metric_head stock .* 10.5",
         ),
         ({"domains": ["indoor?n_bins=64.0"]}, "give a whole number"),
         ({"domains": ["indoor?max_depth_m=inf"]}, "to inf m"),
-        ({"learning_rate": 0.5, "encoder_lr_factor": 100}, "training would diverge"),
+        ({"learning_rate": 0.5, "encoder_lr_factor": 100}, "--learning_rate 0.5 .*--encoder_lr_factor 100"),
         ({"domains": ["indoor?max_depth=9"]}, "unknown option 'max_depth'"),
         ({"domains": ["indoor?max_depth_m=far"]}, "give a number"),
         ({"domains": ["indoor?max_depth_m=0.0001"]}, "min_depth_m below max_depth_m"),
-        ({"domains": ["indoor?weight=0"]}, "positive weight"),
+        ({"domains": ["indoor?weight=0"]}, "weight 0.0"),
         ({"domains": ["indoor", "indoor"]}, "twice"),
-        ({"domains": ["faces?max_depth_m=1"]}, "which --train has not"),
+        ({"domains": ["faces?max_depth_m=1"]}, "'faces'.*--train"),
         ({"domains": ["indoor?bin_centers_type=hybrid"]}, "softplus or normed"),
-        ({"validation": ["faces=scenes:indoor"]}, "which --train has not"),
+        ({"validation": ["faces=scenes:indoor"]}, "'faces'.*--train"),
         ({"metric_head": "linear"}, "choose one of bins, stock"),
-        ({"metric_head": "stock"}, "--metric_head stock has one domain"),
+        ({"metric_head": "stock"}, "--metric_head stock .* indoor, outdoor"),
         ({"student": " "}, "--student is empty"),
         ({"encoder_lr_factor": 0}, "give a positive number"),
         ({"router_loss_weight": -1}, "give at least 0"),
