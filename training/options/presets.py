@@ -23,7 +23,7 @@ def scenes_preset(
     Args:
         name: name of the YAML file in training/configs.
         cls: the command's dataclass.
-        unless: options that name the user's own model or data; if one is given, the preset of the scenes does not apply.
+        unless: options that name the user's own model or data; the scenes' preset does not apply if one is given.
 
     Returns:
         A function that takes the given options and returns further defaults. Where `--epochs` is given, the preset's

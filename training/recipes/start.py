@@ -1,4 +1,4 @@
-"""What training begins with: a fresh decoder on a pretrained encoder, or a whole relative depth model (warm start)."""
+"""The model that training starts from: a pretrained encoder with a new decoder, or a whole relative model (--start)."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ RELATIVE_TYPES = ("depth_student", "depth_anything")
 
 @dataclass(frozen=True)
 class Start:
-    """What training begins with.
+    """The model that training starts from.
 
     Args:
         name: Hub id or folder.
-        model_type: of a whole model; None for a bare encoder, which gets a fresh decoder.
-        preprocessing: how its pixels are prepared, at the size of the training crop.
+        model_type: model type of a whole model; None for an encoder, which gets a new decoder.
+        preprocessing: the model's preprocessing, with the size of the training crop.
     """
 
     name: str
@@ -37,13 +37,13 @@ class Start:
     preprocessing: Preprocessing
 
     def make_model(self, device: torch.device) -> DepthStudentForDepthEstimation:
-        """Loads the model that is trained, on the CPU; a fresh decoder is drawn from torch's global generator.
+        """Returns the model to train, on the CPU; a new decoder's weights are drawn from torch's global generator.
 
         Args:
-            device: where it is going to run, which decides on its attention.
+            device: the device that the model will run on, for the choice of the attention kernel.
 
         Raises:
-            ValueError: if the weights cannot be loaded, or lack some.
+            ValueError: if the weights cannot be loaded or are incomplete.
         """
         if self.model_type is None:
             model = DepthStudentForDepthEstimation.from_encoder(self.name)
@@ -56,14 +56,15 @@ class Start:
 
 
 def resolve_start(options: RelativeOptions, accelerator: Accelerator) -> Start:
-    """Finds what training begins with, and checks all that can be checked before weights are loaded.
+    """Returns the model to start from: --start, else --encoder; everything is checked but the weights.
 
     Args:
-        options: of a training command.
-        accelerator: its; where the built-in encoder is missing, the main process pre-trains it while the others wait.
+        options: the command's options.
+        accelerator: the run's accelerator; if the built-in encoder is missing, the main process pre-trains it while the
+            others wait.
 
     Raises:
-        ValueError: if it cannot be found, is no relative depth model, or does not take --size.
+        ValueError: if the model cannot be found, is not a relative depth model, or does not allow --size.
     """
     if options.start is None:
         encoder = resolve_encoder(options, accelerator)
@@ -76,51 +77,53 @@ def resolve_start(options: RelativeOptions, accelerator: Accelerator) -> Start:
 
 
 def check_start(name: str) -> Any:
-    """The configuration of a whole model to go on from.
+    """Reads and checks the configuration of the model of --start.
 
     Raises:
-        ValueError: there is none, or it is no relative depth model that the student's class can hold.
+        ValueError: if it cannot be found, or is not a relative depth model that the student's class can load.
     """
     refuse_pickled(name)
     config = read_config(name)
     if config.model_type == "routed_depth":
         if config.core_config.model_type not in RELATIVE_TYPES:
             raise ValueError(
-                f"--start {name!r} stands on the core of ZoeDepth, which is no student; give a metric model that was "
-                "trained on one, or Depth Anything."
+                f"--start {name!r} has ZoeDepth's core, which teacher and student cannot start from; give a metric "
+                "model that was trained on a student, or Depth Anything."
             )
     elif config.model_type not in RELATIVE_TYPES:
         raise ValueError(
             f"--start {name!r} is a {config.model_type} model; give a teacher, a student or a metric model of "
-            "semidepth, or Depth Anything V1 or V2 (a bare encoder is named with --encoder)."
+            "semidepth, or Depth Anything V1 or V2 (give an encoder with --encoder)."
         )
     elif kind_of(config) == "depth":
         raise ValueError(
             f"--start {name!r} predicts metres, and teacher and student learn inverse depth without a unit; give a "
-            "relative model, or go on with this one by semidepth train metric --student."
+            "relative model, or continue this one's training with semidepth train metric --student."
         )
     return config
 
 
 def load_whole(cls: Any, name: str, flag: str) -> Any:
-    """Loads a checkpoint in float32, trainable where a fresh model of its class is.
+    """Returns a model loaded in float32; the same weights are trainable as in a new model of its class.
 
     Args:
-        cls: class of the model.
+        cls: the model's class.
         name: Hub id or folder.
-        flag: option that named it, for messages.
+        flag: option that the name was given with, for messages.
 
     Raises:
-        ValueError: in one sentence, if it cannot be loaded or lacks weights.
+        ValueError: if it cannot be loaded or its weights are incomplete.
     """
     try:
         model, info = cls.from_pretrained(name, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
     except (OSError, SafetensorError, RuntimeError, StrictDataclassError) as error:
         raise ValueError(
-            f"{flag} {name!r} could not be loaded ({first_line(error)}); give one with complete safetensors weights."
+            f"{flag} {name!r} could not be loaded ({first_line(error)}); give a model with complete safetensors "
+            "weights."
         ) from error
     check_nothing_missing(name, info)
-    # Loading makes every weight trainable (transformers 5.23), also those that no loss reaches and the class freezes.
+    # from_pretrained makes every weight trainable (transformers 5.23), also those that the class freezes since no loss
+    # reaches them.
     with torch.device("meta"):
         fresh = cls(model.config)
     for parameter, like in zip(model.parameters(), fresh.parameters(), strict=True):
