@@ -29,7 +29,7 @@ class PseudoLabelOptions:
     part_size: int = option(500, help="Most images in one parquet file; they stay in memory until it is written.")
     mixed_precision: MixedPrecision = option(
         "no",
-        help="Number format of the forward pass. auto: bf16 if it is faster than float32 here. fp16 needs a CUDA device.",
+        help="Number format of the forward pass. auto: bf16 where it is faster than float32. fp16: CUDA only.",
     )
     num_threads: int = option(4, help="Threads for decoding images, and as many more for encoding labels.")
     private: bool = option(True, help="Make a new dataset on the Hub private.")
