@@ -1,25 +1,25 @@
-"""Depth of a clip, with its sound, in one range of colours and with one head for all of it; checks before.
+"""Depth of a clip as `semidepth predict` makes it (prediction/videos.py), in metres where the model has them, with
+limits, and progress in words.
 
-Range and head are found first, on a few frames spread over the clip; then every frame is predicted once, and memory
-holds one batch of frames. One clip is worked on at a time: whoever calls this sees to that (`page.video_tab.ONE_CLIP`).
+One clip is worked on at a time: whoever calls this sees to that (`page.video_tab.ONE_CLIP`).
 """
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from predictor import Models
+from predictor import Models, Prediction
 from refusal import Refusal
 from result_files import new_folder, safe_stem
 from work import ROUTER
 
-from semidepth.media.clip_sample import ClipSample, sample_size, spread
-from semidepth.media.color_maps import colorize, display_range
-from semidepth.media.video_reading import Sound, VideoInfo, read_frames, video_info
-from semidepth.media.video_writing import VideoWriter
+from semidepth.media.video_reading import Frame, VideoInfo, video_info
+from semidepth.prediction.videos import FrameDepth, VideoResult, VideoStep, depth_video
 
 MOST_SECONDS = 60
 MOST_FRAMES = 1800
@@ -38,7 +38,7 @@ class Step:
 
     Args:
         done: number of predictions made.
-        frames: number of predictions to make: a few to find the range of colours, and one for each frame.
+        frames: about how many there will be: a few to find the range of colours, and one for each frame.
         text: for a progress bar.
     """
 
@@ -65,25 +65,17 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Clip:
+class Clip(VideoResult):
     """A finished clip.
 
     Args:
         path: of the MP4 file.
-        frames: number of frames.
-        limits: values at the two ends of the colours, for all frames.
-        metric: whether these are metres.
-        domain: the head that was used; "" for models without.
-        audio: "copied", "none", or a sentence saying why the sound was left out.
+        metric: whether the limits are metres.
         seconds: duration of the work.
     """
 
     path: str
-    frames: int
-    limits: tuple[float, float]
     metric: bool
-    domain: str
-    audio: str
     seconds: float
 
     @property
@@ -155,55 +147,66 @@ def duration(seconds: float) -> str:
 
 
 def _work(models: Models, path: str, info: VideoInfo, wish: Wish) -> Iterator[Step | Clip]:
-    """Finds the range of colours and the head, then predicts all frames."""
+    """Runs the loop over frames, and tells of every batch."""
     began, model = time.monotonic(), wish.model or models.names[0]
-    domain = None if (wish.domain or ROUTER) == ROUTER else wish.domain
-    card, sample, looks = models.card(model), ClipSample(), sample_size(info.frames)
-    yield Step(0, looks + info.frames, "Getting ready")
-    pace = _Pace(began)
-    for frame in spread(read_frames(path), info.frames):
-        (prediction,) = models.predict(model, [frame.pixels], domain)
-        sample.add(prediction.values, prediction.domain)
-        pace = pace if sample.frames > 1 else _Pace(time.monotonic(), 1)  # the first may have to load the model
-        left = _told(pace.left_s(sample.frames, looks + info.frames))
-        yield Step(sample.frames, looks + info.frames, f"Finding the range of colours{left}")
-    limits, head = display_range(sample.values), sample.domain
-    target = new_folder() / f"{safe_stem(path)}_depth.mp4"
-    width = info.width * (2 if wish.side_by_side else 1)
-    frames, pace = read_frames(path), _Pace(time.monotonic())
-    with VideoWriter(target, width, info.height, info.fps, sound=Sound(path)) as writer:
+    asked, card = None if (wish.domain or ROUTER) == ROUTER else wish.domain, models.card(model)
+
+    def predict(frames: Iterator[Frame], domain: str | None) -> Iterator[FrameDepth]:
+        head = domain if domain and card.choosable else asked
         while batch := list(islice(frames, BATCH)):
-            if writer.frames > MOST_FRAMES:
-                raise ValueError(f"the clip has more than {MOST_FRAMES} frames.")
-            pixels = [frame.pixels for frame in batch]
-            predictions = models.predict(model, pixels, head if card.choosable else None)
+            predictions = models.predict(model, [frame.pixels for frame in batch], head)
             for frame, prediction in zip(batch, predictions, strict=True):
-                colors = colorize(prediction.values, limits, wish.color_map, reverse=card.metric)
-                both = np.concatenate([frame.pixels, colors], axis=1) if wish.side_by_side else colors
-                writer.write(both, frame.time_s)
-            count = max(info.frames, writer.frames)
-            left = _told(pace.left_s(writer.frames, count))
-            yield Step(looks + writer.frames, looks + count, f"Frame {writer.frames} of {count}{left}")
-    yield Clip(str(target), writer.frames, limits, card.metric, head or "", writer.audio, time.monotonic() - began)
+                values = partial(_values, prediction)
+                yield FrameDepth(frame, values, values, prediction.domain)
+
+    target, pace = new_folder() / f"{safe_stem(path)}_depth.mp4", _Pace()
+    made = depth_video(
+        Path(path), target, predict, info=info, reverse=card.metric, color_map=wish.color_map,
+        side_by_side=wish.side_by_side, ahead=BATCH,
+    )  # fmt: skip
+    with closing(made) as steps:  # work that is given up leaves no file, and no thread
+        for step in steps:
+            if isinstance(step, VideoResult):
+                yield Clip(**vars(step), path=str(target), metric=card.metric, seconds=time.monotonic() - began)
+            elif step.written > MOST_FRAMES:
+                raise ValueError(f"the clip has more than {MOST_FRAMES} frames.")
+            elif (step.written or step.predicted) % BATCH == 0:
+                yield Step(step.predicted, step.predictions, pace.text(step, info.frames))
 
 
-@dataclass(frozen=True)
 class _Pace:
-    """Estimates the time left from the pace since a moment."""
+    """Words for steps of the work, with the time left."""
 
-    since: float
-    done: int = 0
+    def __init__(self) -> None:
+        self._looks: list[tuple[float, int]] = []  # when the first and the last were made, and how many there were
 
-    def left_s(self, done: int, of: int) -> float | None:
-        """Seconds left; None while unknown."""
-        if done <= self.done:
-            return None
-        return (time.monotonic() - self.since) / (done - self.done) * (of - done)
+    def text(self, step: VideoStep, frames: int) -> str:
+        """Tells how far the work is; the time left goes by the pace so far, once there is one.
+
+        Args:
+            step: that was made just now.
+            frames: about how many frames the clip has.
+        """
+        now = time.monotonic()
+        if not step.predicted:
+            return "Getting ready"
+        if not step.written:
+            self._looks = [*self._looks[:1], (now, step.predicted)]  # the first may have had to load the model
+            (began, before), (_, done) = self._looks[0], self._looks[-1]
+            left = (now - began) / (done - before) * (step.predictions - done) if done > before else None
+            return f"Finding the range of colours{_left(left)}"
+        count = max(frames, step.written)
+        since = self._looks[-1][0] if self._looks else now
+        left = (now - since) / step.written * (count - step.written)
+        return f"Frame {step.written} of {count}{_left(left if self._looks else None)}"
 
 
-def _told(left_s: float | None) -> str:
-    """Writes the time left; "" while it is not known."""
-    return "" if left_s is None else f", about {duration(left_s)} left"
+def _left(seconds: float | None) -> str:
+    return "" if seconds is None else f", about {duration(seconds)} left"
+
+
+def _values(prediction: Prediction) -> np.ndarray:
+    return prediction.values
 
 
 def _without(text: str, path: str) -> str:

@@ -174,7 +174,7 @@ class Endpoints:
         wish = Wish(name, head, colors, yes_or_no(side_by_side, "side_by_side", True))
         for step in depth_of_clip(self.work.models, file_path(clip), wish):
             if isinstance(step, Clip):
-                told = {"model": name, "domain": step.domain, "metric": step.metric, "frames": step.frames,
+                told = {"model": name, "domain": step.domain or "", "metric": step.metric, "frames": step.frames,
                         "shown_from": step.limits[0], "shown_to": step.limits[1], "audio": step.audio}  # fmt: skip
                 return step.path, told
             progress((step.done, step.frames), desc=step.text, unit="frames")
