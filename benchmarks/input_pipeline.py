@@ -33,7 +33,8 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 from torch.utils.data import DataLoader, IterableDataset
 
-from semidepth.data.decoding import decode_depth, decode_image
+from semidepth.data.decoding import decode_image
+from semidepth.data.depth_decoding import DepthCoding, decode_depth
 from semidepth.data.preparing import prepare_sample
 from semidepth.data.samples import Sample
 from semidepth.data.source_spec import parse_sources
@@ -225,7 +226,7 @@ def decode_all(rows: Sequence[dict[str, Any]], size: int, images: int) -> float:
     began = time.perf_counter()
     for number in range(images):
         row = rows[number % len(rows)]
-        depth = decode_depth(row["depth"]["bytes"], scale=row["depth_scale"]) if "depth" in row else None
+        depth = decode_depth(row["depth"]["bytes"], DepthCoding(scale=row["depth_scale"])) if "depth" in row else None
         sample = Sample(image=decode_image(row["image"]["bytes"]), depth=depth, domain="", origin="")
         prepare_sample(sample, size, rng, train=True)
     return time.perf_counter() - began

@@ -3,7 +3,9 @@
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
+
+from semidepth.data.depth_coding import DepthKind, Invariance, Zero
 
 
 def _text(text: str) -> str:
@@ -40,6 +42,20 @@ def _positive(text: str) -> float:
     return value
 
 
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        raise ValueError("must be a number")
+    return value
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(_number(each) for each in text.split(","))
+
+
 _COMMON_OPTIONS: dict[str, Callable[[str], Any]] = {
     "split": _text,
     "domain": _text,
@@ -54,8 +70,15 @@ FILE_OPTIONS = _COMMON_OPTIONS | {
     "revision": _text,
     "image": _text,
     "depth": _text,
+    "key": _text,
+    "kind": _one_of(*get_args(DepthKind)),
     "depth_scale": _positive,
+    "depth_shift": _number,
+    "invariant": _one_of(*get_args(Invariance)),
+    "near": _positive,
+    "zero": _one_of(*get_args(Zero)),
+    "unknown": _numbers,
+    "sky": _numbers,
     "min_reliability": _positive,
     "max_reliability": _positive,
-    "kind": _one_of("depth", "disparity"),
 }

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 from semidepth.common.redaction import redact
+from semidepth.data.depth_coding import DepthCoding, DepthKind, Invariance, Zero
 from semidepth.data.source_options import FILE_OPTIONS, SCENE_OPTIONS
 
 Kind = Literal["scenes", "images", "parquet", "webdataset", "hub"]
@@ -45,8 +46,9 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 class Source:
     """One parsed and checked data source.
 
-    `spec` is the string as written, `location` the part before the options. `depth_scale` is metres per
-    stored unit (inverse metres for `kind="disparity"`); None takes it from the `depth_scale` column.
+    `spec` is the string as written, `location` the part before the options. `kind` to `max_depth_m` are fields of
+    `depth_coding.DepthCoding`; where `depth_scale` and `depth_shift` are None, the columns of these names are taken.
+    `key` names the array of an `.npz` or the channel of an `.exr`.
     `first_index` is the number of the first scene. `min_reliability` (itself included) and `max_reliability` (itself
     not) choose among pseudo labels. Where an option was not given, its field holds None.
     """
@@ -59,11 +61,18 @@ class Source:
     revision: str | None = None
     image: str | None = None
     depth: str | None = None
+    key: str | None = None
+    kind: DepthKind | None = None
     depth_scale: float | None = None
-    kind: Literal["depth", "disparity"] = "depth"
-    domain: str | None = None
+    depth_shift: float | None = None
+    invariant: Invariance | None = None
+    near: float | None = None
+    zero: Zero | None = None
+    unknown: tuple[float, ...] = ()
+    sky: tuple[float, ...] = ()
     min_depth_m: float | None = None
     max_depth_m: float | None = None
+    domain: str | None = None
     count: int | None = None
     min_reliability: float | None = None
     max_reliability: float | None = None
@@ -86,6 +95,29 @@ class Source:
     def first_index(self) -> int:
         """Number of the first scene: the start of the split plus `start`."""
         return SCENE_SPLITS[self.split or "train"] + self.start
+
+    def coding(self, scale: float | None = None, shift: float | None = None) -> DepthCoding:
+        """The meaning of the numbers in a row's depth.
+
+        Args:
+            scale: of the row, where the source gives none.
+            shift: of the row: it is a pseudo label, stored over its own range, so that 0 is a value.
+
+        Raises:
+            ValueError: options that do not go together.
+        """
+        return DepthCoding(
+            kind=self.kind,
+            scale=scale if self.depth_scale is None else self.depth_scale,
+            shift=(shift or 0.0) if self.depth_shift is None else self.depth_shift,
+            invariant=self.invariant,
+            near=self.near,
+            zero=self.zero or (None if shift is None else "value"),
+            unknown=self.unknown,
+            sky=self.sky,
+            min_depth_m=self.min_depth_m,
+            max_depth_m=self.max_depth_m,
+        )
 
 
 def parse_source(spec: str) -> Source:
@@ -241,6 +273,10 @@ def _in_split(path: Path, root: Path, split: str) -> bool:
 def _check_together(source: Source) -> None:
     """Checks that look at more than one field."""
     spec = source.spec
+    try:
+        source.coding()
+    except ValueError as error:
+        raise ValueError(f"source {spec!r}: {error}") from None
     if source.format == "scenes":
         from semidepth.data.scenes.render import STYLES
 

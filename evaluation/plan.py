@@ -11,7 +11,7 @@ from typing import Any
 from transformers.utils import cached_file
 
 from semidepth.common.console import first_line
-from semidepth.evaluation.data import ScoredData, benchmark_data, source_data
+from semidepth.evaluation.data import ScoredData, SourceData, benchmark_data, source_data
 from semidepth.evaluation.depth_metrics.protocols import find_protocol
 from semidepth.evaluation.metres import MetresTask, require_metres
 from semidepth.evaluation.options import ScoreOptions
@@ -77,6 +77,9 @@ def _make_task(mode: Mode, model: str, revision: str, data: ScoredData, options:
             spaces=tuple(dict.fromkeys(options.space)),
             max_depth_m=data.relative_max_depth_m if cap is None else cap,
         )
+    if isinstance(data, SourceData) and data.source.invariant is not None:
+        raise ValueError(f"{data.name!r} has labels without metres (invariant={data.source.invariant}); leave out "
+                         "--mode and --protocol.")  # fmt: skip
     name = options.protocol[0] if options.protocol else data.protocol
     if name is None:
         raise ValueError(f"--mode metric needs a --protocol for {data.name!r}; 'none' has no crop.")

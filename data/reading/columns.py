@@ -54,10 +54,11 @@ def depth_column(source: Source, features: Features, names: Sequence[str]) -> st
     """
     if source.depth is not None:
         return named_column(source, "depth", source.depth, names)
+    kind = "depth" if source.kind is None else source.kind.removeprefix("log_")
     maps = [name for name in names if not _is_number(features.get(name))]
     for candidates in (
-        [name for name in maps if _base(name) == source.kind],
-        [name for name in maps if says_depth(name, source.kind)],
+        [name for name in maps if _base(name) == kind],
+        [name for name in maps if says_depth(name, kind)],
         [name for name in maps if says_depth(name)],
     ):
         if len(candidates) == 1:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from semidepth.common.redaction import redact
 from semidepth.common.retrying import describe
-from semidepth.data.decoding import BrokenSampleError, decode_depth, decode_image, match_depth_to_image
+from semidepth.data.decoding import BrokenSampleError, decode_image
+from semidepth.data.depth_decoding import decode_depth, match_depth_to_image
 from semidepth.data.reading.http_files import fetch
 from semidepth.data.samples import Sample
 from semidepth.data.source_spec import Source
@@ -52,12 +53,9 @@ def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = N
     if labeled:
         depth = decode_depth(
             content_of(row["depth"], "depth", origin),
-            scale=source.depth_scale if source.depth_scale is not None else row["depth_scale"],
-            kind=source.kind,
-            min_depth_m=source.min_depth_m,
-            max_depth_m=source.max_depth_m,
-            shift=row["depth_shift"] or 0.0,
+            source.coding(row["depth_scale"], row["depth_shift"]),
             name=f"{origin} (depth)",
+            key=source.key,
         )
         if torch.isnan(depth).all():
             raise BrokenSampleError(f"{origin} has no pixel of known depth")

@@ -16,7 +16,8 @@ scores relative depth on DIODE and publishes neither cap nor code for it; here e
 from functools import partial
 from pathlib import Path
 
-from semidepth.data.decoding import decode_depth, decode_image
+from semidepth.data.decoding import decode_image
+from semidepth.data.depth_decoding import decode_depth
 from semidepth.data.samples import Sample
 from semidepth.evaluation.benchmarks.base import BenchmarkSet, check_complete
 from semidepth.evaluation.benchmarks.files import labeled_sample, load_npy, usable

@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semidepth.data.decoding import BrokenSampleError, decode_depth, decode_image
+from semidepth.data.decoding import BrokenSampleError, decode_image
+from semidepth.data.depth_decoding import decode_depth
 from semidepth.data.samples import Sample
 from semidepth.evaluation.benchmarks.base import BenchmarkSet, check_complete
 from semidepth.evaluation.benchmarks.files import first_words, import_extra, labeled_sample

@@ -24,7 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from semidepth.data.decoding import BrokenSampleError, decode_depth
+from semidepth.data.decoding import BrokenSampleError
+from semidepth.data.depth_decoding import DepthCoding, decode_depth
 from semidepth.data.samples import Sample
 from semidepth.evaluation.benchmarks.base import BenchmarkSet, check_complete
 from semidepth.evaluation.benchmarks.files import (
@@ -93,7 +94,7 @@ def _read_list(root: Path, folder: Path, name: str) -> list[str]:
 
 def _read_raw(folder: Path, name: str, frames: list[str], number: int) -> Sample:
     image_file, depth_file, *mask_files = (folder / part / f"{frames[number]}.png" for part in _RAW_PARTS)
-    depth = decode_depth(depth_file, scale=METRES_PER_UNIT)
+    depth = decode_depth(depth_file, DepthCoding(scale=METRES_PER_UNIT))
     for mask_file in mask_files:
         depth = usable(stored_pixels(mask_file), depth, mask_file)
     return labeled_sample(

@@ -13,7 +13,7 @@ are left out, as they are there. The list has to lie in the folder: it comes wit
 from functools import partial
 from pathlib import Path
 
-from semidepth.data.decoding import decode_depth
+from semidepth.data.depth_decoding import DepthCoding, decode_depth
 from semidepth.data.samples import Sample
 from semidepth.evaluation.benchmarks.base import BenchmarkSet, check_complete
 from semidepth.evaluation.benchmarks.files import labeled_sample, warn_if_partial
@@ -95,5 +95,5 @@ def _find(root: Path, folders: tuple[str, ...], file: str) -> Path:
 
 def _read(pairs: list[tuple[Path, Path]], index: int) -> Sample:
     image, label = pairs[index]
-    depth = decode_depth(label, scale=METRES_PER_UNIT)
+    depth = decode_depth(label, DepthCoding(scale=METRES_PER_UNIT))
     return labeled_sample(image, depth, origin=str(image), depth_file=label, domain="outdoor")

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from semidepth.data.decoding import BrokenSampleError, decode_depth
+from semidepth.data.decoding import BrokenSampleError
+from semidepth.data.depth_decoding import DepthCoding, decode_depth
 from semidepth.data.samples import Sample
 from semidepth.evaluation.benchmarks.base import BenchmarkSet, check_complete
 from semidepth.evaluation.benchmarks.files import (
@@ -146,5 +147,5 @@ def _open_exported(root: Path, name: str, images: list[Path], splits: Path | Non
 
 def _read_exported(images: list[Path], index: int) -> Sample:
     image = images[index]
-    depth = decode_depth(_depth_of(image), scale=0.001)
+    depth = decode_depth(_depth_of(image), DepthCoding(scale=0.001))
     return labeled_sample(image, depth, origin=str(image), depth_file=_depth_of(image), domain="indoor")

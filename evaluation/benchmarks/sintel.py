@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from semidepth.data.decoding import BrokenSampleError, decode_depth, decode_image
+from semidepth.data.decoding import BrokenSampleError, decode_image
+from semidepth.data.depth_decoding import decode_depth
 from semidepth.data.samples import Sample
 from semidepth.evaluation.benchmarks.base import BenchmarkSet, check_complete
 from semidepth.evaluation.benchmarks.files import labeled_sample

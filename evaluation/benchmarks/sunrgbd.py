@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from semidepth.data.decoding import decode_depth
+from semidepth.data.depth_decoding import DepthCoding, decode_depth
 from semidepth.data.samples import Sample
 from semidepth.evaluation.benchmarks.base import BenchmarkSet, check_complete
 from semidepth.evaluation.benchmarks.files import labeled_sample, read_mat, warn_if_partial
@@ -75,7 +75,7 @@ def _only(folder: Path, pattern: str) -> Path:
 
 def _read(pairs: list[tuple[Path, Path]], index: int) -> Sample:
     image, depth = pairs[index]
-    stored = decode_depth(depth, scale=1.0).nan_to_num(0.0)  # what is stored: 16 bits are exact in float32
+    stored = decode_depth(depth, DepthCoding(scale=1.0)).nan_to_num(0.0)  # what is stored: 16 bits are exact in float32
     millimetres = unrotate(stored.numpy().astype(np.uint16))
-    metres = decode_depth(millimetres, scale=0.001, max_depth_m=MAX_DEPTH_M, name=str(depth))
+    metres = decode_depth(millimetres, DepthCoding(scale=0.001, max_depth_m=MAX_DEPTH_M), name=str(depth))
     return labeled_sample(image, metres, origin=str(image), depth_file=depth, domain="indoor")

@@ -23,7 +23,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from semidepth.data.decoding import decode_depth, decode_image
+from semidepth.data.decoding import decode_image
+from semidepth.data.depth_decoding import DepthCoding, decode_depth
 from semidepth.data.samples import Sample
 from semidepth.evaluation.benchmarks.base import BenchmarkSet, check_complete
 from semidepth.evaluation.benchmarks.files import labeled_sample
@@ -138,5 +139,5 @@ def read_depth(file: Path) -> Tensor:
     Raises:
         BrokenSampleError: not a depth map, or cut off.
     """
-    depth = decode_depth(file, scale=0.01)
+    depth = decode_depth(file, DepthCoding(scale=0.01))
     return torch.where(depth > _SKY_M, torch.inf, depth)

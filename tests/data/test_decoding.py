@@ -9,12 +9,8 @@ from PIL import Image, ImageFile
 from sample_files import encoded, npy
 
 from semidepth.data import decoding
-from semidepth.data.decoding import (
-    BrokenSampleError,
-    decode_depth,
-    decode_image,
-    match_depth_to_image,
-)
+from semidepth.data.decoding import BrokenSampleError, decode_image
+from semidepth.data.depth_decoding import DepthCoding, decode_depth, match_depth_to_image
 
 # What EXIF orientation 1 to 8 asks a viewer to do with an (H, W) array, from the EXIF standard's own table
 # (which side the stored first row and first column are on).
@@ -154,7 +150,7 @@ def test_decompression_bombs_are_refused(side):
     with pytest.raises(BrokenSampleError, match="pixels"):
         decode_image(bomb)
     with pytest.raises(BrokenSampleError, match="pixels"):
-        decode_depth(bomb, scale=0.001)
+        decode_depth(bomb, DepthCoding(scale=0.001))
 
 
 def test_pixel_limit_is_on_pixels(monkeypatch, gradient):
@@ -175,7 +171,7 @@ def test_float_and_32_bit_images_are_refused():
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 def test_16_bit_depth_in_metres(format):
     stored = np.array([[0, 1, 1500], [65535, 2, 40000]], dtype=np.uint16)
-    depth = decode_depth(encoded(stored, format), scale=0.001)
+    depth = decode_depth(encoded(stored, format), DepthCoding(scale=0.001))
     assert depth.dtype == torch.float32
     expected = [[np.nan, 0.001, 1.5], [65.535, 0.002, 40.0]]
     np.testing.assert_allclose(depth.numpy(), expected, rtol=1e-6)
@@ -188,7 +184,9 @@ def test_float_depth_of_every_carrier():
         np.testing.assert_array_equal(decode_depth(carrier).numpy(), expected)
     np.testing.assert_array_equal(decode_depth(torch.from_numpy(stored)).numpy(), expected)
     np.testing.assert_array_equal(decode_depth(stored.tolist()).numpy(), expected)
-    np.testing.assert_array_equal(decode_depth(npy(stored.astype(np.float64)), scale=2.0)[1].numpy(), expected[1] * 2)
+    np.testing.assert_array_equal(
+        decode_depth(npy(stored.astype(np.float64)), DepthCoding(scale=2.0))[1].numpy(), expected[1] * 2
+    )
 
 
 def test_depth_from_a_path(tmp_path):
@@ -199,15 +197,15 @@ def test_depth_from_a_path(tmp_path):
 def test_disparity_becomes_depth():
     stored = np.array([[0.0, 0.5, -0.1, np.nan, 4.0]], dtype=np.float32)
     expected = [[np.inf, 2.0, np.nan, np.nan, 0.25]]
-    np.testing.assert_array_equal(decode_depth(npy(stored), kind="disparity").numpy(), expected)
+    np.testing.assert_array_equal(decode_depth(npy(stored), DepthCoding(kind="disparity")).numpy(), expected)
     png = encoded(np.array([[0, 1000, 4000]], dtype=np.uint16))
-    depth = decode_depth(png, scale=0.0005, kind="disparity")
+    depth = decode_depth(png, DepthCoding(scale=0.0005, kind="disparity", zero="sky"))
     np.testing.assert_allclose(depth.numpy(), [[np.inf, 2.0, 0.5]], rtol=1e-6)
 
 
 def test_range_makes_unknown_and_keeps_sky():
     stored = np.array([[0.1, 0.5, 5.0, 10.0, 10.1, np.inf]], dtype=np.float32)
-    depth = decode_depth(stored, min_depth_m=0.5, max_depth_m=10.0)
+    depth = decode_depth(stored, DepthCoding(min_depth_m=0.5, max_depth_m=10.0))
     np.testing.assert_array_equal(depth.numpy(), np.array([[np.nan, 0.5, 5.0, 10.0, np.nan, np.inf]], np.float32))
 
 
@@ -216,18 +214,19 @@ def test_integers_need_a_scale():
         decode_depth(encoded(np.ones((2, 2), np.uint16)), name="a.png")
 
 
-def test_8_bit_is_for_disparity_only():
+def test_8_bit_is_for_disparity_or_where_depth_is_said():
     data = encoded(np.array([[0, 51]], dtype=np.uint8))
     with pytest.raises(BrokenSampleError, match="8-bit depth"):
-        decode_depth(data, scale=0.1)
-    assert decode_depth(data, scale=1 / 255, kind="disparity").tolist() == [[np.inf, pytest.approx(5.0)]]
+        decode_depth(data, DepthCoding(scale=0.1))
+    for kind in ("disparity", "depth"):  # or where it is said
+        expected = 5.0 if kind == "disparity" else 0.2
+        found = decode_depth(data, DepthCoding(scale=1 / 255, kind=kind))
+        np.testing.assert_allclose(found.numpy(), [[np.nan, expected]], rtol=1e-6)
 
 
 def test_unusable_depth_is_refused():
     with pytest.raises(BrokenSampleError, match="RGB pixels"):
-        decode_depth(encoded(np.zeros((4, 4, 3), np.uint8)), scale=1.0)
-    with pytest.raises(BrokenSampleError, match="EXR"):
-        decode_depth(b"\x76\x2f\x31\x01" + bytes(20))
+        decode_depth(encoded(np.arange(48, dtype=np.uint8).reshape(4, 4, 3)), DepthCoding(scale=1.0))
     with pytest.raises(BrokenSampleError, match="shape"):
         decode_depth(np.ones((2, 3, 4), np.float32))
     with pytest.raises(BrokenSampleError, match="values"):
@@ -243,7 +242,7 @@ def test_truncated_depth_is_refused(noise, carrier):
     stored = noise[..., 0].astype(np.uint16) * 200
     data = npy(stored) if carrier == "npy" else encoded(stored, carrier)
     with pytest.raises(BrokenSampleError, match="deep cannot be decoded as depth"):
-        decode_depth(data[: len(data) // 2], scale=0.001, name="deep")
+        decode_depth(data[: len(data) // 2], DepthCoding(scale=0.001), name="deep")
 
 
 def test_smaller_depth_is_matched_by_nearest_neighbour():

@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 from sample_files import encoded
 
-from semidepth.data import decoding
-from semidepth.data.decoding import BrokenSampleError, decode_depth, decode_image
+from semidepth.data import decoding, depth_files
+from semidepth.data.decoding import BrokenSampleError, decode_image
+from semidepth.data.depth_decoding import DepthCoding, decode_depth
+from semidepth.data.depth_files import stored_numbers
 
 
 @pytest.fixture
@@ -128,11 +130,11 @@ def deep() -> np.ndarray:
 @pytest.mark.parametrize("level", [0, 1, 9])
 def test_16_bit_png_is_exact_to_the_bit(deep, level, monkeypatch):
     data = encoded(deep, compress_level=level)
-    monkeypatch.delattr(decoding, "_load")  # Pillow's decoder: not used for these
-    np.testing.assert_array_equal(decoding._stored_values(data, "d"), deep)
+    monkeypatch.delattr(depth_files, "load_pixels")  # Pillow's decoder: not used for these
+    np.testing.assert_array_equal(stored_numbers(data, "d"), deep)
     metres = deep.astype(np.float32) * np.float32(0.001)
     metres[deep == 0] = np.nan
-    np.testing.assert_array_equal(decode_depth(data, scale=0.001).numpy(), metres)
+    np.testing.assert_array_equal(decode_depth(data, DepthCoding(scale=0.001)).numpy(), metres)
 
 
 def test_16_bit_png_of_every_row_filter(deep):
@@ -150,9 +152,9 @@ def test_16_bit_png_of_every_row_filter(deep):
         rows.append(bytes(int(byte) for byte in coded))
     header = struct.pack(">IIBBBBB", 40, 30, 16, 0, 0, 0, 0)
     chunks = (b"gAMA", struct.pack(">I", 20000)), (b"tRNS", b"\x03\xe8"), (b"sBIT", b"\x0c"), (b"tEXt", b"a\0b")
-    np.testing.assert_array_equal(decoding._stored_values(png(header, b"".join(rows)), "d"), deep[:30, :40])
+    np.testing.assert_array_equal(stored_numbers(png(header, b"".join(rows)), "d"), deep[:30, :40])
     data = png(header, b"".join(rows), *chunks, split=97)
-    np.testing.assert_array_equal(decoding._stored_values(data, "d"), deep[:30, :40])
+    np.testing.assert_array_equal(stored_numbers(data, "d"), deep[:30, :40])
 
 
 def test_interlaced_16_bit_png_is_exact(deep):
@@ -161,25 +163,25 @@ def test_interlaced_16_bit_png_is_exact(deep):
     parts = [deep[row::down, column::right].astype(">u2") for row, column, down, right in passes]
     pixels = b"".join(b"\0" + row.tobytes() for part in parts for row in part)
     data = png(struct.pack(">IIBBBBB", 401, 300, 16, 0, 0, 0, 1), pixels)
-    np.testing.assert_array_equal(decoding._stored_values(data, "d"), deep)
+    np.testing.assert_array_equal(stored_numbers(data, "d"), deep)
 
 
 def test_damaged_16_bit_png_is_refused(deep):
     data = bytearray(encoded(deep))
     data[len(data) // 2] ^= 0x55
     with pytest.raises(BrokenSampleError, match=r"cannot be decoded as depth: .*CRC"):
-        decode_depth(bytes(data), scale=0.001)
+        decode_depth(bytes(data), DepthCoding(scale=0.001))
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in deep[:299])  # one row too few
     with pytest.raises(BrokenSampleError, match=r"cannot be decoded as depth: .*enough data"):
-        decode_depth(png(struct.pack(">IIBBBBB", 401, 300, 16, 0, 0, 0, 0), rows), scale=0.001)
+        decode_depth(png(struct.pack(">IIBBBBB", 401, 300, 16, 0, 0, 0, 0), rows), DepthCoding(scale=0.001))
 
 
 @pytest.mark.parametrize("kind", ["depth", "disparity"])
 @pytest.mark.parametrize("limits", [(None, None), (0.5, 10.0)])
 def test_integers_become_the_same_metres_in_large_and_small_maps(deep, kind, limits):
-    options = {"scale": 0.0007, "kind": kind, "min_depth_m": limits[0], "max_depth_m": limits[1]}
-    whole = decode_depth(deep, **options)
-    rows = torch.stack([decode_depth(row[None], **options)[0] for row in deep])
+    coding = DepthCoding(scale=0.0007, kind=kind, min_depth_m=limits[0], max_depth_m=limits[1], unknown=(65535,))
+    whole = decode_depth(deep, coding)
+    rows = torch.stack([decode_depth(row[None], coding)[0] for row in deep])
     np.testing.assert_array_equal(whole.numpy(), rows.numpy())
     whole.zero_()  # a map of its own, not one that later maps are made from
-    np.testing.assert_array_equal(decode_depth(deep, **options).numpy(), rows.numpy())
+    np.testing.assert_array_equal(decode_depth(deep, coding).numpy(), rows.numpy())

@@ -134,6 +134,17 @@ def test_a_relative_model_has_no_metres(model_folder, capsys):
     assert "inverse depth, which has no unit" in capsys.readouterr().err
 
 
+def test_labels_without_metres_are_not_scored_in_metres(tmp_path, capsys):
+    folder = tmp_path / "metric"
+    tiny.save_model(tiny.stock_model(tiny.stock_config(depth_estimation_type="metric", max_depth=12)), folder)
+    photo = sample_files.write_images(tmp_path / "photos", range(1)) / "0000.png"
+    np.save(photo.with_name("0000_depth.npy"), np.random.default_rng(0).uniform(1, 9, (24, 32)).astype(np.float32))
+    words = ["--model", str(folder), "--data", f"{photo.parent}?invariant=scale", "--device", "cpu"]
+    assert main([*words, "--protocol", "none"]) == 2
+    assert "labels without metres (invariant=scale)" in capsys.readouterr().err
+    assert main(words) == 0  # up to a factor and a summand
+
+
 def broken_weights(tmp_path):
     folder = tmp_path / "pickled"
     tiny.stock_config().save_pretrained(folder)

@@ -107,7 +107,12 @@ def parse_named_source(text: str, option: str) -> Source:
     found = _NAME.fullmatch(text)
     if not found:
         raise ValueError(f"--{option} {text!r} has no domain; write NAME=SOURCE, such as indoor=rooms/*.parquet.")
-    return replace(parse_source(found[2]), domain=found[1])
+    source = parse_source(found[2])
+    if source.invariant is not None:
+        raise ValueError(
+            f"--{option} {text!r} has labels without metres (invariant={source.invariant}); metric models learn metres."
+        )
+    return replace(source, domain=found[1])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from semidepth.common.options import option
-from semidepth.data.source_spec import Source, parse_source, split_options
+from semidepth.data.source_spec import Source, parse_source
 from semidepth.training.augmentation.strong import StrongAugmentation
 from semidepth.training.options.run import RelativeOptions
 from semidepth.training.options.teacher import TeacherKind
@@ -106,7 +106,7 @@ def pseudo_labeled_source(spec: str) -> Source:
     from semidepth.data.pseudo_labels import is_pseudo_label_set  # opens files, and options are parsed without
 
     source = parse_source(spec)
-    if source.format == "scenes" or "kind" in split_options(spec)[1]:
+    if source.format == "scenes" or source.kind is not None:
         return source
     if not is_pseudo_label_set(source):
         raise ValueError(

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from sample_files import write_images
 
 from semidepth.training.options.metric import (
     MetricOptions,
@@ -30,6 +31,12 @@ def test_other_domains_are_described():
 def test_a_named_source_has_its_domain():
     source = parse_named_source("rooms=scenes:indoor?count=4", "train")
     assert (source.domain, source.count, source.location) == ("rooms", 4, "indoor")
+
+
+def test_labels_without_metres_are_refused(tmp_path):
+    write_images(tmp_path / "photos", range(1))
+    with pytest.raises(ValueError, match="invariant=scale"):
+        parse_named_source(f"rooms={tmp_path / 'photos'}?invariant=scale", "train")
 
 
 def test_names_may_have_dots_and_dashes():
