@@ -71,6 +71,11 @@ class Facts:
         return self.config["model_type"] == "routed_depth"
 
     @property
+    def bins(self) -> bool:
+        """True for a model with ZoeDepth's metric bins, of the class of semidepth or the stock one."""
+        return self.routed or self.config["model_type"] == "zoedepth"
+
+    @property
     def domains(self) -> list[Values]:
         """Domains of a metric model: `name`, `min_depth_m` and `max_depth_m`, where the configuration has them.
 
@@ -78,6 +83,15 @@ class Facts:
         """
         if self.routed:
             return list(self.config.get("domains") or [])
+        if self.bins:
+            kind = self.config.get("bin_centers_type")
+            return [
+                {
+                    "name": head.get("name") or "", "min_depth_m": head["min_depth"], "max_depth_m": head["max_depth"],
+                    "bin_centers_type": kind,
+                }
+                for head in self.config["bin_configurations"]
+            ]  # fmt: skip
         largest = self.config.get("max_depth")
         if not self.metric or not isinstance(largest, int | float):
             return []
@@ -172,7 +186,12 @@ def _checked_config(config: Values) -> Values:
         raise ValueError("no model_type")
     for name in ("core_config", "backbone_config"):
         dict(config.get(name) or {})
-    return config | {"domains": [dict(domain) for domain in config.get("domains") or []]}
+    heads = [dict(head) for head in config.get("bin_configurations") or []]
+    for head in heads:
+        head["min_depth"], head["max_depth"] = float(head["min_depth"]), float(head["max_depth"])
+    return config | {
+        "domains": [dict(domain) for domain in config.get("domains") or []], "bin_configurations": heads,
+    }  # fmt: skip
 
 
 def _checked_results(results: Values) -> Values:

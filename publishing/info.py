@@ -66,7 +66,7 @@ def model_info(folder: str | Path) -> dict[str, Any]:
         "encoder": {short: backbone[name] for name, short in ENCODER_NAMES.items() if name in backbone},
         "decoder": {name: core.get(name) for name in DECODER_FIELDS if name in core},
         "domains": [
-            {name: domain.get(name) if facts.routed or name == "max_depth_m" else None for name in DOMAIN_FIELDS}
+            {name: domain.get(name) if facts.bins or name == "max_depth_m" else None for name in DOMAIN_FIELDS}
             for domain in facts.domains
         ],
         "image_size_px": facts.image_size_px,

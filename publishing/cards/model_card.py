@@ -47,7 +47,7 @@ from semidepth.publishing.files import EXAMPLES, PREVIEWS
 
 LIBRARY = "transformers"
 TASK = "depth-estimation"
-MODEL_TYPES = ("depth_student", "depth_anything", "routed_depth")
+MODEL_TYPES = ("depth_student", "depth_anything", "routed_depth", "zoedepth")
 SEMIDEPTH = "which trains Depth Anything students and ZoeDepth metric models with transformers and accelerate"
 
 
@@ -77,8 +77,8 @@ def make_card(
     """
     if facts.config["model_type"] not in MODEL_TYPES:
         raise ValueError(
-            f"{facts.name} holds a {facts.config['model_type']} model; give a depth student, Depth Anything or a "
-            "routed depth model."
+            f"{facts.name} holds a {facts.config['model_type']} model; give a depth student, Depth Anything, a "
+            "routed depth model or ZoeDepth."
         )
     name = repo.rpartition("/")[2] if repo else Path(facts.name).resolve().name
     scores = read_scores(facts, repo)
@@ -133,7 +133,7 @@ def _model_values(facts: Facts, repo: str | None) -> dict[str, Any]:
             "name": domain["name"],
             "quoted": json.dumps(domain["name"], ensure_ascii=False),
             "range": f"{domain['min_depth_m']:g} to {domain['max_depth_m']:g} m",
-            "bounded": not facts.routed or domain.get("bin_centers_type") == "normed",
+            "bounded": not facts.bins or domain.get("bin_centers_type") == "normed",
         }
         for domain in facts.domains
     ]
@@ -144,6 +144,7 @@ def _model_values(facts: Facts, repo: str | None) -> dict[str, Any]:
         "remote_code": facts.remote_code,
         "metric_hint": not facts.metric,
         "routed": facts.routed,
+        "bins": facts.bins,
         "domains": domains,
         "ranges": "; ".join(f"{domain['name']}: {domain['range']}".removeprefix(": ") for domain in domains),
         "size": facts.options.get("size") or (facts.image_size_px if facts.command else None),
@@ -195,7 +196,7 @@ def _about(facts: Facts) -> str:
     size = f"{count / 1e6:,.1f} M parameters" if count else "Its weights are not in this folder"
     kinds = {"student": "A student of Depth Anything's recipe", "teacher": "A relative depth model trained on labels"}
     if facts.metric:
-        kind = "ZoeDepth's metric bins on a relative core" if facts.routed else "Depth Anything V2's metric model"
+        kind = "ZoeDepth's metric bins on a relative core" if facts.bins else "Depth Anything V2's metric model"
     else:
         kind = kinds.get(facts.command, "A relative depth model")
     encoder = f"; the encoder is {encoder_shape(facts)}" if encoder_shape(facts) else ""
@@ -206,7 +207,7 @@ def _papers(facts: Facts) -> list[str]:
     """Returns the papers whose methods the model uses, by their names in the templates."""
     options = facts.options
     papers = []
-    if facts.routed:
+    if facts.bins:
         papers += ["zoedepth", "midas"]
     elif facts.metric:
         papers += ["depth_anything_v2"]

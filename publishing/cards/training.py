@@ -19,7 +19,12 @@ ELSEWHERE = frozenset({
 })  # fmt: skip
 WORDS = ("mixed_precision", "metric_head", "teacher_kind")
 BINS_ALONE = ("bin_embedding_dim", "router_hidden_size", "router_loss_weight", "router_lr_factor", "core_lr_factor")
-BACKBONES = {"dinov2": "DINOv2", "dinov2_with_registers": "DINOv2 with registers", "dinov3_vit": "DINOv3"}
+BACKBONES = {
+    "dinov2": "DINOv2",
+    "dinov2_with_registers": "DINOv2 with registers",
+    "dinov3_vit": "DINOv3",
+    "beit": "BEiT",
+}
 ROLES = {"labeled": "labeled images", "unlabeled": "images without labels", "pseudo_labels": "pseudo labels"}
 
 
@@ -156,7 +161,7 @@ def hyperparameters(facts: Facts) -> list[dict[str, str]]:
         hidden |= {"jitter_strength", "blur_sigma_px"}
     if facts.options.get("feature_alignment") is False:
         hidden.add("feature_tolerance")
-    if not facts.routed:
+    if not facts.bins:
         hidden.update(BINS_ALONE)
     if len(facts.domains) < 2:
         hidden |= {name for name in facts.options if name.startswith("router_")}

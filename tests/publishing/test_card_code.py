@@ -35,6 +35,7 @@ if len(sys.argv) > 2:
     predict.main(json.loads(sys.argv[2]))
 print("TOLD" + json.dumps(told))
 """
+ZOEDEPTH = {"zoedepth": 1, "zoedepth of two": 2}  # the number of heads
 DOMAINS = [{"name": "in door's", "max_depth_m": 10.0}, {"name": "outdoor", "max_depth_m": 80.0}]
 
 
@@ -43,6 +44,8 @@ def save(kind: str, folder: Path) -> Path:
     student = DepthStudentForDepthEstimation.from_encoder(tiny.save_encoder(folder.parent / "encoder"))
     if kind == "relative":
         model = student
+    elif kind in ZOEDEPTH:
+        model = tiny.zoedepth(ZOEDEPTH[kind])
     elif kind == "stock":
         fields = student.config.to_dict() | {"depth_estimation_type": "metric", "max_depth": 20.0}
         model = DepthStudentForDepthEstimation(type(student.config)(**fields)).to_depth_anything()
@@ -55,14 +58,16 @@ def save(kind: str, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("kind", "blocks"), [("relative", 3), ("routed", 3), ("single", 3), ("stock", 2)])
+@pytest.mark.parametrize(
+    ("kind", "blocks"), [("relative", 3), ("routed", 3), ("single", 3), ("stock", 2), *((kind, 2) for kind in ZOEDEPTH)]
+)
 def test_every_block_runs(tmp_path, kind, blocks):
     folder = save(kind, tmp_path / "mine")
     card = make_card(read_facts(folder))
     code = re.findall(r"```python\n(.*?)```", card.text, re.DOTALL)
     assert len(code) == blocks
     assert all(str(folder) in block for block in code)
-    assert ("trust_remote_code" in card.text) == (kind != "stock")
+    assert ("trust_remote_code" in card.text) == (kind not in ("stock", *ZOEDEPTH))
     (command,) = re.findall(r"`semidepth predict (.*?)`", card.text)
 
     work = tmp_path / "elsewhere"
@@ -84,6 +89,8 @@ def test_every_block_runs(tmp_path, kind, blocks):
     if kind == "relative":
         assert (work / "depth/beach_depth.npy").is_file()
         assert (work / "depth.png").is_file()
+    if kind == "zoedepth of two":
+        assert "the router takes it for nyu" in done.stdout or "the router takes it for kitti" in done.stdout
     if kind == "routed":
         assert "the router takes it for " in done.stdout
         assert "in door's: up to 10 m" in done.stdout
