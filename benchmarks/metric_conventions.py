@@ -140,7 +140,10 @@ def cropped(rows: tuple[float, float], columns: tuple[float, float]) -> Callable
 
 
 def metres(pair: Pair, cap: float, reach: float = 1.5) -> np.ndarray:
-    """A metric prediction to score without alignment, 5 % too far, that reaches beyond the cap; (H, W)."""
+    """Returns a metric prediction (H, W) to score without alignment: 5 % too far, up to 1.5 times the cap before that.
+
+    It is the prediction fitted to its label by scale and shift in disparity.
+    """
     valid = known(pair[1], cap)
     p = pair[0]
     scale, shift = np.polyfit(p[valid], 1 / pair[1][valid], 1)

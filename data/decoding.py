@@ -1,4 +1,4 @@
-"""Decode images to uint8 RGB tensors.
+"""Decode images to upright uint8 RGB tensors: the rotation that a photo's EXIF data give is applied.
 
 Pillow reads every header. simplejpeg, which is faster, then decodes the pixels of the most common kind of file, 8-bit
 JPEG, to the same values.

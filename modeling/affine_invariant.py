@@ -1,4 +1,4 @@
-"""The affine-invariant loss of relative depth, plain and for CutMix images.
+"""The affine-invariant loss of relative depth: for labeled images, and for unlabeled ones with CutMix.
 
 A relative model's inverse depth has no unit and no origin, so prediction and target are each moved to median
 0 and mean absolute deviation 1 before they are compared (Depth Anything, arXiv 2401.10891, section 3.1;

@@ -1,7 +1,7 @@
-"""Depth-estimation models of any kind behind one interface: preprocess, predict, postprocess.
+"""Depth-estimation models of any kind behind one interface: preprocess, predict, postprocess (resize to the image).
 
-Prediction, scoring, teachers and the Space use it. Which direction a stock class predicts in is not written in its
-output, so it is looked up; an unknown class has to be told.
+Prediction, scoring, teachers and the Space use it. A stock class does not say whether it predicts inverse depth or
+metres, so this is looked up by class; for an unknown class the user has to say it.
 """
 
 import contextlib
@@ -99,7 +99,7 @@ class DepthModel:
         return next(self.model.parameters()).device
 
     def preprocess(self, images: Tensor, resizing: Resizing = "pipeline") -> Tensor:
-        """Pixels at the model's size.
+        """Resizes images to the model's size and prepares their pixels.
 
         Args:
             images: (B, 3, H, W), uint8 or float in [0, 1], on any device.
@@ -143,7 +143,7 @@ class DepthModel:
 
     @torch.no_grad()
     def postprocess(self, output: ModelOutput, size: tuple[int, int], resizing: Resizing = "pipeline") -> Tensor:
-        """Maps at the size of their images.
+        """Resizes a model's predictions to the size of their images.
 
         Args:
             output: by [`predict`], on any device.

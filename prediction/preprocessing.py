@@ -1,4 +1,4 @@
-"""Preparation of a model's pixels: size, patch multiple and normalisation."""
+"""Preparation of a model's input: resizing of images to the model's size, patch multiple and normalisation."""
 
 import logging
 import math

@@ -1,7 +1,7 @@
-"""Number format of the forward pass: what `--mixed_precision auto` means on this machine.
+"""Choice of the forward pass's number format for `--mixed_precision auto`: bfloat16 where it is faster than float32.
 
-Processors without bfloat16 instructions still compute in it, by emulation: a matrix product took 80 times as long as in
-float32 on one with AVX2 alone. PyTorch neither warns nor offers a public query, so the two formats are timed.
+Processors without bfloat16 instructions emulate them: on one with AVX2 only, a matrix product took 80 times as long as
+in float32. PyTorch neither warns nor has a public query for this, so both formats are timed.
 """
 
 import logging
@@ -14,16 +14,16 @@ from accelerate.utils import broadcast_object_list
 
 logger = logging.getLogger(__name__)
 
-# bfloat16 costs mantissa; it has to gain at least this much speed.
+# bfloat16 has fewer mantissa bits, so `auto` chooses it only if it is at least this many times as fast.
 LEAST_SPEEDUP = 1.2
 
 
 def resolve_precision(asked: str, state: PartialState) -> str:
-    """Returns the number format to train in, the same on every process; tells what `auto` became, and slow choices.
+    """Returns the number format to train in, the same in every process; logs the choice of `auto`, warns if slow.
 
     Args:
-        asked: no, bf16, fp16 or auto. auto takes bf16 where the device computes faster in it, else float32.
-        state: of the run, for its device and processes.
+        asked: no, bf16, fp16 or auto. auto chooses bf16 where the device is faster in it, else float32.
+        state: accelerate's process state, for the device and the processes.
 
     Returns:
         no, bf16 or fp16.
@@ -39,7 +39,7 @@ def resolve_precision(asked: str, state: PartialState) -> str:
         fast = state.device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
         return "bf16" if asked == "bf16" or fast else "no"
     decision = [cpu_bf16_speedup()]
-    broadcast_object_list(decision)  # timings differ among processes, formats must not
+    broadcast_object_list(decision)  # timings differ between processes, but all must choose the same format
     speedup = decision[0]
     if asked == "bf16":
         if speedup < 1 and state.is_main_process:
@@ -52,7 +52,7 @@ def resolve_precision(asked: str, state: PartialState) -> str:
     chosen = "bf16" if speedup >= LEAST_SPEEDUP else "no"
     if state.is_main_process:
         words = "bfloat16" if chosen == "bf16" else "float32"
-        logger.info("--mixed_precision auto: %s (bfloat16 has %.2g times float32's speed here)", words, speedup)
+        logger.info("--mixed_precision auto: %s (bfloat16 is %.2g times as fast as float32 here)", words, speedup)
     return chosen
 
 
