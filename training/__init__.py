@@ -1,0 +1,1 @@
+"""Training commands, and the recipes, loop, options and losses behind them."""

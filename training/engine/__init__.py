@@ -1,0 +1,1 @@
+"""The training loop and its parts: setup, optimizers, precision, sharding, checkpoints, resuming, progress."""

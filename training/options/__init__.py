@@ -1,1 +1,1 @@
-"""Options of the training commands: a frozen dataclass each, and presets for the built-in scenes."""
+"""Options of the training commands: a frozen dataclass for each command, and presets of options."""

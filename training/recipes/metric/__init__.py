@@ -1,1 +1,1 @@
-"""Metric depth on a relative student: the model, its labels, its training."""
+"""Recipe of the metric model: the model to start from, checks of labels, training, validation."""
