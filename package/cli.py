@@ -3,7 +3,7 @@
     semidepth predict photo.jpg --model outputs/demo/student --output depth/
     semidepth score --model outputs/demo/student --data 'scenes:indoor?split=test&count=96'
     semidepth demo --model outputs/demo/metric
-    semidepth train student --encoder facebook/dinov2-small --unlabeled my_photos/ --output_dir outputs/mine
+    semidepth train student --teacher outputs/demo/teacher --unlabeled my_photos/ --output_dir outputs/mine
     semidepth publish outputs/demo/student --repo NAME/student --dry_run
     semidepth info outputs/demo/student
 

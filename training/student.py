@@ -1,10 +1,11 @@
-"""Train a student on labeled images, and on unlabeled ones that a teacher labels.
+"""Train a student on images that a teacher labels, and on ground truth where there is some.
 
     semidepth train student                                                   # built-in scenes, minutes on a CPU
     semidepth train student --encoder facebook/dinov2-small \\
-        --teacher depth-anything/Depth-Anything-V2-Large-hf \\
-        --labeled 'rooms/*.parquet?depth_scale=0.001' --unlabeled my_photos/ \\
-        --mixed_precision bf16                                                # your own
+        --teacher depth-anything/Depth-Anything-V2-Large-hf --unlabeled my_photos/ \\
+        --mixed_precision bf16                                                # your photos and a teacher
+    … --labeled 'rooms/*.parquet?depth_scale=0.001'     # and ground truth, where you have some
+    … --start outputs/teacher                           # go on from a whole model instead of --encoder
     … --pseudo_labels outputs/pseudo_labels       # with labels that training/pseudo_label.py made before
     … --unlabeled my_photos/ --select_reliable 0.5      # reliable labels first, as ST++ does, in one command
     accelerate launch training/student.py …             # the same on several GPUs, see docs/scale.md
@@ -17,7 +18,8 @@ Depth Anything (arXiv 2401.10891), section 3. A batch is one part labeled to two
    alignment (the student's tokens stay near those of the frozen encoder that it started from);
 4. their plain mean is minimised.
 
-The student starts from the pretrained encoder, never from the teacher's weights, or it would only repeat the teacher.
+Without --labeled the labeled loss is left out, and a batch is of unlabeled images alone. The student starts from the
+pretrained encoder, never from the teacher's weights, or it would only repeat the teacher; --start goes on from a model.
 The losses are `student_losses` in training/recipes/student.py.
 """
 

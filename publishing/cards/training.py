@@ -188,6 +188,8 @@ def batch_text(facts: Facts) -> str:
     labeled = options["batch_size"] * processes * options.get("gradient_accumulation_steps", 1)
     if facts.command != "student":
         return f"An update saw {labeled:,} images."
+    if not options.get("labeled"):
+        return f"An update saw {labeled:,} images without labels."
     return f"An update saw {labeled:,} labeled and {labeled * options.get('unlabeled_per_labeled', 0):,} other images."
 
 

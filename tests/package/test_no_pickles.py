@@ -24,9 +24,11 @@ from semidepth.training import (
 COMMANDS = {
     "teacher --encoder": lambda name, out: teacher.main(["--encoder", name, *training(out)]),
     "student --encoder": lambda name, out: student.main(
-        ["--encoder", name, "--teacher", sound_model(out), *training(out)]
+        ["--encoder", name, "--teacher", sound_model(out), "--unlabeled", "scenes:indoor?count=2", *training(out)]
     ),
-    "student --teacher": lambda name, out: student.main(["--teacher", name, *training(out)]),
+    "student --teacher": lambda name, out: student.main(
+        ["--teacher", name, "--unlabeled", "scenes:indoor?count=2", *training(out)]
+    ),
     "metric --student": lambda name, out: metric.main(
         [
             "--student",

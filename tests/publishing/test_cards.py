@@ -316,6 +316,13 @@ def test_a_teachers_card(tmp_path):
     assert "ST++" not in card.text
 
 
+def test_without_labels_the_card_names_none(tmp_path):
+    text = card_of(relative_folder(tmp_path, labeled=[])).text
+    assert "An update saw 32 images without labels." in text  # 4 images, 8 processes
+    assert "Labeled images, without augmentation" not in text
+    assert "Unlabeled images:" in text
+
+
 def test_a_warm_start_names_the_model_it_went_on_from(tmp_path):
     folder = relative_folder(tmp_path, encoder=None, start="org/big")
     card = card_of(folder)

@@ -14,14 +14,21 @@ class StepData:
     """Endless iterator over the micro-batches of one process.
 
     Args:
-        loaders: loaders by name. With several, a batch is a dict with one batch of each, so their ratio is exact.
+        loaders: loaders by name.
         generator: random generator on the CPU for what is drawn per batch, such as the strong perturbation; the caller
             seeds it.
+        by_name: true for batches that are a dict with one batch of each loader, so that their ratio is exact; false for
+            the batches of the only loader.
     """
 
-    def __init__(self, loaders: Mapping[str, BatchLoader], generator: torch.Generator) -> None:
+    def __init__(
+        self, loaders: Mapping[str, BatchLoader], generator: torch.Generator, *, by_name: bool = False
+    ) -> None:
+        if len(loaders) > 1 and not by_name:
+            raise ValueError(f"batches of {len(loaders)} loaders are told apart by name; give by_name=True.")
         self.loaders = dict(loaders)
         self.generator = generator
+        self.by_name = by_name
         self._iterators: dict[str, Iterator[Any]] = {}
 
     def __next__(self) -> Batch:
@@ -38,7 +45,7 @@ class StepData:
             raise RuntimeError(
                 "the data stream ended before training did: its sources have no usable samples; check their files."
             ) from None
-        return batches if len(batches) > 1 else next(iter(batches.values()))
+        return batches if self.by_name else next(iter(batches.values()))
 
     def state(self) -> dict[str, Any]:
         """Returns the position of each loader, as lists, numbers and small arrays."""

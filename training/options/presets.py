@@ -7,6 +7,10 @@ from typing import Any
 from semidepth.common.options import read_options
 from semidepth.training.options.run import BUILT_IN_ENCODER
 
+# Options that name data of the user's own, and what a preset then leaves out: scenes are not mixed in unasked.
+DATA_OPTIONS = ("labeled", "unlabeled", "pseudo_labels", "teacher")
+PRESET_DATA = ("labeled", "unlabeled", "validation")
+
 PRESETS = Path(__file__).parent.parent / "configs"
 
 
@@ -27,7 +31,7 @@ def scenes_preset(
 
     Returns:
         A function that takes the given options and returns further defaults. Where `--epochs` is given, the preset's
-        `steps` is dropped.
+        `steps` is dropped; where data are given, the preset's data are.
     """
 
     def preset(given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -38,6 +42,7 @@ def scenes_preset(
         defaults = read_preset(name, cls)
         if "epochs" in given:
             defaults.pop("steps", None)
-        return defaults
+        own_data = any(given.get(option) for option in DATA_OPTIONS)
+        return {name: value for name, value in defaults.items() if not (own_data and name in PRESET_DATA)}
 
     return preset

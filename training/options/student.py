@@ -7,7 +7,7 @@ from functools import cached_property
 from semidepth.common.options import option
 from semidepth.data.source_spec import Source, parse_source
 from semidepth.training.augmentation.strong import StrongAugmentation
-from semidepth.training.options.run import RelativeOptions
+from semidepth.training.options.run import BUILT_IN_SCENES, RelativeOptions
 from semidepth.training.options.teacher import TeacherKind
 
 
@@ -17,8 +17,14 @@ class StudentOptions(RelativeOptions):
 
     output_dir: str = option("outputs/student", help="Folder for weights, checkpoints and logs.")
     epochs: float = option(1.0, help="Passes over the unlabeled set, where --steps is not given.")
+    batch_size: int = option(16, help="Labeled images per process and micro-batch; without --labeled, unlabeled ones.")
+    labeled: tuple[str, ...] = option(
+        (),
+        help="Sources with depth labels: SOURCE[?option=value&...]. Optional with --teacher or --pseudo_labels, which "
+        "then teach alone. Built-in scenes where neither these, nor a teacher, nor unlabeled images are named.",
+    )
     unlabeled: tuple[str, ...] = option(
-        ("scenes:indoor", "scenes:outdoor"), help="Sources of images without labels: SOURCE[?option=value&...]."
+        (), help="Sources of images without labels: SOURCE[?option=value&...], such as a folder of photos."
     )
     unlabeled_per_labeled: int = option(2, help="Unlabeled images for each labeled one in a batch.")
     pseudo_labels: tuple[str, ...] = option(
@@ -47,6 +53,9 @@ class StudentOptions(RelativeOptions):
 
     def __post_init__(self) -> None:
         """Checks every value; see [`RelativeOptions`]."""
+        if not (self.labeled or self.unlabeled or self.pseudo_labels or self.teacher):
+            object.__setattr__(self, "labeled", BUILT_IN_SCENES)  # frozen, but not yet handed out
+            object.__setattr__(self, "unlabeled", BUILT_IN_SCENES)
         super().__post_init__()
         if self.unlabeled_per_labeled < 1:
             raise ValueError(f"--unlabeled_per_labeled is {self.unlabeled_per_labeled}; give at least 1.")
@@ -58,18 +67,35 @@ class StudentOptions(RelativeOptions):
             raise ValueError(f"--teacher_steps is {self.teacher_steps}; give at least 1.")
         if not 0 <= self.select_reliable < 1:
             raise ValueError(f"--select_reliable is {self.select_reliable}; give a share below 1, such as 0.5, or 0.")
+        self._check_data()
+        _ = self.augmentation  # which checks its strengths
+
+    def _check_data(self) -> None:
+        """Raises ValueError unless there are images to learn from and something that labels them."""
         if self.select_reliable and self.pseudo_labels:
             raise ValueError("--select_reliable makes its own pseudo labels; leave out --pseudo_labels.")
         if self.pseudo_labels and self.teacher is not None:
             raise ValueError("--pseudo_labels are a teacher's labels already; leave out --teacher, or the labels.")
         for spec in self.pseudo_labels:
             parse_source(spec)
-        if not self.unlabeled:
-            raise ValueError("--unlabeled is empty; name at least one source of images, such as a folder of photos.")
         for spec in self.unlabeled:
             if parse_source(spec).endless and self.select_reliable:
                 raise ValueError(f"--select_reliable needs unlabeled sources with an end; give {spec!r} a ?count=N.")
-        _ = self.augmentation  # which checks its strengths
+        if not (self.unlabeled or self.pseudo_labels):
+            raise ValueError(
+                "--unlabeled is missing; name images for the student, such as a folder of photos, or --pseudo_labels; "
+                "from labels alone semidepth train teacher learns."
+            )
+        if not (self.labeled or self.pseudo_labels or self.teacher):
+            raise ValueError(
+                "--unlabeled images need something that labels them; name a --teacher, or --labeled sources on which "
+                "one is trained first."
+            )
+
+    @property
+    def unlabeled_batch_size(self) -> int:
+        """Images without ground truth per process and micro-batch."""
+        return self.batch_size * (self.unlabeled_per_labeled if self.labeled else 1)
 
     def unlabeled_sources(self) -> list[Source]:
         """The images that the student learns from without ground truth, pseudo-labeled already or not.

@@ -17,6 +17,12 @@ class TeacherOptions(RelativeOptions):
 
     output_dir: str = option("outputs/teacher", help="folder for weights, checkpoints and logs")
 
+    def __post_init__(self) -> None:
+        """Checks every value; see [`RelativeOptions`]."""
+        super().__post_init__()
+        if not self.labeled:
+            raise ValueError("--labeled is empty; name at least one source with depth labels, such as scenes:indoor.")
+
 
 def kind_given(teacher_kind: TeacherKind) -> Kind | None:
     """What a teacher predicts, where the option says so."""

@@ -29,6 +29,7 @@ def make_hooks(
     *,
     validation: Sequence[Source],
     previewed: Sequence[Source],
+    previewed_labels: bool = True,
 ) -> Hooks:
     """Returns the hooks of a relative model's training: validation, previews and saving.
 
@@ -38,6 +39,7 @@ def make_hooks(
         preprocessing: the model's preprocessing, saved with it as an image processor.
         validation: labeled sources to score; the processes share the images.
         previewed: sources whose first images are drawn.
+        previewed_labels: true if ground truth is drawn beside them.
     """
     wrap = partial(_as_depth_model, preprocessing=preprocessing)
 
@@ -57,13 +59,14 @@ def make_hooks(
         samples: list[Any] = []
         for source in previewed[:PREVIEW_IMAGES]:
             each = max(1, PREVIEW_IMAGES // len(previewed))
-            samples += evaluation_samples([source], each, size=preprocessing.size)
+            samples += evaluation_samples([source], each, labeled=previewed_labels, size=preprocessing.size)
         predict = _autocast_predict(wrap(model), accelerator)
         rows = []
         for sample in samples:
             predicted = predict(sample["image"][None].to(accelerator.device))[0]
-            rows.append(relative_row(sample["image"], sample["depth"], [predicted]))
-        tracking.picture(step, "predictions", grid(rows, ["image", "ground truth", "prediction"]))
+            rows.append(relative_row(sample["image"], sample["depth"] if previewed_labels else None, [predicted]))
+        titles = ["image", *(["ground truth"] if previewed_labels else []), "prediction"]
+        tracking.picture(step, "predictions", grid(rows, titles))
 
     def save(model: nn.Module, folder: Path) -> None:
         assert isinstance(model, PreTrainedModel)

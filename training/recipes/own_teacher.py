@@ -2,19 +2,21 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
+from accelerate import Accelerator, PartialState
 
 from semidepth.common.options import read_options
 from semidepth.data.reading.sources import count_samples
 from semidepth.data.source_spec import parse_sources
+from semidepth.prediction.models import DepthModel, load_depth_model
 from semidepth.training.engine.setup import resolve_steps
 from semidepth.training.options.run import RelativeOptions
 from semidepth.training.options.student import StudentOptions
-from semidepth.training.options.teacher import TeacherOptions
+from semidepth.training.options.teacher import TeacherOptions, kind_given
 from semidepth.training.recipes.teacher import train_teacher
 
 logger = logging.getLogger(__name__)
@@ -86,3 +88,33 @@ def own_teacher(options: StudentOptions) -> str:
     logger.info("no --teacher given: training one on the labeled sources first, into %s", folder)
     train_teacher(teacher_options(options))
     return str(folder)
+
+
+def find_teacher(options: StudentOptions, accelerator: Accelerator) -> Callable[[], tuple[DepthModel | None, str]]:
+    """Checks a student's teacher before anything expensive.
+
+    Args:
+        options: the student's options.
+        accelerator: the run's accelerator.
+
+    Returns:
+        A function that returns the teacher and its name, and trains one first where --teacher names none. With
+        pseudo labels there is no teacher, and the name is theirs.
+
+    Raises:
+        ValueError: if it cannot be loaded, or for the reasons of [`check_own_teacher`].
+    """
+    load = partial(load_depth_model, device=accelerator.device, kind=kind_given(options.teacher_kind))
+    if options.pseudo_labels:
+        return lambda: (None, ", ".join(options.pseudo_labels))
+    if options.teacher is not None:
+        teacher, name = load(options.teacher), options.teacher
+        return lambda: (teacher, name)
+    check_own_teacher(options)
+
+    def train_first() -> tuple[DepthModel, str]:
+        folder = own_teacher(options)
+        accelerator.wait_for_everyone()  # the main process may just have trained it
+        return load(folder), folder
+
+    return train_first

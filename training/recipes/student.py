@@ -8,24 +8,27 @@ Depth Anything (arXiv 2401.10891), section 3. A batch is one part labeled to two
    alignment (the student's tokens stay near those of the frozen encoder that it started from);
 4. their plain mean is minimised.
 
+Without labeled images the labeled loss is left out, as in the last stage of Depth Anything V2 (arXiv 2406.09414).
 The student starts from the pretrained encoder, never from the teacher's weights, or it would only repeat the teacher.
 --start goes on from a whole model instead; the frozen encoder is then that model's.
 """
 
 import copy
 import logging
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
-from semidepth.data.source_spec import parse_sources
+from semidepth.data.source_spec import Source, parse_sources
 from semidepth.modeling import encoder_features
 from semidepth.modeling.affine_invariant import cutmix_affine_invariant_loss
-from semidepth.prediction.models import DepthModel, load_depth_model
+from semidepth.prediction.models import DepthModel
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing.pusher import open_pusher
 from semidepth.training.augmentation.strong import apply_cutmix, cutmix_masks, distort_colors
@@ -45,9 +48,8 @@ from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.losses.feature_alignment import feature_alignment_loss
 from semidepth.training.losses.gradient_matching import gradient_matching_loss
 from semidepth.training.options.student import StudentOptions
-from semidepth.training.options.teacher import kind_given
 from semidepth.training.recipes.hooks import make_hooks
-from semidepth.training.recipes.own_teacher import check_own_teacher, own_teacher
+from semidepth.training.recipes.own_teacher import find_teacher
 from semidepth.training.recipes.start import resolve_start
 from semidepth.training.recipes.teacher import labeled_terms
 
@@ -93,7 +95,8 @@ def student_losses(
 
     Args:
         model: the student, wrapped or not.
-        batch: `labeled` (B images, uint8, and their disparity) and `unlabeled` (U images, uint8); in the paper U = 2 B.
+        batch: `unlabeled` (U images, uint8) and, where there are labels, `labeled` (B images, uint8, and their
+            disparity); in the paper U = 2 B.
         teacher: labels clean images; None where the unlabeled batch has pseudo labels, as `disparity`.
         frozen_encoder: the encoder that the student started from.
         preprocessing: the student's.
@@ -103,9 +106,8 @@ def student_losses(
     Returns:
         The mean of the terms, and each of them.
     """
-    labeled, unlabeled = batch["labeled"], batch["unlabeled"]
-    count, (height, width) = len(labeled["image"]), unlabeled["image"].shape[-2:]
-    augmentation = options.augmentation
+    labeled, unlabeled = batch.get("labeled"), batch["unlabeled"]
+    (height, width), augmentation = unlabeled["image"].shape[-2:], options.augmentation
 
     clean = unlabeled["image"].float() / 255
     # (U, H, W), from the clean images: now, or by training/pseudo_label.py before
@@ -115,12 +117,15 @@ def student_losses(
     masks = cutmix_masks(len(clean), height, width, generator, augmentation, clean.device)
     mixed, partner = apply_cutmix(distorted, masks)
 
-    clean_labeled = preprocessing.normalize(labeled["image"])
     hard_unlabeled = preprocessing.normalize(mixed)
+    clean_labeled = preprocessing.normalize(labeled["image"]) if labeled else hard_unlabeled[:0]
+    count = len(clean_labeled)
     output = model(pixel_values=torch.cat([clean_labeled, hard_unlabeled]), output_features=True)
     predicted = output.predicted_depth  # (B + U, H, W), inverse depth
 
-    terms = labeled_terms(predicted[:count], labeled["disparity"], options.gradient_matching_weight)
+    terms = {}
+    if labeled:
+        terms |= labeled_terms(predicted[:count], labeled["disparity"], options.gradient_matching_weight)
     terms |= unlabeled_terms(predicted[count:], pseudo, masks, partner, options)
     if options.feature_alignment:
         with torch.no_grad():
@@ -131,7 +136,7 @@ def student_losses(
         total=torch.stack(summed).mean(),
         terms=terms,
         finite=predicted.detach().isfinite().flatten(1).all(1),
-        origins=labeled["origin"] + unlabeled["origin"],
+        origins=(labeled["origin"] if labeled else []) + unlabeled["origin"],
         images=len(predicted),
     )
 
@@ -151,39 +156,24 @@ def train_on_all(options: StudentOptions, *, selected_share: float = 0.0) -> dic
     selection = {"selected_share": selected_share} if selected_share else {}
     pusher.known |= selection
     announce(options, accelerator, "student")
-    labeled_sources, validation = parse_sources(options.labeled), parse_sources(options.validation)
-    load_teacher = partial(load_depth_model, device=accelerator.device, kind=kind_given(options.teacher_kind))
-    unlabeled_sources, pseudo_labeled = options.unlabeled_sources(), bool(options.pseudo_labels)
-    check_sources(labeled_sources + validation)
-    check_sources(unlabeled_sources, labeled=pseudo_labeled)
-    teacher, teacher_name = None, ", ".join(options.pseudo_labels)
-    if options.teacher is not None:
-        teacher, teacher_name = load_teacher(options.teacher), options.teacher
-    elif not pseudo_labeled:
-        check_own_teacher(options)
+    labeled, validation = parse_sources(options.labeled), parse_sources(options.validation)
+    unlabeled, pseudo_labeled = options.unlabeled_sources(), bool(options.pseudo_labels)
+    check_sources(labeled + validation)
+    check_sources(unlabeled, labeled=pseudo_labeled)
+    get_teacher = find_teacher(options, accelerator)
     start = resolve_start(options, accelerator)
-    preprocessing = start.preprocessing
-    unlabeled_batch, world = options.batch_size * options.unlabeled_per_labeled, accelerator.num_processes
-    steps = resolve_steps(options, unlabeled_sources, labeled=pseudo_labeled, batch_size=unlabeled_batch, world=world)
+    steps = resolve_steps(
+        options, unlabeled, labeled=pseudo_labeled, batch_size=options.unlabeled_batch_size,
+        world=accelerator.num_processes,
+    )  # fmt: skip
     check_resume(options, steps)
-    if teacher is None and not pseudo_labeled:
-        teacher_name = own_teacher(options)
-        accelerator.wait_for_everyone()  # the main process may just have trained it
-        teacher = load_teacher(teacher_name)
+    teacher, teacher_name = get_teacher()
+    logger.info("%s", losses_text(options, teacher_name))
 
-    make = partial(make_run_loader, options, accelerator, preprocessing)
-    # A loader each, so that the ratio in a step is exact.
-    labeled = make(labeled_sources)
-    unlabeled = make(unlabeled_sources, labeled=pseudo_labeled, batch_size=unlabeled_batch, seed=options.seed + 1)
     generator = torch.Generator().manual_seed(options.seed * 100_003 + accelerator.process_index)
-
     set_seed(options.seed)  # the same start whether or not a teacher was trained before
     model = start.make_model(accelerator.device)
     frozen_encoder = copy.deepcopy(model.backbone).to(accelerator.device).eval().requires_grad_(False)
-    losses = partial(
-        student_losses, teacher=teacher, frozen_encoder=frozen_encoder, preprocessing=preprocessing,
-        generator=generator, options=options,
-    )  # fmt: skip
     results = train(
         options,
         name="student",
@@ -191,15 +181,48 @@ def train_on_all(options: StudentOptions, *, selected_share: float = 0.0) -> dic
         accelerator=accelerator,
         model=model,
         make_optimizer=partial(relative_optimizer, options=options),
-        data=StepData({"labeled": labeled, "unlabeled": unlabeled}, generator),
-        compute_losses=losses,
+        data=student_data(options, accelerator, start.preprocessing, labeled, unlabeled, generator),
+        compute_losses=partial(
+            student_losses, teacher=teacher, frozen_encoder=frozen_encoder, preprocessing=start.preprocessing,
+            generator=generator, options=options,
+        ),
         hooks=make_hooks(
-            options, accelerator, preprocessing, validation=validation, previewed=validation or labeled_sources
+            options, accelerator, start.preprocessing, validation=validation,
+            previewed=validation or labeled or unlabeled, previewed_labels=bool(validation or labeled),
         ),
         pusher=pusher,
-    )
+    )  # fmt: skip
     if accelerator.is_main_process:
         save_results(Path(options.output_dir), {"steps": steps, "teacher": teacher_name} | selection | results)
         logger.info("student in %s", options.output_dir)
         pusher.finish()
     return results
+
+
+def student_data(
+    options: StudentOptions,
+    accelerator: Accelerator,
+    preprocessing: Preprocessing,
+    labeled: Sequence[Source],
+    unlabeled: Sequence[Source],
+    generator: torch.Generator,
+) -> StepData:
+    """Returns the student's batches: a loader for each kind of images, so that their ratio in a step is exact."""
+    make = partial(make_run_loader, options, accelerator, preprocessing)
+    loaders = {"labeled": make(labeled)} if labeled else {}
+    loaders["unlabeled"] = make(
+        unlabeled, labeled=bool(options.pseudo_labels), batch_size=options.unlabeled_batch_size, seed=options.seed + 1
+    )
+    return StepData(loaders, generator, by_name=True)
+
+
+def losses_text(options: StudentOptions, teacher: str) -> str:
+    """Returns a line for the log: which losses are on, and how many images each sees in a batch of one process."""
+    count = options.unlabeled_batch_size
+    parts = [f"labeled ({options.batch_size} images)"] if options.labeled else []
+    parts.append(
+        f"unlabeled ({count} images, {'pseudo labels in' if options.pseudo_labels else 'labels by'} {teacher})"
+    )
+    if options.feature_alignment:
+        parts.append(f"feature alignment (the same {count})")
+    return f"losses: {', '.join(parts)}{'' if options.labeled else '; no labeled loss, as --labeled is not given'}"

@@ -55,7 +55,8 @@ def test_lists_of_numbers_are_read_from_yaml(tmp_path):
 @pytest.mark.parametrize("cls", [TeacherOptions, StudentOptions])
 def test_saved_options_read_back(tmp_path, cls):
     path = tmp_path / "run.yaml"
-    arguments = cls(steps=3, labeled=("scenes:indoor?count=4",))
+    data = {"unlabeled": ("scenes:outdoor",)} if cls is StudentOptions else {}
+    arguments = cls(steps=3, labeled=("scenes:indoor?count=4",), **data)
     save_options(arguments, path)
     assert load_options(cls, path) == arguments
     assert parse_options(cls, ["--config", str(path)]) == arguments
