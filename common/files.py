@@ -1,8 +1,9 @@
-"""Write files atomically, and check folders before a run needs them."""
+"""Write files atomically, find files by pattern, and check folders before a run needs them."""
 
 import os
 import tempfile
 from collections.abc import Iterable
+from glob import escape, glob
 from pathlib import Path
 
 import psutil
@@ -30,6 +31,21 @@ def remove_leftovers(paths: Iterable[Path]) -> None:
             name, _, process = partial.name[1 : -len(".part")].rpartition(".")
             if name in wanted and process.isdecimal() and not psutil.pid_exists(int(process)):
                 partial.unlink(missing_ok=True)
+
+
+def find_matching(pattern: str) -> list[str]:
+    """Paths that a pattern matches, sorted; `**` matches folders at any depth.
+
+    What exists under a name with the signs of patterns (`run [a]`) is meant by that name: the longest beginning of the
+    pattern that exists is taken literally.
+    """
+    parts = Path(pattern).parts
+    literal = next((end for end in range(len(parts), 0, -1) if Path(*parts[:end]).exists()), 0)
+    if literal == len(parts):
+        return [pattern] if parts else []
+    start = escape(str(Path(*parts[:literal]))) if literal else ""
+    # `Path.glob` takes no pattern from the root of the disk.
+    return sorted(glob(os.path.join(start, *parts[literal:]), recursive=True))  # noqa: PTH118, PTH207
 
 
 def check_folder(option: str, folder: str | Path) -> None:

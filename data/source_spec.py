@@ -13,11 +13,12 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from glob import glob, has_magic
+from glob import has_magic
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
 
+from semidepth.common.files import find_matching
 from semidepth.common.redaction import redact
 from semidepth.data.depth_coding import DepthCoding, DepthKind, Invariance, Zero
 from semidepth.data.source_options import FILE_OPTIONS, SCENE_OPTIONS
@@ -253,9 +254,7 @@ def _format_of_suffix(suffix: str) -> Kind | None:
 
 def _walk(location: str) -> Iterator[Path]:
     """All files of a file, folder (with subfolders) or glob, sorted, hidden ones left out."""
-    # `Path.glob` takes no pattern from the root of the disk.
-    found = [location] if Path(location).exists() else sorted(glob(location, recursive=True))  # noqa: PTH207
-    for root in map(Path, found):
+    for root in map(Path, find_matching(location)):
         if root.is_file():
             yield root
             continue

@@ -5,9 +5,10 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from glob import glob, has_magic
+from glob import has_magic
 from pathlib import Path
 
+from semidepth.common.files import find_matching
 from semidepth.data.source_spec import IMAGE_SUFFIXES
 from semidepth.prediction.options import VIDEO_SUFFIXES, is_video
 from semidepth.prediction.record import RECORD, read_record
@@ -77,7 +78,7 @@ def _matching(text: str, suffixes: frozenset[str], absent: dict[Path, str]) -> I
     elif _is(path, stat.S_ISREG):
         yield path, Path(path.stem)
     else:
-        for file in map(Path, sorted(glob(text, recursive=True))):  # noqa: PTH207
+        for file in map(Path, find_matching(text)):
             if _is(file, stat.S_ISREG):
                 yield file, Path(file.stem)
 

@@ -137,6 +137,7 @@ async def _client(attempts: int | None = None, **options: Any) -> ClientSession:
     wait_s = retrying.STALLED_S
     steady: dict[str, Any] = {
         "timeout": ClientTimeout(total=None, sock_connect=wait_s, sock_read=wait_s),
+        "trust_env": True,  # passwords of ~/.netrc, and the proxy of this machine
         "middlewares": (partial(_ask_again, attempts=attempts),),
     }
     return ClientSession(**steady | options)

@@ -11,6 +11,7 @@ import datasets.config
 import numpy as np
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, IterableDataset, load_dataset, load_dataset_builder
+from datasets.data_files import DataFilesList
 from fsspec.core import url_to_fs
 from huggingface_hub import HfApi
 
@@ -181,9 +182,12 @@ def _check_local(source: Source, files: tuple[str, ...]) -> None:
 
 
 def _glob(url: str) -> list[str]:
-    if not has_magic(url):
-        return [url]
     files, path = url_to_fs(url)
+    if not has_magic(url):
+        retry(partial(files.info, path), url)  # raises if it is not there, before a run starts
+        return [url]
+    if retry(partial(files.exists, path), url):  # a name with the signs of a pattern
+        return [url]
     return sorted(files.unstrip_protocol(name) for name in retry(partial(files.glob, path), url))
 
 
@@ -205,7 +209,10 @@ def _load_once(source: Source, files: tuple[str, ...], **options: Any) -> Iterab
         return load_dataset(
             source.location, source.name, split=source.split or "train", revision=source.revision, streaming=True
         )
-    return load_dataset(source.format, data_files=list(files), split="train", streaming=True, **options)
+    # As DataFilesList they are names; a plain list would be taken for patterns.
+    names = files if source.remote else [str(Path(file.removeprefix("file://")).absolute()) for file in files]
+    data_files = {"train": DataFilesList(list(names), [()] * len(names))}
+    return load_dataset(source.format, data_files=data_files, split="train", streaming=True, **options)
 
 
 def expand_numbers(location: str) -> list[str]:

@@ -155,7 +155,7 @@ def test_what_is_missing_or_forbidden_is_told_at_once(server, file, status, capl
     server.fail(status=status, method=None, times=1000)
     with pytest.raises(ValueError, match=f"{server.url}/{file}") as caught:
         open_source(parse_source(f"{server.url}/{file}"), labeled=False)
-    words = "Unable to find" if status == 404 else f"may not be read here: its server answers {status}"
+    words = "is not there" if status == 404 else f"may not be read here: its server answers {status}"
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(server.gets()) == 1
@@ -254,7 +254,10 @@ def test_passwords_come_from_netrc_and_are_refused_in_a_source(folder, tmp_path,
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password pa55word\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with FlakyServer(folder, password=base64.b64encode(b"me:pa55word").decode()) as server:
-        assert numbers(f"{server.url}/a.parquet") == list(range(ROWS))
+        pq.write_table(pa.table({"image": [f"{server.url}/3.png"]}), tmp_path / "addresses.parquet")
+        for name in (f"{server.url}/a.parquet", f"{server.url}/a.tar"):
+            assert numbers(name) == list(range(ROWS))
+        assert numbers(str(tmp_path / "addresses.parquet")) == [3]
         spec = server.url.replace("://", "://me:pa55word@") + "/a.parquet"
         with pytest.raises(ValueError, match=r"'http://\*\*\*@127.* carries a password or token") as caught:
             parse_source(spec)
