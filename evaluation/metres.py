@@ -14,8 +14,8 @@ from semidepth.evaluation.data import Place, depth_label
 from semidepth.evaluation.depth_metrics.formulas import metres_scores, scored_pixels
 from semidepth.evaluation.depth_metrics.protocols import Protocol
 from semidepth.evaluation.pictures import color_errors, colorize_metres, metre_range, shrink
-from semidepth.evaluation.relative import Scores, require_finite
-from semidepth.evaluation.tasks import Cells, ImageScores, Task
+from semidepth.evaluation.relative import Scores
+from semidepth.evaluation.tasks import Cells, ImageScores, Task, require_finite
 from semidepth.prediction.batching import batches_of_one_size
 from semidepth.prediction.models import DepthModel
 

@@ -20,7 +20,7 @@ from semidepth.evaluation.depth_metrics.formulas import (
     scored_pixels,
 )
 from semidepth.evaluation.pictures import color_errors, shrink
-from semidepth.evaluation.tasks import Cells, ImageScores, Task
+from semidepth.evaluation.tasks import Cells, ImageScores, Task, require_finite
 from semidepth.media.color_maps import colorize, display_range
 from semidepth.prediction.batching import batches_of_one_size
 from semidepth.prediction.models import DepthModel
@@ -184,11 +184,3 @@ def gather_mean(accelerator: Accelerator, scores: Scores) -> dict[str, float]:
         name: (total[index, 0] / total[index, 1]).item() if total[index, 1] else math.nan
         for index, name in enumerate(scores.per_image)
     }
-
-
-def require_finite(predicted: Tensor, batch: Sequence[Sample]) -> None:
-    """Raises ValueError for a prediction that is not finite: its NaN scores would look like a missing label."""
-    fine = predicted.isfinite().flatten(1).all(1).tolist()
-    broken = [sample["origin"] for sample, finite in zip(batch, fine, strict=True) if not finite]
-    if broken:
-        raise ValueError(f"the model's prediction is not finite for {', '.join(broken)}; this checkpoint is broken.")

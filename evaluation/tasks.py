@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from torch import Tensor
 
+from semidepth.data.samples import Sample
 from semidepth.evaluation.data import Place, ScoredData
 from semidepth.prediction.checkpoints import Kind
 from semidepth.prediction.models import DepthModel
@@ -80,3 +82,11 @@ class Task(ABC):
     @abstractmethod
     def draw(self, model: DepthModel, item: Any) -> tuple[Cells, str]:
         """Pictures of one image for examples.png: image, ground truth, prediction, error; and a line of text."""
+
+
+def require_finite(predicted: Tensor, batch: Sequence[Sample]) -> None:
+    """Raises ValueError for a prediction that is not finite: its NaN scores would look like a missing label."""
+    fine = predicted.isfinite().flatten(1).all(1).tolist()
+    broken = [sample["origin"] for sample, finite in zip(batch, fine, strict=True) if not finite]
+    if broken:
+        raise ValueError(f"the model's prediction is not finite for {', '.join(broken)}; this checkpoint is broken.")

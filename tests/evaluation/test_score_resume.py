@@ -15,7 +15,6 @@ from PIL import Image
 from processes import run_processes
 
 from semidepth.evaluation.cli import main
-from semidepth.evaluation.data import folder_fingerprint
 
 IMAGES = 13
 # Predicts slowly and writes down how many images it predicted.
@@ -118,20 +117,6 @@ def test_other_files_of_the_same_name_and_number_are_refused(tmp_path, run, caps
     np.save(tmp_path / "frames/03_depth.npy", 2 * labels)
     assert main(argv) == 2
     assert "with other files (another folder, or they were changed since)" in capsys.readouterr().err
-
-
-def test_two_roots_of_one_benchmark_differ(tmp_path):
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "0.png").write_bytes(b"same")
-        os.utime(tmp_path / name / "0.png", (1, 1))
-    first = folder_fingerprint(tmp_path / "a")
-    assert first != folder_fingerprint(tmp_path / "b")
-    (tmp_path / "a/scores").mkdir()
-    (tmp_path / "a/scores/options.json").write_text("{}")  # a run's own folder below the set
-    assert folder_fingerprint(tmp_path / "a") == first
-    (tmp_path / "a/0.png").write_bytes(b"other")
-    assert folder_fingerprint(tmp_path / "a") != first
 
 
 def test_other_options_than_before_are_refused(tmp_path, run, capsys):
