@@ -15,11 +15,12 @@ import multiprocessing
 import statistics
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import psutil
 import torch
+from timing import timed
 from torch import Tensor, nn
 from transformers import BeitConfig, ZoeDepthConfig, ZoeDepthForDepthEstimation, set_seed
 
@@ -77,17 +78,6 @@ def run_stock(head: nn.Module, core: CoreFeatures) -> Tensor:
 def run_ours(model: RoutedDepthForDepthEstimation, core: CoreFeatures) -> Tensor:
     """(B, H, W) metres, the router's work included."""
     return model.metres(core)[0]
-
-
-def timed(call: Callable[[], object], device: torch.device) -> float:
-    """Seconds of one call, the device's work included."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    began = time.perf_counter()
-    call()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
 
 
 def trainable(core: CoreFeatures) -> CoreFeatures:

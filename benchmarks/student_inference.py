@@ -13,10 +13,10 @@ seconds in encoder, neck and head.
 import argparse
 import copy
 import statistics
-import time
 from collections.abc import Callable, Sequence
 
 import torch
+from timing import timed
 from torch import nn
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, set_seed
 
@@ -38,17 +38,6 @@ def make_pair(device: torch.device) -> tuple[nn.Module, nn.Module]:
     stock = DepthAnythingForDepthEstimation(config).to(device).eval()
     stock.load_state_dict(student.state_dict())
     return student, stock
-
-
-def timed(call: Callable[[], object], device: torch.device) -> float:
-    """Seconds of one call, the device's work included."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    began = time.perf_counter()
-    call()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
 
 
 def run_once(model: nn.Module, pixels: torch.Tensor, device: torch.device) -> float:

@@ -12,6 +12,7 @@ import tiny
 import torch
 from loopback_hub import TOKEN
 from PIL import Image
+from processes import WITHOUT_SEMIDEPTH
 
 from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation
 
@@ -46,13 +47,10 @@ print("RESULTS" + json.dumps(results))
 """
 
 # Loads models by id with transformers alone, and runs one of them on a photo.
-WITHOUT_PACKAGE = """
-import json, sys
-class NoSemidepth:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "semidepth":
-            raise ImportError("semidepth is not here")
-sys.meta_path.insert(0, NoSemidepth())
+WITHOUT_PACKAGE = (
+    WITHOUT_SEMIDEPTH
+    + """
+import json
 import torch
 from transformers import AutoModelForDepthEstimation, pipeline
 results = {}
@@ -66,6 +64,7 @@ pipe = pipeline("depth-estimation", model=id, **options)
 results["pipeline"] = list(pipe(sys.argv[2])["predicted_depth"].shape)
 print("RESULTS" + json.dumps(results))
 """
+)
 
 # Loads a model, a set of labels and a metric by id.
 WITH_PACKAGE = """

@@ -9,15 +9,6 @@ from semidepth.publishing.spaces import space_files
 ROOT = Path(__file__).resolve().parent.parent
 METRIC = ROOT / "evaluation" / "depth_metrics"
 PAGE = ROOT / "spaces" / "depth_metrics"
-# Put before a process's own code: no import of semidepth succeeds there, from wherever it might come.
-WITHOUT_SEMIDEPTH = """
-import sys
-class NoSemidepth:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "semidepth":
-            raise ImportError("semidepth is not here")
-sys.meta_path.insert(0, NoSemidepth())
-"""
 
 
 def compose(folder: Path) -> Path:

@@ -1,10 +1,20 @@
-"""Scripts in several real processes on this machine, as torchrun starts them."""
+"""Processes that tests start: several as torchrun starts them, and such as cannot import semidepth."""
 
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
+
+# Put before a process's own code: no import of semidepth succeeds there, from wherever it might come.
+WITHOUT_SEMIDEPTH = """
+import sys
+class NoSemidepth:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "semidepth":
+            raise ImportError("semidepth is not here")
+sys.meta_path.insert(0, NoSemidepth())
+"""
 
 
 def free_port() -> int:

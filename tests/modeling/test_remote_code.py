@@ -9,17 +9,14 @@ import numpy as np
 import tiny
 import torch
 from PIL import Image
+from processes import WITHOUT_SEMIDEPTH
 
 from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.prediction.preprocessing import Preprocessing
 
-SCRIPT = """
-import sys
-class NoSemidepth:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "semidepth":
-            raise ImportError("semidepth is not here")
-sys.meta_path.insert(0, NoSemidepth())
+SCRIPT = (
+    WITHOUT_SEMIDEPTH
+    + """
 import json, torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, AutoModelForDepthEstimation, pipeline
@@ -40,6 +37,7 @@ for dtype in (torch.float32, torch.bfloat16):
     results[f"pipeline {dtype}"] = [list(output["predicted_depth"].shape), list(output["depth"].size)]
 json.dump(results, sys.stdout)
 """
+)
 
 
 def test_saved_folder_runs_without_the_package(tmp_path):

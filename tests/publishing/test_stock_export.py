@@ -10,19 +10,18 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from processes import WITHOUT_SEMIDEPTH
 from safetensors import safe_open
 from transformers import AutoImageProcessor, set_seed
 
 from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
+from semidepth.publishing.cli import PublishOptions, files_of_model
 from semidepth.publishing.exports.stock import to_stock
+from semidepth.publishing.info import model_info
 
-SCRIPT = """
-import sys
-class NoSemidepth:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "semidepth":
-            raise ImportError("semidepth is not here")
-sys.meta_path.insert(0, NoSemidepth())
+SCRIPT = (
+    WITHOUT_SEMIDEPTH
+    + """
 import numpy as np, torch
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 for folder in sys.argv[1:]:
@@ -33,6 +32,7 @@ for folder in sys.argv[1:]:
     np.save(folder + ".found.npy", found.numpy())
     print(type(model).__module__, type(model).__name__)
 """
+)
 
 
 def save(model, folder: Path) -> Path:
@@ -124,3 +124,34 @@ def test_a_folder_that_is_not_empty_is_left_alone(tmp_path):
     with pytest.raises(ValueError, match="not an empty folder; give a new one"):
         to_stock(folder, target)
     assert files_of(target) == before
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_a_stock_zoedepth_is_published_with_a_card_of_its_own(tmp_path, heads):
+    folder = save(RoutedDepthForDepthEstimation.from_zoedepth(tiny.zoedepth(heads)), tmp_path / "zoe")
+    (folder / "metric.yaml").write_text("train: [nyu=rooms/]\nrouter_loss_weight: 100.0\ncore_lr_factor: 0.02\n")
+    room = tmp_path / "room"
+    room.mkdir()
+    options = PublishOptions(folder=folder, repo="org/zoe", stock=True, dry_run=True)
+    files = {file.path: file.source for file in files_of_model(folder, options, room)}
+    assert {"README.md", "config.json", "metric.yaml", "model.safetensors", "preprocessor_config.json"} == set(files)
+    card = files["README.md"].read_text()
+    assert "trust_remote_code" not in card
+    assert "from semidepth" not in card
+    assert "| nyu | 0.001 to 10 m |" in card
+    assert ("| kitti | 0.001 to 80 m |" in card) == ("bin_configurations" in card) == (heads == 2)
+    assert "loads like it, without custom code" in card
+    assert "ZoeDepth's training (arXiv 2302.12288)" in card
+    assert "the encoder is BEiT, 4 layers, 32 wide" in card
+    info = model_info(room / "stock")
+    assert [domain["max_depth_m"] for domain in info["domains"]] == [10.0, 80.0][:heads]
+    assert [domain["name"] for domain in info["domains"]] == ["nyu", "kitti"][:heads]
+
+
+def test_a_damaged_head_of_zoedepth_is_one_sentence(tmp_path):
+    tiny.zoedepth_config(1).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["bin_configurations"][0]["max_depth"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"config\.json is damaged .*max_depth"):
+        model_info(tmp_path)

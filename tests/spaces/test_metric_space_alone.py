@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from metric_space import PAGE, WITHOUT_SEMIDEPTH, compose, environment_of
+from metric_space import PAGE, compose, environment_of
+from processes import WITHOUT_SEMIDEPTH
 
 from semidepth.evaluation.depth_metrics.formulas import metres_scores, relative_scores
 

@@ -12,9 +12,9 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from huggingface_hub import SpaceCardData
 from huggingface_hub.repocard import RepoCard
-from metric_space import PAGE, WITHOUT_SEMIDEPTH, compose, environment_of
+from metric_space import PAGE, compose, environment_of
 from PIL import Image
-from processes import free_port
+from processes import WITHOUT_SEMIDEPTH, free_port
 
 START = """
 import runpy
