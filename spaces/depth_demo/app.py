@@ -78,6 +78,7 @@ def main() -> int:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() or ON_ZERO_GPU else "cpu")
     parser.add_argument("--host", default=None, help="address to serve on; default: gradio's")
     parser.add_argument("--port", type=int, default=None)
+    parser.add_argument("--trust_remote_code", action="store_true", help="run code that models of --model bring along")
     parser.add_argument("--mcp", action="store_true", help="serve the endpoints as MCP tools, too; needs gradio[mcp]")
     options = parser.parse_args()
     logging.basicConfig(format="%(levelname)s: %(message)s")
@@ -107,7 +108,9 @@ def serve(options: argparse.Namespace) -> None:
             raise ValueError("--mcp needs a package that is missing; pip install 'gradio[mcp]'.") from error
     if not ON_ZERO_GPU:
         check_device(options.device)  # before anything is loaded
-    models = choose_models(options.model, options.outputs, HERE / "README.md", options.device)
+    models = choose_models(
+        options.model, options.outputs, HERE / "README.md", options.device, trusted=options.trust_remote_code
+    )
     page = build(models)
     # Every second: by default gradio tells nobody that somebody before them has left the queue.
     page.queue(default_concurrency_limit=4, max_size=64, status_update_rate=1)

@@ -9,7 +9,7 @@ from predictor import Models
 logger = logging.getLogger(__name__)
 
 
-def choose_models(given: list[str], outputs: Path, readme: Path, device: str) -> Models:
+def choose_models(given: list[str], outputs: Path, readme: Path, device: str, *, trusted: bool = False) -> Models:
     """The models to offer, the first of them loaded.
 
     Args:
@@ -17,6 +17,7 @@ def choose_models(given: list[str], outputs: Path, readme: Path, device: str) ->
         outputs: folder of trained models, at any depth, searched when none is given. Broken ones are left out.
         readme: file whose front matter names published models under `models`, used when none is trained.
         device: to run on.
+        trusted: run code that given models bring along; that of others is never run.
 
     Returns:
         The given models in order, or trained ones, newest first; there may be none.
@@ -25,7 +26,7 @@ def choose_models(given: list[str], outputs: Path, readme: Path, device: str) ->
         ValueError: a given model cannot be offered.
     """
     if given:
-        return Models(list(dict.fromkeys(given)), device)
+        return Models(list(dict.fromkeys(given)), device, trusted=trusted)
     trained = Models(trained_models(outputs), device, skip_broken=True)
     if trained.names:
         return trained

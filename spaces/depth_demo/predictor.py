@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from transformers import CONFIG_MAPPING, PretrainedConfig
 from zero_gpu import ON_ZERO_GPU, gpu
 
 from semidepth.prediction.checkpoints import domains_of, kind_of, read_config, router_names
@@ -76,9 +77,17 @@ def read_card(name: str, *, trusted: bool = False) -> ModelCard:
         trusted: run code that the model brings along.
 
     Raises:
-        ValueError: there is no such model, or it is not known what it predicts.
+        ValueError: there is no such model, it is not known what it predicts, or it needs code that is not to be run.
     """
-    config = read_config(name, trust_remote_code=trusted)
+    try:
+        config = read_config(name, trust_remote_code=trusted)
+    except ValueError as error:
+        if not trusted and brings_code(name):
+            raise ValueError(
+                f"{name!r} brings code of its own, which is not run unasked; read that code, and start the page with "
+                "--trust_remote_code if you trust it."
+            ) from error
+        raise
     kind = kind_of(config)
     if kind is None:
         raise ValueError(f"The model {name!r} is a {config.model_type}, of which it is not known what it predicts.")
@@ -87,26 +96,35 @@ def read_card(name: str, *, trusted: bool = False) -> ModelCard:
     return ModelCard(name, kind == "depth", several, choosable=len(domains_of(config)) > 1, trusted=trusted)
 
 
+def brings_code(name: str) -> bool:
+    """True for a model of a kind that neither transformers nor semidepth knows, with code for it beside it."""
+    try:
+        fields, _ = PretrainedConfig.get_config_dict(name)
+    except (OSError, ValueError):  # no such model, or its configuration cannot be read
+        return False
+    return bool(fields.get("auto_map")) and fields.get("model_type") not in CONFIG_MAPPING
+
+
 class Models:
     """The models that this Space was started with. The first is loaded at once: no visitor waits for it.
 
     Args:
         names: Hub ids and folders; the first is shown first.
         device: to run on.
-        skip_broken: for models that nobody asked for by name: broken ones are left out with a warning, and code that
-            they bring along is not run.
+        skip_broken: for models that nobody asked for by name: broken ones are left out with a warning.
+        trusted: run code that models bring along.
 
     Raises:
         ValueError: one of them is no depth model, or the first does not load.
     """
 
-    def __init__(self, names: list[str], device: str, *, skip_broken: bool = False) -> None:
+    def __init__(self, names: list[str], device: str, *, skip_broken: bool = False, trusted: bool = False) -> None:
         self.device = device
         self.cards: dict[str, ModelCard] = {}
         self.skipped: list[str] = []
         for name in names:
             try:
-                card = read_card(name, trusted=not skip_broken)
+                card = read_card(name, trusted=trusted)
                 # On ZeroGPU all: the process that has the GPU is a copy of this one, with what is loaded by then.
                 if ON_ZERO_GPU or not self.cards:
                     _loaded(card, device)

@@ -84,7 +84,7 @@ def test_a_head_that_is_asked_for_is_used_everywhere(space_on_path, tmp_path):
     assert not np.array_equal(maps["indoor"].values, maps["outdoor"].values)
 
 
-def test_code_of_models_that_nobody_named_is_not_run(space_on_path, tmp_path):
+def test_code_that_a_model_brings_along_is_run_only_where_that_is_asked_for(space_on_path, tmp_path):
     from predictor import Models
 
     folder = tmp_path / "strange"
@@ -93,10 +93,12 @@ def test_code_of_models_that_nobody_named_is_not_run(space_on_path, tmp_path):
     (folder / "strange.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
     models = Models([str(folder)], "cpu", skip_broken=True)
     assert models.names == []
-    assert "custom code" in models.skipped[0]
+    assert "--trust_remote_code" in models.skipped[0]
+    with pytest.raises(ValueError, match=r"strange' brings code of its own.*--trust_remote_code"):
+        Models([str(folder)], "cpu")
     assert not (tmp_path / "ran").exists()
     with pytest.raises(ValueError, match="could not be loaded"):
-        Models([str(folder)], "cpu")
+        Models([str(folder)], "cpu", trusted=True)
     assert (tmp_path / "ran").exists()
 
 

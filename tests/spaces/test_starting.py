@@ -65,7 +65,9 @@ def test_a_model_whose_code_needs_a_package(tmp_path, models):
     config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "of_somebody_else"}))
     code = next((tmp_path / "m").glob("configuration_routed*.py"))
     code.write_text(code.read_text() + "\nimport a_package_that_nobody_has\n")
-    assert "a_package_that_nobody_has" in refused(tmp_path, "--model", str(tmp_path / "m"))
+    assert "--trust_remote_code" in refused(tmp_path, "--model", str(tmp_path / "m"))
+    says = refused(tmp_path, "--model", str(tmp_path / "m"), "--trust_remote_code")
+    assert "a_package_that_nobody_has" in says
 
 
 def test_a_port_in_use(tmp_path, models):
