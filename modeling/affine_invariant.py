@@ -59,9 +59,8 @@ def affine_invariant_loss(
 def affine_invariant_normalize(disparity: Tensor, valid: Tensor) -> Tensor:
     """Moves each image to median 0 and mean absolute deviation 1 over its valid pixels.
 
-    With an even number of valid pixels the median is the lower of the two in the middle (torch's rule). A
-    constant image (spread under 1e-6 of its median) is centred but not divided, so it becomes zeros and keeps
-    a gradient of ordinary size.
+    A constant image, see [`median_and_spread`], is centred but not divided, so it becomes zeros and keeps a
+    gradient of ordinary size.
 
     Args:
         disparity: (B, H, W) inverse depth, larger is nearer; anything, NaN too, where not valid.
@@ -74,6 +73,26 @@ def affine_invariant_normalize(disparity: Tensor, valid: Tensor) -> Tensor:
     Raises:
         ValueError: for shapes that differ or a mask that is not bool.
     """
+    median, spread = median_and_spread(disparity, valid)
+    with torch.autocast(disparity.device.type, enabled=False):
+        return torch.where(valid, disparity.float() - median, 0.0) / torch.where(spread == 0, 1.0, spread)
+
+
+def median_and_spread(disparity: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Median and mean absolute deviation from it of each image's valid pixels.
+
+    Args:
+        disparity: (B, H, W) inverse depth; anything, NaN too, where not valid.
+        valid: (B, H, W) bool.
+
+    Returns:
+        Both (B, 1, 1) float32. The median is the lower of the two in the middle (torch's rule), 0 without a valid
+        pixel. The deviation is 0 for a constant image (under 1e-6 of its median), and NaN for one that has a NaN or
+        inf at a valid pixel.
+
+    Raises:
+        ValueError: for shapes that differ or a mask that is not bool.
+    """
     check_maps(disparity, disparity, valid)
     with torch.autocast(disparity.device.type, enabled=False):
         values, mask = disparity.float().flatten(1), valid.flatten(1)  # (B, H, W) -> (B, H*W)
@@ -82,12 +101,11 @@ def affine_invariant_normalize(disparity: Tensor, valid: Tensor) -> Tensor:
         # sort.
         median = torch.where(mask, values, math.nan).nanmedian(1, keepdim=True).values
         median = torch.where(count > 0, median, 0.0)
-        centred = torch.where(mask, values - median, 0.0)
-        spread = centred.abs().sum(1, keepdim=True) / count.clamp(min=1)
+        spread = torch.where(mask, values - median, 0.0).abs().sum(1, keepdim=True) / count.clamp(min=1)
         floor = (CONSTANT_RELATIVE_SPREAD * median.abs()).clamp(min=CONSTANT_ABSOLUTE_SPREAD)
         # One bad value spoils its whole image: NaN at that pixel alone could be among the pixels dropped.
         spread = torch.where(spread.isfinite(), spread, math.nan)
-        return (centred / torch.where(spread <= floor, 1.0, spread)).view_as(disparity)
+        return median[:, :, None], torch.where(spread <= floor, 0.0, spread)[:, :, None]
 
 
 def cutmix_affine_invariant_loss(
