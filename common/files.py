@@ -57,6 +57,12 @@ def check_folder(option: str, folder: str | Path) -> None:
             return
 
 
+def check_new(option: str, folder: Path) -> None:
+    """Raises ValueError unless a folder is missing or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"--{option} {folder} is there and not empty; remove it or give a new folder.")
+
+
 def check_writable(folder: Path) -> None:
     """Raises ValueError if nothing can be written into a folder, which is not made yet if it is missing."""
     for place in (folder, *folder.absolute().parents):

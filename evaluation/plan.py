@@ -29,6 +29,7 @@ from semidepth.prediction.checkpoints import (
     unknown_kind,
     unloadable,
 )
+from semidepth.prediction.shipped.folder import find_model, is_heads, weight_files
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
@@ -132,15 +133,24 @@ def check_model(name: str, kind: Kind | None) -> Kind:
     """
     refuse_pickled(name)
     config = read_config(name)
-    try:
-        found = [cached_file(name, file, _raise_exceptions_for_missing_entries=False) for file in WEIGHTS]
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise unloadable(name, first_line(error)) from error
-    if not any(found):
-        raise unloadable(name, f"it has no {WEIGHTS[0]}")
+    place = find_model(name)
+    if is_heads(place):
+        weight_files(Path(place))  # which raises where their core is missing
+    else:
+        _check_weights(place)
     if config.model_type in NEEDS_MORE_THAN_PIXELS:
         raise needs_more_than_pixels(name, config)
     predicts = kind or kind_of(config)
     if predicts is None:
         raise unknown_kind(name, config)
     return predicts
+
+
+def _check_weights(name: str) -> None:
+    """Raises ValueError for a Hub id or folder without safetensors."""
+    try:
+        found = [cached_file(name, file, _raise_exceptions_for_missing_entries=False) for file in WEIGHTS]
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise unloadable(name, first_line(error)) from error
+    if not any(found):
+        raise unloadable(name, f"it has no {WEIGHTS[0]}")

@@ -21,10 +21,13 @@ def task_entries(task: Task, images: Sequence[ImageScores]) -> list[dict[str, An
     """Rows of one task in results.json, one for each head and space.
 
     Each row has `model`, `revision`, `data`, `mode`, `align`, `protocol` and `max_depth_m` of its task; `space`
-    ("depth" or "disparity"); `head` ("router", "domain given", or "" for a model with one head); `images`, the number
-    with something to score; and `metrics`, the means over them, None where not known.
+    ("depth" or "disparity"); `head` ("router", "domain given", or "" for a model with one head); `domain` of all
+    images, "" where they have several or it is not known; `images`, the number with something to score; and `metrics`,
+    the means over them, None where not known.
     """
     keys = list(dict.fromkeys(key for image in images for key in image.rows))
+    domains = {image.domain for image in images}
+    domain = domains.pop() if len(domains) == 1 else ""
     entries = []
     for head, space in keys:
         tables = [image.rows[head, space] for image in images if (head, space) in image.rows]
@@ -33,7 +36,7 @@ def task_entries(task: Task, images: Sequence[ImageScores]) -> list[dict[str, An
         entries.append({
             "model": task.model, "revision": task.revision, "data": task.data.name, "mode": task.mode,
             "align": columns["align"], "space": space, "protocol": columns["protocol"],
-            "max_depth_m": columns["max_depth_m"], "head": head, "images": counted,
+            "max_depth_m": columns["max_depth_m"], "head": head, "domain": domain, "images": counted,
             "metrics": {name: None if math.isnan(value) else value for name, value in metrics.items()},
         })  # fmt: skip
     return entries

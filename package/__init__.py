@@ -1,7 +1,7 @@
 """Depth estimation: train a model, score it, publish it, predict with it.
 
     import semidepth
-    depth = semidepth.predict("photo.jpg", "outputs/demo/metric")
+    depth = semidepth.predict("photo.jpg", "outputs/demo/metric")   # without a model: the one that comes with semidepth
     depth.values, depth.unit   # (H, W) float32, "m"
 
     predict        depth of one image or of many

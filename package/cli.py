@@ -7,6 +7,8 @@
     semidepth publish outputs/demo/student --repo NAME/student --dry_run
     semidepth info outputs/demo/student
 
+Without a model predict, demo and info take the one that comes with semidepth.
+
 `semidepth COMMAND --help` says more; `python -m semidepth` does the same. Exit status: 0; 1 where some inputs failed or
 a training stopped; 2 for wrong usage; 130 for Ctrl-C; 141 where the reader of the output has gone.
 """

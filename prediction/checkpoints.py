@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from semidepth.common.console import first_line
+from semidepth.prediction.shipped.folder import find_model, is_heads, weight_files
 
 Kind = Literal["disparity", "depth"]
 # What `predicted_depth` is, by model type. Depth Anything says in its configuration when it is metric. DPT does not:
@@ -44,7 +45,7 @@ def read_config(name: str, *, trust_remote_code: bool = False) -> Any:
     """The configuration of a model, from the Hub or a folder.
 
     Args:
-        name: Hub id or folder.
+        name: Hub id or folder, or the name of a shipped model.
         trust_remote_code: run code that the model brings along, where transformers and semidepth have none for it.
 
     Raises:
@@ -54,8 +55,9 @@ def read_config(name: str, *, trust_remote_code: bool = False) -> Any:
 
     from semidepth import modeling  # noqa: F401 - tells transformers of our model types
 
+    place = find_model(name)
     try:
-        return AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
+        return AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
     except loading_errors(trust_remote_code) as error:
         raise unloadable(name, first_line(error)) from error
 
@@ -84,7 +86,7 @@ def refuse_pickled(name: str) -> None:
     Raises:
         ValueError: the weights are pickled.
     """
-    path = Path(name)
+    path = Path(find_model(name))
     if path.suffix in PICKLED and path.is_file():
         found = path.name
     elif path.is_dir() and not any(path.glob("*.safetensors")) and pickled_names(path):
@@ -104,10 +106,11 @@ def pickled_names(folder: Path) -> list[str]:
 
 def revision_of(name: str) -> str:
     """The Hub's commit of a model, or a digest of a folder's weights: it tells models of one name apart."""
-    if not Path(name).is_dir():
+    folder = Path(find_model(name))
+    if not folder.is_dir():
         return getattr(read_config(name), "_commit_hash", None) or "unknown"
     digest = hashlib.sha256()
-    for path in sorted(Path(name).glob("*.safetensors")):
+    for path in weight_files(folder) if is_heads(folder) else sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return f"sha256:{digest.hexdigest()[:16]}"

@@ -1,9 +1,13 @@
 """Predict depth for images and videos: 16-bit PNG, float .npy, colours, point clouds and meshes.
 
+    semidepth predict photo.jpg               # with the model that comes with semidepth, into depth/
     semidepth predict photo.jpg holiday/ 'more/*.png' --model outputs/demo/student --output depth/
     semidepth predict photo.jpg --model depth-anything/Depth-Anything-V2-Small-hf --output depth/ --device cpu
     semidepth predict photo.jpg --model outputs/demo/metric --output depth/ --fov_deg 60 --format npy ply glb
     semidepth predict clip.mp4 --model outputs/demo/student --output depth/ --side_by_side
+
+Without --model: semidepth-small-metric (metres) where it comes with this installation, else semidepth-small; --relative
+takes the latter (inverse depth). Metres come with the mean error that their model's folder records.
 
 (`python training/predict.py` is the same.) Results of `photo.jpg`, as --format says (default: png16 npy color):
 
@@ -49,6 +53,8 @@ from semidepth.common.files import check_writable
 from semidepth.prediction.inputs import find_inputs
 from semidepth.prediction.options import PredictOptions
 from semidepth.prediction.report import Failure, Report, Result
+from semidepth.prediction.shipped.errors import in_words, typical_errors
+from semidepth.prediction.shipped.folder import find_model
 
 TOLD = 20  # failures that are printed; the rest is counted
 
@@ -62,6 +68,7 @@ def to_json(report: Report, model: str, output: Path) -> dict[str, Any]:
     return {
         "model": model,
         "unit": report.unit,
+        "abs_rel": report.abs_rel,
         "output": str(output),
         "results": [entry(result) | {"domain": result.domain, "note": result.note} for result in report.results],
         "kept": [entry(result) for result in report.kept],
@@ -80,7 +87,10 @@ def to_json(report: Report, model: str, output: Path) -> dict[str, Any]:
 
 def tell(report: Report, output: Path) -> None:
     """Prints a summary for people."""
+    used = {result.domain for result in report.results}
+    errors = {domain: error for domain, error in report.abs_rel.items() if domain in used or not used - {None}}
     meaning = "metres" if report.unit == "m" else "inverse depth, larger is nearer"
+    meaning += f", {in_words(errors)}" if errors else ""
     print(f"{len(report.results)} of {report.inputs} inputs predicted into {output} ({meaning})")
     partly = sum(bool(failure.files) for failure in report.broken.values())
     if partly:
@@ -130,8 +140,11 @@ def predict(options: PredictOptions, report: Report) -> None:
         logging.disable_progress_bar()
         for handler in logging.get_logger("transformers").handlers:
             handler.addFilter(without_colors)
+    name = options.model_name
+    folder = find_model(name)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    model = load_depth_model(options.model, device=device, kind=options.kind)
+    model = load_depth_model(name, device=device, kind=options.kind)
+    report.abs_rel = typical_errors(folder) if model.kind == "depth" else {}
     try:
         predict_files(model, files, options.output, options, report)
     except torch.OutOfMemoryError:
@@ -146,12 +159,12 @@ def run(options: PredictOptions) -> int:
     except KeyboardInterrupt:
         report.stopped = "by Ctrl-C"
         if options.json:
-            print(json.dumps(to_json(report, options.model, options.output), indent=2))
+            print(json.dumps(to_json(report, options.model_name, options.output), indent=2))
         done = f"{len(report.results)} of {report.inputs} inputs predicted, {len(report.kept)} kept"
         done = done if report.inputs else "nothing was predicted"
         raise KeyboardInterrupt(f"{done}; run the same command again to resume") from None
     if options.json:
-        print(json.dumps(to_json(report, options.model, options.output), indent=2))
+        print(json.dumps(to_json(report, options.model_name, options.output), indent=2))
     else:
         tell(report, options.output)
     complain(report)

@@ -1,6 +1,7 @@
 """Predict depth of one image or of many in one line of Python.
 
 import semidepth
+depth = semidepth.predict("photo.jpg")                          # with the model that comes with semidepth
 depth = semidepth.predict("photo.jpg", "outputs/demo/metric")
 depth.values, depth.unit, depth.domain   # (H, W) float32, "m", "indoor"
 depth.picture().save("depth.png")
@@ -58,7 +59,7 @@ class DepthMap:
 @overload
 def predict(  # type: ignore[overload-overlap]  # text and arrays are iterables, too
     images: ImageLike,
-    model: str | Path | DepthModel,
+    model: str | Path | DepthModel | None = None,
     *,
     domain: str | None = ...,
     kind: Kind | None = ...,
@@ -69,7 +70,7 @@ def predict(  # type: ignore[overload-overlap]  # text and arrays are iterables,
 @overload
 def predict(
     images: Iterable[ImageLike],
-    model: str | Path | DepthModel,
+    model: str | Path | DepthModel | None = None,
     *,
     domain: str | None = ...,
     kind: Kind | None = ...,
@@ -79,7 +80,7 @@ def predict(
 ) -> list[DepthMap]: ...
 def predict(
     images: ImageLike | Iterable[ImageLike],
-    model: str | Path | DepthModel,
+    model: str | Path | DepthModel | None = None,
     *,
     domain: str | None = None,
     kind: Kind | None = None,
@@ -93,7 +94,8 @@ def predict(
         images: a path, a PIL image, an array (H, W, 3), (H, W, 4) or (H, W) of uint8, a tensor (3, H, W) of uint8; or a
             list, or any other iterable, of those; or a batch, (B, H, W, 3) or a tensor (B, 3, H, W). Transparent ones
             are put on white. Folders, globs and videos are for the command, `semidepth predict`.
-        model: Hub id or folder, which each call loads; or the result of `semidepth.load_model`, for many calls.
+        model: Hub id or folder, which each call loads; or the result of `semidepth.load_model`, for many calls. None:
+            the model that comes with semidepth, see [`load_depth_model`].
         domain: metric head for all images, instead of the router's choice.
         kind: what the model predicts, "disparity" or "depth", where it is not known.
         device: device for a model that is loaded here; None: a GPU if there is one.
@@ -113,11 +115,11 @@ def predict(
     single = isinstance(images, str | bytes | Path | Image.Image | np.ndarray | Tensor) and not batch
     single = single or not isinstance(images, Iterable)  # `to_pixels` says what it is
     given: Iterable[Any] = [images] if single else images  # type: ignore[assignment]
-    if not isinstance(model, DepthModel | str | Path):
+    if not isinstance(model, DepthModel | str | Path | None):
         raise ValueError(f"model is a {type(model).__name__}; give a Hub id, a folder, or what load_model gives.")
     if not isinstance(model, DepthModel):
         place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        model = load_depth_model(str(model), device=place, kind=kind)
+        model = load_depth_model(model, device=place, kind=kind)
     predictor = Predictor(model, batch_size=batch_size, threads=threads, domain=domain)
     maps: dict[int, DepthMap] = {}
     for result in predictor.run(enumerate(given), lambda pair: to_pixels(pair[1], f"image {pair[0]}")):

@@ -7,6 +7,7 @@ metres, so this is looked up by class; for an unknown class the user has to say 
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -29,6 +30,8 @@ from semidepth.prediction.checkpoints import (
     unloadable,
 )
 from semidepth.prediction.preprocessing import Preprocessing, load_processor, needs_processor, preprocessing_from
+from semidepth.prediction.shipped.folder import find_model, is_heads, shown_name
+from semidepth.prediction.shipped.heads import load_joined
 from semidepth.prediction.stock_models import finish, prepare, votes_over_batch
 
 # How images come to the model's size, and maps back to theirs. "pipeline": as transformers' pipeline, pixels rounded
@@ -196,7 +199,7 @@ def check_device(device: torch.device | str) -> None:
 
 
 def load_depth_model(
-    name: str,
+    name: str | Path | None = None,
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -206,7 +209,8 @@ def load_depth_model(
     """Loads a depth-estimation model for inference: ours, or any that transformers has.
 
     Args:
-        name: Hub id or folder.
+        name: Hub id or folder; "semidepth-small" (inverse depth) or "semidepth-small-metric" (metres) of those that
+            come with semidepth; None: the metric one where this installation has it, else the relative one.
         device: where to put it.
         dtype: dtype of its weights.
         kind: what it predicts, where it cannot be looked up.
@@ -220,13 +224,29 @@ def load_depth_model(
             the device cannot be used.
     """
     check_device(device)
-    refuse_pickled(name)
-    config = read_config(name, trust_remote_code=trust_remote_code)
+    place = find_model(name)
+    name = shown_name(place)
+    refuse_pickled(place)
+    config = read_config(place, trust_remote_code=trust_remote_code)
     if config.model_type in NEEDS_MORE_THAN_PIXELS:
         raise needs_more_than_pixels(name, config)
     found = kind or kind_of(config)
     if found is None:
         raise unknown_kind(name, config)
+    if is_heads(place):
+        model = load_joined(Path(place), dtype)
+    else:
+        model = _load_whole(place, config, dtype, trust_remote_code=trust_remote_code)
+    model.config._name_or_path = name  # a shipped model's own, for records of what it predicted
+    processor = load_processor(place, trust_remote_code=trust_remote_code)
+    preprocessing = preprocessing_from(processor, config)
+    if processor is not None and not needs_processor(processor, config):
+        processor = None
+    return DepthModel(model.to(device).eval().requires_grad_(False), preprocessing, found, processor)
+
+
+def _load_whole(name: str, config: Any, dtype: torch.dtype, *, trust_remote_code: bool) -> Any:
+    """The model of a folder or Hub id with all its weights; arguments and errors as in [`load_depth_model`]."""
     # Only now what takes seconds to import.
     from transformers import AutoModelForDepthEstimation
 
@@ -242,11 +262,7 @@ def load_depth_model(
     except loading_errors(trust_remote_code) as error:
         raise unloadable(name, first_line(error)) from error
     check_nothing_missing(name, info)
-    processor = load_processor(name, trust_remote_code=trust_remote_code)
-    preprocessing = preprocessing_from(processor, config)
-    if processor is not None and not needs_processor(processor, config):
-        processor = None
-    return DepthModel(model.to(device).eval().requires_grad_(False), preprocessing, found, processor)
+    return model
 
 
 def _joined(outputs: list[ModelOutput]) -> ModelOutput:

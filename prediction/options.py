@@ -9,6 +9,7 @@ from semidepth.common.options import option
 from semidepth.media.color_maps import DEFAULT_COLOR_MAP
 from semidepth.media.point_clouds import focal_from_fov
 from semidepth.prediction.checkpoints import Kind
+from semidepth.prediction.shipped.folder import NAME, default_name
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"})
 # Values of --format, and the end of such a result's name.
@@ -155,8 +156,11 @@ class InputOptions:
     """Options for the inputs, the model and the folder of the results."""
 
     inputs: tuple[str, ...] = option(positional=True, metavar="INPUT", help="images, videos, folders or globs")
-    model: str = option(help="Hub id or folder of any depth-estimation model")
-    output: Path = option(metavar="FOLDER", help="folder for the results")
+    model: str | None = option(
+        None, help="Hub id or folder of any depth-estimation model; default: the one that comes with semidepth"
+    )
+    relative: bool = option(False, help="inverse depth instead of metres, of the model that comes with semidepth")
+    output: Path = option(Path("depth"), metavar="FOLDER", help="folder for the results")
     kind: Kind | None = option(None, help="what the model predicts, where it is not known")
     device: str | None = option(None, help="default: cuda where there is one, else cpu")
     json: bool = option(False, help="print one JSON object and nothing else on stdout")
@@ -165,6 +169,18 @@ class InputOptions:
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions(ResultOptions, InputOptions):  # the fields of the last base come first
     """Options of `semidepth predict`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.relative and self.model is not None:
+            raise ValueError(
+                f"--relative is for the model that comes with semidepth and --model is {self.model!r}; leave one out."
+            )
+
+    @property
+    def model_name(self) -> str:
+        """Model to predict with: the one named, else the one that comes with semidepth."""
+        return self.model or (NAME if self.relative else default_name())
 
 
 def is_video(file: Path) -> bool:

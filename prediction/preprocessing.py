@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semidepth.common.console import first_line
+from semidepth.prediction.shipped.folder import find_model
 
 if TYPE_CHECKING:
     from transformers import DPTImageProcessor
@@ -107,8 +108,9 @@ def load_processor(name: str, *, trust_remote_code: bool = False) -> Any | None:
     """
     from transformers import AutoImageProcessor
 
+    place = find_model(name)
     try:
-        return AutoImageProcessor.from_pretrained(name, trust_remote_code=trust_remote_code)
+        return AutoImageProcessor.from_pretrained(place, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
         logger.warning(
             "%s has no image processor (%s); using ImageNet statistics at the size in its configuration.",

@@ -37,6 +37,7 @@ class Report:
     Args:
         inputs: number of inputs.
         unit: unit of the predictions; None until the model is loaded.
+        abs_rel: mean relative error of the metres by domain, as the model's folder records it; empty where it does not.
         results: inputs that were predicted.
         kept: inputs whose results all existed.
         broken: inputs that were not found or read, or that lack results because these could not be made or would
@@ -46,6 +47,7 @@ class Report:
 
     inputs: int = 0
     unit: Literal["m", "inverse depth"] | None = None
+    abs_rel: dict[str, float] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
     kept: list[Result] = field(default_factory=list)
     broken: dict[Path, Failure] = field(default_factory=dict)

@@ -5,12 +5,18 @@
     semidepth publish outputs/student --repo org/name --pull_request        # or --branch trial
     semidepth publish outputs/student --repo org/name-hf --stock            # as stock Depth Anything
     semidepth publish outputs/student --repo org/name --onnx                # with onnx/model.onnx
+    semidepth publish outputs/student --repo org/name --dtype bfloat16      # half the bytes
+    semidepth publish outputs/student --to_folder shipped --heads outputs/metric
     semidepth publish outputs/pseudo_labels --repo org/labels
     semidepth publish --space metrics --repo org/depth_metrics              # or demo
 
 Of a model are uploaded: weights (safetensors), configuration, image processor, remote code, card, options and results.
 Local paths in them are shortened to their last part. Checkpoints, logs and previews stay. A README.md in the folder is
 used as the card; else one is made from the records of the run.
+
+--to_folder writes the same files into a folder instead, with weights.json (bytes and sha256 of the weights). --heads
+adds a folder metres: the heads and router of a metric model that was trained on this one with --freeze_core, without
+their core; semidepth puts the two together. The model that comes with semidepth is made so.
 
 Unchanged files are not sent again: run the same command again to resume an upload; without changes it makes no commit.
 Files that become obsolete are removed from the repository: other weights, older exports, scores, parts of label sets.
@@ -24,11 +30,14 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from semidepth.common.commands import Command
+from semidepth.common.files import check_new
 from semidepth.common.options import option
 from semidepth.common.redaction import refuse_secrets
 from semidepth.prediction.checkpoints import pickled_names
+from semidepth.prediction.shipped.folder import METRES, find_model, is_heads
 from semidepth.publishing.facts import read_facts
 from semidepth.publishing.files import (
     CARD,
@@ -52,19 +61,25 @@ from semidepth.publishing.spaces import Name, space_files
 logger = logging.getLogger(__name__)
 
 OPSET = 18
+Dtype = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishOptions:
     """Options of `semidepth publish` and [`publish`]."""
 
-    folder: Path | None = option(None, positional=True, help="folder of a trained model or of a set of pseudo labels")
+    folder: str | None = option(None, positional=True, help="folder of a trained model or of a set of pseudo labels")
     space: Name | None = option(None, help="publish one of semidepth's Spaces instead of a folder")
     repo: str | None = option(None, help="repository, org/name; created if missing; needed unless --dry_run")
+    to_folder: Path | None = option(None, metavar="FOLDER", help="write the files into this new folder, send nothing")
     private: bool = option(False, help="create a private repository; refuse an existing public one")
     branch: str | None = option(None, help="push to this branch instead of main; refs/pr/N adds to pull request N")
     pull_request: bool = option(False, help="open a pull request instead of pushing to main")
     dry_run: bool = option(False, help="list files and sizes; nothing is created or uploaded")
+    dtype: Dtype | None = option(None, help="dtype of the published weights; default: as they are")
+    heads: Path | None = option(
+        None, metavar="FOLDER", help="metric model on this one, whose heads go to metres/ without their core"
+    )
     stock: bool = option(False, help="convert to stock Depth Anything or ZoeDepth, which needs no remote code")
     onnx: bool = option(False, help="add an export, onnx/model.onnx")
     onnx_opset: int = option(OPSET, help="operator set of the ONNX export")
@@ -80,13 +95,22 @@ class PublishOptions:
             raise ValueError("give a folder or --space demo or --space metrics, and not both.")
         if self.repo is not None:
             self.target().validate()
-        elif not self.dry_run:
-            raise ValueError("--repo is missing; give org/name, or --dry_run to only list the files.")
-        if self.space is not None and (self.stock or self.onnx):
-            raise ValueError("--stock and --onnx are for models, not for a Space; leave them out.")
+        elif not self.dry_run and self.to_folder is None:
+            raise ValueError("--repo is missing; give org/name, --to_folder, or --dry_run to only list the files.")
+        if self.space is not None and self.for_models:
+            raise ValueError(f"{' and '.join(self.for_models)} are for models, not for a Space; leave them out.")
+        if self.to_folder is not None and (self.repo is not None or self.dry_run):
+            raise ValueError("--to_folder sends nothing; leave out --repo and --dry_run.")
+        if self.heads is not None and self.stock:
+            raise ValueError("--heads need semidepth, and --stock is for those without it; leave one out.")
         parse_size(self.max_shard_size)
         self.data_licences()
         refuse_secrets([self.message])
+
+    @property
+    def for_models(self) -> list[str]:
+        """Names of the given options that only models have."""
+        return [f"--{name}" for name in ("stock", "onnx", "dtype", "heads") if getattr(self, name)]
 
     def target(self, kind: Kind = "model", sdk: str | None = None) -> Target:
         """Returns the repository to push to."""
@@ -115,10 +139,14 @@ def publish(options: PublishOptions) -> str | None:
         ValueError: folder, name, token or rights do not allow it.
         HubDownError: the Hub cannot be reached.
     """
-    folder, sdk = options.folder, None
+    folder, sdk = None if options.folder is None else Path(find_model(options.folder)), None
     kind: Kind = "space" if folder is None else kind_of_folder(folder)
-    if kind != "model" and (options.stock or options.onnx):
-        raise ValueError(f"--stock and --onnx are for models, and {folder} is a {kind}; leave them out.")
+    if kind != "model" and options.for_models:
+        raise ValueError(
+            f"{' and '.join(options.for_models)} are for models, and {folder} is a {kind}; leave them out."
+        )
+    if options.to_folder is not None:
+        check_new("to_folder", options.to_folder)
     with tempfile.TemporaryDirectory() as room:
         if options.space is not None:
             files, sdk = space_files(options.space, Path(room), options.repo)
@@ -128,7 +156,12 @@ def publish(options: PublishOptions) -> str | None:
             if pickled:
                 logger.warning("%s is pickled and stays here; only safetensors are published", ", ".join(pickled))
         if options.dry_run:
-            _show(files, options, kind)
+            _show(files, options, kind, folder)
+            return None
+        if options.to_folder is not None:
+            from semidepth.publishing.shipping import ship
+
+            ship(files, options.to_folder, trained={"": folder, METRES: options.heads} if options.dtype else {})
             return None
         target = options.target(kind, sdk)
         prepare(target)
@@ -149,6 +182,11 @@ def files_of_model(folder: Path, options: PublishOptions, room: Path) -> list[Hu
         options: of the command.
         room: empty folder for card, shards, stock model and ONNX export.
     """
+    if is_heads(folder):
+        from semidepth.prediction.shipped.heads import join_heads
+
+        join_heads(folder, room / "joined")
+        folder = room / "joined"
     files = model_files(folder)
     if options.stock:
         from semidepth.publishing.exports.stock import to_stock
@@ -159,6 +197,10 @@ def files_of_model(folder: Path, options: PublishOptions, room: Path) -> list[Hu
         kept = [file for file in rest if file.source.suffix not in (".py", ".safetensors")]
         made = {file.path: file for file in model_files(room / "stock")}
         files = [*made.values(), *(file for file in kept if file.path not in made)]
+    if options.dtype is not None:
+        from semidepth.publishing.shipping import convert_weights
+
+        files = convert_weights(files, options.dtype, room / "converted")
     files = split_weights(files, room / "shards", max_bytes=parse_size(options.max_shard_size))
     if options.onnx:
         from semidepth.publishing.exports.onnx import export_onnx
@@ -168,7 +210,12 @@ def files_of_model(folder: Path, options: PublishOptions, room: Path) -> list[Hu
         files += [HubFile(f"onnx/{path.name}", path) for path in sorted((room / "onnx").iterdir())]
     if not any(file.path == CARD for file in files):
         files = _with_card(folder, files, options, room)
-    return public_files(files, room / "public")
+    files = public_files(files, room / "public")
+    if options.heads is not None:
+        from semidepth.publishing.shipping import files_of_heads
+
+        files += files_of_heads(options.heads, folder, options.dtype, room / "heads")
+    return files
 
 
 def _with_card(folder: Path, files: list[HubFile], options: PublishOptions, room: Path) -> list[HubFile]:
@@ -181,6 +228,8 @@ def _with_card(folder: Path, files: list[HubFile], options: PublishOptions, room
         facts,
         [file.path for file in (*files, *previews)],
         repo=options.repo,
+        name=None if options.to_folder is None else options.to_folder.name,
+        heads=None if options.heads is None else read_facts(options.heads),
         license=options.license,
         data_licences=options.data_licences(),
     )
@@ -189,14 +238,14 @@ def _with_card(folder: Path, files: list[HubFile], options: PublishOptions, room
     return [*files, *checked_files(room, [CARD]), *(file for file in previews if file.path in shown)]
 
 
-def _show(files: Sequence[HubFile], options: PublishOptions, kind: Kind) -> None:
+def _show(files: Sequence[HubFile], options: PublishOptions, kind: Kind, folder: Path | None) -> None:
     """Prints what would be uploaded, and what of the folder would stay."""
     place = options.target(kind).url if options.repo is not None else "the Hub"
     print(f"{len(files)} files would go to {place}; nothing is created or uploaded (--dry_run):")
     for file in files:
         print(f"{file.size:>14,}  {file.path}")
     print(f"{sum(file.size for file in files):>14,}  bytes in all")
-    stay = left_out(options.folder, files) if options.folder is not None else []
+    stay = left_out(folder, files) if folder is not None else []
     if stay:
         print(f"These stay here: {', '.join(stay)}")
 

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from semidepth.common.options import read_options
 from semidepth.data.public_names import is_hub_id, split_source
 from semidepth.prediction.checkpoints import Kind, kind_of
+from semidepth.prediction.shipped.folder import HEADS, is_heads, weight_files
 from semidepth.publishing.files import INDEX
 
 RESULTS, SCORES = "results.json", "scores/results.json"
@@ -133,6 +134,8 @@ def read_facts(folder: Path, files: Mapping[str, Path] | None = None) -> Facts:
     if files is None:
         paths = [*folder.glob("*.json"), *folder.glob("*.yaml"), *folder.glob("model*.safetensors"), folder / SCORES]
         files = {path.relative_to(folder).as_posix(): path for path in paths if path.is_file()}
+        if is_heads(folder):  # their core's weights count, too
+            files |= {path.name: path for path in weight_files(folder)}
     if "config.json" not in files:
         raise ValueError(f"{str(folder)!r} {_why_no_model(folder)}")
     config = _read(files["config.json"], _checked_config)
@@ -170,7 +173,7 @@ def count_parameters(weights: Iterable[Path]) -> int:
 
 
 def _count_parameters(files: Mapping[str, Path]) -> int | None:
-    weights = {name: path for name, path in files.items() if Path(name).match("model*.safetensors")}
+    weights = {name: path for name, path in files.items() if Path(name).match("model*.safetensors") or name == HEADS}
     if INDEX in files:
         with _reading(files[INDEX]):
             missing = sorted(set(_read_json(files[INDEX])["weight_map"].values()) - weights.keys())

@@ -1,5 +1,6 @@
 """Facts about a model folder: what it predicts, its size, its training and its scores.
 
+    semidepth info                            # the model that comes with semidepth
     semidepth info outputs/demo/student
     semidepth info outputs/demo/metric --json
 
@@ -14,9 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import metadata_load
+
 from semidepth.common.commands import Command
 from semidepth.common.options import option
+from semidepth.prediction.shipped.errors import in_words, typical_errors
+from semidepth.prediction.shipped.folder import NAME, find_model, is_heads, shipped_names, shown_name
 from semidepth.publishing.facts import Facts, read_facts
+from semidepth.publishing.files import CARD
 
 # Options that say what a model was trained on and for how long.
 RUN_FIELDS = (
@@ -36,20 +42,22 @@ UNITS = {"depth": "m", "disparity": "inverse depth", None: None}
 SHOWN_METRICS = ("abs_rel", "delta1", "rmse")
 
 
-def model_info(folder: str | Path) -> dict[str, Any]:
+def model_info(name: str | Path) -> dict[str, Any]:
     """Returns what is known about a model folder, without loading the weights.
 
     Args:
-        folder: with config.json, as `save_pretrained` writes it.
+        name: folder with config.json, as `save_pretrained` writes it, or the name of a shipped model.
 
     Returns:
-        JSON-able: `folder`, `model_type`, `predicts_depth` (None where unknown), `unit` ("m", "inverse depth", None
-        where unknown), `parameters` (None without safetensors), `encoder`, `decoder`, `domains`, `image_size_px`,
-        `training` (None where unknown; with the last `validation`, if there was one) and `scores`.
+        JSON-able: `name`, `folder`, `license` (by its card, None without one), `model_type`, `predicts_depth` (None
+        where unknown), `unit` ("m", "inverse depth", None where unknown), `parameters` (None without safetensors),
+        `encoder`, `decoder`, `domains`, `image_size_px`, `training` (None where unknown; with the last `validation`, if
+        there was one), `scores`, and `abs_rel`, the recorded mean relative error of metres by domain.
 
     Raises:
         ValueError: there is no model in the folder, or a file is damaged.
     """
+    folder = find_model(name)
     facts = read_facts(Path(folder))
     config = facts.config
     architectures = config.get("architectures") or []
@@ -58,7 +66,9 @@ def model_info(folder: str | Path) -> dict[str, Any]:
     # An encoder alone is its own.
     backbone = facts.backbone or ({} if depth else config)
     return {
-        "folder": str(folder),
+        "name": shown_name(folder),
+        "folder": folder,
+        "license": _license(Path(folder)),
         "model_type": config["model_type"],
         "predicts_depth": depth or (False if architectures else None),
         "unit": UNITS[facts.kind],
@@ -72,7 +82,14 @@ def model_info(folder: str | Path) -> dict[str, Any]:
         "image_size_px": facts.image_size_px,
         "training": _training(facts),
         "scores": _scores(facts),
+        "abs_rel": typical_errors(folder) if facts.metric else {},
     }
+
+
+def _license(folder: Path) -> str | None:
+    """Returns the licence of the weights by the card in their folder, or in the one above of metric heads."""
+    card = (folder.parent if is_heads(folder) else folder) / CARD
+    return (metadata_load(card) or {}).get("license") if card.is_file() else None
 
 
 def _training(facts: Facts) -> dict[str, Any] | None:
@@ -106,6 +123,8 @@ def to_text(info: dict[str, Any]) -> str:
     lines = [("model", f"{info['model_type']} ({meaning.get(info['unit'], other)})")]
     parameters = info["parameters"]
     lines.append(("parameters", "no weights here" if parameters is None else f"{parameters / 1e6:.2f} M"))
+    if info["license"]:
+        lines.append(("licence", info["license"]))
     if info["encoder"]:
         lines.append(("encoder", ", ".join(f"{name} {value}" for name, value in info["encoder"].items())))
     if info["decoder"]:
@@ -126,6 +145,8 @@ def to_text(info: dict[str, Any]) -> str:
                 lines.append((f"  {name}", f"{value:.3g}" if name == "hours" else text))
         for name, value in training.get("validation", {}).items():
             lines.append((f"  {name}", f"{value:.3f} (validation at its end)"))
+    if info["abs_rel"]:
+        lines.append(("error", f"{in_words(info['abs_rel'])} of the distance, by its recorded scores"))
     for score in info["scores"]:
         values = ", ".join(f"{name} {score[name]:.3f}" for name in SHOWN_METRICS if _is_number(score.get(name)))
         where = " ".join(str(score[name]) for name in ("data", "head", "space") if score.get(name))
@@ -135,21 +156,28 @@ def to_text(info: dict[str, Any]) -> str:
             ("score", "none in scores/; semidepth score --model FOLDER --output FOLDER/scores puts some there")
         )
     width = max(len(name) for name, _ in lines) + 2
-    return "\n".join([info["folder"], *(f"{name:<{width}}{value}" for name, value in lines)])
+    title = info["name"] if info["name"] == info["folder"] else f"{info['name']}, in {info['folder']}"
+    return "\n".join([title, *(f"{name:<{width}}{value}" for name, value in lines)])
 
 
 @dataclass(frozen=True, kw_only=True)
 class InfoOptions:
     """Options of `semidepth info`."""
 
-    folder: Path = option(positional=True, help="folder of a model")
+    folder: str | None = option(
+        None, positional=True, help="folder of a model; default: the models that come with semidepth"
+    )
     json: bool = option(False, help="print one JSON object")
 
 
 def run(options: InfoOptions) -> None:
-    """Prints the facts about a model folder."""
-    info = model_info(options.folder)
-    print(json.dumps(info, indent=2) if options.json else to_text(info))
+    """Prints the facts about a model folder, or about the models that come with semidepth."""
+    if options.folder is not None:
+        info = model_info(options.folder)
+        print(json.dumps(info, indent=2) if options.json else to_text(info))
+        return
+    shipped = {name: model_info(name) for name in reversed(shipped_names() or [NAME])}
+    print(json.dumps(shipped, indent=2) if options.json else "\n\n".join(map(to_text, shipped.values())))
 
 
 COMMAND = Command("semidepth info", InfoOptions, run, __doc__)

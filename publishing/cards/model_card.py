@@ -18,6 +18,8 @@ from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
+from semidepth.prediction.shipped.errors import in_words, typical_errors
+from semidepth.prediction.shipped.folder import METRES, METRIC_NAME, NAME
 from semidepth.publishing.cards.scores import (
     command_of,
     eval_results,
@@ -56,6 +58,8 @@ def make_card(
     files: Iterable[str] = (),
     *,
     repo: str | None = None,
+    name: str | None = None,
+    heads: Facts | None = None,
     license: str | None = None,
     data_licences: Mapping[str, str] | None = None,
 ) -> ModelCard:
@@ -66,6 +70,8 @@ def make_card(
         files: paths in the model's repository, among which the card finds a picture to show: examples of the scored
             images, else the newest preview of the training.
         repo: id on the Hub of the model; None: the code on the card loads the local folder.
+        name: of the folder on the card, where it will be another than that of the facts.
+        heads: facts of the metric model whose heads lie in the model's folder metres; None without them.
         license: of the weights, as the Hub names licences (apache-2.0, cc-by-nc-4.0, other); None: not stated.
         data_licences: licence by source. A source is named as in the options, by its location, or as on the card.
 
@@ -80,7 +86,8 @@ def make_card(
             f"{facts.name} holds a {facts.config['model_type']} model; give a depth student, Depth Anything, a "
             "routed depth model or ZoeDepth."
         )
-    name = repo.rpartition("/")[2] if repo else Path(facts.name).resolve().name
+    place = repo or name or facts.name
+    name = repo.rpartition("/")[2] if repo else Path(place).resolve().name
     scores = read_scores(facts, repo)
     command = command_of(facts, repo)
     data = ModelCardData(
@@ -105,11 +112,13 @@ def make_card(
         "pictures": _pictures(files),
     }
     template = "routed.md" if facts.metric else "student.md"
+    if heads is not None:
+        values |= {"heads": _heads_values(heads)}
     text = resources.files("semidepth.model_cards")
     card = ModelCard.from_template(
         data,
         template_str=text.joinpath("parts.md").read_text("utf-8") + text.joinpath(template).read_text("utf-8"),
-        **(_model_values(facts, repo) | _training_values(facts, data_licences or {}) | values),
+        **(_model_values(facts, place) | _training_values(facts, data_licences or {}) | values),
     )
     card.text = "\n" + re.sub(r"\n{3,}", "\n\n", card.text).strip() + "\n"
     return card
@@ -125,14 +134,27 @@ def _tags(facts: Facts) -> list[str]:
     return ["monocular-depth-estimation", f"{kind}-depth", "semidepth"]
 
 
-def _model_values(facts: Facts, repo: str | None) -> dict[str, Any]:
-    """Returns the templates' values about the model."""
-    name = repo or facts.name
+def _heads_values(heads: Facts) -> dict[str, Any]:
+    """Returns the templates' values about metric heads that lie beside a relative model."""
+    scores = read_scores(heads)
+    return {
+        "ranges": "; ".join(
+            f"{each['name']}: {each['min_depth_m']:g} to {each['max_depth_m']:g} m" for each in heads.domains
+        ),
+        "error": in_words(typical_errors(heads.name)),
+        "score_table": score_table(scores) if scores else "",
+        "score_command": command_of(heads, None),
+        "data": [row["source"] for row in data_rows(heads, {})[0]],
+    }
+
+
+def _model_values(facts: Facts, name: str) -> dict[str, Any]:
+    """Returns the templates' values about the model, which the card's code loads by this name."""
     domains = [
         {
             "name": domain["name"],
             "quoted": json.dumps(domain["name"], ensure_ascii=False),
-            "range": f"{domain['min_depth_m']:g} to {domain['max_depth_m']:g} m",
+            "range": _range(domain),
             "bounded": not facts.bins or domain.get("bin_centers_type") == "normed",
         }
         for domain in facts.domains
@@ -143,12 +165,19 @@ def _model_values(facts: Facts, repo: str | None) -> dict[str, Any]:
         "trust": ", trust_remote_code=True" if facts.remote_code else "",
         "remote_code": facts.remote_code,
         "metric_hint": not facts.metric,
+        "shipped": name == NAME,
+        "shipped_metric": METRIC_NAME,
+        "metres_folder": METRES,
         "routed": facts.routed,
         "bins": facts.bins,
         "domains": domains,
         "ranges": "; ".join(f"{domain['name']}: {domain['range']}".removeprefix(": ") for domain in domains),
         "size": facts.options.get("size") or (facts.image_size_px if facts.command else None),
     }
+
+
+def _range(domain: Mapping[str, Any]) -> str:
+    return f"{domain['min_depth_m']:g} to {domain['max_depth_m']:g} m"
 
 
 def _training_values(facts: Facts, licences: Mapping[str, str]) -> dict[str, Any]:

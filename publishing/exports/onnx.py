@@ -70,7 +70,7 @@ def export_onnx(folder: Path, file: Path, *, opset: int = OPSET) -> dict[str, An
     _check_packages()
     if opset not in range(OLDEST_OPSET, NEWEST_OPSET + 1):
         raise ValueError(f"opset is {opset!r}; give a whole number from {OLDEST_OPSET} to {NEWEST_OPSET}.")
-    loaded = load_depth_model(str(folder))
+    loaded = load_depth_model(Path(folder))
     graph, patch = _graph_of(loaded.model, str(folder)), _patch_size(loaded.model)
     file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,7 @@ def to_stock(folder: Path, target: Path) -> None:
     folder, target = Path(folder), Path(target)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"{target} exists and is not an empty folder; give a new one for the stock model.")
-    model: Any = load_depth_model(str(folder)).model
+    model: Any = load_depth_model(Path(folder)).model
     stock = _stock_of(model.to(_saved_dtype(folder)), str(folder))
     try:
         processor = AutoImageProcessor.from_pretrained(str(folder))

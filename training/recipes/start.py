@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from semidepth.common.console import first_line
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.prediction.checkpoints import check_nothing_missing, kind_of, read_config, refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, check_size, preprocessing_of
+from semidepth.prediction.shipped.folder import find_model, is_heads
+from semidepth.prediction.shipped.heads import load_joined
 from semidepth.training.engine.optimization import choose_attention
 from semidepth.training.engine.setup import resolve_preprocessing
 from semidepth.training.options.run import RelativeOptions
@@ -114,18 +117,25 @@ def load_whole(cls: Any, name: str, flag: str) -> Any:
     Raises:
         ValueError: if it cannot be loaded or its weights are incomplete.
     """
-    try:
-        model, info = cls.from_pretrained(name, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
-    except (OSError, SafetensorError, RuntimeError, StrictDataclassError) as error:
-        raise ValueError(
-            f"{flag} {name!r} could not be loaded ({first_line(error)}); give a model with complete safetensors "
-            "weights."
-        ) from error
-    check_nothing_missing(name, info)
+    place = find_model(name)
+    model = (
+        load_joined(Path(place), torch.float32) if is_heads(place) else _load_complete(cls, place, f"{flag} {name!r}")
+    )
     # from_pretrained makes every weight trainable (transformers 5.23), also those that the class freezes since no loss
     # reaches them.
     with torch.device("meta"):
         fresh = cls(model.config)
     for parameter, like in zip(model.parameters(), fresh.parameters(), strict=True):
         parameter.requires_grad_(like.requires_grad)
+    return model
+
+
+def _load_complete(cls: Any, place: str, told: str) -> Any:
+    try:
+        model, info = cls.from_pretrained(place, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
+    except (OSError, SafetensorError, RuntimeError, StrictDataclassError) as error:
+        raise ValueError(
+            f"{told} could not be loaded ({first_line(error)}); give a model with complete safetensors weights."
+        ) from error
+    check_nothing_missing(place, info)
     return model

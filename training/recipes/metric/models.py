@@ -13,6 +13,7 @@ from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDep
 from semidepth.modeling.zoedepth_conversion import config_of_zoedepth
 from semidepth.prediction.checkpoints import refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, check_size, preprocessing_of
+from semidepth.prediction.shipped.folder import find_model
 from semidepth.training.options.metric import Domain, MetricOptions
 from semidepth.training.options.presets import read_preset
 from semidepth.training.options.student import StudentOptions
@@ -48,8 +49,9 @@ def check_student(name: str, options: MetricOptions) -> PreTrainedConfig:
         ValueError: if it cannot be loaded, or does not fit the options.
     """
     refuse_pickled(name)
+    place = find_model(name)
     try:
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(place)
     except (OSError, ValueError, KeyError, StrictDataclassError) as error:
         raise ValueError(
             f"--student {name!r} could not be loaded ({first_line(error)}); give a Hub id or a folder of a depth model."
