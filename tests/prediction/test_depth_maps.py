@@ -100,7 +100,7 @@ def test_batches_and_channels(model):
     [
         ({"batch_size": 0}, "batch_size is 0; give at least 1"),
         ({"threads": 0}, "threads is 0; give at least 1"),
-        ({"model": None}, "model is a NoneType; give a Hub id"),
+        ({"model": 3}, "model is a int; give a Hub id"),
     ],
 )
 def test_options_that_cannot_be_are_named(model, options, words):
