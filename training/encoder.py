@@ -11,19 +11,20 @@ the renderer gives these labels) or the pixels of hidden patches (`masked`). Wit
 """
 
 import sys
-from collections.abc import Sequence
 
-from semidepth.common.console import run_command, set_up_logging
-from semidepth.common.options import parse_options
+from semidepth.common.commands import Command
 from semidepth.training.options.encoder import EncoderOptions
-from semidepth.training.recipes.encoder import pretrain_encoder
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line (see the top of the file) and returns its exit status."""
-    set_up_logging()
-    return run_command(lambda: pretrain_encoder(parse_options(EncoderOptions, argv, description=__doc__)))
+def run(options: EncoderOptions) -> None:
+    """Trains and saves the encoder."""
+    from semidepth.training.recipes.encoder import pretrain_encoder  # takes seconds
 
+    pretrain_encoder(options)
+
+
+COMMAND = Command("python training/encoder.py", EncoderOptions, run, __doc__)
+main = COMMAND.main
 
 if __name__ == "__main__":
     sys.exit(main())

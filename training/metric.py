@@ -11,26 +11,28 @@ described in training/recipes/metric/training.py.
 """
 
 import sys
-from collections.abc import Sequence
+from typing import Any
 
-from semidepth.common.console import run_command, set_up_logging
-from semidepth.common.options import parse_options
+from semidepth.common.commands import Command
 from semidepth.training.options.metric import MetricOptions
 from semidepth.training.options.presets import scenes_preset
-from semidepth.training.recipes.metric.training import train_metric
 
 PRESET = scenes_preset("metric_scenes", MetricOptions, unless=("student", "train"))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line (see the top of the file) and returns its exit status."""
-    set_up_logging()
-    return run_command(
-        lambda: train_metric(
-            parse_options(MetricOptions, argv, prog="semidepth train metric", description=__doc__, preset=PRESET)
-        )
-    )
+def train_metric(options: MetricOptions) -> dict[str, Any]:
+    """Trains and saves a metric model; returns final losses and scores.
 
+    Raises:
+        ValueError: in one sentence, for options that do not fit the data or the model.
+    """
+    from semidepth.training.recipes.metric import training  # takes seconds
+
+    return training.train_metric(options)
+
+
+COMMAND = Command("semidepth train metric", MetricOptions, train_metric, __doc__, PRESET)
+main = COMMAND.main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,19 +13,20 @@ work. Run the same command again to resume; it does nothing once all images are 
 """
 
 import sys
-from collections.abc import Sequence
 
-from semidepth.common.console import run_command, set_up_logging
-from semidepth.common.options import parse_options
+from semidepth.common.commands import Command
 from semidepth.training.options.pseudo_label import PseudoLabelOptions
-from semidepth.training.recipes.pseudo_label import pseudo_label
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line (see the top of the file) and returns its exit status."""
-    set_up_logging()
-    return run_command(lambda: pseudo_label(parse_options(PseudoLabelOptions, argv, description=__doc__)))
+def run(options: PseudoLabelOptions) -> None:
+    """Labels images and writes the set."""
+    from semidepth.training.recipes.pseudo_label import pseudo_label  # takes seconds
 
+    pseudo_label(options)
+
+
+COMMAND = Command("python training/pseudo_label.py", PseudoLabelOptions, run, __doc__)
+main = COMMAND.main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -24,15 +24,11 @@ The losses are `student_losses` in training/recipes/student.py.
 """
 
 import sys
-from collections.abc import Sequence
 from typing import Any
 
-from semidepth.common.console import run_command, set_up_logging
-from semidepth.common.options import parse_options
+from semidepth.common.commands import Command
 from semidepth.training.options.presets import scenes_preset
 from semidepth.training.options.student import StudentOptions
-from semidepth.training.recipes.selection import train_with_selection
-from semidepth.training.recipes.student import train_on_all
 
 PRESET = scenes_preset("student_scenes", StudentOptions)
 
@@ -43,18 +39,14 @@ def train_student(options: StudentOptions) -> dict[str, Any]:
     Raises:
         ValueError: in one sentence, for options that do not fit the data, the encoder or the teacher.
     """
+    from semidepth.training.recipes.selection import train_with_selection  # takes seconds
+    from semidepth.training.recipes.student import train_on_all
+
     return train_with_selection(options) if options.select_reliable else train_on_all(options)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; see the top of the file. Returns the exit status."""
-    set_up_logging()
-    return run_command(
-        lambda: train_student(
-            parse_options(StudentOptions, argv, prog="semidepth train student", description=__doc__, preset=PRESET)
-        )
-    )
-
+COMMAND = Command("semidepth train student", StudentOptions, train_student, __doc__, PRESET)
+main = COMMAND.main
 
 if __name__ == "__main__":
     sys.exit(main())

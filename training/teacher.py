@@ -10,26 +10,28 @@ as fast as the encoder. The teacher then labels the images that training/student
 """
 
 import sys
-from collections.abc import Sequence
+from typing import Any
 
-from semidepth.common.console import run_command, set_up_logging
-from semidepth.common.options import parse_options
+from semidepth.common.commands import Command
 from semidepth.training.options.presets import scenes_preset
 from semidepth.training.options.teacher import TeacherOptions
-from semidepth.training.recipes.teacher import train_teacher
 
 PRESET = scenes_preset("teacher_scenes", TeacherOptions)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; see the top of the file. Returns the exit status."""
-    set_up_logging()
-    return run_command(
-        lambda: train_teacher(
-            parse_options(TeacherOptions, argv, prog="semidepth train teacher", description=__doc__, preset=PRESET)
-        )
-    )
+def train_teacher(options: TeacherOptions) -> dict[str, Any]:
+    """Trains and saves a teacher; returns final losses and scores.
 
+    Raises:
+        ValueError: in one sentence, for options that do not fit the data or the encoder.
+    """
+    from semidepth.training.recipes import teacher  # takes seconds
+
+    return teacher.train_teacher(options)
+
+
+COMMAND = Command("semidepth train teacher", TeacherOptions, train_teacher, __doc__, PRESET)
+main = COMMAND.main
 
 if __name__ == "__main__":
     sys.exit(main())

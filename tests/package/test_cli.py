@@ -27,7 +27,7 @@ def model_folder(tmp_path_factory):
     return folder
 
 
-LIGHT = [[], ["predict"], ["score"], ["publish"], ["info"], ["train"]]
+LIGHT = [[], ["predict"], ["score"], ["publish"], ["info"], ["train"], *(["train", name] for name in cli.TRAINED)]
 
 
 @pytest.mark.parametrize("words", LIGHT, ids=" ".join)
@@ -42,7 +42,8 @@ def test_help_shows_an_example_and_needs_no_torch(words):
     assert f"    semidepth {' '.join(words) or 'predict'} " in done.stdout
 
 
-MODULES = [entry.target for entry in cli.COMMANDS.values() if isinstance(entry.target, str)]
+MODULES = {entry.target: name for name, entry in cli.COMMANDS.items() if isinstance(entry.target, str)}
+MODULES |= {module: f"train {name}" for name, module in cli.TRAINED.items()}
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -50,7 +51,7 @@ def test_each_command_has_one_frozen_dataclass_of_options(module):
     command = importlib.import_module(module).COMMAND
     assert command.options.__dataclass_params__.frozen
     assert all(field.metadata["help"] for field in dataclasses.fields(command.options) if field.init)
-    assert cli.COMMANDS[command.name.removeprefix("semidepth ")].target == module
+    assert command.name == f"semidepth {MODULES[module]}"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from transformers import AutoModelForDepthEstimation, pipeline
 
-from semidepth.training.demo import main, run_demo
+from semidepth.training.demo import main
 from semidepth.training.options.demo import DemoOptions
 from semidepth.training.recipes.demo.metric import (
     DOMAIN_GIVEN,
@@ -16,6 +16,7 @@ from semidepth.training.recipes.demo.metric import (
     router_line,
 )
 from semidepth.training.recipes.demo.relative import summarize, to_table, verdict
+from semidepth.training.recipes.demo.run import run_demo
 
 
 def test_it_makes_everything_that_it_promises(tmp_path):

@@ -7,13 +7,13 @@ import tiny
 import torch
 
 from semidepth.modeling import DepthStudentForDepthEstimation
-from semidepth.training.demo import run_demo
 from semidepth.training.metric import train_metric
 from semidepth.training.options.demo import DemoOptions
 from semidepth.training.options.metric import MetricOptions
 from semidepth.training.options.teacher import TeacherOptions
 from semidepth.training.recipes.demo.metric import DOMAIN_GIVEN, METRIC_MODELS
 from semidepth.training.recipes.demo.relative import summarize
+from semidepth.training.recipes.demo.run import run_demo
 from semidepth.training.teacher import train_teacher
 
 pytestmark = pytest.mark.slow

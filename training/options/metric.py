@@ -2,17 +2,17 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl
 
 from semidepth.common.options import option
 from semidepth.data.source_spec import Source, parse_source
-from semidepth.data.streaming.stream import natural_weights
-from semidepth.modeling import check_domains
-from semidepth.training.augmentation.metric import MetricAugmentation
 from semidepth.training.options.run import RunOptions, check_at_least, check_positive
+
+if TYPE_CHECKING:
+    from semidepth.training.augmentation.metric import MetricAugmentation
 
 # Depth ranges of NYU Depth v2 and KITTI, and ZoeDepth's brightness change on each (arXiv 2302.12288).
 KNOWN_DOMAINS: dict[str, dict[str, float]] = {
@@ -63,6 +63,8 @@ def parse_domain(text: str, heads: Mapping[str, Mapping[str, Any]] | None = None
         ValueError: for an unknown option, a value out of range, an unknown domain without max_depth_m, or a setting
             that differs from the model's head.
     """
+    from semidepth.modeling import check_domains  # takes seconds
+
     name, _, options = text.partition("?")
     kinds: dict[str, Callable[[str], Any]] = {
         "min_depth_m": float, "max_depth_m": float, "n_bins": int, "bin_centers_type": str, "weight": float,
@@ -250,18 +252,9 @@ class MetricOptions(RunOptions):
                 f"--metric_head stock needs a max_depth_m in whole metres, not {domains[0].max_depth_m}; round it up."
             )
 
-    def augmentation(self) -> MetricAugmentation:
+    def augmentation(self) -> "MetricAugmentation":
         """Returns the augmentation of the training images."""
+        from semidepth.training.augmentation.metric import MetricAugmentation  # takes seconds
+
         strength = MetricAugmentation.color if self.color_augmentation else 0.0
         return MetricAugmentation(rotation_deg=self.rotation_deg, gamma=strength, color=strength)
-
-
-def source_weights(sources: Sequence[Source], domains: Sequence[Domain]) -> list[float]:
-    """Returns the sampling weight of each source: its domain's weight, divided among the sources by their sizes."""
-    weights = [0.0] * len(sources)
-    for domain in domains:
-        members = [index for index, source in enumerate(sources) if source.domain == domain.name]
-        sizes = natural_weights([sources[index] for index in members], labeled=True)
-        for index, size in zip(members, sizes, strict=True):
-            weights[index] = domain.weight * size / sum(sizes)
-    return weights

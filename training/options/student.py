@@ -3,12 +3,15 @@
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from semidepth.common.options import option
 from semidepth.data.source_spec import Source, parse_source
-from semidepth.training.augmentation.strong import StrongAugmentation
 from semidepth.training.options.run import BUILT_IN_SCENES, RelativeOptions
 from semidepth.training.options.teacher import TeacherKind
+
+if TYPE_CHECKING:
+    from semidepth.training.augmentation.strong import StrongAugmentation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +111,10 @@ class StudentOptions(RelativeOptions):
         return [pseudo_labeled_source(spec) for spec in self.pseudo_labels]
 
     @cached_property
-    def augmentation(self) -> StrongAugmentation:
+    def augmentation(self) -> "StrongAugmentation":
         """The perturbation of unlabeled images; raises ValueError for strengths out of range."""
+        from semidepth.training.augmentation.strong import StrongAugmentation  # takes seconds
+
         strength = self.jitter_strength if self.color_distortion else 0.0
         return StrongAugmentation(
             brightness=strength,

@@ -9,8 +9,8 @@ from semidepth.training.options.metric import (
     MetricOptions,
     parse_domain,
     parse_named_source,
-    source_weights,
 )
+from semidepth.training.recipes.metric.training import source_weights
 
 
 def test_known_domains_have_the_papers_ranges():

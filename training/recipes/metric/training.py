@@ -25,6 +25,7 @@ from transformers import PreTrainedConfig
 from semidepth.data.preparing import prepare_sample
 from semidepth.data.source_spec import Source
 from semidepth.data.streaming.loading import evaluation_samples
+from semidepth.data.streaming.stream import natural_weights
 from semidepth.modeling.silog import known_depth, silog_loss_by_domain
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing.pusher import open_pusher
@@ -42,7 +43,7 @@ from semidepth.training.engine.setup import (
     resolve_steps,
 )
 from semidepth.training.engine.step_data import Batch, StepData
-from semidepth.training.options.metric import Domain, MetricOptions, source_weights
+from semidepth.training.options.metric import Domain, MetricOptions
 from semidepth.training.recipes.metric.hooks import make_metric_hooks
 from semidepth.training.recipes.metric.labels import check_labels
 from semidepth.training.recipes.metric.models import (
@@ -223,3 +224,14 @@ def train_metric(options: MetricOptions) -> dict[str, Any]:
         logger.info("saved the metric model in %s", options.output_dir)
         pusher.finish()
     return results
+
+
+def source_weights(sources: Sequence[Source], domains: Sequence[Domain]) -> list[float]:
+    """Returns the sampling weight of each source: its domain's weight, divided among the sources by their sizes."""
+    weights = [0.0] * len(sources)
+    for domain in domains:
+        members = [index for index, source in enumerate(sources) if source.domain == domain.name]
+        sizes = natural_weights([sources[index] for index in members], labeled=True)
+        for index, size in zip(members, sizes, strict=True):
+            weights[index] = domain.weight * size / sum(sizes)
+    return weights
