@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 from predictor import Prediction
 from refusal import Refusal
+from work import Seen
 
 from semidepth.media.color_maps import color_table, colorize, display_range, ticks
 
@@ -151,6 +152,14 @@ def percent_of(prediction: Prediction, limits: tuple[float, float]) -> tuple[flo
     low, high = value_range(prediction)
     near, far = (100 * (high - limit) / (high - low) for limit in (limits[1], limits[0]))
     return float(round(near)), float(round(far))
+
+
+def half_text(seen: Seen) -> str:
+    """Says that a large picture was read at half its size; "" for others."""
+    if seen.image.size == seen.picture.size:
+        return ""
+    width, height = seen.picture.size
+    return f" · {width * height / 1e6:.0f} megapixels, read at half the width and height"
 
 
 def range_text(prediction: Prediction) -> str:

@@ -58,12 +58,13 @@ def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[s
     Raises:
         Refusal: a point lies outside.
     """
-    prediction, (height, width) = seen.prediction, seen.prediction.values.shape
+    prediction, (width, height) = seen.prediction, seen.picture.size
     for x, y in points:
         if not (0 <= x < width and 0 <= y < height):
             raise Refusal(f"The point ({x}, {y}) lies outside of the picture of {width} x {height}.")
     found: dict[str, Any] = {"model": prediction.model, "domain": prediction.domain}
-    values = [float(prediction.values[y, x]) for x, y in points]
+    places = [seen.pixel(x, y) for x, y in points]
+    values = [float(prediction.values[y, x]) for x, y in places]
     name = "distance_m" if prediction.metric else "inverse_depth"
     found["points"] = [{"x": x, "y": y, name: value} for (x, y), value in zip(points, values, strict=True)]
     if not prediction.metric:
@@ -74,13 +75,12 @@ def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[s
         return found
     fov = field_of_view(seen.image, given_deg)
     found |= {"fov_deg": fov.degrees, "fov_from": fov.origin}
-    focal_px = fov.focal_px(width)
-    for point in found["points"]:
-        place = point_at(prediction.values, point["x"], point["y"], focal_px)
-        point["straight_m"] = float(np.linalg.norm(place))
+    focal_px = fov.focal_px(prediction.values.shape[1])
+    for point, place in zip(found["points"], places, strict=True):
+        point["straight_m"] = float(np.linalg.norm(point_at(prediction.values, *place, focal_px)))
     told = [f"Point {number}: **{value:.2f} m** away" for number, value in enumerate(values, 1)]
     if len(points) == 2:
-        found["between_m"] = distance_between(prediction.values, points[0], points[1], focal_px)
+        found["between_m"] = distance_between(prediction.values, *places, focal_px)
         told.append(f"**{found['between_m']:.2f} m** apart")
     else:
         told.append(f"{found['points'][0]['straight_m']:.2f} m in a straight line")

@@ -7,6 +7,7 @@ cached under a hash of the file's bytes: each click and each move of a slider as
 import hashlib
 import threading
 from collections import OrderedDict
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,25 +15,52 @@ import numpy as np
 from PIL import Image
 from PIL.ExifTags import Base
 from predictor import Models, Prediction
+from reading import HALVED_PIXELS, is_heic, read_picture
 from refusal import Refusal
 
-from semidepth.data.decoding import decode_image
-from semidepth.data.samples import to_array
-
-MOST_PIXELS = 24_000_000
+MOST_PIXELS = 65_000_000
 # A narrow strip becomes very many patches: one picture would hold everybody else up for minutes.
 SHORTEST_SIDE, LONGEST_TO_SHORTEST = 8, 8
 KEPT_PIXELS = 60_000_000  # of all that is kept: 420 MB, each with its float and its colours
 ROUTER = "router"
-ORIENTATION = Base.Orientation
+ORIENTATION, SIDEWAYS = Base.Orientation, (5, 6, 7, 8)
+_ONE_LARGE = threading.Lock()  # pictures that are read at half their size are read one at a time
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An upright picture as it is worked on.
+
+    Args:
+        image: RGB, with its EXIF data but for the orientation; a large picture has half its width and height.
+        size: width and height of the upright picture in the file.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Seen:
-    """An upright picture and its depth."""
+    """A picture and its depth.
 
-    image: Image.Image
+    Args:
+        picture: as it is worked on.
+        prediction: at the size of `picture.image`.
+    """
+
+    picture: Picture
     prediction: Prediction
+
+    @property
+    def image(self) -> Image.Image:
+        """The upright picture, a large one at half its width and height."""
+        return self.picture.image
+
+    def pixel(self, x: int, y: int) -> tuple[int, int]:
+        """Column and row in `image` and in the prediction of a pixel of the file's upright picture."""
+        (width, height), (whole_width, whole_height) = self.image.size, self.picture.size
+        return x * width // whole_width, y * height // whole_height
 
 
 class DepthWork:
@@ -65,14 +93,15 @@ class DepthWork:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-            image = next((seen.image for (other, *_), seen in self._kept.items() if other == digest), None)
-        if image is None:
-            image = open_image(path)
+            picture = next((seen.picture for (other, *_), seen in self._kept.items() if other == digest), None)
+        if picture is None:
+            picture = open_picture(path)
+        pixels = np.asarray(picture.image)
         try:
-            prediction = self.models.predict(model, [np.asarray(image)], None if domain == ROUTER else domain)[0]
+            prediction = self.models.predict(model, [pixels], None if domain == ROUTER else domain)[0]
         except ValueError as error:
             raise Refusal(str(error), title="No depth") from error
-        seen = Seen(image, prediction)
+        seen = Seen(picture, prediction)
         with self._lock:
             self._kept[key] = seen
             while (
@@ -83,7 +112,7 @@ class DepthWork:
 
 
 def digest_of(path: str | Path | None) -> str:
-    """SHA-256 of a file's bytes; "" where there is no file, which `open_image` refuses."""
+    """SHA-256 of a file's bytes; "" where there is no file, which `open_picture` refuses."""
     try:
         with Path(path or "").open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -91,8 +120,10 @@ def digest_of(path: str | Path | None) -> str:
         return ""
 
 
-def open_image(path: str | Path | None) -> Image.Image:
-    """An image as a viewer shows it, as `semidepth predict` decodes it: RGB, upright, with its other EXIF data.
+def open_picture(path: str | Path | None) -> Picture:
+    """A picture as a viewer shows it, as `semidepth predict` decodes it.
+
+    One of more than `HALVED_PIXELS` pixels is read at half its width and height, and only one such at a time.
 
     Args:
         path: of the uploaded file; None where nothing was handed in.
@@ -106,23 +137,31 @@ def open_image(path: str | Path | None) -> Image.Image:
         raise Refusal("Pictures are kept for a day, and this one is gone; upload it again.", title="Picture gone")
     try:
         with Image.open(path) as opened:
-            check_shape(*opened.size)
+            width, height = opened.size
+            check_shape(width, height)
             exif = opened.getexif()
-        pixels = decode_image(path)
+        with _ONE_LARGE if width * height > HALVED_PIXELS else nullcontext():
+            pixels = read_picture(path)
     except Refusal:  # which is a ValueError to gradio
         raise
     except Image.DecompressionBombError as error:
         says = f"The picture is far too large; at most {MOST_PIXELS / 1e6:.0f} megapixels are taken here."
         raise Refusal(says, title="Too large") from error
     except Exception as error:  # damaged files make Pillow raise whatever it likes
+        if is_heic(path):
+            raise Refusal(
+                "This is a HEIC photo, which is not read here; export it as JPEG (on an iPhone: Settings, Camera, "
+                "Formats, Most Compatible) and hand that in.",
+                title="HEIC",
+            ) from error
         raise Refusal(
             "This file cannot be read as a picture; hand in a JPEG, PNG or WebP file that is whole.",
             title="No picture",
         ) from error
-    image = Image.fromarray(to_array(pixels))
-    exif.pop(ORIENTATION, None)  # the pixels are turned already
+    image = Image.fromarray(pixels)
+    turned = exif.pop(ORIENTATION, 1) in SIDEWAYS  # the pixels are turned already
     image.info["exif"] = exif.tobytes()
-    return image
+    return Picture(image, (height, width) if turned else (width, height))
 
 
 def check_shape(width: int, height: int) -> None:

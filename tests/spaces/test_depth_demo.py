@@ -204,9 +204,9 @@ def test_bad_files_get_one_sentence(client, space, tmp_path):
     torn = tmp_path / "torn.png"
     torn.write_bytes(photo(tmp_path / "whole.png", size=(400, 300)).read_bytes()[:2000])
     large = tmp_path / "large.png"
-    Image.new("L", (6000, 4100)).save(large)
+    Image.new("1", (9300, 7000)).save(large)
     for path, says in ((text, "cannot be read as a picture"), (torn, "cannot be read as a picture"),
-                       (large, "24.6 megapixels and at most 24")):  # fmt: skip
+                       (large, "65.1 megapixels and at most 65")):  # fmt: skip
         with pytest.raises(AppError, match=says):
             client.predict(handle_file(path), api_name="/predict")
     with pytest.raises(AppError, match="cannot be read as a video"):
@@ -218,9 +218,11 @@ def test_bad_files_get_one_sentence(client, space, tmp_path):
 
 
 def test_the_largest_picture_that_is_taken(client, tmp_path):
-    Image.open(photo(tmp_path / "p.png")).resize((6000, 4000)).save(tmp_path / "24.jpg")
-    found = client.predict(handle_file(tmp_path / "24.jpg"), [[5999, 3999]], api_name="/distance")
+    Image.open(photo(tmp_path / "p.png")).resize((9200, 7000)).save(tmp_path / "large.jpg")
+    found = client.predict(handle_file(tmp_path / "large.jpg"), [[9199, 6999]], api_name="/distance")
     assert found["points"][0]["distance_m"] > 0
+    with pytest.raises(AppError, match="outside of the picture of 9200 x 7000"):
+        client.predict(handle_file(tmp_path / "large.jpg"), [[9200, 6999]], api_name="/distance")
 
 
 def test_files_of_the_server_are_out_of_reach(space):

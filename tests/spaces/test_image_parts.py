@@ -20,7 +20,8 @@ def parts(space_on_path):
 
 def seen(parts, values, metric=True, model="a/metric"):
     image = Image.new("RGB", values.shape[::-1])
-    return parts["work"].Seen(image, parts["predictor"].Prediction(values.astype(np.float32), metric, model))
+    picture = parts["work"].Picture(image, image.size)
+    return parts["work"].Seen(picture, parts["predictor"].Prediction(values.astype(np.float32), metric, model))
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class Endpoints:
         """Makes hidden components for inputs and outputs, and one event for each endpoint."""
         names = self.work.models.names
         with gr.Row(visible=False):
-            picture = gr.File(label="picture: JPEG, PNG or WebP, up to 24 megapixels")
+            picture = gr.File(label="picture: JPEG, PNG or WebP, up to 65 megapixels")
             clip = gr.File(label="clip: a video of up to 60 s")
             model = gr.Dropdown(names, value=names[0], label="model")
             models = gr.JSON(names[:4], label="models: list of names")
@@ -99,7 +99,8 @@ class Endpoints:
     ) -> tuple[Any, ...]:
         """Depth of a picture: facts, coloured PNG, 16-bit PNG (millimetres of metric models), float32 .npy.
 
-        The arrays have the upright picture's size: metres, larger is farther, or inverse depth, larger is nearer.
+        The arrays have the upright picture's size, and half its width and height above 24 megapixels: metres, larger is
+        farther, or inverse depth, larger is nearer.
         """
         colors = colors_of(color_map)
         ends = number(near, "near", 0, MOST_METRES), number(far, "far", 0, MOST_METRES)

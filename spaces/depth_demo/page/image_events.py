@@ -10,6 +10,7 @@ from coloring import (
     clickable_size,
     depth_shown,
     far_most,
+    half_text,
     legend_html,
     limits_of,
     percent_of,
@@ -110,7 +111,8 @@ class ImageEvents:
         return {
             "empty": gr.update(value=EMPTY_IMAGE, visible=False), "results": gr.update(visible=True),
             **colored(seen, limits, asked.color_map), "router": router_label(seen.prediction),
-            "near": near, "far": far, "found": range_text(seen.prediction), **measured(seen, limits, asked),
+            "near": near, "far": far, "found": range_text(seen.prediction) + half_text(seen),
+            **measured(seen, limits, asked),
             "fov": gr.update(value=asked.fov, visible=metric), "png16": PNG16_LABELS[metric],
             "before": Before(asked.picture, metric, own), **nothing_compared(),
         }  # fmt: skip
@@ -156,8 +158,8 @@ class ImageEvents:
         """
         if not asked.picture:
             return {"points": []}
-        image = self._see(asked).image
-        full, sent = np.array(image.size), np.array(clickable_size(image))
+        seen = self._see(asked)
+        full, sent = np.array(seen.picture.size), np.array(clickable_size(seen.image))
         x, y = np.clip((np.array(pixel) + 0.5) * full / sent, 0, full - 1).astype(int).tolist()
         points = [*asked.points, (x, y)] if len(asked.points) < 2 else [(x, y)]
         return self.measure(replace(asked, points=points))
@@ -204,7 +206,7 @@ def measured(seen: Seen, limits: tuple[float, float], asked: Asked) -> ReadUpdat
             told, notes = found["text"], notes_of(found)
         except Refusal as refusal:
             told = refusal.message
-    marked = with_points(underlay(seen, limits, asked), points, seen.image.size, notes)
+    marked = with_points(underlay(seen, limits, asked), points, seen.picture.size, notes)
     return {"told": told, "marked": marked, "points": points}
 
 
