@@ -82,3 +82,50 @@ class DepthCoding:
 
 
 METRES = DepthCoding()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions:
+    """Options of a source that say how its labels are stored; most are fields of `DepthCoding`.
+
+    Where `depth_scale` and `depth_shift` are None, a row's own are taken. `key` names the array of an `.npz` or the
+    channel of an `.exr`. `map` is a map's file, `{}` standing for its photo's name. `stretch` is for maps whose aspect
+    ratio is not quite their photos': they cover them all the same.
+    """
+
+    key: str | None = None
+    kind: DepthKind | None = None
+    depth_scale: float | None = None
+    depth_shift: float | None = None
+    invariant: Invariance | None = None
+    near: float | None = None
+    zero: Zero | None = None
+    unknown: tuple[float, ...] = ()
+    sky: tuple[float, ...] = ()
+    min_depth_m: float | None = None
+    max_depth_m: float | None = None
+    map: str | None = None
+    stretch: bool = False
+
+    def coding(self, scale: float | None = None, shift: float | None = None) -> DepthCoding:
+        """The meaning of the numbers in a row's depth.
+
+        Args:
+            scale: of the row, where the source gives none.
+            shift: of the row: it is a pseudo label, stored over its own range, so that 0 is a value.
+
+        Raises:
+            ValueError: options that do not go together.
+        """
+        return DepthCoding(
+            kind=self.kind,
+            scale=scale if self.depth_scale is None else self.depth_scale,
+            shift=(shift or 0.0) if self.depth_shift is None else self.depth_shift,
+            invariant=self.invariant,
+            near=self.near,
+            zero=self.zero or (None if shift is None else "value"),
+            unknown=self.unknown,
+            sky=self.sky,
+            min_depth_m=self.min_depth_m,
+            max_depth_m=self.max_depth_m,
+        )

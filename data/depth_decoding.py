@@ -76,7 +76,8 @@ def match_depth_to_image(depth: Tensor, image: Tensor, name: str, *, stretch: bo
         return depth
     if not stretch and abs(rows * width - columns * height) > max(rows, columns, height, width):
         raise BrokenSampleError(
-            f"{name} has an image of {width}x{height} and depth of {columns}x{rows}, of another aspect ratio"
+            f"{name} has an image of {width}x{height} and depth of {columns}x{rows}, of another aspect ratio; "
+            "say stretch=yes if it covers the whole image"
         )
     return F.interpolate(depth[None, None], size=(height, width), mode="nearest-exact")[0, 0]
 

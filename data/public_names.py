@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from glob import has_magic
 from pathlib import Path, PurePath
 from typing import Any
+from urllib.parse import unquote
 
 from semidepth.common.redaction import redact
 from semidepth.data.source_spec import is_url, split_options
@@ -18,6 +19,7 @@ from semidepth.data.source_spec import is_url, split_options
 MODEL_OPTIONS = ("start", "encoder", "teacher", "student")
 SOURCE_OPTIONS = ("labeled", "unlabeled", "pseudo_labels", "train", "validation")
 
+_PHOTOS = re.compile(r"(?<=[?&]images=)[^&]*")  # the one option that is a path
 _DOMAIN = re.compile(r"([A-Za-z][\w.-]*=)(.+)", re.DOTALL)
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _OUTPUTS = "outputs/"  # where the commands leave their models unless told otherwise; never a Hub's
@@ -60,6 +62,7 @@ def public_source(text: str, is_hub: Callable[[str], bool] = is_hub_id) -> str:
     local = location.removeprefix("file://")
     if not (location.startswith("scenes:") or is_hub(location) or (is_url(location) and local == location)):
         location = _last_part(local)
+    options = _PHOTOS.sub(lambda found: _last_part(unquote(found[0])), options)
     return redact(f"{domain}{location}{options}")
 
 

@@ -23,6 +23,10 @@ def _one_of(*allowed: str) -> Callable[[str], str]:
     return convert
 
 
+def _yes_or_no(text: str) -> bool:
+    return _one_of("yes", "no")(text) == "yes"
+
+
 def _whole(least: int) -> Callable[[str], int]:
     def convert(text: str) -> int:
         if not re.fullmatch(r"\d+", text) or int(text) < least:
@@ -70,6 +74,9 @@ FILE_OPTIONS = _COMMON_OPTIONS | {
     "revision": _text,
     "image": _text,
     "depth": _text,
+    "images": _text,
+    "map": _text,
+    "stretch": _yes_or_no,
     "key": _text,
     "kind": _one_of(*get_args(DepthKind)),
     "depth_scale": _positive,

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from semidepth.common.files import find_matching
 from semidepth.common.redaction import redact
-from semidepth.data.depth_coding import DepthCoding, DepthKind, Invariance, Zero
+from semidepth.data.depth_coding import LabelOptions
 from semidepth.data.source_options import FILE_OPTIONS, SCENE_OPTIONS
 
 Kind = Literal["scenes", "images", "parquet", "webdataset", "hub"]
@@ -30,7 +30,7 @@ SCENE_DOMAINS = ("indoor", "outdoor")
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".jp2", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
 )
-DEPTH_SUFFIXES = (".png", ".npy", ".tiff", ".tif")
+DEPTH_SUFFIXES = (".png", ".npy", ".tiff", ".tif", ".npz", ".exr", ".pfm")
 IMAGE_FOLDERS = ("images", "image", "rgb")
 DEPTH_FOLDER = "depth"
 
@@ -44,12 +44,11 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(LabelOptions):
     """One parsed and checked data source.
 
-    `spec` is the string as written, `location` the part before the options. `kind` to `max_depth_m` are fields of
-    `depth_coding.DepthCoding`; where `depth_scale` and `depth_shift` are None, the columns of these names are taken.
-    `key` names the array of an `.npz` or the channel of an `.exr`.
+    `spec` is the string as written, `location` the part before the options; for depth maps that lie apart from their
+    photos (`MAPS?images=PHOTOS`) it is the photos' place and `maps` the maps' folder.
     `first_index` is the number of the first scene. `min_reliability` (itself included) and `max_reliability` (itself
     not) choose among pseudo labels. Where an option was not given, its field holds None.
     """
@@ -62,17 +61,7 @@ class Source:
     revision: str | None = None
     image: str | None = None
     depth: str | None = None
-    key: str | None = None
-    kind: DepthKind | None = None
-    depth_scale: float | None = None
-    depth_shift: float | None = None
-    invariant: Invariance | None = None
-    near: float | None = None
-    zero: Zero | None = None
-    unknown: tuple[float, ...] = ()
-    sky: tuple[float, ...] = ()
-    min_depth_m: float | None = None
-    max_depth_m: float | None = None
+    maps: str | None = None
     domain: str | None = None
     count: int | None = None
     min_reliability: float | None = None
@@ -97,29 +86,6 @@ class Source:
         """Number of the first scene: the start of the split plus `start`."""
         return SCENE_SPLITS[self.split or "train"] + self.start
 
-    def coding(self, scale: float | None = None, shift: float | None = None) -> DepthCoding:
-        """The meaning of the numbers in a row's depth.
-
-        Args:
-            scale: of the row, where the source gives none.
-            shift: of the row: it is a pseudo label, stored over its own range, so that 0 is a value.
-
-        Raises:
-            ValueError: options that do not go together.
-        """
-        return DepthCoding(
-            kind=self.kind,
-            scale=scale if self.depth_scale is None else self.depth_scale,
-            shift=(shift or 0.0) if self.depth_shift is None else self.depth_shift,
-            invariant=self.invariant,
-            near=self.near,
-            zero=self.zero or (None if shift is None else "value"),
-            unknown=self.unknown,
-            sky=self.sky,
-            min_depth_m=self.min_depth_m,
-            max_depth_m=self.max_depth_m,
-        )
-
 
 def parse_source(spec: str) -> Source:
     """Parse one source and check all that can be checked without loading data.
@@ -142,7 +108,8 @@ def parse_source(spec: str) -> Source:
     location, options = split_options(spec)
     if not location:
         raise ValueError(f"source {spec!r} names no location; write e.g. 'scenes:indoor', a path or a Hub id")
-    form, location = _recognise(spec, location)
+    maps, photos = (location, options["images"]) if "images" in options else (None, location)
+    form, location = _recognise(spec, photos)
     allowed = SCENE_OPTIONS if form == "scenes" else FILE_OPTIONS
     values: dict[str, Any] = {}
     for key, text in options.items():
@@ -157,7 +124,8 @@ def parse_source(spec: str) -> Source:
     low, high = values.get("min_depth_m", 0.0), values.get("max_depth_m", math.inf)
     if low >= high:
         raise ValueError(f"source {spec!r}: min_depth_m {low} must be less than max_depth_m {high}")
-    source = Source(spec=spec, format=form, location=location, **values)
+    values.pop("images", None)
+    source = Source(spec=spec, format=form, location=location, maps=maps, **values)
     _check_together(source)
     return source
 
@@ -233,11 +201,15 @@ def _recognise(spec: str, location: str) -> tuple[Kind, str]:
 
 def _format_of_files(spec: str, path: Path) -> Kind:
     seen: set[Kind | None] = set()
+    maps = False
     for file in _walk(str(path)):
+        maps = maps or file.suffix.lower() in DEPTH_SUFFIXES
         seen.add(_format_of_suffix(file.suffix.lower()))
         if path.is_dir() and "parquet" in seen:
             return "parquet"
     seen.discard(None)
+    if not seen and maps:
+        raise ValueError(f"source {spec!r} holds depth maps but no photo; say where the photos are with ?images=FOLDER")
     if not seen:
         raise ValueError(f"source {spec!r} holds no image, .parquet or .tar file; point it at some")
     if len(seen) > 1 and not path.is_dir():
@@ -276,6 +248,7 @@ def _check_together(source: Source) -> None:
         source.coding()
     except ValueError as error:
         raise ValueError(f"source {spec!r}: {error}") from None
+    _check_maps(source)
     if source.format == "scenes":
         from semidepth.data.scenes.render import STYLES
 
@@ -296,3 +269,18 @@ def _check_together(source: Source) -> None:
     elif source.format != "hub" and not local_files(source):
         of = f" of split {source.split!r}" if source.split else ""
         raise ValueError(f"source {spec!r} holds no usable file{of}; check the path")
+
+
+def _check_maps(source: Source) -> None:
+    """Checks the options of maps that lie apart from their photos."""
+    spec = source.spec
+    if source.maps is None:
+        if source.map is not None:
+            raise ValueError(f"source {spec!r}: map is for maps apart from their photos; add images=FOLDER")
+        return
+    if source.format != "images":
+        raise ValueError(f"source {spec!r}: images={source.location} holds no photos; name a folder of them")
+    if not Path(source.maps).expanduser().is_dir():
+        raise ValueError(f"source {spec!r}: there is no folder {source.maps!r}; write MAPS?images=PHOTOS")
+    if source.map is not None and source.map.count("{}") != 1:
+        raise ValueError(f"source {spec!r}: map must hold {{}} once, for the photo's name, as map={{}}_depth.npy does")

@@ -60,7 +60,7 @@ def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = N
         if torch.isnan(depth).all():
             raise BrokenSampleError(f"{origin} has no pixel of known depth")
         # A pseudo label covers its image by construction, at the teacher's size: multiples of its patch.
-        depth = match_depth_to_image(depth, image, origin, stretch=row["depth_shift"] is not None)
+        depth = match_depth_to_image(depth, image, origin, stretch=source.stretch or row["depth_shift"] is not None)
     return Sample(image=image, depth=depth, domain=row["domain"], origin=origin)
 
 

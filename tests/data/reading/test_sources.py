@@ -128,14 +128,16 @@ def test_depth_beside_images(tmp_path):
     (tmp_path / "0000_depth.png").write_bytes(encoded(depth_mm(0)))
     (tmp_path / "0001.depth.npy").write_bytes(npy(np.ones((HEIGHT, WIDTH))))
     (tmp_path / "0003_depth.tiff").write_bytes(encoded(np.ones((HEIGHT, WIDTH), np.float32), "TIFF"))
-    read = rows(str(tmp_path))
+    read = rows(f"{tmp_path}?depth_scale=0.001")
     assert [Path(row["image"]).name for row in read] == ["0000.png", "0001.png", "0003.png"]
     assert [Path(row["depth"]).name for row in read] == [
         "0000_depth.png",
         "0001.depth.npy",
         "0003_depth.tiff",
     ]
-    assert count_samples(parse_source(str(tmp_path)), labeled=True) == 3
+    with pytest.raises(ValueError, match=r"0000_depth\.png holds uint16 depth without a scale; give depth_scale"):
+        open_source(parse_source(str(tmp_path)), labeled=True)
+    assert count_samples(parse_source(f"{tmp_path}?depth_scale=0.001"), labeled=True) == 3
     assert count_samples(parse_source(str(tmp_path))) == 4
 
 
@@ -146,7 +148,7 @@ def test_depth_in_a_mirrored_folder(tmp_path):
         for number in range(2):
             (tmp_path / scene / "depth" / "left" / f"{number:04}.png").write_bytes(encoded(depth_mm(number)))
     for spec in (str(tmp_path), f"{tmp_path}/*/rgb/left/*.png"):
-        read = rows(spec)
+        read = rows(f"{spec}?depth_scale=0.001")
         expected = [Path(str(row["image"]).replace("/rgb/", "/depth/")) for row in read]
         assert [row["depth"] for row in read] == expected
         assert len(read) == 4
