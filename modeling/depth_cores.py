@@ -44,6 +44,7 @@ def make_core(config: Any) -> nn.Module:
     """The relative core of a configuration, with fresh weights."""
     if config.model_type != "zoedepth":
         return DepthStudentForDepthEstimation(config)
+    config.backbone_config.dtype = torch.get_default_dtype()  # not the one that it was saved in
     core = ZoeDepthForDepthEstimation(config)
     del core.metric_head  # ours take its place; encoder, neck and relative head stay
     return core

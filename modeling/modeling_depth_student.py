@@ -135,7 +135,8 @@ class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):
     def __init__(self, config: DepthStudentConfig):
         super().__init__(config)
         config.validate_decoder_fits_backbone()
-        self.backbone = AutoBackbone.from_config(config.backbone_config)
+        # The dtype asked for is torch's default here; a nested configuration may name the one that it was saved in.
+        self.backbone = AutoBackbone.from_config(config.backbone_config, dtype=torch.get_default_dtype())
         self.neck = Neck(config)
         self.head = DepthHead(config)
         freeze_mask_token(self.backbone)

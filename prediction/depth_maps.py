@@ -25,6 +25,7 @@ from semidepth.prediction.inputs import why_nothing
 from semidepth.prediction.models import DepthModel, load_depth_model
 from semidepth.prediction.options import VIDEO_SUFFIXES
 from semidepth.prediction.predictor import (
+    NotFinite,
     Predictor,
     Unit,
     Unreadable,
@@ -106,7 +107,8 @@ def predict(
         A map for one image; a list in the order of the images for many.
 
     Raises:
-        ValueError: an image cannot be read, or the model cannot be loaded; the first that fails is named.
+        ValueError: an image cannot be read, the model cannot be loaded, or a prediction is not finite; the first that
+            fails is named.
     """
     for name, number in (("batch_size", batch_size), ("threads", threads)):
         if number < 1:
@@ -123,6 +125,10 @@ def predict(
     predictor = Predictor(model, batch_size=batch_size, threads=threads, domain=domain)
     maps: dict[int, DepthMap] = {}
     for result in predictor.run(enumerate(given), lambda pair: to_pixels(pair[1], f"image {pair[0]}")):
+        if isinstance(result, NotFinite):
+            number, image = result.item
+            name = str(image) if isinstance(image, str | Path) else f"image {number}"
+            raise ValueError(f"{name}: {result.reason}.")
         if isinstance(result, Unreadable):
             raise ValueError(result.reason)
         maps[result.item[0]] = DepthMap(result.full_size(), predictor.unit, result.domain, result.probabilities)

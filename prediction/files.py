@@ -21,6 +21,7 @@ from semidepth.prediction.formats import encode
 from semidepth.prediction.models import DepthModel
 from semidepth.prediction.options import FORMATS, IN_SPACE, VIDEO_RESULT, ResultOptions, is_video
 from semidepth.prediction.predictor import (
+    NotFinite,
     Prediction,
     Predictor,
     Unreadable,
@@ -222,7 +223,8 @@ class Writer:
             try:
                 for result in self.predictor.run(tasks, decode):
                     if isinstance(result, Unreadable):
-                        self.report.broken[result.item.file] = Failure("not read", result.reason)
+                        kind = "not made" if isinstance(result, NotFinite) else "not read"
+                        self.report.broken[result.item.file] = Failure(kind, result.reason)
                         tell(1)
                         continue
                     writing.append((result.item, pool.submit(self._write, result)))

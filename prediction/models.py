@@ -32,7 +32,7 @@ from semidepth.prediction.checkpoints import (
 from semidepth.prediction.preprocessing import Preprocessing, load_processor, needs_processor, preprocessing_from
 from semidepth.prediction.shipped.folder import find_model, is_heads, shown_name
 from semidepth.prediction.shipped.heads import load_joined
-from semidepth.prediction.stock_models import finish, prepare, votes_over_batch
+from semidepth.prediction.stock_models import finish, finite_range, prepare, votes_over_batch
 
 # How images come to the model's size, and maps back to theirs. "pipeline": as transformers' pipeline, pixels rounded
 # to 8 bits and both bicubic, but within the map's own range. "paper": as published evaluations, without rounding, maps
@@ -165,7 +165,7 @@ class DepthModel:
             return F.interpolate(values[:, None], size=size, mode="bilinear", align_corners=True)[:, 0]
         # Bicubic overshoots at edges: a wall 8 m behind a cup may put the cup's rim at -0.1 m.
         large = F.interpolate(values[:, None], size=size, mode="bicubic", align_corners=False)[:, 0]
-        return large.clamp_(values.amin(dim=(1, 2), keepdim=True), values.amax(dim=(1, 2), keepdim=True))
+        return large.clamp_(*finite_range(values))
 
     def forward(self, images: Tensor, domain_labels: Sequence[int] | None = None) -> tuple[Tensor, ModelOutput]:
         """Preprocesses, predicts and postprocesses a batch as published evaluations do it: for scores and teachers.

@@ -67,6 +67,11 @@ class Unreadable(Generic[T]):
     reason: str
 
 
+@dataclass(frozen=True)
+class NotFinite(Unreadable[T]):
+    """An item that the model predicts NaN or infinity for, with the reason."""
+
+
 @dataclass
 class _Batch(Generic[T]):
     """Items under way on the device: the tensors are on the host once `finished` (None: they are)."""
@@ -106,7 +111,8 @@ class Predictor:
             decode: gives an item's image as (3, H, W) uint8; called in threads.
 
         Yields:
-            One result per item: in order if all images have one size, else grouped by size.
+            One result per item: in order if all images have one size, else grouped by size. Items that cannot be read
+            or are predicted as NaN or infinity are among them, with the reason.
         """
         launched: deque[_Batch[T]] = deque()
         unreadable: list[Unreadable[T]] = []
@@ -160,12 +166,15 @@ class Predictor:
         output = ModelOutput(**dict(zip(tensors, copies, strict=True)))
         return _Batch([(item, size) for item, size, _ in group], output, finished)
 
-    def _finished(self, batch: _Batch[T]) -> Iterator[Prediction[T]]:
+    def _finished(self, batch: _Batch[T]) -> Iterator[Prediction[T] | NotFinite[T]]:
         if batch.finished is not None:
             batch.finished.synchronize()
         names = self.model.router_names
         for number, (item, size) in enumerate(batch.items):
             output = batch.output.image(number)
+            if not output.values.isfinite().all():
+                yield NotFinite(item, "the model's prediction is not finite; this checkpoint is broken, take another")
+                continue
             domain = None if output.domain is None else names[int(output.domain[0])]
             chances = [] if output.domain_logits is None else output.domain_logits[0].softmax(-1).tolist()
             probabilities = dict(zip(names, chances, strict=True)) if chances else {}

@@ -34,6 +34,18 @@ class Preprocessing:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
 
+    def __post_init__(self) -> None:
+        for name, values, above, kind in (
+            ("image_mean", self.mean, -math.inf, "finite"),
+            ("image_std", self.std, 0.0, "positive"),
+        ):
+            usable = [each for each in values if isinstance(each, int | float) and above < each < math.inf]
+            if len(values) != 3 or len(usable) != 3:
+                raise ValueError(
+                    f"the image processor's {name} is {list(values)}; expected three {kind} numbers; mend "
+                    "preprocessor_config.json."
+                )
+
     def normalize(self, images: Tensor) -> Tensor:
         """(B, 3, H, W), uint8 or float in [0, 1] -> float32, normalised, on the same device."""
         images = images.float() / 255 if images.dtype == torch.uint8 else images.float()

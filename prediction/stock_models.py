@@ -47,7 +47,18 @@ def finish(processor: Any, values: Tensor, size: tuple[int, int], fov_deg: Tenso
     maps = torch.stack([each["predicted_depth"].reshape(size) for each in found])
     if "field_of_view" in found[0]:  # Depth Pro resizes inverse depth, linearly, and gives depth
         return 1 / maps if fov_deg is None else maps
-    return maps.clamp(values.amin((1, 2), keepdim=True), values.amax((1, 2), keepdim=True)) if within else maps
+    return maps.clamp(*finite_range(values)) if within else maps
+
+
+def finite_range(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Smallest and largest finite value of each map, (B, 1, 1) each; values that are not finite do not count.
+
+    Args:
+        values: (B, h, w).
+    """
+    finite = values.isfinite()
+    low = torch.where(finite, values, torch.inf).amin((1, 2), keepdim=True)
+    return low, torch.where(finite, values, -torch.inf).amax((1, 2), keepdim=True)
 
 
 def votes_over_batch(config: Any) -> bool:

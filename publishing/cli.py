@@ -44,6 +44,7 @@ from semidepth.publishing.files import (
     INDEX,
     HubFile,
     Kind,
+    check_finite,
     checked_files,
     dataset_files,
     kind_of_folder,
@@ -188,6 +189,7 @@ def files_of_model(folder: Path, options: PublishOptions, room: Path) -> list[Hu
         join_heads(folder, room / "joined")
         folder = room / "joined"
     files = model_files(folder)
+    check_finite(files)
     if options.stock:
         from semidepth.publishing.exports.stock import to_stock
 
@@ -201,6 +203,7 @@ def files_of_model(folder: Path, options: PublishOptions, room: Path) -> list[Hu
         from semidepth.publishing.shipping import convert_weights
 
         files = convert_weights(files, options.dtype, room / "converted")
+        check_finite(files)  # float16 ends at 65504
     files = split_weights(files, room / "shards", max_bytes=parse_size(options.max_shard_size))
     if options.onnx:
         from semidepth.publishing.exports.onnx import export_onnx
@@ -214,7 +217,9 @@ def files_of_model(folder: Path, options: PublishOptions, room: Path) -> list[Hu
     if options.heads is not None:
         from semidepth.publishing.shipping import files_of_heads
 
-        files += files_of_heads(options.heads, folder, options.dtype, room / "heads")
+        heads = files_of_heads(options.heads, folder, options.dtype, room / "heads")
+        check_finite(heads)
+        files += heads
     return files
 
 

@@ -18,10 +18,9 @@ from semidepth.common.options import read_options
 from semidepth.data.public_names import is_hub_id, split_source
 from semidepth.prediction.checkpoints import Kind, kind_of
 from semidepth.prediction.shipped.folder import HEADS, is_heads, weight_files
-from semidepth.publishing.files import INDEX
+from semidepth.publishing.files import INDEX, PROCESSOR
 
 RESULTS, SCORES = "results.json", "scores/results.json"
-PROCESSOR = "preprocessor_config.json"
 Values = dict[str, Any]
 
 

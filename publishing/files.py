@@ -20,7 +20,8 @@ from semidepth.prediction.checkpoints import PICKLED, pickled_names
 Kind = Literal["model", "dataset", "space"]
 
 OPTIONS = ("student.yaml", "teacher.yaml", "metric.yaml")
-DESCRIPTION = ("config.json", "preprocessor_config.json", "processor_config.json", "LICENSE")
+PROCESSOR = "preprocessor_config.json"
+DESCRIPTION = ("config.json", PROCESSOR, "processor_config.json", "LICENSE")
 EXAMPLES, PREVIEWS = "scores/examples.png", "previews/*.png"
 SCORES = ("results.json", "scores/results.json", "scores/table.md", EXAMPLES)
 CARD = "README.md"
@@ -209,6 +210,40 @@ def _check_safetensors(path: Path) -> None:
             pass
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is no whole safetensors file ({error}); save the model again.") from error
+
+
+def check_finite(files: Iterable[HubFile]) -> None:
+    """Checks that a model's weights and the statistics of its image processor can be computed with.
+
+    Args:
+        files: of the model.
+
+    Raises:
+        ValueError: naming the first weight that has NaN or infinite values, or the statistic that is not usable.
+    """
+    for file in files:
+        if file.source.suffix == ".safetensors":
+            _check_weights(file.source)
+        elif file.path == PROCESSOR:
+            from semidepth.prediction.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing  # here: torch
+
+            try:
+                stored = json.loads(file.source.read_text(encoding="utf-8"))
+                mean, std = stored.get("image_mean") or IMAGENET_MEAN, stored.get("image_std") or IMAGENET_STD
+                Preprocessing(size=1, multiple=1, mean=tuple(mean), std=tuple(std))
+            except (ValueError, TypeError, AttributeError) as error:
+                raise ValueError(f"{file.source} cannot be published: {error}") from error
+
+
+def _check_weights(path: Path) -> None:
+    with safe_open(path, framework="pt") as weights:
+        for name in weights.keys():  # noqa: SIM118 - it is no dict
+            tensor = weights.get_tensor(name)
+            if tensor.is_floating_point() and tensor.itemsize > 1 and not tensor.isfinite().all():
+                raise ValueError(
+                    f"{path} holds values that are not finite in {name}, so the model predicts nothing; publish an "
+                    "earlier checkpoint, or train it again."
+                )
 
 
 def secrets_in(files: Iterable[HubFile], has: Callable[[str], bool] = has_secret) -> Iterator[tuple[str, int]]:

@@ -204,3 +204,16 @@ def test_targets_that_cannot_be(options, words):
     with pytest.raises(ValueError) as caught:
         Target(**options).validate()
     assert str(caught.value).startswith(words)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_that_are_not_finite_are_refused_by_name(folder, refused, dtype):
+    weights = load_file(folder / "model.safetensors")
+    weights["head.conv3.bias"][0] = torch.nan
+    save_file({name: weight.to(dtype) for name, weight in weights.items()}, folder / "model.safetensors")
+    assert "head.conv3.bias" in refused(folder)
+
+
+def test_statistics_that_make_nan_of_pixels_are_refused(folder, refused):
+    (folder / "preprocessor_config.json").write_text('{"image_std": [0, 0, 0]}')
+    assert "image_std" in refused(folder)
