@@ -28,7 +28,7 @@ class VideoInfo:
     """Facts about a video file.
 
     Args:
-        width: as seen, pixels: of a video that is turned by 90 degrees, the stored height.
+        width: as seen, square pixels: of a video that is turned by 90 degrees, the stored height.
         height: as seen, pixels.
         fps: frames per second on average.
         frames: number of stored frames, counted, since a file's own number may be missing or wrong. Some codecs store
@@ -54,7 +54,7 @@ class Frame:
     """A frame of a video.
 
     Args:
-        pixels: (H, W, 3) uint8 RGB, upright.
+        pixels: (H, W, 3) uint8 RGB, upright, with square pixels also where stored ones are not.
         time_s: seconds since the file's start. Gaps between frames may differ (variable frame rate).
     """
 
@@ -93,7 +93,8 @@ def video_info(path: str | Path, most_frames: int | None = None) -> VideoInfo:
         if first is None:
             raise ValueError(f"{path} holds no frame that can be decoded; give a video file.")
         rotation, fps = _rotation(first), _rate(stream)
-        width, height = (first.height, first.width) if rotation % 180 else (first.width, first.height)
+        width, height = _shown_size(first, stream)
+        width, height = (height, width) if rotation % 180 else (width, height)
         return VideoInfo(
             width=width,
             height=height,
@@ -127,7 +128,7 @@ def read_frames(path: str | Path) -> Iterator[Frame]:
             for frame in container.decode(stream):
                 if frame.is_corrupt:
                     raise ValueError(f"{path} is damaged after frame {count}; mend or export the video anew.")
-                size = size or (frame.width, frame.height)
+                size = size or _shown_size(frame, stream)
                 # Some streams change their size on the way; what is written cannot.
                 stored = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
                 time_s = frame.time - start if frame.time is not None else count / rate
@@ -233,6 +234,16 @@ def _rate(stream: Any) -> float:
 def _rotation(frame: Any) -> int:
     """Counterclockwise turn that makes a stored frame upright: 0, 90, 180 or 270 degrees."""
     return round(frame.rotation / 90) * 90 % 360
+
+
+def _shown_size(frame: Any, stream: Any) -> tuple[int, int]:
+    """Width and height at which a stored frame is shown, before it is turned: its own height, and square pixels.
+
+    Camcorders and discs store pixels that are wider or narrower than high. What the container says of their shape goes
+    before what the codec says, as in players.
+    """
+    shape = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    return (max(1, round(frame.width * shape)) if shape else frame.width), frame.height
 
 
 def _start_s(container: Any) -> float:

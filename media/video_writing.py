@@ -10,7 +10,6 @@ For example:
 
 import contextlib
 import math
-import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import Any, Protocol
 
 import av
 import numpy as np
+
+from semidepth.common.files import partial_path
 
 TICKS_PER_S = 90_000  # of written time stamps: every usual frame rate comes to whole numbers
 # Sound that players expect in an MP4 file. FFmpeg would also put PCM and Vorbis there, which few of them play.
@@ -82,7 +83,7 @@ class VideoWriter:
         self._sound = sound
         self._packets: Iterator[Any] = iter(())
         self._waiting: Any = None  # the next packet of sound
-        self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self._partial = partial_path(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._open()

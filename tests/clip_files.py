@@ -32,6 +32,7 @@ def make_video(
     times: Sequence[float] | None = None,
     codec: str = "libx264",
     pixel_format: str = "yuv420p",
+    pixel_shape: Fraction | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
     """A video at ten frames per second, or at those times.
@@ -45,6 +46,7 @@ def make_video(
         times: of the frames, seconds.
         codec: of the frames.
         pixel_format: of the frames.
+        pixel_shape: width of a pixel over its height; None: square.
         options: of the container; `{"live": "1"}` writes WebM as browsers record it, without a length.
     """
     images = [corner()] * frames if isinstance(frames, int) else frames
@@ -53,6 +55,8 @@ def make_video(
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = pixel_format
         stream.codec_context.time_base = Fraction(1, 1000)
+        if pixel_shape is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_shape
         if rotation:
             stream.set_display_rotation(rotation)
         sound = output.add_stream(audio, rate=48000) if audio else None

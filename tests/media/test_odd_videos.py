@@ -1,5 +1,7 @@
 """Videos that are not as their containers say, or not as one expects: the right result, or one sentence."""
 
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
@@ -193,3 +195,24 @@ def test_files_put_together_go_on_where_their_clocks_go_back(tmp_path, name, cod
         stamps = [float(packet.pts * packet.time_base) for packet in container.demux(audio=0) if packet.size]
     assert (np.diff(stamps) > 0).all()
     assert stamps[-1] == pytest.approx(2, abs=0.15)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
+@pytest.mark.parametrize(
+    ("shape", "rotation", "size"),
+    [(Fraction(4, 3), 0, (85, 48)), (Fraction(8, 9), 0, (57, 48)), (Fraction(4, 3), 90, (48, 85)), (None, 0, (64, 48))],
+)
+def test_pixels_that_are_not_square_are_shown_as_players_show_them(tmp_path, name, shape, rotation, size):
+    if rotation and name != "a.mp4":
+        pytest.skip("these containers have no display matrix")
+    codec = "mpeg4" if name == "a.avi" else "libx264"
+    clip = make_video(tmp_path / name, frames=3, codec=codec, pixel_shape=shape, rotation=rotation)
+    info = video_info(clip)
+    assert (info.width, info.height) == size
+    frames = list(read_frames(clip))
+    assert {frame.pixels.shape for frame in frames} == {(size[1], size[0], 3)}
+    red = frames[0].pixels[..., 0] > 128  # a quarter of the picture, whatever its shape
+    assert 0.2 < red.mean() < 0.3
+    copied(clip, tmp_path / "b.mp4")
+    written = video_info(tmp_path / "b.mp4")
+    assert (written.width, written.height) == tuple(side + side % 2 for side in size)  # H.264 needs even sides

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from transformers import AutoImageProcessor, set_seed
 
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthConfig, RoutedDepthForDepthEstimation
+from semidepth.prediction.depth_maps import predict
 from semidepth.publishing.exports import graphs
 from semidepth.publishing.exports import onnx as onnx_export
 from semidepth.publishing.exports.graphs import resize_weights
@@ -122,6 +123,26 @@ def test_the_docs_example(registers):
     expected = F.interpolate(expected, (50, 70), mode="bilinear")[0, 0].numpy()
     found = np.load(folder / "depth.npy")
     # The two resizings of the photo round to other 8-bit values.
+    assert np.abs(found - expected).mean() < 0.02 * np.ptp(expected)
+    for name in ("photo.jpg", "depth.npy"):
+        (folder / name).unlink()
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_docs_example_is_the_librarys_map_of_a_turned_photo(registers, orientation):
+    folder, _ = registers
+    block = re.search(r"```python\n(.*?)```", Path("docs/onnx.md").read_text(), re.DOTALL)
+    soft = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)).resize((70, 50))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    soft.save(folder / "photo.jpg", exif=exif)
+    done = subprocess.run(
+        [sys.executable, "-c", block[1] + "\nnp.save('depth.npy', depth)\n"], cwd=folder, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    found, expected = np.load(folder / "depth.npy"), predict(folder / "photo.jpg", str(folder / "student")).values
+    assert found.shape == expected.shape == ((70, 50) if orientation > 4 else (50, 70))
     assert np.abs(found - expected).mean() < 0.02 * np.ptp(expected)
     for name in ("photo.jpg", "depth.npy"):
         (folder / name).unlink()
