@@ -1,14 +1,25 @@
 """Output of the commands at a terminal: logging, progress, and errors as one sentence."""
 
+import contextlib
 import logging
 import os
+import platform
+import re
+import shlex
 import sys
+import tempfile
 import time
+import traceback
 from collections.abc import Callable
+from importlib import metadata
 
 from tqdm.auto import tqdm
 
+from semidepth.common.redaction import redact
+
 logger = logging.getLogger(__name__)
+
+UNEXPECTED = 70  # exit status of an unexpected error: EX_SOFTWARE of sysexits.h
 
 
 class CommandError(Exception):
@@ -77,7 +88,8 @@ def run_command(command: Callable[[], object]) -> int:
 
     Returns:
         0, or the command's own status; 1 after a CommandError; 2 after a ValueError: wrong usage; 130 after Ctrl-C;
-        141 where the reader of the output has gone.
+        141 where the reader of the output has gone; 70 after any other error, whose traceback goes into a file that
+        the sentence names.
     """
     try:
         status = command()
@@ -95,12 +107,35 @@ def run_command(command: Callable[[], object]) -> int:
     except BrokenPipeError:  # the reader, such as head, has seen enough; Python would flush once more when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except Exception as error:  # a fault of ours, or of a file that no check knows
+        print(f"error: unexpected {type(error).__name__}: {_told_in(error)}", file=sys.stderr)
+        return UNEXPECTED
+
+
+def _told_in(error: Exception) -> str:
+    """The rest of the sentence about an unexpected error; its traceback is written into a file."""
+    versions = []
+    for name in ("semidepth", "torch", "transformers"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions.append(f"{name} {metadata.version(name)}")
+    details = "\n".join([shlex.join(sys.argv), ", ".join([f"Python {platform.python_version()}", *versions]), ""])
+    details = redact(details + "".join(traceback.format_exception(error)))
+    cause = redact(last_line(error)).rstrip(".;")
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="semidepth-error-", suffix=".txt")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+            file.write(details)
+    except OSError:  # no room for it: then here
+        return f"{cause}; please report it with these details:\n{details}"
+    return f"{cause}; the details are in {name}, please report it with that file."
 
 
 def last_line(error: BaseException) -> str:
     """The last line of an error's text: the sentence itself where a loader's worker wrapped it in its whole trace."""
     lines = str(error).strip().splitlines()
-    return lines[-1].removeprefix("ValueError: ") if lines else type(error).__name__
+    if len(lines) < 2:
+        return lines[0] if lines else type(error).__name__
+    return re.sub(r"^[\w.]+(Error|Exception): ", "", lines[-1])
 
 
 def first_line(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """Write files atomically, find files by pattern, and check folders before a run needs them."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable
@@ -8,11 +9,13 @@ from pathlib import Path
 
 import psutil
 
+LONGEST_STEM = 200  # bytes of a name to which a process's number is added; file systems allow 255 in all
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file under another name and renames it, so that an interrupted write leaves no partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = partial_path(path)
     try:
         partial.write_bytes(content)
         partial.replace(path)
@@ -21,11 +24,33 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
+def partial_path(path: Path) -> Path:
+    """The name under which this process writes a file until it is whole; no longer than names may be."""
+    return path.with_name(f".{_partial_stem(path.name)}.{os.getpid()}.part")
+
+
+def _partial_stem(name: str) -> str:
+    if len(os.fsencode(name)) <= LONGEST_STEM:
+        return name
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+
+
+def sync(path: Path) -> None:
+    """Waits until a file's content, or a folder's list of names, is on the disk and survives a power cut."""
+    if path.is_dir() and os.name != "posix":  # folders cannot be opened elsewhere
+        return
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 def remove_leftovers(paths: Iterable[Path]) -> None:
     """Removes the partial files that killed processes left of these paths: see [`write_whole`]."""
     names: dict[Path, set[str]] = {}
     for path in paths:
-        names.setdefault(path.parent, set()).add(path.name)
+        names.setdefault(path.parent, set()).add(_partial_stem(path.name))
     for folder, wanted in names.items():
         for partial in folder.glob(".*.part"):
             name, _, process = partial.name[1 : -len(".part")].rpartition(".")

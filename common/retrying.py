@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from huggingface_hub.errors import OfflineModeIsEnabled
 
+from semidepth.common.console import CommandError
 from semidepth.common.redaction import redact
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ LONGEST_WISH_S = 300.0  # that a server may ask for with Retry-After
 STALLED_S = 30.0  # without a byte from the server
 
 
-class GivenUpError(Exception):
+class GivenUpError(CommandError):
     """A file that could not be read in all attempts, or is not allowed; the message names it and the cause.
 
     No OSError: aiohttp and `datasets` would take it for a lost connection.

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from glob import has_magic
 from itertools import count, groupby
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -25,6 +26,7 @@ import pyarrow.parquet as pq
 from datasets import Features, Image, Value
 from PIL import Image as Pillow
 
+from semidepth.common.locks import hold_folder, release_folder
 from semidepth.common.retrying import retry
 from semidepth.data.reading.rows import Row
 from semidepth.data.reading.sources import OpenedSource, count_samples, open_source
@@ -163,10 +165,21 @@ class LabelFolder:
             raise ValueError(f"{self.location} holds pseudo labels with {was}, not {new}; give another --output.")
 
     def begin(self, record: Record) -> None:
-        """Writes the record if it is missing; only the main process calls it."""
+        """Writes the record if it is missing; only the main process calls it.
+
+        Raises:
+            ValueError: another run writes into the folder.
+        """
+        if self._local:
+            hold_folder("output", Path(self.path))
         if not self.fs.exists(f"{self.path}/{RECORD}"):
             self._write("README.md", _readme(record).encode())
             self._write(RECORD, (json.dumps(asdict(record), indent=2) + "\n").encode())
+
+    def release(self) -> None:
+        """Lets another run write into the folder."""
+        if self._local:
+            release_folder(Path(self.path))
 
     def finished(self) -> set[str]:
         """Names of the parts that are finished."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from semidepth.common.files import write_whole
+from semidepth.common.locks import hold_folder
 from semidepth.evaluation.data import SCORE_RUN_FILE, Place
 from semidepth.evaluation.tasks import ImageScores, Task
 
@@ -126,9 +127,14 @@ class ScoreFolder:
             )
 
     def begin(self, *, overwrite: bool) -> None:
-        """Prepares a checked folder; called by the main process while the others wait."""
+        """Prepares a checked folder; called by the main process while the others wait.
+
+        Raises:
+            ValueError: another run scores into it, or it cannot be written to.
+        """
         if self.path is None:
             return
+        hold_folder("output", self.path)
         try:
             self._begin(self.path, overwrite)
         except OSError as error:

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from semidepth.common.console import bar_interval_s
 from semidepth.common.files import write_whole
+from semidepth.common.locks import release_folder
 from semidepth.evaluation.data import Item, Place, read_ahead
 from semidepth.evaluation.examples import Example, draw_examples, make_picture
 from semidepth.evaluation.folder import RESULTS, TABLE, Progress, ScoreFolder, key_of
@@ -50,6 +51,15 @@ def score(options: ScoreOptions) -> dict[str, Any]:
     folder = ScoreFolder(options.output, tasks, state.process_index, state.num_processes)
     folder.check(overwrite=options.overwrite)
     state.wait_for_everyone()
+    try:
+        return _score_into(folder, tasks, state, options)
+    finally:
+        if options.output is not None:
+            release_folder(options.output)
+
+
+def _score_into(folder: ScoreFolder, tasks: list[Task], state: PartialState, options: ScoreOptions) -> dict[str, Any]:
+    """Scores what the folder does not have yet; arguments and result as in [`score`]."""
     if state.is_main_process:
         folder.begin(overwrite=options.overwrite)
     state.wait_for_everyone()

@@ -10,10 +10,12 @@
 Without a model predict, demo and info take the one that comes with semidepth.
 
 `semidepth COMMAND --help` says more; `python -m semidepth` does the same. Exit status: 0; 1 where some inputs failed or
-a training stopped; 2 for wrong usage; 130 for Ctrl-C; 141 where the reader of the output has gone.
+a training stopped; 2 for wrong usage; 70 for an unexpected error; 130 for Ctrl-C; 141 where the reader of the output
+has gone.
 """
 
 import os
+import signal
 import subprocess
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -22,6 +24,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+
+import psutil
 
 from semidepth import model_cards
 from semidepth.common.console import run_command
@@ -67,7 +71,19 @@ def train(words: Sequence[str]) -> int:
         launch_command(launch_command_parser().parse_args([*launcher, "-m", TRAINED[name], *own]))
     except subprocess.CalledProcessError as error:  # the command has said what was wrong
         return error.returncode
+    except KeyboardInterrupt:  # the command, which Ctrl-C reaches too, says how it is resumed
+        _end_children()
+        return 130
     return 0
+
+
+def _end_children() -> None:
+    """Waits for the processes of this one, and interrupts those that the signal did not reach."""
+    children = psutil.Process().children()
+    _, alive = psutil.wait_procs(children, timeout=20)
+    for child in alive:
+        child.send_signal(signal.SIGINT)
+    psutil.wait_procs(alive, timeout=60)
 
 
 def demo(words: Sequence[str]) -> int:

@@ -35,9 +35,33 @@ def test_exit_status_and_sentence(command, status, told, capsys):
     assert capsys.readouterr().err == told
 
 
-def test_other_errors_are_not_hidden():
-    with pytest.raises(RuntimeError, match="a bug"):
-        run_command(raising(RuntimeError("a bug")))
+def test_an_unexpected_error_is_one_sentence_and_a_file_with_the_details(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert run_command(raising(KeyError("column"))) == 70
+    told = capsys.readouterr().err
+    (file,) = tmp_path.iterdir()
+    assert (
+        told == f"error: unexpected KeyError: 'column'; the details are in {file}, please report it with that file.\n"
+    )
+    details = file.read_text()
+    assert "Traceback" in details
+    assert "in command\n    raise error" in details
+    assert "torch " in details
+
+
+def test_details_of_an_unexpected_error_hold_no_secret(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    token = "hf_" + "secret" * 6
+    monkeypatch.setattr("sys.argv", ["semidepth", f"--data=https://user:{token}@host/x"])
+    run_command(raising(RuntimeError(f"{token} was refused")))
+    (file,) = tmp_path.iterdir()
+    assert token not in file.read_text() + capsys.readouterr().err
+
+
+def test_details_that_cannot_be_written_are_shown(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    assert run_command(raising(RuntimeError("a bug"))) == 70
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_a_closed_pipe_is_141_without_a_trace():

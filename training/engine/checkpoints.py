@@ -2,14 +2,15 @@
 
 A run that is killed loses the steps after its newest checkpoint and nothing else. Checkpoints are safetensors and JSON;
 nothing is pickled. They hold whole tensors, also when the weights are sharded over processes. A checkpoint is written
-under a temporary name and renamed when it is complete. `trainer.json` is written last and lists the other files with
-their sizes, so a checkpoint that is damaged later is recognised and skipped.
+under a temporary name, synced to the disk, and renamed when it is complete. `trainer.json` is written last and lists
+the other files with their sizes and checksums, so a checkpoint that is damaged later is recognised and skipped.
 """
 
 import json
 import logging
 import random
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from semidepth.common.console import CommandError
+from semidepth.common.files import sync
 from semidepth.training.engine.sharding import gather, shard_like
 from semidepth.training.engine.step_data import StepData
 
@@ -36,15 +38,19 @@ class CheckpointError(CommandError, RuntimeError):
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Returns the complete checkpoints in a run's folder, oldest first; damaged ones are skipped with a warning."""
+    return [path for path in _checkpoint_folders(folder) if _is_whole(path)]
+
+
+def _checkpoint_folders(folder: Path) -> list[Path]:
     found = [path for path in folder.glob(f"{PREFIX}*") if path.is_dir() and path.suffix != UNFINISHED]
-    return sorted((path for path in found if _is_whole(path)), key=lambda path: path.name)
+    return sorted(found, key=lambda path: path.name)
 
 
 def _is_whole(checkpoint: Path) -> bool:
     try:
         files = json.loads((checkpoint / "trainer.json").read_text())["files"]
         missing = [name for name, size in files.items() if (checkpoint / name).stat().st_size != size]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         missing = ["trainer.json"]
     if missing:
         logger.warning(
@@ -52,6 +58,48 @@ def _is_whole(checkpoint: Path) -> bool:
             checkpoint, ", ".join(missing),
         )  # fmt: skip
     return not missing
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Returns the newest checkpoint whose contents are as they were written; newer ones are reported in a warning.
+
+    All of a checkpoint is read for its checksums, so this is for runs that resume. Checkpoints of versions that wrote
+    no checksums are compared by size alone.
+
+    Raises:
+        ValueError: if there are checkpoints and all are damaged; starting anew would hide that.
+    """
+    for checkpoint in reversed(list_checkpoints(folder)):
+        trainer = json.loads((checkpoint / "trainer.json").read_text())
+        expected = trainer.pop("crc32", {"trainer.json": _checksum_of(trainer)})
+        found = {name: _checksum(checkpoint / name) for name in expected if name != "trainer.json"}
+        found["trainer.json"] = _checksum_of(trainer)
+        changed = [name for name, value in expected.items() if found[name] != value]
+        if not changed:
+            return checkpoint
+        logger.warning(
+            "%s is damaged (content has changed: %s); the checkpoint before it is used", checkpoint, ", ".join(changed)
+        )
+    damaged = _checkpoint_folders(folder)
+    if damaged:
+        raise ValueError(
+            f"all checkpoints in {folder} are damaged ({', '.join(path.name for path in damaged)}); delete them to "
+            "start from the beginning, or give another --output_dir."
+        )
+    return None
+
+
+def _checksum(path: Path) -> int:
+    """Returns the CRC-32 of a file: it recognises damage, not intent, and takes a second for several gigabytes."""
+    value = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            value = zlib.crc32(block, value)
+    return value
+
+
+def _checksum_of(trainer: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(trainer, sort_keys=True).encode())
 
 
 def save_checkpoint(
@@ -100,10 +148,10 @@ def save_checkpoint(
         _save_own(partial, accelerator, data)
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
-            trainer["files"] = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
-            (partial / "trainer.json").write_text(json.dumps(trainer, indent=1))
+            _write_trainer(partial, trainer)
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
+            sync(folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise CheckpointError(
@@ -111,10 +159,24 @@ def save_checkpoint(
             "resume from the newest checkpoint (earlier ones are unchanged), or give another --output_dir."
         ) from error
     if accelerator.is_main_process:
-        for old in list_checkpoints(folder)[:-keep]:
+        whole = list_checkpoints(folder)
+        later = [path for path in whole if path.name > final.name]  # damaged: the run resumed from before them
+        for old in [*later, *[path for path in whole if path not in later][:-keep]]:
             shutil.rmtree(old)
     accelerator.wait_for_everyone()
     return final
+
+
+def _write_trainer(partial: Path, trainer: dict[str, Any]) -> None:
+    """Writes trainer.json with sizes and checksums of all files, and syncs them and the folder."""
+    written = sorted(partial.iterdir())
+    trainer["files"] = {path.name: path.stat().st_size for path in written}
+    # As JSON gives it back, so that the checksum of the text that is read is the same.
+    trainer = json.loads(json.dumps(trainer))
+    checksums = {path.name: _checksum(path) for path in written} | {"trainer.json": _checksum_of(trainer)}
+    (partial / "trainer.json").write_text(json.dumps(trainer | {"crc32": checksums}, indent=1))
+    for path in (*partial.iterdir(), partial):
+        sync(path)
 
 
 def _save_tensors(

@@ -12,11 +12,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from semidepth.common.locks import release_folder
 from semidepth.publishing.pusher import Pusher
 from semidepth.training.engine.checkpoints import save_checkpoint
 from semidepth.training.engine.loss_window import Losses, LossWindow
 from semidepth.training.engine.optimization import learning_rates
-from semidepth.training.engine.resuming import resume, setting_of
+from semidepth.training.engine.resuming import how_to_resume, resume, setting_of
 from semidepth.training.engine.run_record import RunRecord
 from semidepth.training.engine.sharding import gather
 from semidepth.training.engine.step_data import Batch, StepData
@@ -124,11 +125,15 @@ def train(
             if checkpoint:
                 run.save_checkpoint(step)
             run.show(step, preview=preview, validate=validate)
+    except KeyboardInterrupt:
+        pusher.abandon()
+        raise KeyboardInterrupt(how_to_resume(output_dir)) from None
     except BaseException:
         pusher.abandon()
         raise
     finally:
         tracking.close()
+        release_folder(output_dir)
     accelerator.wait_for_everyone()
     return run.results | {"run": record.values()}
 

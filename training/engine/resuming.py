@@ -7,7 +7,8 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from semidepth.training.engine.checkpoints import check_setting, list_checkpoints, load_checkpoint
+from semidepth.common.locks import hold_folder, release_folder
+from semidepth.training.engine.checkpoints import check_setting, list_checkpoints, load_checkpoint, newest_checkpoint
 from semidepth.training.engine.run_record import RunRecord
 from semidepth.training.engine.step_data import StepData
 from semidepth.training.engine.trained_model import TrainedModel
@@ -45,13 +46,25 @@ def check_resume(options: RunOptions, steps: int) -> Path | None:
 
     Commands call it before anything expensive; [`resume`] calls it again.
 
+    From here on this process holds the folder: a second run on it is refused.
+
     Raises:
-        ValueError: if there is a checkpoint that the run cannot resume from.
+        ValueError: if there is a checkpoint that the run cannot resume from, or another run is on the folder.
     """
-    checkpoints = list_checkpoints(Path(options.output_dir))
-    if not checkpoints:
-        return None
-    newest = checkpoints[-1]
+    folder = Path(options.output_dir)
+    hold_folder("output_dir", folder)
+    try:
+        newest = newest_checkpoint(folder)
+        if newest is not None:
+            _check_checkpoint(newest, options, steps)
+    except ValueError:
+        release_folder(folder)
+        raise
+    return newest
+
+
+def _check_checkpoint(newest: Path, options: RunOptions, steps: int) -> None:
+    """Raises ValueError if a run cannot resume from a checkpoint."""
     if not options.resume:
         raise ValueError(
             f"{newest} is left from an earlier run and --resume is off; delete it or give another --output_dir."
@@ -62,7 +75,14 @@ def check_resume(options: RunOptions, steps: int) -> Path | None:
             f"{newest} has already done {done} steps and this run has {steps}; give more --steps or another "
             "--output_dir."
         )
-    return newest
+
+
+def how_to_resume(folder: Path) -> str:
+    """Returns the end of the sentence about a run that was stopped: where the same command will go on."""
+    checkpoints = list_checkpoints(folder)
+    if not checkpoints:
+        return f"there is no checkpoint in {folder} yet, so the same command starts from the beginning."
+    return f"run the same command again to resume from {checkpoints[-1]}."
 
 
 def resume(

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from semidepth.common.files import write_whole
+from semidepth.common.files import sync, write_whole
 from semidepth.prediction.preprocessing import Preprocessing
 
 
@@ -20,6 +20,8 @@ def save_model(model: PreTrainedModel, preprocessing: Preprocessing, folder: Pat
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
     preprocessing.to_image_processor().save_pretrained(partial)
+    for path in partial.iterdir():
+        sync(path)
     for path in sorted(partial.iterdir(), key=lambda path: path.suffix == ".safetensors"):
         path.replace(folder / path.name)
     partial.rmdir()

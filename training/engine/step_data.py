@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from semidepth.common.console import CommandError
 from semidepth.data.streaming.loading import BatchLoader
 
 Batch = dict[str, Any]
@@ -35,14 +36,14 @@ class StepData:
         """Returns the next batch.
 
         Raises:
-            RuntimeError: if a stream ends, which happens only when no sample of its sources is usable.
+            CommandError: if a stream ends, which happens only when no sample of its sources is usable.
         """
         if not self._iterators:
             self._iterators = {name: iter(loader) for name, loader in self.loaders.items()}
         try:
             batches = {name: next(iterator) for name, iterator in self._iterators.items()}
         except StopIteration:
-            raise RuntimeError(
+            raise CommandError(
                 "the data stream ended before training did: its sources have no usable samples; check their files."
             ) from None
         return batches if self.by_name else next(iter(batches.values()))

@@ -17,6 +17,7 @@ from semidepth.common.console import bar_interval_s
 from semidepth.data.scenes.render import SEMANTIC_CLASSES, render_scenes
 from semidepth.modeling.configuration_depth_student import as_pair
 from semidepth.prediction.preprocessing import Preprocessing
+from semidepth.training.engine.loss_window import NonFiniteLossError
 from semidepth.training.engine.optimization import choose_attention
 from semidepth.training.engine.precision import resolve_precision
 from semidepth.training.options.encoder import EncoderOptions
@@ -115,7 +116,7 @@ def pretrain_encoder(options: EncoderOptions) -> Path:
         The folder, which can be given to `AutoBackbone.from_pretrained` and to --encoder.
 
     Raises:
-        RuntimeError: if the loss is not finite.
+        NonFiniteLossError: if the loss is not finite.
     """
     state = PartialState(cpu=options.cpu)
     device, precision = state.device, resolve_precision("auto", state)
@@ -150,7 +151,7 @@ def pretrain_encoder(options: EncoderOptions) -> Path:
         if step % 10 == 0 or step + 1 == options.steps:
             value = loss.item()
             if not torch.isfinite(loss):
-                raise RuntimeError(
+                raise NonFiniteLossError(
                     f"step {step + 1}: the pre-training loss is {value}, not a finite number; lower --learning_rate."
                 )
             bar.set_postfix_str(f"loss {value:.3f}")

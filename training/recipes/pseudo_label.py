@@ -75,9 +75,12 @@ def pseudo_label(options: PseudoLabelOptions) -> str:
         processes=state.num_processes,
         finished=finished,
     )
-    with progress(record.images, len(finished) * options.part_size, state) as bar:
-        labeled = labeler.label(parts, folder.write_part, bar.update)
-    state.wait_for_everyone()
+    try:
+        with progress(record.images, len(finished) * options.part_size, state) as bar:
+            labeled = labeler.label(parts, folder.write_part, bar.update)
+        state.wait_for_everyone()
+    finally:
+        folder.release()
     logger.info(
         "this process labeled %d images and skipped %d; %d files are in %s",
         labeled, labeler.skipped, len(folder.finished()), options.output,

@@ -1,5 +1,6 @@
 """Checkpoints: everything comes back, nothing half-written counts, nothing is pickled."""
 
+import json
 import os
 import random
 import re
@@ -19,6 +20,7 @@ from semidepth.training.engine.checkpoints import (
     check_setting,
     list_checkpoints,
     load_checkpoint,
+    newest_checkpoint,
     save_checkpoint,
 )
 from semidepth.training.engine.step_data import StepData
@@ -178,3 +180,50 @@ def test_a_checkpoint_of_another_setting_is_refused(tmp_path):
     checkpoint = save(tmp_path, 1, make())
     with pytest.raises(ValueError, match=r"encoder=e, not encoder=other; .*--output_dir"):
         load(checkpoint, make(), encoder="other")
+
+
+def flip(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("model.safetensors", flip),
+        ("optimizer.safetensors", lambda file: file.write_bytes(bytes(file.stat().st_size))),
+        ("random-00000.json", flip),
+        ("data-00000.json", flip),
+        ("trainer.json", lambda file: file.write_text(file.read_text().replace('"step": 3', '"step": 2'))),
+        ("trainer.json", lambda file: file.write_text("{")),
+        ("trainer.json", lambda file: file.write_text('["step"]')),
+        ("trainer.json", lambda file: file.write_bytes(bytes(file.stat().st_size))),
+    ],
+)
+def test_a_checkpoint_with_damaged_content_is_told_and_the_one_before_is_used(tmp_path, caplog, name, damage):
+    parts = make()
+    for number in (1, 3):
+        save(tmp_path, number, parts)
+    assert newest_checkpoint(tmp_path).name == "checkpoint-00000003"
+    damage(tmp_path / "checkpoint-00000003" / name)
+    assert newest_checkpoint(tmp_path).name == "checkpoint-00000001"
+    assert re.search(rf"checkpoint-00000003 is damaged .*{name}.*the checkpoint before", caplog.text)
+    save(tmp_path, 2, parts, keep=1)  # as the run that resumed from the one before does
+    assert newest_checkpoint(tmp_path).name == "checkpoint-00000002"
+    assert load(tmp_path / "checkpoint-00000002", make(seed=1)) == 2
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_does_not_start_anew_in_silence(tmp_path):
+    flip(save(tmp_path, 1, make()) / "model.safetensors")
+    with pytest.raises(ValueError, match=r"all checkpoints .*checkpoint-00000001.*--output_dir"):
+        newest_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_of_a_version_without_checksums_is_used(tmp_path):
+    file = save(tmp_path, 1, make()) / "trainer.json"
+    trainer = json.loads(file.read_text())
+    del trainer["crc32"]
+    file.write_text(json.dumps(trainer))
+    assert newest_checkpoint(tmp_path) == file.parent
+    assert newest_checkpoint(tmp_path / "nothing") is None

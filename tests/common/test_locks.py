@@ -1,0 +1,52 @@
+"""A folder is written into by one run at a time."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from semidepth.common.locks import hold_folder, release_folder
+
+# Holds the folder, starts a child that outlives it, and waits to be killed.
+HOLDER = """
+import subprocess, sys, time
+from pathlib import Path
+from semidepth.common.locks import hold_folder
+hold_folder("output_dir", Path(sys.argv[1]))
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False)
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_second_run_is_refused_at_once_and_a_killed_one_lets_go(tmp_path):
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
+    child = int(holder.stdout.readline())
+    try:
+        with pytest.raises(ValueError, match=rf"--output_dir .*in use by another run \(process {holder.pid} on "):
+            hold_folder("output_dir", tmp_path / "run")
+        holder.kill()
+        holder.wait()
+        os.kill(child, 0)  # the child is still there, and does not hold the folder
+        hold_folder("output_dir", tmp_path / "run")
+    finally:
+        holder.kill()
+        os.kill(child, signal.SIGKILL)
+        release_folder(tmp_path / "run")
+
+
+def test_holding_twice_changes_nothing_and_a_released_folder_is_free(tmp_path):
+    hold_folder("output", tmp_path)
+    hold_folder("output", tmp_path / ".")
+    release_folder(tmp_path)
+    code = "import sys\nfrom pathlib import Path\nfrom semidepth.common.locks import hold_folder\n"
+    code += "hold_folder('output', Path(sys.argv[1]))"
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 0
+
+
+def test_other_processes_of_a_distributed_run_hold_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    hold_folder("output_dir", tmp_path)
+    assert not (tmp_path / ".lock").exists()
