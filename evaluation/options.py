@@ -38,6 +38,7 @@ class ScoreOptions:
     space: tuple[Space, ...] = option(("depth", "disparity"), help="compare relative predictions in")
     flip: bool = option(True, help="average metres with the prediction of the mirrored image")
     kind: Kind | None = option(None, help="kind of the models' predictions, where it is not known")
+    trust_remote_code: bool = option(False, help="run code that the models bring along; read it first")
     batch_size: int = option(8, help="images of one size per forward pass", metavar="N")
     device: str | None = option(None, help="such as cpu or cuda:1; default: cuda where there is one, else cpu")
     output: Path | None = option(

@@ -43,11 +43,12 @@ def plan_tasks(options: ScoreOptions) -> list[Task]:
     roots = find_roots(options.benchmark, options.root)
     sets: list[ScoredData] = [source_data(spec, options.limit) for spec in dict.fromkeys(options.data)]
     sets += [benchmark_data(name, root, options.limit) for name, root in roots.items()]
-    kinds = {name: check_model(name, options.kind) for name in plain_names(options.model)}
+    trusted = options.trust_remote_code
+    kinds = {name: check_model(name, options.kind, trust_remote_code=trusted) for name in plain_names(options.model)}
     return [
         _make_task(mode, name, revision, data, options)
         for name, kind in kinds.items()
-        for revision in [revision_of(name)]
+        for revision in [revision_of(name, trust_remote_code=trusted)]
         for data in sets
         for mode in _modes(name, kind, data, options)
     ]
@@ -118,12 +119,13 @@ def find_roots(names: Sequence[str], roots: Sequence[str]) -> dict[str, str]:
     return {name: pairs[name] for name in names}
 
 
-def check_model(name: str, kind: Kind | None) -> Kind:
+def check_model(name: str, kind: Kind | None, *, trust_remote_code: bool = False) -> Kind:
     """Checks that a model can be loaded, from its configuration and the names of its files.
 
     Args:
         name: Hub id or folder.
         kind: kind of its predictions, where it is given.
+        trust_remote_code: run code that the model brings along.
 
     Returns:
         Kind of its predictions.
@@ -132,7 +134,7 @@ def check_model(name: str, kind: Kind | None) -> Kind:
         ValueError: there is no such model, it is pickled or has no safetensors, or its kind is not known.
     """
     refuse_pickled(name)
-    config = read_config(name)
+    config = read_config(name, trust_remote_code=trust_remote_code)
     place = find_model(name)
     if is_heads(place):
         weight_files(Path(place))  # which raises where their core is missing

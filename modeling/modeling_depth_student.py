@@ -158,7 +158,7 @@ class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):
         Raises:
             ValueError: if the encoder has fewer layers than the decoder has levels, or lacks weights.
         """
-        encoder_config = AutoConfig.from_pretrained(encoder)
+        encoder_config = AutoConfig.from_pretrained(encoder, trust_remote_code=False)
         config = cls.config_for_encoder(encoder_config, **decoder)
         model = cls(config).to(dtype=dtype)  # type: ignore[call-arg]
         # AutoBackbone.from_pretrained would ask the Hub about a local folder first (transformers 5.23).

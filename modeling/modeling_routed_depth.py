@@ -96,11 +96,16 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         )  # fmt: skip
         # What each of the core's maps is divided by before the heads see it, see `measure_core_scales`.
         self.register_buffer("core_scales", torch.ones(LEVELS + 3))
+        # True until the scales of a core with fresh heads are measured, at the latest in the first training forward.
+        self.scales_unmeasured = False
         self.post_init()
 
     @classmethod
     def from_student(cls, student: str | DepthStudentForDepthEstimation, domains: list[dict], **fields: Any):
         """A metric model on a trained relative student, heads and router fresh.
+
+        The first forward in training mode measures the scale of the core's maps on its batch, unless
+        [`measure_core_scales`] did on more images before.
 
         Args:
             student: the model, or id or folder of one (ours or stock Depth Anything V1 / V2).
@@ -124,6 +129,7 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         core_config = type(student.config)(**student.config.to_dict())
         model = cls(RoutedDepthConfig(core_config=core_config, domains=domains, **fields))
         model.core.load_state_dict(student.state_dict())
+        model.scales_unmeasured = True
         return model
 
     @classmethod
@@ -186,6 +192,8 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
                 f"labels are {tuple(labels.shape)} for {len(pixel_values)} images; give metres as (B, H, W)."
             )
         core = core_features(self.core, pixel_values)
+        if self.training and self.scales_unmeasured:
+            self._set_scales(core.mean_squares())
         predicted, logits, chosen = self.metres(core, domain_labels)
         domain = torch.tensor(chosen).to(predicted.device, non_blocking=True)
         loss = None
@@ -210,9 +218,13 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         Returns:
             (7,) the scales, root mean squares; 1 for a map that is all zeros.
         """
-        squares = torch.stack([core_features(self.core, batch).mean_squares() for batch in batches]).mean(0)
-        self.core_scales.copy_(torch.where(squares > 0, squares.sqrt(), 1.0))
+        self._set_scales(torch.stack([core_features(self.core, batch).mean_squares() for batch in batches]).mean(0))
         return self.core_scales
+
+    @torch.no_grad()
+    def _set_scales(self, squares: Tensor) -> None:
+        self.core_scales.copy_(torch.where(squares > 0, squares.sqrt(), 1.0))
+        self.scales_unmeasured = False
 
     def metres(
         self, core: CoreFeatures, domain_labels: Tensor | Sequence[int] | None = None

@@ -4,6 +4,7 @@ Light to import: transformers is imported by the functions that read a configura
 """
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,7 +60,23 @@ def read_config(name: str, *, trust_remote_code: bool = False) -> Any:
     try:
         return AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
     except loading_errors(trust_remote_code) as error:
+        if not trust_remote_code and brings_code(place):
+            raise ValueError(
+                f"{name!r} brings code of its own, which is not run unasked; read that code, and give "
+                "--trust_remote_code if you trust it (semidepth predict, score and demo have it)."
+            ) from error
         raise unloadable(name, first_line(error)) from error
+
+
+def brings_code(name: str) -> bool:
+    """True for a model of a kind that neither transformers nor semidepth knows, with code for it beside it."""
+    from transformers import CONFIG_MAPPING, PretrainedConfig
+
+    try:
+        fields, _ = PretrainedConfig.get_config_dict(name)
+    except (OSError, ValueError):  # no such model, or its configuration cannot be read
+        return False
+    return bool(fields.get("auto_map")) and fields.get("model_type") not in CONFIG_MAPPING
 
 
 def loading_errors(trust_remote_code: bool = False) -> tuple[type[Exception], ...]:
@@ -84,7 +101,7 @@ def refuse_pickled(name: str) -> None:
         name: a folder, a file, or an id on the Hub, which is left to the loader.
 
     Raises:
-        ValueError: the weights are pickled.
+        ValueError: the weights are pickled, or an index names files outside of its folder.
     """
     path = Path(find_model(name))
     if path.suffix in PICKLED and path.is_file():
@@ -92,11 +109,28 @@ def refuse_pickled(name: str) -> None:
     elif path.is_dir() and not any(path.glob("*.safetensors")) and pickled_names(path):
         found = pickled_names(path)[0]
     else:
-        return
+        return _check_index(path)
     raise ValueError(
         f"{name!r} has pickled weights ({found}), which could run code while they are read; convert them once with "
         "torch.load(weights_only=True) and save_pretrained, which writes model.safetensors, and name that folder."
     )
+
+
+def _check_index(folder: Path) -> None:
+    """Raises ValueError where the index of a folder's weights names a file outside of it."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return
+    try:
+        names = {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return  # the loader says what is wrong with it
+    outside = sorted(name for name in names if Path(name).name != name)
+    if outside:
+        raise ValueError(
+            f"{index} names {outside[0]!r}, which lies outside of its folder; give a model whose weights lie beside "
+            "their index."
+        )
 
 
 def pickled_names(folder: Path) -> list[str]:
@@ -104,11 +138,11 @@ def pickled_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
 
 
-def revision_of(name: str) -> str:
+def revision_of(name: str, *, trust_remote_code: bool = False) -> str:
     """The Hub's commit of a model, or a digest of a folder's weights: it tells models of one name apart."""
     folder = Path(find_model(name))
     if not folder.is_dir():
-        return getattr(read_config(name), "_commit_hash", None) or "unknown"
+        return getattr(read_config(name, trust_remote_code=trust_remote_code), "_commit_hash", None) or "unknown"
     digest = hashlib.sha256()
     for path in weight_files(folder) if is_heads(folder) else sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:

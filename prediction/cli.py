@@ -16,7 +16,8 @@ takes the latter (inverse depth). Metres come with the mean error that their mod
     png16   photo_depth.png    16 bits: inverse depth scaled to 0..65535 in each image, or millimetres (to 65.535 m)
     color   photo_color.png    near is bright; --legend adds what the colours mean
     ply     photo_points.ply   coloured points in metres, x right, y up, camera at the origin looking along -z. Needs a
-                               metric model and --fov_deg or --focal_px, which add ply to the default formats
+                               metric model and a camera: that of the photo's EXIF data (35 mm focal length), or
+                               --fov_deg or --focal_px, which add ply to the default formats
     glb     photo_mesh.glb     the same as a textured mesh, cut where depth jumps by more than --max_jump
 
 and of `clip.mp4` clip_color.mp4: one range of colours for the whole clip, with its times and its sound. Without color
@@ -143,7 +144,7 @@ def predict(options: PredictOptions, report: Report) -> None:
     name = options.model_name
     folder = find_model(name)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    model = load_depth_model(name, device=device, kind=options.kind)
+    model = load_depth_model(name, device=device, kind=options.kind, trust_remote_code=options.trust_remote_code)
     report.abs_rel = typical_errors(folder) if model.kind == "depth" else {}
     try:
         predict_files(model, files, options.output, options, report)

@@ -98,9 +98,10 @@ def predict_files(
 def check_options(model: DepthModel, files: Sequence[tuple[Path, Path]], options: ResultOptions) -> None:
     """Raises ValueError where model, files and options do not fit, or a package is missing."""
     if set(IN_SPACE) & set(options.formats) and model.kind != "depth":
+        given = f"{options.camera.option} is for" if options.camera.option else "--format names"
         raise ValueError(
-            f"{options.camera.option} is for points and meshes ({', '.join(IN_SPACE)}), which need metres, and this "
-            "model predicts inverse depth; leave them out, or take a metric model."
+            f"{given} points and meshes ({', '.join(IN_SPACE)}), which need metres, and this model predicts inverse "
+            "depth; leave them out, or take a metric model."
         )
     videos = [file for file, _ in files if is_video(file)]
     if videos and "color" not in options.formats:
@@ -267,7 +268,7 @@ class Writer:
         reasons = []
         for form, path in missing.items():
             try:
-                content = encode(form, values, self.predictor.unit, self.options, pixels)
+                content = encode(form, values, self.predictor.unit, self.options, pixels, task.file)
             except ValueError as error:  # of one format; the others are made
                 reasons.append(str(error))
                 continue

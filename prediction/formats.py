@@ -1,6 +1,7 @@
 """Encode results: .npy, 16-bit PNG, colours, points and meshes."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -36,7 +37,9 @@ def to_16_bit(values: np.ndarray, unit: Unit) -> np.ndarray:
     return np.round(scaled * MAX_16_BIT).astype(np.uint16)
 
 
-def encode(name: str, values: np.ndarray, unit: Unit, options: ResultOptions, pixels: np.ndarray | None) -> bytes:
+def encode(
+    name: str, values: np.ndarray, unit: Unit, options: ResultOptions, pixels: np.ndarray | None, photo: Path
+) -> bytes:
     """Content of one result file.
 
     Args:
@@ -45,9 +48,10 @@ def encode(name: str, values: np.ndarray, unit: Unit, options: ResultOptions, pi
         unit: which of the two.
         options: see [`ResultOptions`].
         pixels: (H, W, 3) uint8, the image; for points and meshes.
+        photo: the image's file; for the camera in its EXIF data.
 
     Raises:
-        ValueError: the result would be empty.
+        ValueError: the result would be empty, or its camera is not known.
     """
     buffer = io.BytesIO()
     if name == "npy":
@@ -57,14 +61,17 @@ def encode(name: str, values: np.ndarray, unit: Unit, options: ResultOptions, pi
     elif name == "color":
         _color_picture(values, unit, options).save(buffer, "PNG", compress_level=PNG_LEVEL)
     elif pixels is not None:
-        return _in_space(name, values, options, pixels)
+        return _in_space(name, values, options, pixels, photo)
     return buffer.getvalue()
 
 
-def _in_space(name: str, values: np.ndarray, options: ResultOptions, pixels: np.ndarray) -> bytes:
-    """Content of a file of points or of a mesh; raises ValueError, naming the options, where it would be empty."""
+def _in_space(name: str, values: np.ndarray, options: ResultOptions, pixels: np.ndarray, photo: Path) -> bytes:
+    """Content of a file of points or of a mesh; errors as in [`encode`], naming the options."""
     metres = np.where(values <= (options.far_m or np.inf), values, np.nan)
-    focal_px = options.camera.focal(values.shape[1])
+    try:
+        focal_px = options.camera.focal(values.shape[1], values.shape[0], photo)
+    except ValueError as error:
+        raise ValueError(f"no {name}: {error}") from error
     if not (metres > 0).any():
         nearest = values[values > 0].min(initial=np.inf)
         if options.far_m is None or not np.isfinite(nearest):

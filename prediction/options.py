@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from semidepth.common.options import option
 from semidepth.media.color_maps import DEFAULT_COLOR_MAP
+from semidepth.media.exif_camera import fov_from_exif
 from semidepth.media.point_clouds import focal_from_fov
 from semidepth.prediction.checkpoints import Kind
 from semidepth.prediction.shipped.folder import NAME, default_name
@@ -28,7 +29,7 @@ ColorMap = Literal["magma", "cividis"]
 
 @dataclass(frozen=True)
 class Camera:
-    """Camera of the images; points and meshes need one of the two values.
+    """Camera of the images; without either value that of each photo's EXIF data is taken for points and meshes.
 
     Args:
         focal_px: focal length in pixels of the image as it is seen.
@@ -56,13 +57,23 @@ class Camera:
             return "--focal_px"
         return None if self.fov_deg is None else "--fov_deg"
 
-    def focal(self, width: int) -> float:
-        """Focal length in pixels for an image of that width."""
+    def focal(self, width: int, height: int, photo: Path) -> float:
+        """Focal length in pixels of an upright image of that size.
+
+        Args:
+            width: of the image, pixels.
+            height: of the image, pixels.
+            photo: its file, whose EXIF data count where nothing was given.
+
+        Raises:
+            ValueError: nothing was given, and the file does not say it.
+        """
         if self.focal_px is not None:
             return self.focal_px
-        if self.fov_deg is None:
-            raise ValueError("neither focal length nor field of view is known; give --fov_deg or --focal_px.")
-        return focal_from_fov(self.fov_deg, width)
+        fov_deg = fov_from_exif(photo, width, height) if self.fov_deg is None else self.fov_deg
+        if fov_deg is None:
+            raise ValueError("its EXIF data hold no 35 mm focal length; give --fov_deg (such as 60) or --focal_px")
+        return focal_from_fov(fov_deg, width)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +94,7 @@ class ResultOptions:
         "camera is given",
     )
     domain: str | None = option(None, help="metric head for all images of a routed model; default: its router chooses")
-    focal_px: float | None = option(None, help="focal length in pixels, for points and meshes")
+    focal_px: float | None = option(None, help="focal length in pixels, for points and meshes; default: of EXIF data")
     fov_deg: float | None = option(None, help="or the horizontal field of view in degrees")
     far_m: float | None = option(None, help="leave out points and meshes farther than this; default: none")
     max_jump: float | None = option(None, help="cut meshes where depth jumps by this factor; default: 1.05")
@@ -120,9 +131,6 @@ class ResultOptions:
 
     def _check_users(self) -> None:
         """Raises ValueError for an option whose formats are not asked for, and for a format that lacks its option."""
-        needing = [name for name in IN_SPACE if name in self.formats]
-        if needing and self.camera.option is None:
-            raise ValueError(f"--format {needing[0]} needs --fov_deg (such as 60) or --focal_px; give one of them.")
         for name, given, users in (
             (self.camera.option, self.camera.option, IN_SPACE),
             ("--far_m", self.far_m, IN_SPACE),
@@ -162,6 +170,7 @@ class InputOptions:
     relative: bool = option(False, help="inverse depth instead of metres, of the model that comes with semidepth")
     output: Path = option(Path("depth"), metavar="FOLDER", help="folder for the results")
     kind: Kind | None = option(None, help="what the model predicts, where it is not known")
+    trust_remote_code: bool = option(False, help="run code that the model brings along; read it first")
     device: str | None = option(None, help="default: cuda where there is one, else cpu")
     json: bool = option(False, help="print one JSON object and nothing else on stdout")
 

@@ -41,7 +41,7 @@ def to_stock(folder: Path, target: Path) -> None:
     model: Any = load_depth_model(Path(folder)).model
     stock = _stock_of(model.to(_saved_dtype(folder)), str(folder))
     try:
-        processor = AutoImageProcessor.from_pretrained(str(folder))
+        processor = AutoImageProcessor.from_pretrained(str(folder), trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{folder} has no image processor that loads ({first_line(error)}); put its preprocessor_config.json there."
@@ -61,7 +61,7 @@ def to_stock(folder: Path, target: Path) -> None:
 
 def _saved_dtype(folder: Path) -> torch.dtype:
     """Returns the dtype of a folder's weights by its configuration; float32 where it names none."""
-    named = AutoConfig.from_pretrained(str(folder)).dtype
+    named = AutoConfig.from_pretrained(str(folder), trust_remote_code=False).dtype
     return getattr(torch, str(named or torch.float32).removeprefix("torch."))
 
 

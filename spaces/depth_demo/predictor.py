@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from transformers import CONFIG_MAPPING, PretrainedConfig
 from zero_gpu import ON_ZERO_GPU, gpu
 
 from semidepth.prediction.checkpoints import domains_of, kind_of, read_config, router_names
@@ -79,30 +78,13 @@ def read_card(name: str, *, trusted: bool = False) -> ModelCard:
     Raises:
         ValueError: there is no such model, it is not known what it predicts, or it needs code that is not to be run.
     """
-    try:
-        config = read_config(name, trust_remote_code=trusted)
-    except ValueError as error:
-        if not trusted and brings_code(name):
-            raise ValueError(
-                f"{name!r} brings code of its own, which is not run unasked; read that code, and start the page with "
-                "--trust_remote_code if you trust it."
-            ) from error
-        raise
+    config = read_config(name, trust_remote_code=trusted)
     kind = kind_of(config)
     if kind is None:
         raise ValueError(f"The model {name!r} is a {config.model_type}, of which it is not known what it predicts.")
     domains = tuple(router_names(config))
     several = domains if len(domains) > 1 else ()
     return ModelCard(name, kind == "depth", several, choosable=len(domains_of(config)) > 1, trusted=trusted)
-
-
-def brings_code(name: str) -> bool:
-    """True for a model of a kind that neither transformers nor semidepth knows, with code for it beside it."""
-    try:
-        fields, _ = PretrainedConfig.get_config_dict(name)
-    except (OSError, ValueError):  # no such model, or its configuration cannot be read
-        return False
-    return bool(fields.get("auto_map")) and fields.get("model_type") not in CONFIG_MAPPING
 
 
 class Models:

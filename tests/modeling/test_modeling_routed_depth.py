@@ -137,6 +137,27 @@ def test_measured_scales_make_the_cores_scale_irrelevant_and_are_saved(tmp_path)
     assert torch.equal(again.core_scales, model.core_scales)
 
 
+def test_the_first_training_forward_measures_fresh_heads_and_no_other_does():
+    student = DepthStudentForDepthEstimation(
+        DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
+    )
+    model = RoutedDepthForDepthEstimation.from_student(student, [ROOMS, STREETS])
+    pixels, labels = tiny.pixels(4), torch.full((4, 48, 48), 2.0)
+    model.eval()(pixels)
+    assert torch.equal(model.core_scales, torch.ones(7))
+    model.train()(pixels, labels=labels, domain_labels=[0, 1, 1, 0])
+    measured = model.core_scales.clone()
+    with torch.no_grad():
+        core = modeling_routed_depth.core_features(model.core, pixels)
+    assert measured[0] == pytest.approx(core.bottleneck.square().mean().sqrt().item(), rel=1e-5)
+    assert measured[6] == pytest.approx(core.relative.square().mean().sqrt().item(), rel=1e-5)
+    model(pixels * 2, labels=labels, domain_labels=[0, 1, 1, 0])
+    assert torch.equal(model.core_scales, measured)
+    trained = RoutedDepthForDepthEstimation.from_zoedepth(tiny.zoedepth(1)).train()
+    trained(tiny.pixels(2, 64, 64))
+    assert torch.equal(trained.core_scales, torch.ones(7))
+
+
 def test_a_core_whose_maps_were_divided_is_not_stock():
     ours = RoutedDepthForDepthEstimation.from_zoedepth(tiny.zoedepth(1))
     ours.core_scales[0] = 2

@@ -138,7 +138,7 @@ def test_code_that_a_model_brings_along_is_only_run_when_it_is_trusted(tmp_path)
         "from transformers import PretrainedConfig\n"
         "class StrangeConfig(PretrainedConfig):\n    model_type = 'strange'\n"
     )
-    with pytest.raises(ValueError, match="custom code which must be executed"):
+    with pytest.raises(ValueError, match=r"brings code of its own.*--trust_remote_code"):
         load_depth_model(str(tmp_path))
     assert not (tmp_path / "ran").exists()
     with pytest.raises(ValueError, match="not known whether that predicts disparity or depth"):
@@ -178,3 +178,13 @@ def test_what_transformers_raises_on_odd_configurations_becomes_one_sentence(tmp
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(ValueError, match="could not be loaded as a depth-estimation model"):
         load_depth_model(str(tmp_path))
+
+
+def test_an_index_that_leads_out_of_its_folder_is_refused(stock_folder):
+    folder, _ = stock_folder
+    (folder / "model.safetensors").rename(folder.parent / "elsewhere.safetensors")
+    (folder / "model.safetensors.index.json").write_text(
+        '{"metadata": {}, "weight_map": {"head.conv3.bias": "../elsewhere.safetensors"}}'
+    )
+    with pytest.raises(ValueError, match=r"names '\.\./elsewhere\.safetensors', which lies outside of its folder"):
+        load_depth_model(str(folder))

@@ -171,6 +171,26 @@ def test_a_metric_model_gives_millimetres_and_points_right_way_up(tmp_path, metr
     assert list(body[12:15]) == list(np.asarray(Image.open(tmp_path / "a.png"))[0, 0])
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_points_of_a_photo_have_the_camera_of_its_exif_data(tmp_path, metric_folder, orientation):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x8769] = orientation, {0xA405: 24}
+    picture(40, 60).save(tmp_path / "a.jpg", exif=exif)
+    picture(40, 60).save(tmp_path / "b.png")
+    extra = ["--format", "npy", "ply", "--domain", "indoor"]
+    assert run(metric_folder, tmp_path / "out", tmp_path / "a.jpg", tmp_path / "b.png", extra=extra) == 1
+    metres = np.load(tmp_path / "out/a_depth.npy")
+    height, width = metres.shape
+    assert (height, width) == ((40, 60) if orientation == 1 else (60, 40))
+    body = (tmp_path / "out/a_points.ply").read_bytes().partition(b"end_header\n")[2]
+    # 24 mm on a film whose diagonal is 43.27 mm, as the picture's is 72.11 pixels.
+    focal_px, z = 24 * np.hypot(40, 60) / np.hypot(24, 36), metres[0, 0]
+    expected = [-(width - 1) / 2 / focal_px * z, (height - 1) / 2 / focal_px * z, -z]
+    assert np.frombuffer(body[:12], "<f4") == pytest.approx(expected, rel=1e-5)
+    assert (tmp_path / "out/b_depth.npy").exists()
+    assert not (tmp_path / "out/b_points.ply").exists()
+
+
 def test_the_domain_can_be_told(tmp_path, metric_folder):
     picture().save(tmp_path / "a.png")
     means = {}
@@ -339,7 +359,6 @@ def test_a_video_becomes_one_of_the_same_times_in_one_range(tmp_path, model_fold
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        (["--format", "glb"], "needs --fov_deg"),
         (["--batch_size", "0"], "--batch_size is 0"),
         (["--far_m", "-1"], "--far_m is -1.0"),
         (["--far_m", "3"], "--far_m is for --format ply or glb"),

@@ -56,7 +56,7 @@ def resolve_preprocessing(options: RelativeOptions, encoder: str) -> Preprocessi
     """
     refuse_pickled(encoder)
     try:
-        config = AutoConfig.from_pretrained(encoder)
+        config = AutoConfig.from_pretrained(encoder, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"--encoder {encoder!r} could not be loaded ({first_line(error)}); give a Hub id or a local folder."

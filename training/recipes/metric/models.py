@@ -51,7 +51,7 @@ def check_student(name: str, options: MetricOptions) -> PreTrainedConfig:
     refuse_pickled(name)
     place = find_model(name)
     try:
-        config = AutoConfig.from_pretrained(place)
+        config = AutoConfig.from_pretrained(place, trust_remote_code=False)
     except (OSError, ValueError, KeyError, StrictDataclassError) as error:
         raise ValueError(
             f"--student {name!r} could not be loaded ({first_line(error)}); give a Hub id or a folder of a depth model."
