@@ -114,12 +114,37 @@ def test_a_metric_model_is_trained_on(tmp_path, student):
     train_metric(arguments(tmp_path, str(tmp_path / "run"), train=SCENES[::-1], output_dir=str(tmp_path / "more")))
     assert load_depth_model(str(tmp_path / "more")).domains == ["indoor", "outdoor"]
     for changes, words in (
-        ({"train": SCENES[:1]}, "heads for indoor, outdoor .*--train .*indoor"),
+        (
+            {"train": ["garden=scenes:outdoor?count=8"], "domains": ["garden?max_depth_m=9"]},
+            "heads for indoor, outdoor .*--train .*garden",
+        ),
         ({"domains": ["indoor?max_depth_m=5"]}, "'indoor.max_depth_m=5' .* max_depth_m 10.0"),
         ({"metric_head": "stock", "train": SCENES[:1]}, "--metric_head stock needs"),
     ):
         with pytest.raises(ValueError, match=words):
             train_metric(arguments(tmp_path, str(tmp_path / "run"), output_dir=str(tmp_path / "no"), **changes))
+
+
+@pytest.mark.parametrize("freeze_core", [True, False])
+def test_one_domain_of_two_is_trained_and_the_other_keeps_its_head_and_the_router(
+    tmp_path, student, caplog, freeze_core
+):
+    train_metric(arguments(tmp_path, student))
+    with caplog.at_level("INFO"):
+        more = {"train": SCENES[1:], "output_dir": str(tmp_path / "more"), "freeze_core": freeze_core}
+        train_metric(arguments(tmp_path, str(tmp_path / "run"), **more))
+    assert re.search(r"--train has no indoor: .*router keep their weights", caplog.text)
+    before, after = weights(tmp_path / "run"), weights(tmp_path / "more")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any(name.startswith("heads.1.") for name in changed)
+    assert not any(name.startswith(("heads.0.", "router.")) for name in changed)
+    if freeze_core:
+        assert all(name.startswith("heads.1.") for name in changed)
+        images = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8)
+        rooms = [load_depth_model(str(tmp_path / name)).forward(images, [0, 0])[0] for name in ("run", "more")]
+        assert torch.equal(*rooms)
+    else:
+        assert any(name.startswith("core.backbone.") for name in changed)
 
 
 def test_a_checkpoint_knows_the_ranges_of_its_own_domains(tmp_path, student):

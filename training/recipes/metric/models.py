@@ -1,6 +1,7 @@
 """Loading of the model that metric training starts from: a relative model with new heads, or a metric model."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,10 +77,10 @@ def check_student(name: str, options: MetricOptions) -> PreTrainedConfig:
         )
     else:
         heads = heads_of(config)
-        if sorted(heads) != sorted(names):
+        if not set(names) <= set(heads):
             raise ValueError(
                 f"--student {name!r} has heads for {', '.join(heads)} and --train has {', '.join(names)}; give --train "
-                "with the same domains."
+                "with these domains, or some of them."
             )
         options.domain_list(heads)
     return config
@@ -140,6 +141,32 @@ def heads_of(config: PreTrainedConfig) -> dict[str, dict[str, Any]]:
     """Returns the heads of a metric model, ours or ZoeDepth's: domain -> its entry in `RoutedDepthConfig.domains`."""
     routed = config_of_zoedepth(config) if isinstance(config, ZoeDepthConfig) else config
     return {head["name"]: head for head in routed.domains}
+
+
+def freeze_untrained(model: Any, domains: Sequence[Domain], options: MetricOptions) -> bool:
+    """Freezes what a run on some of a metric model's domains does not train, and returns true if the router trains.
+
+    The heads of the other domains and the router keep their weights. The maps that all heads share are trained, unless
+    the core is frozen: then these are, too, and the other domains' predictions stay exactly as they were.
+
+    Args:
+        model: the model, ours with bin heads.
+        domains: its domains, in the order of its heads.
+        options: the command's options.
+    """
+    trained = options.domain_names()
+    if options.metric_head == "stock" or set(trained) == {domain.name for domain in domains}:
+        return True
+    for domain, head in zip(domains, model.heads, strict=True):
+        head.requires_grad_(domain.name in trained)
+    model.router.requires_grad_(False)
+    if options.freeze_core:
+        for shared in (model.bottleneck, model.seed_projector, model.projectors):
+            shared.requires_grad_(False)
+    rest = ", ".join(domain.name for domain in domains if domain.name not in trained)
+    kept = "their predictions stay as they are" if options.freeze_core else "add --freeze_core to keep predictions, too"
+    logger.info("--train has no %s: the heads of these domains and the router keep their weights; %s", rest, kept)
+    return False
 
 
 def make_stock_metric(

@@ -49,6 +49,7 @@ from semidepth.training.recipes.metric.labels import check_labels
 from semidepth.training.recipes.metric.models import (
     RELATIVE_TYPES,
     check_student,
+    freeze_untrained,
     make_metric_model,
     resolve_metric_preprocessing,
     resolve_student,
@@ -86,6 +87,7 @@ def metric_losses(
     preprocessing: Preprocessing,
     generator: torch.Generator,
     options: MetricOptions,
+    train_router: bool = True,
 ) -> Losses:
     """Returns the losses of one batch of labeled images of several domains.
 
@@ -96,6 +98,7 @@ def metric_losses(
         preprocessing: the model's preprocessing.
         generator: random generator on the CPU, for the augmentation.
         options: the command's options.
+        train_router: false leaves the router's cross-entropy out of the total.
 
     Returns:
         The total is SILog plus the router's weighted cross-entropy. The terms also have the router's accuracy and the
@@ -120,7 +123,7 @@ def metric_losses(
         target = torch.tensor(chosen).to(silog.device, non_blocking=True)
         terms["router"] = F.cross_entropy(output.domain_logits, target)
         terms["router_accuracy"] = (output.domain_logits.detach().argmax(1) == target).float().mean()
-        total = silog + options.router_loss_weight * terms["router"]
+        total = silog + options.router_loss_weight * terms["router"] if train_router else silog
     terms["beyond_range"] = beyond
     return Losses(
         total=total,
@@ -197,6 +200,7 @@ def train_metric(options: MetricOptions) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(options.seed * 100_003 + accelerator.process_index)
     loader = make_run_loader(options, accelerator, preprocessing, sources, weights=source_weights(sources, domains))
     prepare_core(model, config, options, preprocessing, accelerator.device)
+    train_router = freeze_untrained(model, domains, options)
     if fresh:
         measure_scales(model, sources, preprocessing, accelerator.device)
     results = train(
@@ -213,6 +217,7 @@ def train_metric(options: MetricOptions) -> dict[str, Any]:
             preprocessing=preprocessing,
             generator=generator,
             options=options,
+            train_router=train_router,
         ),
         hooks=make_metric_hooks(
             options, accelerator, preprocessing, domains, validation=validation, previewed=validation or sources
@@ -231,6 +236,8 @@ def source_weights(sources: Sequence[Source], domains: Sequence[Domain]) -> list
     weights = [0.0] * len(sources)
     for domain in domains:
         members = [index for index, source in enumerate(sources) if source.domain == domain.name]
+        if not members:  # a head that this run does not train
+            continue
         sizes = natural_weights([sources[index] for index in members], labeled=True)
         for index, size in zip(members, sizes, strict=True):
             weights[index] = domain.weight * size / sum(sizes)
