@@ -74,6 +74,11 @@ def check_choices(options: Any) -> None:
                 raise ValueError(f"{item.flag} is {single!r}; choose {item.kind.expected()}.")
 
 
+def default_values(cls: type) -> dict[str, Any]:
+    """Returns the defaults of a command's options, without the required ones, by the options' names."""
+    return {item.name: item.default for item in options_of(cls) if not item.required}
+
+
 # The command line
 
 

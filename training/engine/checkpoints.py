@@ -208,18 +208,22 @@ def _as_list(array: np.ndarray) -> list:
     return array.tolist()
 
 
-def check_setting(checkpoint: Path, setting: dict[str, Any]) -> int:
+def check_setting(checkpoint: Path, setting: dict[str, Any], defaults: dict[str, Any]) -> int:
     """Checks that a run has the options a checkpoint was written with, and returns the checkpoint's step.
+
+    Args:
+        checkpoint: folder of the checkpoint.
+        setting: options of the run.
+        defaults: their defaults; the checkpoint has these for options that did not exist when it was written.
 
     Raises:
         ValueError: naming the options that differ.
     """
     trainer = json.loads((checkpoint / "trainer.json").read_text())
-    differing = [name for name, value in setting.items() if trainer["setting"].get(name) != value]
+    before = defaults | trainer["setting"]
+    differing = [name for name, value in setting.items() if before.get(name) != value]
     if differing:
-        was, now = (
-            ", ".join(f"{name}={values.get(name)}" for name in differing) for values in (trainer["setting"], setting)
-        )
+        was, now = (", ".join(f"{name}={values.get(name)}" for name in differing) for values in (before, setting))
         raise ValueError(f"{checkpoint} belongs to a run with {was}, not {now}; give another --output_dir.")
     return trainer["step"]
 

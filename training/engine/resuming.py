@@ -8,6 +8,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from semidepth.common.locks import hold_folder, release_folder
+from semidepth.common.options import default_values
 from semidepth.training.engine.checkpoints import check_setting, list_checkpoints, load_checkpoint, newest_checkpoint
 from semidepth.training.engine.run_record import RunRecord
 from semidepth.training.engine.step_data import StepData
@@ -35,9 +36,12 @@ SETTING = (
 
 def setting_of(options: RunOptions) -> dict[str, Any]:
     """Returns the options that must be the same in a run and in the checkpoint it resumes from."""
-    values = asdict(options)
+    return _setting(asdict(options))
+
+
+def _setting(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns those of `SETTING`, with lists instead of tuples, as they are read back from a checkpoint's JSON."""
     values = {name: values[name] for name in SETTING if name in values}
-    # Lists instead of tuples, as they are read back from a checkpoint's JSON.
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
@@ -69,7 +73,7 @@ def _check_checkpoint(newest: Path, options: RunOptions, steps: int) -> None:
         raise ValueError(
             f"{newest} is left from an earlier run and --resume is off; delete it or give another --output_dir."
         )
-    done = check_setting(newest, setting_of(options))
+    done = check_setting(newest, setting_of(options), _setting(default_values(type(options))))
     if done > steps or (done == steps and (Path(options.output_dir) / "results.json").is_file()):
         raise ValueError(
             f"{newest} has already done {done} steps and this run has {steps}; give more --steps or another "

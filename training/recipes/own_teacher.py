@@ -9,7 +9,7 @@ from typing import Any
 
 from accelerate import Accelerator, PartialState
 
-from semidepth.common.options import read_options
+from semidepth.common.options import default_values, read_options
 from semidepth.data.reading.sources import count_samples
 from semidepth.data.source_spec import parse_sources
 from semidepth.prediction.models import DepthModel, load_depth_model
@@ -50,8 +50,13 @@ def check_own_teacher(options: StudentOptions) -> None:
 
 
 def differing_options(saved: Path, wanted: Any, names: Sequence[str]) -> list[str]:
-    """Returns the names of the options whose saved values differ from the wanted ones."""
-    before = read_options(saved, type(wanted)) if saved.is_file() else {}
+    """Returns the names of the options whose saved values differ from the wanted ones; all if nothing was saved.
+
+    An option that did not exist yet when the file was written had its default.
+    """
+    if not saved.is_file():
+        return list(names)
+    before = default_values(type(wanted)) | read_options(saved, type(wanted), ignore_unknown=True)
     return [name for name in names if before.get(name) != getattr(wanted, name)]
 
 

@@ -61,7 +61,7 @@ def save(folder, number, parts, keep=2, data=None):
 
 def load(checkpoint, parts, encoder="e", data=None):
     model, optimizer, scheduler = parts
-    check_setting(checkpoint, {"encoder": encoder})
+    check_setting(checkpoint, {"encoder": encoder}, {})
     return load_checkpoint(
         checkpoint, accelerator=Accelerator(cpu=True), modules={"model": model}, optimizer=optimizer,
         scheduler=scheduler, data=data or make_data(),

@@ -1,0 +1,59 @@
+"""Checkpoints and options that another version wrote: what it did not have yet had its default."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from semidepth.common.options import save_options
+from semidepth.training.engine.resuming import check_resume, setting_of
+from semidepth.training.options.metric import MetricOptions
+from semidepth.training.options.teacher import TeacherOptions
+from semidepth.training.recipes.own_teacher import TEACHER_SETTING, differing_options
+
+
+@pytest.fixture
+def options(tmp_path):
+    return MetricOptions(output_dir=str(tmp_path / "run"), train=("indoor=scenes:indoor",))
+
+
+def checkpoint(options, **changes):
+    """The newest checkpoint of a run, whose record lacks the options that are changed to None."""
+    setting = {name: value for name, value in (setting_of(options) | changes).items() if value is not None}
+    folder = Path(options.output_dir) / "checkpoint-00000003"
+    folder.mkdir(parents=True)
+    (folder / "trainer.json").write_text(json.dumps({"files": {}, "step": 3, "setting": setting}))
+    return folder
+
+
+def test_an_option_that_a_checkpoint_does_not_know_had_its_default(options):
+    newest = checkpoint(options, freeze_core=None)
+    assert check_resume(options, 5) == newest
+    with pytest.raises(ValueError, match=r"freeze_core=False, not freeze_core=True; .*--output_dir") as refused:
+        check_resume(replace(options, freeze_core=True), 5)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_option_that_is_gone_does_not_stop_a_run(options):
+    newest = checkpoint(options, momentum=0.9)
+    assert check_resume(options, 5) == newest
+
+
+def test_other_values_are_refused(options):
+    checkpoint(options, train=["outdoor=scenes:outdoor"])
+    with pytest.raises(ValueError, match="train="):
+        check_resume(options, 5)
+
+
+def test_a_teacher_of_another_version_is_used_where_its_options_are_the_same(tmp_path):
+    wanted = TeacherOptions(labeled=("scenes:indoor?count=4",), steps=3)
+    saved = tmp_path / "teacher.yaml"
+    assert differing_options(saved, wanted, TEACHER_SETTING) == list(TEACHER_SETTING)  # nothing is known of it
+    save_options(wanted, saved)
+    values = yaml.safe_load(saved.read_text())
+    del values["seed"], values["start"]
+    saved.write_text(yaml.safe_dump(values | {"momentum": 0.9}))
+    assert differing_options(saved, wanted, TEACHER_SETTING) == []
+    assert differing_options(saved, replace(wanted, seed=1, steps=4), TEACHER_SETTING) == ["steps", "seed"]
