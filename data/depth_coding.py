@@ -72,7 +72,7 @@ class DepthCoding:
 
     @property
     def meaning(self) -> DepthKind:
-        """What the numbers are, depth where nothing is said."""
+        """Returns what the numbers are; depth if nothing is said."""
         return self.kind or "depth"
 
     @property

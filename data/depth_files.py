@@ -74,7 +74,7 @@ def stored_numbers(data: bytes, name: str, *, key: str | None = None, kind: str 
 
 
 class _ChoiceError(ValueError):
-    """What only the user can settle: it ends a run, where a broken file is skipped."""
+    """An error that only the user can settle: it ends a run, while a broken file is skipped."""
 
 
 def _npz(data: bytes, name: str, key: str | None, names: Sequence[str]) -> np.ndarray:

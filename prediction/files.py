@@ -224,8 +224,8 @@ class Writer:
             try:
                 for result in self.predictor.run(tasks, decode):
                     if isinstance(result, Unreadable):
-                        kind = "not made" if isinstance(result, NotFinite) else "not read"
-                        self.report.broken[result.item.file] = Failure(kind, result.reason)
+                        failure = Failure("not made" if isinstance(result, NotFinite) else "not read", result.reason)
+                        self.report.broken[result.item.file] = failure
                         tell(1)
                         continue
                     writing.append((result.item, pool.submit(self._write, result)))

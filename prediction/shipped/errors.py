@@ -1,4 +1,4 @@
-"""How far off metres are on average, by the scores that a model's folder records."""
+"""Average error of a model's metres, by the scores that its folder records."""
 
 import json
 import math

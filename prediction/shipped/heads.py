@@ -74,9 +74,10 @@ def load_joined(folder: Path, dtype: torch.dtype) -> Any:
 
     weights = joined_weights(folder)
     config = RoutedDepthConfig.from_pretrained(str(folder))
-    model, info = RoutedDepthForDepthEstimation.from_pretrained(
+    loaded: Any = RoutedDepthForDepthEstimation.from_pretrained(
         None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True
     )
+    model, info = loaded  # transformers declares the model alone
     check_nothing_missing(str(folder), info)
     return model
 

@@ -100,7 +100,7 @@ def make_card(
         model_name=name if scores else None,
         eval_results=eval_results(scores, command, repo) if scores else None,
     )
-    values = {
+    values: dict[str, Any] = {
         "name": name,
         "repo": repo,
         "license": license,

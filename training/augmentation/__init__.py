@@ -1,1 +1,1 @@
-"""What training images go through: strong for students, mild for metres."""
+"""Augmentation of training images: strong for students, mild for metric models."""

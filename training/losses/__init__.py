@@ -1,4 +1,4 @@
-"""What is minimised: pure functions of prediction, target and valid pixels."""
+"""Losses: pure functions of prediction, target and valid pixels."""
 
 from semidepth.modeling.affine_invariant import (
     affine_invariant_loss,

@@ -12,7 +12,7 @@ from semidepth.modeling.affine_invariant import (
 
 
 def sky_loss(prediction: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
-    """How far the predicted sky lies in front of infinity, once the rest of the image is aligned.
+    """Mean distance of the predicted sky in front of infinity, once the rest of the image is aligned.
 
     Prediction and target are each moved to median 0 and mean absolute deviation 1 over the pixels that are not sky.
     The sky of the target, inverse depth 0, is then at some value; a sky pixel is charged with what its prediction

@@ -1,4 +1,4 @@
-"""How far a teacher's mind changed about an image while it was trained: ST++'s measure of a pseudo label's reliability.
+"""Disagreement between a teacher's checkpoints on an image: ST++'s measure of a pseudo label's reliability.
 
 ST++ (arXiv 2106.05095, section 3.2) scores an unlabeled image by how well the predictions of earlier checkpoints agree
 with the last one's, by mean IoU since its maps are classes. Here the maps are inverse depth up to scale and shift, so

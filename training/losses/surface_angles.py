@@ -84,12 +84,12 @@ def _slopes(disparity: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _pairs(valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Where both pixels of a slope are valid."""
+    """Mask of the slopes of which both pixels are valid."""
     return valid[:, :, 1:] & valid[:, :, :-1], valid[:, 1:] & valid[:, :-1]
 
 
 def _corner(steps: tuple[Tensor, Tensor], row: int, column: int) -> tuple[Tensor, Tensor]:
-    """Of each 2 x 2 pixels, the step along one of the rows and the one along one of the columns, (B, H - 1, W - 1)."""
+    """Step along one of the rows and along one of the columns of each 2 x 2 pixels, (B, H - 1, W - 1)."""
     across, down = steps
     height, width = down.shape[1], across.shape[2]
     return across[:, row : row + height], down[:, :, column : column + width]

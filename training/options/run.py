@@ -19,7 +19,7 @@ Tracker = Literal["none", "tensorboard", "trackio"]
 
 @dataclass(frozen=True, kw_only=True)
 class HubOptions:
-    """Where a run pushes its model to, at every checkpoint and at its end."""
+    """Options of the repository to which a run pushes its model, at every checkpoint and at its end."""
 
     push_to_hub: str | None = option(
         None, help="org/name of a model on the Hub: pushed to at checkpoints, in the background. Default: no."
@@ -29,7 +29,7 @@ class HubOptions:
     hub_wait_s: float = option(600.0, help="Seconds that a finished training waits at most for its last push.")
 
     def hub_target(self) -> Target | None:
-        """Where to push, None for nowhere.
+        """Returns the repository to push to; None for no push.
 
         Raises:
             ValueError: for a name that cannot be.
@@ -43,7 +43,7 @@ class HubOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(HubOptions):
-    """What every training command shares. Sizes are per process; a step is one update of the weights."""
+    """Options that every training command shares. Sizes are per process; a step is one update of the weights."""
 
     output_dir: str = option("outputs/run", help="Folder for weights, checkpoints and logs.")
     size: int | None = option(
@@ -110,7 +110,7 @@ class RunOptions(HubOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class RelativeOptions(RunOptions):
-    """What the commands that train a relative model share: teacher and student."""
+    """Options that the commands share which train a relative model: teacher and student."""
 
     start: str | None = option(
         None,

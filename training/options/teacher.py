@@ -25,5 +25,5 @@ class TeacherOptions(RelativeOptions):
 
 
 def kind_given(teacher_kind: TeacherKind) -> Kind | None:
-    """What a teacher predicts, where the option says so."""
+    """Returns what a teacher predicts if the option says so; None for auto."""
     return None if teacher_kind == "auto" else teacher_kind

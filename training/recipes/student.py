@@ -123,7 +123,7 @@ def student_losses(
     output = model(pixel_values=torch.cat([clean_labeled, hard_unlabeled]), output_features=True)
     predicted = output.predicted_depth  # (B + U, H, W), inverse depth
 
-    terms = {}
+    terms: dict[str, Tensor] = {}
     if labeled:
         terms |= labeled_terms(predicted[:count], labeled["disparity"], options.gradient_matching_weight)
     terms |= unlabeled_terms(predicted[count:], pseudo, masks, partner, options)
