@@ -48,6 +48,6 @@ def sky_loss(prediction: Tensor, target: Tensor, valid: Tensor | None = None) ->
         return mean_over_images(excess / valid.sum((1, 2)).clamp(min=1), rest.sum((1, 2)) >= MIN_VALID_PIXELS)
 
 
-def without_sky(target: Tensor) -> Tensor:
-    """The target (B, H, W) with sky, inverse depth 0, as unknown: NaN."""
-    return torch.where(target == 0, torch.nan, target)
+def without_sky(target: Tensor, has_sky: Tensor) -> Tensor:
+    """The target (B, H, W) with sky, inverse depth 0 where `has_sky` (broadcast), as unknown: NaN."""
+    return torch.where(has_sky & (target == 0), torch.nan, target)
