@@ -99,7 +99,7 @@ class PublishOptions:
         elif not self.dry_run and self.to_folder is None:
             raise ValueError("--repo is missing; give org/name, --to_folder, or --dry_run to only list the files.")
         if self.space is not None and self.for_models:
-            raise ValueError(f"{' and '.join(self.for_models)} are for models, not for a Space; leave them out.")
+            raise ValueError(f"{' and '.join(self.for_models)}: only for models, not for a Space; leave that out.")
         if self.to_folder is not None and (self.repo is not None or self.dry_run):
             raise ValueError("--to_folder sends nothing; leave out --repo and --dry_run.")
         if self.heads is not None and self.stock:
@@ -144,7 +144,7 @@ def publish(options: PublishOptions) -> str | None:
     kind: Kind = "space" if folder is None else kind_of_folder(folder)
     if kind != "model" and options.for_models:
         raise ValueError(
-            f"{' and '.join(options.for_models)} are for models, and {folder} is a {kind}; leave them out."
+            f"{' and '.join(options.for_models)}: only for models, and {folder} is a {kind}; leave that out."
         )
     if options.to_folder is not None:
         check_new("to_folder", options.to_folder)

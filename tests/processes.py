@@ -1,10 +1,14 @@
 """Processes that tests start: several as torchrun starts them, and such as cannot import semidepth."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # Put before a process's own code: no import of semidepth succeeds there, from wherever it might come.
 WITHOUT_SEMIDEPTH = """
@@ -32,3 +36,23 @@ def run_processes(script: Path, arguments: list[str], *, processes: int = 2, **s
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | settings
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
+
+
+@contextmanager
+def interruptible(command: Sequence[str], **settings: Any) -> Iterator[subprocess.Popen]:
+    """A process that Ctrl-C stops, also where the suite itself was started with SIGINT ignored; it ends with the test.
+
+    Args:
+        command: its words.
+        settings: of `subprocess.Popen`.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # an ignored signal would be inherited
+    try:
+        process = subprocess.Popen(command, **settings)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()

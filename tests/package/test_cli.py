@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import tiny
+from processes import interruptible
 
 from semidepth import cli
 from semidepth.publishing.facts import count_parameters
@@ -134,5 +135,7 @@ def test_a_reader_that_has_gone_and_ctrl_c_are_no_tracebacks(model_folder):
         "model_info.model_info = lambda folder: signal.raise_signal(signal.SIGINT)\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )
-    done = subprocess.run([sys.executable, "-c", code, *words[3:]], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (130, "stopped\n")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with interruptible([sys.executable, "-c", code, *words[3:]], **pipes) as process:
+        assert process.communicate(timeout=120)[1] == "stopped\n"
+    assert process.returncode == 130

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tiny
 from PIL import Image
+from processes import interruptible
 
 from semidepth.prediction.cli import main
 from semidepth.prediction.files import maker_of, predict_files
@@ -216,12 +217,13 @@ def test_no_room_is_said_once_with_the_folder(tmp_path, command, capsys):
 def test_ctrl_c_tells_what_is_done_and_the_same_command_goes_on(tmp_path, command, capsys):
     for number in range(12, 150):
         picture(tmp_path / f"in/{number:03}.png", number)
-    process = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + 120
-    while not (tmp_path / "out" / RECORD).is_file() and time.monotonic() < until:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    printed, told = process.communicate(timeout=120)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with interruptible([*command, "--json"], **pipes) as process:
+        until = time.monotonic() + 120
+        while not (tmp_path / "out" / RECORD).is_file() and time.monotonic() < until:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        printed, told = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in told
     assert "of 150 inputs predicted, 0 kept; run the same command again" in told

@@ -139,7 +139,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path, refused):
     (tmp_path / "pseudo_labels.json").write_text("{}")
     assert kind_of_folder(tmp_path) == "dataset"
     assert "has no finished part (data/*.parquet)" in refused(tmp_path)
-    assert "--stock and --onnx are for models" in refused(tmp_path, "--stock")
+    assert "--stock: only for models" in refused(tmp_path, "--stock")
 
 
 def test_only_finished_parts_of_a_set_go_up(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from processes import free_port
+from processes import free_port, interruptible
 from serving import SPACE, save_models, serve
 
 
@@ -154,20 +154,22 @@ def test_files_are_gone_when_the_process_has_ended(tmp_path, models, number, nam
     environment["GRADIO_TEMP_DIR" if named else "TMPDIR"] = str(temporary)
     temporary.mkdir()
     command = [sys.executable, str(SPACE / "app.py"), "--model", str(models[1]), "--device", "cpu"]
-    process = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], env=environment, cwd=tmp_path)
-    try:
-        for _ in range(300):
-            try:
-                client = Client(f"http://127.0.0.1:{port}", verbose=False)
-                break
-            except Exception:  # not there yet
-                assert process.poll() is None
-                time.sleep(0.2)
-        client.predict(handle_file(photo(tmp_path / "a.png")), api_name="/predict")
-        assert list(temporary.rglob("*.npy"))
-        assert list(temporary.rglob("a.png"))
-    finally:
-        process.send_signal(number)
-        process.wait(timeout=30)
+    with interruptible(
+        [*command, "--host", "127.0.0.1", "--port", str(port)], env=environment, cwd=tmp_path
+    ) as process:
+        try:
+            for _ in range(300):
+                try:
+                    client = Client(f"http://127.0.0.1:{port}", verbose=False)
+                    break
+                except Exception:  # not there yet
+                    assert process.poll() is None
+                    time.sleep(0.2)
+            client.predict(handle_file(photo(tmp_path / "a.png")), api_name="/predict")
+            assert list(temporary.rglob("*.npy"))
+            assert list(temporary.rglob("a.png"))
+        finally:
+            process.send_signal(number)
+            process.wait(timeout=30)
     assert not list(temporary.rglob("*.npy"))
     assert not list(temporary.rglob("a.png"))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from processes import interruptible
 from safetensors.torch import load_file
 from sample_files import write_images, write_parquet
 
@@ -108,6 +109,23 @@ def test_killed_at_any_moment(setting):
     run(root, "outside", common, more=["--checkpoint_every", "1"])
     expected, found = (load_file(root / name / "model.safetensors") for name in ("whole", "outside"))
     assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_ctrl_c_ends_in_one_line_that_says_where_the_run_is_resumed(setting):
+    root, common = setting
+    command = [sys.executable, str(root / "train.py"), str(root / "stopped.txt"), "0", *common]
+    command += ["--output_dir", str(root / "stopped"), "--steps", "500"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with interruptible(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 200
+        while not list((root / "stopped").glob("checkpoint-*2")) and time.monotonic() < until:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=100)[1]
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    newest = sorted((root / "stopped").glob("checkpoint-*"))[-1]
+    assert told.splitlines()[-1] == f"stopped; run the same command again to resume from {newest}."
 
 
 def test_another_number_of_workers_goes_on_and_is_told(setting):
