@@ -16,6 +16,7 @@ from typing import Literal
 
 from huggingface_hub import RepoCard, constants
 
+from semidepth.prediction.shipped import folder as shipped
 from semidepth.publishing.files import CARD, HubFile, checked_files
 
 Name = Literal["demo", "metrics"]
@@ -25,6 +26,7 @@ FACE = Path(str(sys.modules["semidepth"].__file__)).resolve()  # semidepth/__ini
 FOLDERS = {"demo": "depth_demo", "metrics": "depth_metrics"}
 FORMULAS = ("evaluation", "depth_metrics")
 EXTRA = "space"
+CARDS = "semidepth/model_cards"  # where a Space's own semidepth has the models that come with it
 # Packages whose import has another name.
 PACKAGES = {"PIL": "pillow", "yaml": "pyyaml"}
 INDIRECT = ("torchvision", "safetensors")  # transformers imports them
@@ -54,7 +56,7 @@ def space_files(name: Name, room: Path, repo: str | None = None) -> tuple[list[H
     files = checked_files(folder, _own_names(folder))
     if name == "demo":
         modules, imported = _needed_modules(file.source for file in files if file.path.endswith(".py"))
-        files += _package_files(modules)
+        files += [*_package_files(modules), *_shipped_files()]
         requirements = room / "requirements.txt"
         requirements.write_text("".join(f"{line}\n" for line in _requirements(imported)))
         files.append(HubFile(requirements.name, requirements))
@@ -85,6 +87,17 @@ def _package_files(modules: dict[str, Path]) -> list[HubFile]:
         path = "/".join(module.split("."))
         files.append(HubFile(f"{path}/__init__.py" if source.name == "__init__.py" else f"{path}.py", source))
     return files
+
+
+def _shipped_files() -> list[HubFile]:
+    """Returns the files of the models that come with semidepth, which a Space offers; none where none comes.
+
+    Raises:
+        ValueError: their weights are not whole.
+    """
+    folders = [Path(shipped.find_model(name)) for name in shipped.shipped_names()]
+    paths = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file() and path.suffix != ".py"]
+    return [HubFile(f"{CARDS}/{path.relative_to(shipped.FOLDER.parent).as_posix()}", path) for path in paths]
 
 
 def _needed_modules(scripts: Iterable[Path]) -> tuple[dict[str, Path], set[str]]:

@@ -1,6 +1,6 @@
 """Depth from a picture, in 3D, or of a video, with any depth-estimation model of transformers.
 
-    python spaces/depth_demo/app.py                                     # the newest model below outputs/
+    python spaces/depth_demo/app.py            # the model that comes with semidepth, and those below outputs/
     python spaces/depth_demo/app.py --model outputs/demo/metric depth-anything/Depth-Anything-V2-Small-hf
 
 On a Hugging Face Space the same file runs without arguments; the variable MODELS (ids, with spaces between) names the
@@ -37,11 +37,8 @@ KEPT_S = 24 * HOUR_S  # uploads and results: a tab that is left open over night 
 
 
 def example_pictures() -> list[str]:
-    """Lists photos in `examples/` beside this file, and some that come with gradio."""
-    own = sorted((HERE / "examples").glob("*.jpg"))
-    stock = Path(gr.__file__).parent / "media_assets" / "images"
-    photos = [*own, *(stock / f"{name}.jpg" for name in ("tower", "lion"))]
-    return [str(path) for path in photos if path.is_file()]
+    """Lists the photos in `examples/` beside this file."""
+    return [str(path) for path in sorted((HERE / "examples").glob("*.jpg"))]
 
 
 def build(models: Models) -> gr.Blocks:

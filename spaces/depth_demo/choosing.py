@@ -1,10 +1,12 @@
-"""The models that a Space offers: those given when it is started, else trained ones, else published ones."""
+"""The models that a Space offers: those given when it is started, else semidepth's own and trained ones."""
 
 import logging
 from pathlib import Path
 
 from huggingface_hub import metadata_load
 from predictor import Models
+
+from semidepth.prediction.shipped.folder import shipped_names
 
 logger = logging.getLogger(__name__)
 
@@ -15,23 +17,25 @@ def choose_models(given: list[str], outputs: Path, readme: Path, device: str, *,
     Args:
         given: by whoever starts the Space; a broken one is an error.
         outputs: folder of trained models, at any depth, searched when none is given. Broken ones are left out.
-        readme: file whose front matter names published models under `models`, used when none is trained.
+        readme: file whose front matter names published models under `models`, used where there is neither a model that
+            came with semidepth nor a trained one.
         device: to run on.
         trusted: run code that given models bring along; that of others is never run.
 
     Returns:
-        The given models in order, or trained ones, newest first; there may be none.
+        The given models in order; or the models that come with semidepth, then trained ones, newest first. There may be
+        none.
 
     Raises:
         ValueError: a given model cannot be offered.
     """
     if given:
         return Models(list(dict.fromkeys(given)), device, trusted=trusted)
-    trained = Models(trained_models(outputs), device, skip_broken=True)
-    if trained.names:
-        return trained
+    here = Models([*shipped_names(), *trained_models(outputs)], device, skip_broken=True)
+    if here.names:
+        return here
     published = Models(published_models(readme), device, skip_broken=True)
-    published.skipped = trained.skipped + published.skipped
+    published.skipped = here.skipped + published.skipped
     return published
 
 

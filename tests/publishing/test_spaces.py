@@ -11,7 +11,9 @@ import pytest
 from gradio_client import Client, handle_file
 from processes import free_port
 from serving import photo, save_models, wait_for_page
+from shipped_model import save_runs, ship, take
 
+from semidepth.prediction.models import load_depth_model
 from semidepth.publishing import cli, spaces
 from semidepth.publishing.spaces import space_files
 
@@ -112,6 +114,19 @@ def test_a_dry_run_lists_the_files_and_needs_no_repository(name, part, capsys):
     listed = [line.split()[-1] for line in capsys.readouterr().out.splitlines()]
     assert {"app.py", "README.md", "requirements.txt", part} <= set(listed)
     assert len(listed) == len(set(listed))
+
+
+def test_the_model_that_comes_with_semidepth_goes_along(tmp_path, monkeypatch):
+    student, metric = save_runs(tmp_path / "runs")
+    take(monkeypatch, ship(student, tmp_path / "semidepth-small", "--heads", str(metric)))
+    cards = compose("demo", tmp_path / "app") / "semidepth" / "model_cards"
+    assert (cards / "__init__.py").is_file()
+    take(monkeypatch, cards / "semidepth-small")
+    assert load_depth_model().domains == ["indoor", "outdoor"]
+    assert load_depth_model("semidepth-small").kind == "disparity"
+    take(monkeypatch, tmp_path / "none")
+    (tmp_path / "made").rename(tmp_path / "before")
+    assert not (compose("demo", tmp_path / "other") / "semidepth" / "model_cards" / "semidepth-small").exists()
 
 
 def test_the_checkout_s_spaces_hold_no_links():

@@ -10,10 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 from processes import free_port, interruptible
-from serving import SPACE, save_models, serve
+from serving import SPACE, save_models
+from shipped_model import save_runs, ship, take
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +23,11 @@ def models(tmp_path_factory):
 
 
 @pytest.fixture
-def choosing(space_on_path):
+def choosing(space_on_path, monkeypatch, tmp_path):
+    """The Space's choice of models, in an installation that no model came with."""
     import choosing
 
+    take(monkeypatch, tmp_path / "no model")
     return choosing
 
 
@@ -110,6 +112,27 @@ def test_given_then_trained_then_published(choosing, models, tmp_path):
     assert choosing.choose_models([], tmp_path / "none", tmp_path / "none.md", "cpu").names == []
 
 
+def test_the_model_that_comes_with_semidepth_is_first(choosing, models, tmp_path, monkeypatch, caplog):
+    shipped, outputs = ship(save_runs(tmp_path / "runs")[0], tmp_path / "semidepth-small"), tmp_path / "outputs"
+    shutil.copytree(models[1], outputs / "run")
+    take(monkeypatch, shipped)
+    offered = choosing.choose_models([], outputs, tmp_path / "no.md", "cpu")
+    assert offered.names == ["semidepth-small", (outputs / "run").as_posix()]
+    assert offered.card("semidepth-small").label == "semidepth-small · near to far"
+    (shipped / "model.safetensors").unlink()
+    assert choosing.choose_models([], outputs, tmp_path / "no.md", "cpu").names == [(outputs / "run").as_posix()]
+    assert "model.safetensors are missing" in caplog.text
+
+
+def test_examples_are_photos_with_a_licence(space_on_path):
+    import app
+
+    photos = [Path(path) for path in app.example_pictures()]
+    assert len(photos) >= 4
+    told = (SPACE / "examples" / "SOURCES.md").read_text()
+    assert all(f"`{photo.name}`" in told for photo in photos)
+
+
 @pytest.mark.parametrize("damage", ["no JSON", "unknown type", "torn weights", "not text"])
 def test_a_broken_folder_is_left_out_with_a_warning(choosing, models, tmp_path, caplog, damage):
     outputs = tmp_path / "outputs"
@@ -135,11 +158,13 @@ def test_the_readme_names_a_model_to_fall_back_on(choosing):
     assert choosing.published_models(SPACE / "README.md")
 
 
-def test_without_any_model_the_page_says_so_and_why(tmp_path):
-    with serve(tmp_path, HF_HOME=str(tmp_path / "hub")) as url:  # the Hub is out of reach there
-        page = httpx.get(url).text
-        assert "There is no model yet" in page
-        assert "Depth-Anything-V2-Small-hf" in page
+def test_without_any_model_the_page_says_so_and_why(choosing, tmp_path):
+    import app
+
+    models = choosing.choose_models([], tmp_path, SPACE / "README.md", "cpu")  # the Hub is out of reach here
+    page = json.dumps(app.build(models).get_config_file())
+    assert "There is no model yet" in page
+    assert "Depth-Anything-V2-Small-hf" in page
 
 
 @pytest.mark.parametrize(("number", "named"), [(signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGTERM, True)])
