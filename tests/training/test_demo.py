@@ -4,7 +4,9 @@ import json
 from collections import Counter
 
 import numpy as np
+import pytest
 from PIL import Image
+from shipped_model import save_runs, ship, take
 from transformers import AutoModelForDepthEstimation, pipeline
 
 from semidepth.training.demo import main
@@ -15,6 +17,7 @@ from semidepth.training.recipes.demo.metric import (
     metric_table,
     router_line,
 )
+from semidepth.training.recipes.demo.photos import draw_photos, find_photos
 from semidepth.training.recipes.demo.relative import summarize, to_table, verdict
 from semidepth.training.recipes.demo.run import run_demo
 
@@ -63,6 +66,24 @@ def test_metric_tables_are_worked_out_from_the_scores():
     assert "| a | 0.300±0.071 / 0.500±0.000 / 1.500±0.000 |" in metric_table([run, other])
     line = router_line(Counter({("in", "in"): 3, ("in", "out"): 1}))
     assert "75.0% of 4 images (1 in taken for out)" in line
+
+
+@pytest.mark.parametrize("heads", [True, False])
+def test_photos_are_shown_before_anything_is_trained(tmp_path, monkeypatch, heads):
+    student, metric = save_runs(tmp_path)
+    take(monkeypatch, ship(student, tmp_path / "semidepth-small", *(["--heads", str(metric)] if heads else [])))
+    told = draw_photos(DemoOptions(), tmp_path / "photos.png", "cpu")
+    photos = [path for path, _ in find_photos(DemoOptions())]
+    name = "semidepth-small-metric" if heads else "semidepth-small"
+    assert f"depth of {len(photos)} photos by {name}" in told
+    picture = np.asarray(Image.open(tmp_path / "photos.png"))
+    first = np.asarray(Image.open(photos[0]).convert("RGB").resize((300, picture.shape[0])))
+    assert picture.shape[1] > 4 * 300
+    left = picture[60:200, 8:308].reshape(-1, 3).mean(0)
+    assert np.abs(left - first[60:200].reshape(-1, 3).mean(0)).max() < 60  # the photo's own colours, not a map's
+    (tmp_path / "semidepth-small" / "weights.json").unlink()
+    assert "no model comes with this installation" in draw_photos(DemoOptions(), tmp_path / "none.png", "cpu")
+    assert not (tmp_path / "none.png").exists()
 
 
 def scores(teacher, labeled_only, student):

@@ -17,7 +17,7 @@ class DemoOptions:
         help="Random seeds for weights, data order and augmentation, one run for each; all share encoder and scenes.",
     )
     photos: tuple[str, ...] = option(
-        (), help="Photos to predict: files, folders or globs. Default: the example images of the gradio package."
+        (), help="Photos to predict: files, folders or globs. Default: the example photos of the page."
     )
     encoder: str = option(
         BUILT_IN_ENCODER,

@@ -5,14 +5,12 @@ import logging
 import time
 from collections import Counter
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
 from semidepth.common.files import write_whole
 from semidepth.prediction.files import predict_files
-from semidepth.prediction.inputs import find_inputs
 from semidepth.prediction.models import load_depth_model
 from semidepth.prediction.options import ResultOptions
 from semidepth.training.options.demo import DemoOptions
@@ -25,6 +23,7 @@ from semidepth.training.recipes.demo.metric import (
     score_metric_models,
     train_metric_models,
 )
+from semidepth.training.recipes.demo.photos import draw_photos, find_photos
 from semidepth.training.recipes.demo.relative import (
     draw_gallery,
     score_models,
@@ -39,20 +38,13 @@ from semidepth.training.recipes.encoder import pretrain_encoder
 logger = logging.getLogger(__name__)
 
 
-def find_photos(options: DemoOptions) -> list[tuple[Path, Path]]:
-    """Returns the photos of --photos, or by default the example images of the gradio package if it is installed."""
-    if options.photos:
-        return find_inputs(options.photos, videos=False)
-    spec = find_spec("gradio")
-    folder = Path(spec.origin).parent / "media_assets" / "images" if spec and spec.origin else None
-    return find_inputs([str(folder)], videos=False) if folder is not None and folder.is_dir() else []
-
-
 def run_demo(options: DemoOptions) -> str:
     """Trains and scores all models, saves scores and pictures, and returns the report to print."""
     began = time.perf_counter()
     output = Path(options.output_dir)
     device = "cuda" if torch.cuda.is_available() and not options.cpu else "cpu"
+    shown = draw_photos(options, output / "photos.png", device)
+    logger.info("%s", shown)
     encoder = options.encoder
     if encoder == BUILT_IN_ENCODER:
         logger.info("pre-training the built-in encoder, a stand-in for DINOv2 (give a real one with --encoder)")
@@ -96,7 +88,7 @@ def run_demo(options: DemoOptions) -> str:
     metric_text = f"{metric_table(metric_runs)}\n\n{router_line(confusion)}\n" if metric_runs else ""
     write_whole(output / "table.md", f"{table}\n\n{metric_text}".encode())
     title = f"{options.test_scenes} held-out scenes each; {minutes:.1f} minutes; models and pictures in {output}/"
-    return "\n".join(["", title, "", table, "", verdict(summary), "", *closing_lines(output, metric_text)])
+    return "\n".join(["", shown, "", title, "", table, "", verdict(summary), "", *closing_lines(output, metric_text)])
 
 
 def closing_lines(output: Path, metric_text: str) -> list[str]:

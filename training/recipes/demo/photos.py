@@ -1,0 +1,74 @@
+"""The demo's photos: their depth by the model that comes with semidepth, seen before anything is trained."""
+
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from semidepth.data.decoding import decode_image
+from semidepth.data.samples import to_array
+from semidepth.evaluation.pictures import colorize_metres, grid, metre_range, save_picture
+from semidepth.media.color_maps import colorize
+from semidepth.prediction.depth_maps import DepthMap, predict
+from semidepth.prediction.inputs import find_inputs
+from semidepth.prediction.models import load_depth_model
+from semidepth.prediction.shipped.folder import default_name, shipped_names
+from semidepth.training.options.demo import DemoOptions
+
+logger = logging.getLogger(__name__)
+
+# Openly licensed ones, whose README names their authors. The folder of the Spaces lies beside training's, in the source
+# tree and in the installed package.
+EXAMPLES = Path(__file__).resolve().parents[3] / "spaces" / "depth_demo" / "examples"
+CELL_PX = 300
+ACROSS = 2  # photos in a row, each with its depth
+
+
+def find_photos(options: DemoOptions) -> list[tuple[Path, Path]]:
+    """Returns the photos of --photos, by default the examples of the page."""
+    return find_inputs(options.photos or [str(EXAMPLES)], videos=False)
+
+
+def draw_photos(options: DemoOptions, path: Path, device: str) -> str:
+    """Predicts the photos with the model that comes with semidepth and draws photos and depth into one picture.
+
+    Args:
+        options: of the demo.
+        path: of the picture.
+        device: to predict on.
+
+    Returns:
+        A line that says what was drawn, or that no model comes with this installation.
+    """
+    if not shipped_names():
+        return f"{path} is left out: no model comes with this installation of semidepth."
+    began = time.perf_counter()
+    photos = [photo for photo, _ in find_photos(options)]
+    maps = predict(photos, load_depth_model(device=device))
+    cells = [
+        cell for photo, depth in zip(photos, maps, strict=True) for cell in (to_array(decode_image(photo)), show(depth))
+    ]
+    while len(cells) % (2 * ACROSS):
+        cells += [np.full((1, 1, 3), 255, np.uint8)]
+    rows = [cells[first : first + 2 * ACROSS] for first in range(0, len(cells), 2 * ACROSS)]
+    title = "metres" if maps[0].unit == "m" else "inverse depth, near is bright"
+    save_picture(grid(rows, ["photo", title] * ACROSS, cell_px=CELL_PX), path)
+    taken = time.perf_counter() - began
+    return f"{path}: depth of {len(photos)} photos by {default_name()}, which comes with semidepth ({taken:.0f} s)"
+
+
+def show(depth: DepthMap) -> np.ndarray:
+    """Returns a map in colours, (H, W, 3) uint8, near is bright; metres with their range and the head in a corner."""
+    if depth.unit != "m":
+        return colorize(depth.values)
+    limits = metre_range(depth.values)
+    picture = Image.fromarray(colorize_metres(depth.values, limits))
+    size = max(12, picture.width // 18)
+    told = f"{limits[0]:.2g} to {limits[1]:.2g} m" + (f", {depth.domain}" if depth.domain else "")
+    ImageDraw.Draw(picture).text(
+        (size / 2, picture.height - size / 2), told, fill="white", anchor="lb", font=ImageFont.load_default(size),
+        stroke_width=2, stroke_fill="black",
+    )  # fmt: skip
+    return np.asarray(picture)
