@@ -19,7 +19,7 @@ from semidepth.training.options.demo import DemoOptions
 
 logger = logging.getLogger(__name__)
 
-# Openly licensed ones, whose README names their authors. The folder of the Spaces lies beside training's, in the source
+# Openly licensed ones, whose authors SOURCES.md names. The folder of the Spaces lies beside training's, in the source
 # tree and in the installed package.
 EXAMPLES = Path(__file__).resolve().parents[3] / "spaces" / "depth_demo" / "examples"
 CELL_PX = 300
