@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 
 from semidepth.common.files import write_whole
+from semidepth.evaluation.photos import EXAMPLES, draw_photos
 from semidepth.prediction.files import predict_files
+from semidepth.prediction.inputs import find_inputs
 from semidepth.prediction.models import load_depth_model
 from semidepth.prediction.options import ResultOptions
 from semidepth.training.options.demo import DemoOptions
@@ -23,7 +25,6 @@ from semidepth.training.recipes.demo.metric import (
     score_metric_models,
     train_metric_models,
 )
-from semidepth.training.recipes.demo.photos import draw_photos, find_photos
 from semidepth.training.recipes.demo.relative import (
     draw_gallery,
     score_models,
@@ -43,7 +44,8 @@ def run_demo(options: DemoOptions) -> str:
     began = time.perf_counter()
     output = Path(options.output_dir)
     device = "cuda" if torch.cuda.is_available() and not options.cpu else "cpu"
-    shown = draw_photos(options, output / "photos.png", device)
+    photos = find_inputs(options.photos or [str(EXAMPLES)], videos=False)
+    shown = draw_photos([photo for photo, _ in photos], output / "photos.png", device)
     logger.info("%s", shown)
     encoder = options.encoder
     if encoder == BUILT_IN_ENCODER:
@@ -67,7 +69,7 @@ def run_demo(options: DemoOptions) -> str:
     draw_gallery(output, output / "gallery.png", device)
     report = predict_files(
         load_depth_model(str(output / "student"), device=device),
-        find_photos(options),
+        photos,
         output / "photos",
         ResultOptions(overwrite=True),
     )

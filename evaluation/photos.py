@@ -1,7 +1,7 @@
-"""The demo's photos: their depth by the model that comes with semidepth, seen before anything is trained."""
+"""Photos and their depth by the model that comes with semidepth, in one picture; openly licensed example photos."""
 
-import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,30 +12,21 @@ from semidepth.data.samples import to_array
 from semidepth.evaluation.pictures import colorize_metres, grid, metre_range, save_picture
 from semidepth.media.color_maps import colorize
 from semidepth.prediction.depth_maps import DepthMap, predict
-from semidepth.prediction.inputs import find_inputs
 from semidepth.prediction.models import load_depth_model
 from semidepth.prediction.shipped.folder import default_name, shipped_names
-from semidepth.training.options.demo import DemoOptions
 
-logger = logging.getLogger(__name__)
-
-# Openly licensed ones, whose authors SOURCES.md names. The folder of the Spaces lies beside training's, in the source
-# tree and in the installed package.
-EXAMPLES = Path(__file__).resolve().parents[3] / "spaces" / "depth_demo" / "examples"
+# SOURCES.md there names their authors. The folder of the Spaces lies beside this one's, in the source tree and in the
+# installed package.
+EXAMPLES = Path(__file__).resolve().parents[1] / "spaces" / "depth_demo" / "examples"
 CELL_PX = 300
 ACROSS = 2  # photos in a row, each with its depth
 
 
-def find_photos(options: DemoOptions) -> list[tuple[Path, Path]]:
-    """Returns the photos of --photos, by default the examples of the page."""
-    return find_inputs(options.photos or [str(EXAMPLES)], videos=False)
-
-
-def draw_photos(options: DemoOptions, path: Path, device: str) -> str:
-    """Predicts the photos with the model that comes with semidepth and draws photos and depth into one picture.
+def draw_photos(photos: Sequence[Path], path: Path, device: str) -> str:
+    """Predicts photos with the model that comes with semidepth and draws photos and depth into one picture.
 
     Args:
-        options: of the demo.
+        photos: files.
         path: of the picture.
         device: to predict on.
 
@@ -45,7 +36,6 @@ def draw_photos(options: DemoOptions, path: Path, device: str) -> str:
     if not shipped_names():
         return f"{path} is left out: no model comes with this installation of semidepth."
     began = time.perf_counter()
-    photos = [photo for photo, _ in find_photos(options)]
     maps = predict(photos, load_depth_model(device=device))
     cells = [
         cell for photo, depth in zip(photos, maps, strict=True) for cell in (to_array(decode_image(photo)), show(depth))
