@@ -109,7 +109,13 @@ def median_and_spread(disparity: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]
 
 
 def cutmix_affine_invariant_loss(
-    prediction: Tensor, teacher_a: Tensor, teacher_b: Tensor, mask: Tensor, *, drop_fraction: float = 0.0
+    prediction: Tensor,
+    teacher_a: Tensor,
+    teacher_b: Tensor,
+    mask: Tensor,
+    *,
+    drop_fraction: float = 0.0,
+    unknown: bool = False,
 ) -> Tensor:
     """Affine-invariant loss of a CutMix image: both regions aligned and compared apart, weighted by area.
 
@@ -119,11 +125,12 @@ def cutmix_affine_invariant_loss(
 
     Args:
         prediction: (B, H, W) the student's inverse depth of the mixed image, any affine scale.
-        teacher_a: (B, H, W) the teacher's inverse depth of the whole clean image a, any affine scale. Known
-            everywhere: a NaN in a pixel that shows reaches the loss.
+        teacher_a: (B, H, W) the teacher's inverse depth of the whole clean image a, any affine scale.
         teacher_b: (B, H, W) the same for the image pasted in.
         mask: (B, H, W), True where image a shows.
         drop_fraction: as in `affine_invariant_loss`, in each region by itself.
+        unknown: whether a NaN of the teacher is a pixel without a label, which then does not count, nor does an image
+            without any. Else the teacher has to know every pixel that shows, and its NaN reaches the loss.
 
     Returns:
         Scalar float32, the mean over images.
@@ -135,15 +142,13 @@ def cutmix_affine_invariant_loss(
     check_maps(prediction, teacher_a, mask)
     check_maps(prediction, teacher_b, mask)
     # (B, H, W) -> (2B, H, W): the same prediction once for each region.
-    rho, count = _loss_per_image(
-        torch.cat((prediction, prediction)),
-        torch.cat((teacher_a, teacher_b.to(teacher_a.dtype))),
-        torch.cat((mask, ~mask)),
-        drop_fraction,
-    )
+    teachers, shown = torch.cat((teacher_a, teacher_b.to(teacher_a.dtype))), torch.cat((mask, ~mask))
+    if unknown:
+        shown = shown & teachers.isfinite()
+    rho, count = _loss_per_image(torch.cat((prediction, prediction)), teachers, shown, drop_fraction)
     weighted = torch.where(count >= MIN_VALID_PIXELS, rho, 0.0) * count
-    per_image = weighted.view(2, -1).sum(0) / count.view(2, -1).sum(0).clamp(min=1)
-    return per_image.sum() / max(per_image.numel(), 1)
+    known = count.view(2, -1).sum(0)
+    return mean_over_images(weighted.view(2, -1).sum(0) / known.clamp(min=1), known > 0)
 
 
 def mean_over_images(per_image: Tensor, counts: Tensor) -> Tensor:

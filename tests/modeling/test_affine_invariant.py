@@ -278,6 +278,29 @@ def test_cutmix_with_a_full_mask_is_the_plain_loss():
     torch.testing.assert_close(cutmix_affine_invariant_loss(prediction, teacher_b, teacher_a, ~mask), expected)
 
 
+def test_cutmix_leaves_out_what_the_teacher_does_not_know():
+    """Against each region's own pixels alone; an image of which nothing is known does not count."""
+    prediction, teacher_a, teacher_b = maps(24)[0], maps(25)[0], maps(26)[0]
+    mask = box_masks(*prediction.shape)
+    teacher_a[:, :3], teacher_b[:, :, ::2] = NAN, NAN
+    teacher_a[-1], teacher_b[-1] = NAN, NAN
+    expected = []
+    for p, a, b, m in zip(*(x.double().numpy() for x in (prediction, teacher_a, teacher_b)), mask.numpy(), strict=True):
+        sides = [(a, m & np.isfinite(a)), (b, ~m & np.isfinite(b))]
+        total = sum(known.sum() for _, known in sides)
+        if total:
+            losses = [known.sum() / total * image_loss_by_loop(p, t, known, 0.0) for t, known in sides if known.any()]
+            expected.append(sum(losses))
+    prediction.requires_grad_()
+    loss = cutmix_affine_invariant_loss(prediction, teacher_a, teacher_b, mask, unknown=True)
+    assert loss.item() == pytest.approx(np.mean(expected), rel=1e-5)
+    assert len(expected) == len(prediction) - 1
+    loss.backward()
+    assert prediction.grad.isfinite().all()
+    # A teacher that labels now has to know every pixel: its NaN is a fault, and shows.
+    assert cutmix_affine_invariant_loss(prediction, teacher_a, teacher_b, mask).isnan()
+
+
 def test_cutmix_does_not_depend_on_the_order_of_the_batch():
     arguments = (maps(19)[0], maps(20)[0], maps(21)[0], box_masks(3, 7, 9))
     order = torch.tensor([2, 0, 1])

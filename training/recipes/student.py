@@ -63,7 +63,7 @@ def unlabeled_terms(
 
     Args:
         predicted: (U, H, W) the student's inverse depth of the mixed images.
-        pseudo: (U, H, W) the teacher's inverse depth of the clean images.
+        pseudo: (U, H, W) the teacher's inverse depth of the clean images; in maps of other tools NaN where unknown.
         masks: (U, H, W) bool, True where image i shows itself, False where it shows image partner[i].
         partner: (U,) index of the image pasted into each.
         options: for the share of losses dropped and the gradient matching weight.
@@ -71,7 +71,10 @@ def unlabeled_terms(
     Returns:
         `unlabeled`, the weighted sum, first; then its gradient part where it has a weight.
     """
-    loss = cutmix_affine_invariant_loss(predicted, pseudo, pseudo[partner], masks, drop_fraction=options.drop_fraction)
+    loss = cutmix_affine_invariant_loss(
+        predicted, pseudo, pseudo[partner], masks,
+        drop_fraction=options.drop_fraction, unknown=bool(options.pseudo_labels),
+    )  # fmt: skip
     weight = options.gradient_matching_weight
     if weight == 0:
         return {"unlabeled": loss}

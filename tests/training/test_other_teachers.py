@@ -1,0 +1,48 @@
+"""A student that learns from another tool's maps: the right way round, whatever is unknown in them."""
+
+import json
+
+import numpy as np
+import pytest
+import tiny
+from PIL import Image
+
+from semidepth.training import student
+
+
+@pytest.fixture
+def setting(tmp_path):
+    """An encoder, eight photos, and their depth maps in metres, of which a third is unknown and one wholly."""
+    tiny.save_encoder(tmp_path / "encoder")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "maps").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        pixels = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.jpg")
+        depth = rng.uniform(1, 9, (48, 64)).astype(np.float32)
+        depth[rng.random((48, 64)) < 1 / 3] = 0
+        depth[:, 32:] = 0 if number == 5 else depth[:, 32:]
+        np.save(tmp_path / "maps" / f"{number}.npy", depth)
+    return tmp_path
+
+
+def options(setting, *more):
+    return [
+        "--encoder", str(setting / "encoder"), "--steps", "3", "--batch_size", "2", "--num_workers", "0",
+        "--cpu", "true", "--preview_every", "0", "--shuffle_buffer", "0", "--log_every", "1",
+        "--output_dir", str(setting / "run"), *more,
+    ]  # fmt: skip
+
+
+def test_a_student_learns_from_maps_with_unknown_pixels(setting):
+    spec = f"{setting}/maps?images={setting}/photos&kind=depth"
+    words = options(setting, "--pseudo_labels", spec, "--gradient_matching_weight", "1", "--drop_fraction", "0.1")
+    assert student.main(words) == 0
+    results = json.loads((setting / "run/results.json").read_text())
+    assert np.isfinite(results["unlabeled"])
+
+
+def test_maps_that_do_not_say_their_direction_are_refused(setting, refused):
+    told = refused(student.main, *options(setting, "--pseudo_labels", f"{setting}/maps?images={setting}/photos"))
+    assert "which way its maps run" in told
