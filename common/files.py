@@ -64,13 +64,20 @@ def find_matching(pattern: str) -> list[str]:
     What exists under a name with the signs of patterns (`run [a]`) is meant by that name: the longest beginning of the
     pattern that exists is taken literally.
     """
-    parts = Path(pattern).parts
-    literal = next((end for end in range(len(parts), 0, -1) if Path(*parts[:end]).exists()), 0)
-    if literal == len(parts):
-        return [pattern] if parts else []
-    start = escape(str(Path(*parts[:literal]))) if literal else ""
+    literal = literal_part(pattern)
+    rest = Path(pattern).parts[len(literal.parts) :]
+    if not rest:
+        return [pattern] if pattern else []
+    start = escape(str(literal)) if literal.parts else ""
     # `Path.glob` takes no pattern from the root of the disk.
-    return sorted(glob(os.path.join(start, *parts[literal:]), recursive=True))  # noqa: PTH118, PTH207
+    return sorted(glob(os.path.join(start, *rest), recursive=True))  # noqa: PTH118, PTH207
+
+
+def literal_part(pattern: str) -> Path:
+    """The longest beginning of a path or pattern that exists; of a name where nothing does, the empty path."""
+    parts = Path(pattern).parts
+    ends = range(len(parts), 0, -1)
+    return next((place for place in (Path(*parts[:end]) for end in ends) if place.exists()), Path())
 
 
 def check_folder(option: str, folder: str | Path) -> None:

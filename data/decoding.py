@@ -14,23 +14,17 @@ import torch
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from semidepth.data.listing import HEIC_ADVICE, heic_is_read
+from semidepth.data.orientation import orientation_of, turn_upright
+from semidepth.data.tiff_layouts import check_layout, full_range
+
 # Below Pillow's own warning at 89 million: a small file that unpacks to gigabytes must not end a worker.
 MAX_PIXELS = 80_000_000
 
 # Pillow's modes of one channel of more than 8 bits.
 DEEP_GRAY = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 _JPEG_END = b"\xff\xd9"
-_EXIF_ORIENTATION = 0x0112
-# What a viewer does with (3, H, W) pixels, by EXIF orientation: whether to swap rows and columns, then what to flip.
-_UPRIGHT: dict[int, tuple[bool, tuple[int, ...]]] = {
-    2: (False, (2,)),
-    3: (False, (1, 2)),
-    4: (False, (1,)),
-    5: (True, ()),
-    6: (True, (2,)),
-    7: (True, (1, 2)),
-    8: (True, (1,)),
-}
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 
 
 class BrokenSampleError(ValueError):
@@ -62,15 +56,23 @@ def decode_image(
     Raises:
         BrokenSampleError: not an image, truncated, larger than `MAX_PIXELS`, or with float pixels.
     """
+    return decode_turned(image, name, at_least)[0]
+
+
+def decode_turned(
+    image: bytes | str | Path | Image.Image | Tensor, name: str | None = None, at_least: int | None = None
+) -> tuple[Tensor, int]:
+    """Decode one image as [`decode_image`] does; also gives the EXIF orientation that it was turned by, 1 to 8."""
     name = name or (str(image) if isinstance(image, str | Path) else "image")
     if isinstance(image, Tensor):
-        return image
+        return image, 1
     try:
         data = Path(image).read_bytes() if isinstance(image, str | Path) else image
         picture = data if isinstance(data, Image.Image) else open_picture(data)
         check_pixels(picture.size, name)
         if isinstance(data, bytes) and _is_plain_jpeg(picture, data):
-            return _jpeg_to_rgb(picture, data, at_least)
+            orientation = orientation_of(picture)
+            return turn_upright(_jpeg_pixels(data, at_least), orientation), orientation
         return _to_rgb(picture, name)
     except BrokenSampleError:
         raise
@@ -83,29 +85,40 @@ def _is_plain_jpeg(picture: Image.Image, data: bytes) -> bool:
     return picture.format == "JPEG" and picture.mode in ("RGB", "L") and data.endswith(_JPEG_END)
 
 
-def _jpeg_to_rgb(picture: Image.Image, data: bytes, at_least: int | None) -> Tensor:
+def _jpeg_pixels(data: bytes, at_least: int | None) -> Tensor:
+    """(3, H, W) uint8 as stored."""
     # Not strict: a file with a flaw that libjpeg and so Pillow overlooks is decoded alike. From a factor of 2 on:
     # decoding at fractions between takes longer than at full size.
     side = at_least or 0
     pixels = simplejpeg.decode_jpeg(
         data, "RGB", min_height=side, min_width=side, min_factor=2 if side else 1, strict=False
     )
-    image = torch.from_numpy(pixels).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
-    swap, flipped = _UPRIGHT.get(picture.getexif().get(_EXIF_ORIENTATION, 1), (False, ()))
-    image = image.mT if swap else image
-    return image.flip(flipped) if flipped else image
+    return torch.from_numpy(pixels).permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)
 
 
-def _to_rgb(picture: Image.Image, name: str) -> Tensor:
-    """Convert any PIL image to (3, H, W) uint8."""
+def _to_rgb(picture: Image.Image, name: str) -> tuple[Tensor, int]:
+    """Convert any PIL image to (3, H, W) uint8, upright; also gives the orientation that it was turned by."""
+    check_layout(picture)
+    levels = full_range(picture)
+    turns_when_loaded = orientation_of(picture) if picture.format == "TIFF" else 1
     load_pixels(picture)
+    orientation = max(turns_when_loaded, orientation_of(picture))  # of a PNG known only now
     picture = ImageOps.exif_transpose(picture)
     if picture.mode in DEEP_GRAY:
-        values = np.asarray(picture).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise BrokenSampleError(f"{name} has 32-bit pixels; an image must have 8 or 16 bits per channel")
-        gray = torch.from_numpy(((values + 128) // 257).astype(np.uint8))  # 257 = 65535 / 255, to the nearest
-        return gray[None].repeat(3, 1, 1)  # (H, W) -> (3, H, W)
+        gray = _gray(np.asarray(picture).astype(np.int64), *levels, name)
+        return gray[None].repeat(3, 1, 1), orientation  # (H, W) -> (3, H, W)
+    return _colors(picture, name), orientation
+
+
+def _gray(values: np.ndarray, highest: int, inverted: bool, name: str) -> Tensor:
+    """Deep gray levels as (H, W) uint8, rounded to the nearest."""
+    if values.min() < 0 or values.max() > 65535:
+        raise BrokenSampleError(f"{name} has 32-bit pixels; an image must have 8 or 16 bits per channel")
+    values = highest - values if inverted else values
+    return torch.from_numpy(((values * 510 + highest) // (2 * highest)).astype(np.uint8))
+
+
+def _colors(picture: Image.Image, name: str) -> Tensor:
     if picture.mode == "F":
         raise BrokenSampleError(f"{name} has float pixels; an image must have 8 or 16 bits per channel")
     if picture.has_transparency_data:
@@ -122,7 +135,17 @@ def open_picture(data: bytes) -> Image.Image:
         # Pillow warns of large images and odd tags without naming the file; what matters is refused by name
         # below.
         warnings.simplefilter("ignore")
-        return Image.open(io.BytesIO(data))
+        try:
+            return Image.open(io.BytesIO(data))
+        except UnidentifiedImageError:
+            if not (data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS):
+                raise
+            if not heic_is_read():
+                raise OSError(f"it is a HEIC file; {HEIC_ADVICE}") from None
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return Image.open(io.BytesIO(data))
 
 
 def load_pixels(picture: Image.Image) -> None:

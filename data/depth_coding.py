@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from semidepth.data.orientation import LabelFrame
+
 DepthKind = Literal["depth", "disparity", "log_depth"]
 Invariance = Literal["scale", "affine"]
 Zero = Literal["unknown", "sky", "value"]
@@ -90,7 +92,8 @@ class LabelOptions:
 
     Where `depth_scale` and `depth_shift` are None, a row's own are taken. `key` names the array of an `.npz` or the
     channel of an `.exr`. `map` is a map's file, `{}` standing for its photo's name. `stretch` is for maps whose aspect
-    ratio is not quite their photos': they cover them all the same.
+    ratio is not quite their photos': they cover them all the same. `label_frame` says how
+    the labels of photos with an EXIF orientation lie, see `orientation`.
     """
 
     key: str | None = None
@@ -106,6 +109,7 @@ class LabelOptions:
     max_depth_m: float | None = None
     map: str | None = None
     stretch: bool = False
+    label_frame: LabelFrame | None = None
 
     def coding(self, scale: float | None = None, shift: float | None = None) -> DepthCoding:
         """The meaning of the numbers in a row's depth.

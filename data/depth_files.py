@@ -12,9 +12,11 @@ import re
 import zipfile
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from kornia_rs.io import decode_image_png_u16
 from PIL import Image
 
@@ -28,6 +30,8 @@ from semidepth.data.decoding import (
     load_pixels,
     open_picture,
 )
+from semidepth.data.orientation import orientation_of, turn_upright
+from semidepth.data.tiff_layouts import as_stored
 
 _NPY = b"\x93NUMPY"
 _ZIP = b"PK\x03\x04"
@@ -71,6 +75,17 @@ def stored_numbers(data: bytes, name: str, *, key: str | None = None, kind: str 
         raise
     except (*DECODING_ERRORS, zipfile.BadZipFile, zlib.error) as error:
         raise BrokenSampleError(f"{name} cannot be decoded as depth: {cause_of(error)}") from error
+
+
+def turns_itself(depth: object) -> bool:
+    """True for a depth file with an EXIF orientation of its own: its numbers are given upright."""
+    if not isinstance(depth, bytes | Path):
+        return False
+    try:
+        picture = open_picture(depth if isinstance(depth, bytes) else depth.read_bytes())
+        return picture.format in ("PNG", "TIFF") and orientation_of(picture) != 1
+    except DECODING_ERRORS:
+        return False  # no picture
 
 
 class _ChoiceError(ValueError):
@@ -135,6 +150,14 @@ def _picture(data: bytes, name: str) -> np.ndarray:
         raise BrokenSampleError(f"{name} is a PFM file of three channels; depth needs one channel")
     picture = open_picture(data)
     check_pixels(picture.size, name)
+    numbers = _pixels(picture, data, name)
+    if picture.format == "PNG" and b"eXIf" in data:  # TIFF is turned by Pillow
+        return turn_upright(torch.from_numpy(np.array(numbers)), orientation_of(picture)).numpy()
+    return numbers
+
+
+def _pixels(picture: Image.Image, data: bytes, name: str) -> np.ndarray:
+    """The numbers of a picture of one channel, or of three equal ones."""
     if picture.format == "PNG" and picture.mode in ("I;16", "I") and not getattr(picture, "is_animated", False):
         return _undo_moge(_deep_png(data, picture.size, name), picture, name)
     load_pixels(picture)
@@ -148,7 +171,7 @@ def _picture(data: bytes, name: str) -> np.ndarray:
         raise BrokenSampleError(
             f"{name} has {depth_of}{picture.mode} pixels; depth needs one channel of integers or floats"
         )
-    return np.asarray(picture)
+    return as_stored(picture)
 
 
 def _deep_png(data: bytes, size: tuple[int, int], name: str) -> np.ndarray:

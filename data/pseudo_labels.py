@@ -14,7 +14,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from glob import has_magic
 from itertools import count, groupby
 from pathlib import Path
 from typing import Any
@@ -228,7 +227,7 @@ def is_pseudo_label_set(source: Source) -> bool:
         folders += [place.rpartition("/")[0], place.rpartition("/")[0].rpartition("/")[0]]
     try:
         files, _ = fsspec.core.url_to_fs(place)
-        records = [f"{folder}/{RECORD}" for folder in folders if folder and not has_magic(folder)]
+        records = [f"{folder}/{RECORD}" for folder in folders if folder]
         return any(retry(partial(files.exists, record), record) for record in records)
     except Exception as error:  # the Hub, a store, a missing package: each has its own kinds of error
         raise ValueError(unopened(source, error)) from error

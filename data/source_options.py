@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from semidepth.data.depth_coding import DepthKind, Invariance, Zero
+from semidepth.data.orientation import LabelFrame
 
 
 def _text(text: str) -> str:
@@ -77,6 +78,7 @@ FILE_OPTIONS = _COMMON_OPTIONS | {
     "images": _text,
     "map": _text,
     "stretch": _yes_or_no,
+    "label_frame": _one_of(*get_args(LabelFrame)),
     "key": _text,
     "kind": _one_of(*get_args(DepthKind)),
     "depth_scale": _positive,

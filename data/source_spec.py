@@ -9,29 +9,25 @@ org/name?split=validation&kind=disparity     a dataset on the Hub
 """
 
 import math
-import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
 
-from semidepth.common.files import find_matching
+from semidepth.common.files import literal_part
 from semidepth.common.redaction import redact
 from semidepth.data.depth_coding import LabelOptions
+from semidepth.data.depth_names import looks_like_depth
+from semidepth.data.listing import LOOKS_LIKE_DEPTH, FileKind, Listing, kind_of_file, list_files, only_kind
 from semidepth.data.source_options import FILE_OPTIONS, SCENE_OPTIONS
 
 Kind = Literal["scenes", "images", "parquet", "webdataset", "hub"]
 
 SCENE_DOMAINS = ("indoor", "outdoor")
-# What Pillow reads and photos come in; .avif from Pillow 11.3 on.
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".jp2", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
-)
 DEPTH_SUFFIXES = (".png", ".npy", ".tiff", ".tif", ".npz", ".exr", ".pfm")
-IMAGE_FOLDERS = ("images", "image", "rgb")
 DEPTH_FOLDER = "depth"
 
 # Scenes are numbered without end. Training counts from 0, validation from HELD_OUT_START and test from twice
@@ -135,34 +131,35 @@ def parse_sources(specs: Iterable[str]) -> tuple[Source, ...]:
     return tuple(parse_source(spec) for spec in specs)
 
 
-def local_files(source: Source) -> list[Path]:
-    """The files of a local source in a fixed order, those of its `split` alone if one is given.
+def listing_of(source: Source) -> Listing:
+    """The files of a local source, those of its `split` alone if one is given, and those that are left out.
 
     Args:
         source: an images, parquet or webdataset source that is not a URL.
 
     Returns:
-        Paths in sorted order; for images, depth files are left out.
+        Files in sorted order; for images, depth files are left out.
     """
-    suffixes = {"images": IMAGE_SUFFIXES, "parquet": {".parquet"}, "webdataset": {".tar"}}[source.format]
-    base = Path(source.location)
-    found = [path for path in _walk(source.location) if path.suffix.lower() in suffixes]
-    if source.format == "images":
-        found = [path for path in found if not looks_like_depth(path, base)]
+    kind: FileKind = source.format  # type: ignore[assignment]
+    root = literal_part(source.location)
+    listing = list_files(source.location)
+    if kind == "images":
+        listing = listing.without(lambda path: LOOKS_LIKE_DEPTH if looks_like_depth(path, root) else None)
+    listing = listing.without(only_kind(kind))
     if source.split is not None:
-        found = [path for path in found if _in_split(path, base, source.split)]
-    return found
+        split = source.split
+        listing = listing.without(lambda path: None if _in_split(path, root, split) else f"not of split {split!r}")
+    return listing
+
+
+def local_files(source: Source) -> list[Path]:
+    """The files of a local source that are read: see [`listing_of`]."""
+    return list(listing_of(source).used)
 
 
 def is_url(location: str) -> bool:
     """True for a URL, False for a local path."""
     return "://" in location
-
-
-def looks_like_depth(path: Path, root: Path) -> bool:
-    """True for a depth file among images: `*_depth.*`, `*.depth.*` or below a folder `depth`."""
-    inside = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else path.parts[:-1]
-    return path.stem.endswith(("_depth", ".depth")) or DEPTH_FOLDER in inside
 
 
 def split_options(spec: str) -> tuple[str, dict[str, str]]:
@@ -187,52 +184,31 @@ def _recognise(spec: str, location: str) -> tuple[Kind, str]:
             raise ValueError(f"source {spec!r} has the unknown domain {domain!r}; use {' or '.join(SCENE_DOMAINS)}")
         return "scenes", domain
     if is_url(location):
-        form = _format_of_suffix(Path(location).suffix.lower())
+        form = kind_of_file(Path(location))
         if form not in ("parquet", "webdataset"):
             raise ValueError(f"source {spec!r} is a URL that ends in neither .parquet nor .tar; give one of those")
         return form, location
     path = Path(location).expanduser()
     if path.exists() or has_magic(location):
         return _format_of_files(spec, path), str(path)
-    if _HUB_ID.fullmatch(location) and _format_of_suffix(path.suffix.lower()) is None:
+    if _HUB_ID.fullmatch(location) and kind_of_file(path) is None:
         return "hub", location
     raise ValueError(f"source {spec!r}: there is nothing at {location!r}; give an existing path, a URL or org/name")
 
 
 def _format_of_files(spec: str, path: Path) -> Kind:
-    seen: set[Kind | None] = set()
-    maps = False
-    for file in _walk(str(path)):
-        maps = maps or file.suffix.lower() in DEPTH_SUFFIXES
-        seen.add(_format_of_suffix(file.suffix.lower()))
-        if path.is_dir() and "parquet" in seen:
-            return "parquet"
-    seen.discard(None)
-    if not seen and maps:
+    listing = list_files(str(path))
+    kinds = {kind_of_file(file) for file in listing.used} - {None}
+    if not kinds and any(file.suffix.lower() in DEPTH_SUFFIXES for file in listing.used):
         raise ValueError(f"source {spec!r} holds depth maps but no photo; say where the photos are with ?images=FOLDER")
-    if not seen:
-        raise ValueError(f"source {spec!r} holds no image, .parquet or .tar file; point it at some")
-    if len(seen) > 1 and not path.is_dir():
-        raise ValueError(f"source {spec!r} matches files of several kinds ({', '.join(map(str, seen))}); narrow it")
+    if not kinds:
+        left_out = listing.without(only_kind("images")).told()
+        found = f" (found: {left_out})" if left_out else ""
+        raise ValueError(f"source {spec!r} holds no image, .parquet or .tar file{found}; point it at some")
+    if len(kinds) > 1 and not path.is_dir():
+        raise ValueError(f"source {spec!r} matches files of several kinds ({', '.join(map(str, kinds))}); narrow it")
     order: tuple[Kind, ...] = ("parquet", "webdataset", "images")
-    return next(form for form in order if form in seen)
-
-
-def _format_of_suffix(suffix: str) -> Kind | None:
-    if suffix in IMAGE_SUFFIXES:
-        return "images"
-    return {".parquet": "parquet", ".tar": "webdataset"}.get(suffix)  # type: ignore[return-value]
-
-
-def _walk(location: str) -> Iterator[Path]:
-    """All files of a file, folder (with subfolders) or glob, sorted, hidden ones left out."""
-    for root in map(Path, find_matching(location)):
-        if root.is_file():
-            yield root
-            continue
-        for folder, subfolders, names in os.walk(root):  # Path.walk needs Python 3.12
-            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-            yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+    return next(form for form in order if form in kinds)
 
 
 def _in_split(path: Path, root: Path, split: str) -> bool:
@@ -266,9 +242,9 @@ def _check_together(source: Source) -> None:
     if source.format != "hub" and is_url(source.location):
         if source.split is not None:
             raise ValueError(f"source {spec!r}: a URL has no splits; leave split out and name the file")
-    elif source.format != "hub" and not local_files(source):
+    elif source.format != "hub" and not (listing := listing_of(source)).used:
         of = f" of split {source.split!r}" if source.split else ""
-        raise ValueError(f"source {spec!r} holds no usable file{of}; check the path")
+        raise ValueError(f"source {spec!r} holds no usable file{of} (found: {listing.told()}); check the path")
 
 
 def _check_maps(source: Source) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from semidepth.data.decoding import BrokenSampleError
 from semidepth.data.reading.image_folders import image_files
 from semidepth.data.reading.rows import decode_row
-from semidepth.data.reading.sources import count_samples, open_source
+from semidepth.data.reading.sources import count_samples, open_source, tell_left_out
 from semidepth.data.samples import Sample
 from semidepth.data.source_spec import Source, local_files, parse_source
 from semidepth.data.streaming.readers import plan_pass
@@ -159,6 +159,7 @@ def source_data(spec: str, limit: int | None) -> SourceData:
     total = count_samples(source, labeled=True)
     if open_source(source, labeled=True).num_shards == 0 or total == 0:
         raise ValueError(f"source {spec!r} is empty; name one with labeled images.")
+    tell_left_out(source, labeled=True)
     return SourceData(spec, source, total, source_fingerprint(source))
 
 

@@ -23,8 +23,9 @@ takes the latter (inverse depth). Metres come with the mean error that their mod
 and of `clip.mp4` clip_color.mp4: one range of colours for the whole clip, with its times and its sound. Without color
 among the formats, folders are not searched for clips.
 
-Inputs: images (jpg jpeg jpe jfif png webp avif jp2 bmp tif tiff gif ppm, not heic) and videos; of folders all of them,
-also below linked folders, but nothing hidden. Transparent pictures are put on white.
+Inputs: images (jpg jpeg jpe jfif png webp avif jp2 bmp tif tiff gif ppm; heic with pillow-heif) and videos; of folders
+all of them, also below linked folders, but nothing hidden and no depth maps (photo_depth.png, depth/). Transparent
+pictures are put on white.
 
 Names: results of a folder's files keep their path in it. Where several inputs would share a name, all of them keep
 their suffix (x.jpg_depth.png beside x.png_depth.png), then their folder; existing results keep their names.

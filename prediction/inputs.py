@@ -1,16 +1,16 @@
 """Find the images and videos behind files, folders and globs. Light to import."""
 
 import logging
-import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from glob import has_magic
 from pathlib import Path
 
 from semidepth.common.files import find_matching
-from semidepth.data.source_spec import IMAGE_SUFFIXES
-from semidepth.prediction.options import VIDEO_SUFFIXES, is_video
+from semidepth.data.depth_names import looks_like_depth
+from semidepth.data.listing import LOOKS_LIKE_DEPTH, UNREADABLE, Listing, list_files, only_kind
+from semidepth.prediction.options import is_video
 from semidepth.prediction.record import RECORD, read_record
 
 logger = logging.getLogger(__name__)
@@ -21,8 +21,9 @@ def find_inputs(
 ) -> list[tuple[Path, Path]]:
     """Images and videos behind files, folders (searched recursively) and globs.
 
-    Linked folders are followed, each once; hidden files and folders are left out. So are results of earlier
-    predictions, which `predictions.jsonl` above them names; their number is logged.
+    Linked folders are followed, each once. Of folders, hidden files, files of other kinds and depth maps beside photos
+    are left out, and everywhere the results of earlier predictions, which `predictions.jsonl` above them names; what is
+    left out is counted in the log.
 
     Args:
         inputs: as given on the command line.
@@ -37,24 +38,25 @@ def find_inputs(
     Raises:
         ValueError: no input was found, or only results of earlier predictions.
     """
-    suffixes = IMAGE_SUFFIXES | (VIDEO_SUFFIXES if videos else frozenset())
     found: dict[Path, tuple[Path, Path]] = {}  # where it lies -> file, name
-    folders: dict[Path, Path] = {}  # resolved ones
-    records: dict[Path, frozenset[str]] = {}
     results = 0
     absent: dict[Path, str] = {}
+    earlier = _Results()
     for text in inputs:
-        matching = list(_matching(text, suffixes, absent))
-        if not matching:
-            absent.setdefault(Path(text), why_nothing(text))
-        for file, name in matching:
-            if file.parent not in folders:
-                folders[file.parent] = file.parent.resolve()
-            place = folders[file.parent] / file.name  # two links to one file are two
-            if _is_result(place, records):
+        folder = bool(text) and _is(Path(text), stat.S_ISDIR)
+        listing = _in_folder(Path(text), videos, earlier) if folder else _named(text)
+        absent |= {each.path: each.reason for each in listing.left_out if each.reason.startswith(UNREADABLE)}
+        if not listing.used:
+            other = listing.told()
+            absent.setdefault(Path(text), why_nothing(text) + (f" (found: {other})" if other else ""))
+        elif listing.left_out:
+            logger.warning("%s: left out are %s.", text, listing.told())
+        for file in listing.used:
+            if file in earlier:
                 results += 1
             else:
-                found.setdefault(place, (file, name))
+                name = file.relative_to(text).with_suffix("") if folder else Path(file.stem)
+                found.setdefault(earlier.place(file), (file, name))
     if absent and (missing is None or not (found or results)):
         first, why = next(iter(absent.items()))
         more = "" if len(absent) == 1 else f", and {len(absent) - 1} more"
@@ -68,39 +70,25 @@ def find_inputs(
     return _unique(found)
 
 
-def _matching(text: str, suffixes: frozenset[str], absent: dict[Path, str]) -> Iterator[tuple[Path, Path]]:
-    """Files behind one input, each with the wanted name of its results."""
-    path = Path(text)
-    if text and _is(path, stat.S_ISDIR):
-        for file in sorted(_below(path, absent)):
-            if file.suffix.lower() in suffixes and _is(file, stat.S_ISREG):
-                yield file, file.relative_to(path).with_suffix("")
-    elif _is(path, stat.S_ISREG):
-        yield path, Path(path.stem)
-    else:
-        for file in map(Path, find_matching(text)):
-            if _is(file, stat.S_ISREG):
-                yield file, Path(file.stem)
+def _named(text: str) -> Listing:
+    """The file of that name, or those that a pattern matches, whatever their endings."""
+    return Listing(tuple(file for file in map(Path, find_matching(text)) if _is(file, stat.S_ISREG)))
 
 
-def _below(folder: Path, absent: dict[Path, str]) -> Iterator[Path]:
-    """All files below a folder, also behind linked folders; none twice, none hidden."""
+def _in_folder(folder: Path, videos: bool, earlier: "_Results") -> Listing:
+    """Photos and videos below a folder, sorted, and results among them; depth maps beside photos are left out."""
+    other = only_kind("images")
 
-    def note(error: OSError) -> None:
-        absent[Path(error.filename)] = error.strerror or str(error)
+    def reason(file: Path) -> str | None:
+        if videos and is_video(file):
+            return None
+        if looks_like_depth(file, folder) and file not in earlier:
+            return LOOKS_LIKE_DEPTH
+        return other(file)
 
-    seen: set[Path] = set()
-    waiting = [folder]
-    while waiting:
-        # A folder within has the name that it has there, and not that of a link to it: links come last.
-        for place, folders, names in os.walk(waiting.pop(0), onerror=note):
-            real = Path(place).resolve()
-            inside = [Path(place, name) for name in sorted(folders) if not name.startswith(".") and real not in seen]
-            folders[:] = [each.name for each in inside if not each.is_symlink()]
-            waiting += [each for each in inside if each.is_symlink()]
-            if real not in seen:
-                yield from (Path(place, name) for name in names if not name.startswith("."))
-            seen.add(real)
+    listing = list_files(str(folder)).without(reason)
+    left_out = tuple(each for each in listing.left_out if each.path not in earlier)
+    return Listing(tuple(sorted(listing.used)), left_out)
 
 
 def _is(path: Path, kind: Callable[[int], bool]) -> bool:
@@ -126,14 +114,27 @@ def why_nothing(text: str) -> str:
     return "matches no file" if has_magic(text) else "no such file"
 
 
-def _is_result(place: Path, records: dict[Path, frozenset[str]]) -> bool:
-    """True for a record, and for a file that a record above it names; `records` is a cache of those read."""
-    for folder in place.parents:
-        if folder not in records:
-            records[folder] = frozenset(read_record(folder))
-        if records[folder] and place.relative_to(folder).as_posix() in records[folder]:
-            return True
-    return place.name == RECORD
+class _Results:
+    """The results of earlier predictions: records, and the files that a record above them names."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, Path] = {}  # resolved ones
+        self._records: dict[Path, frozenset[str]] = {}
+
+    def place(self, file: Path) -> Path:
+        """The file's path with its folder resolved, so that two links to one file are two."""
+        if file.parent not in self._folders:
+            self._folders[file.parent] = file.parent.resolve()
+        return self._folders[file.parent] / file.name
+
+    def __contains__(self, file: Path) -> bool:
+        place = self.place(file)
+        for folder in place.parents:
+            if folder not in self._records:
+                self._records[folder] = frozenset(read_record(folder))
+            if self._records[folder] and place.relative_to(folder).as_posix() in self._records[folder]:
+                return True
+        return place.name == RECORD
 
 
 def _unique(found: dict[Path, tuple[Path, Path]]) -> list[tuple[Path, Path]]:

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from datasets import Features, Image, Value
 
 from semidepth.data.depth_names import says_depth
-from semidepth.data.source_spec import IMAGE_SUFFIXES, Source
+from semidepth.data.listing import HEIC_SUFFIXES, IMAGE_SUFFIXES
+from semidepth.data.source_spec import Source
 
 KEY_COLUMN = "__key__"  # a webdataset sample's name in its tar
+_ENDINGS = IMAGE_SUFFIXES | HEIC_SUFFIXES
 
 
 def image_column(source: Source, features: Features, names: Sequence[str]) -> str:
@@ -30,7 +32,7 @@ def image_column(source: Source, features: Features, names: Sequence[str]) -> st
         return named_column(source, "image", source.image, names)
     exact = [name for name in names if _base(name) == "image"]
     pictures = [name for name in names if _is_picture(name, features.get(name)) and not says_depth(name)]
-    bare = [name for name in pictures if f".{name.lower()}" in IMAGE_SUFFIXES]  # of a tar: jpg, png, ...
+    bare = [name for name in pictures if f".{name.lower()}" in _ENDINGS]  # of a tar: jpg, png, ...
     # clip.0000.jpg beside clip.jpg is a picture of its own; clip.normals.jpg is none.
     numbered = [name for name in pictures if name not in bare and re.search(r"(^|\.)\d+\.", name)]
     for candidates in (exact, [*bare, *numbered] if bare else [], pictures):
@@ -50,7 +52,7 @@ def depth_column(source: Source, features: Features, names: Sequence[str]) -> st
         names: of all columns.
 
     Raises:
-        ValueError: no column can be meant, or several.
+        ValueError: no column can be meant, or several, or the one that can is of inverse depth and `kind` is not given.
     """
     if source.depth is not None:
         return named_column(source, "depth", source.depth, names)
@@ -62,6 +64,11 @@ def depth_column(source: Source, features: Features, names: Sequence[str]) -> st
         [name for name in maps if says_depth(name)],
     ):
         if len(candidates) == 1:
+            if source.kind is None and says_depth(candidates[0], "disparity"):
+                raise ValueError(
+                    f"source {source.spec!r} has the column {candidates[0]} and does not say what it holds; add "
+                    "kind=disparity for inverse depth (larger is nearer), or kind=depth"
+                )
             return candidates[0]
         if candidates:
             raise ValueError(_several(source, "depth", candidates, names))
@@ -92,7 +99,7 @@ def _base(name: str) -> str:
 
 
 def _is_picture(name: str, feature: object) -> bool:
-    return isinstance(feature, Image) or f".{name.rpartition('.')[2].lower()}" in IMAGE_SUFFIXES
+    return isinstance(feature, Image) or f".{name.rpartition('.')[2].lower()}" in _ENDINGS
 
 
 def _is_number(feature: object) -> bool:

@@ -1,27 +1,35 @@
 """Pair the images of a folder with their depth files.
 
-Depth is paired by name. For `a/name.jpg` the first of these that exists is taken: `a/name_depth.EXT`,
-`a/name.depth.EXT`, and, where a folder in the path is called images, image or rgb, the same path with that folder
-called depth (`images/x/name.jpg` -> `depth/x/name.EXT`); EXT is one of `DEPTH_SUFFIXES`. Images that differ in their
-suffix alone share a depth. Maps in a folder of their own are paired by `map_folders`.
+Depth is paired by name, in capitals or not. For `a/name.jpg` that is `a/name_depth.EXT` or `a/name.depth.EXT`; without
+one, where a folder in the path is called images, image or rgb, the file of the same path with that folder called depth
+(`images/x/name.jpg` -> `depth/x/name.EXT`), or by another name for it (depths, depth_png) if only one is there. EXT is
+one of `DEPTH_SUFFIXES`. Images that differ in their suffix alone share a depth. Maps in a folder of their own are
+paired by `map_folders`.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from semidepth.common.files import literal_part
 from semidepth.data.decoding import BrokenSampleError
 from semidepth.data.depth_decoding import decode_depth
+from semidepth.data.depth_names import IMAGE_FOLDERS, says_depth
+from semidepth.data.listing import LeftOut, Listing
 from semidepth.data.reading.map_folders import paired_maps
-from semidepth.data.source_spec import (
-    DEPTH_FOLDER,
-    DEPTH_SUFFIXES,
-    IMAGE_FOLDERS,
-    Source,
-    local_files,
-)
+from semidepth.data.source_spec import DEPTH_FOLDER, DEPTH_SUFFIXES, Source, listing_of
+
+NO_DEPTH = "without depth beside them"
 
 
-@lru_cache(maxsize=16)
+@dataclass(frozen=True)
+class ImageFiles:
+    """Images of a source with their depth files (None where depth is not asked for), and the listing of all files."""
+
+    pairs: list[tuple[str, str | None]]
+    listing: Listing
+
+
 def image_files(source: Source, labeled: bool) -> list[tuple[str, str | None]]:
     """Image and depth files of a source of images.
 
@@ -33,23 +41,37 @@ def image_files(source: Source, labeled: bool) -> list[tuple[str, str | None]]:
         Paths of image and depth, in order; None for depth that is not asked for.
 
     Raises:
-        ValueError: depth is asked for and there is none.
+        ValueError: depth is asked for and there is none, or an image has several.
     """
-    images, root = local_files(source), Path(source.location)
+    return find_images(source, labeled).pairs
+
+
+@lru_cache(maxsize=16)
+def find_images(source: Source, labeled: bool) -> ImageFiles:
+    """Image and depth files of a source of images, and what is left out; see [`image_files`]."""
+    listing = listing_of(source)
+    images = listing.used
     if not labeled:
-        return [(str(path), None) for path in images[: source.count]]
+        return ImageFiles([(str(path), None) for path in images[: source.count]], listing)
+    pairs: list[tuple[str, str]]
     if source.maps is not None:
         pairs = paired_maps(source, images)
     else:
-        pairs = [(str(path), str(depth)) for path in images if (depth := _depth_beside(path, root)) is not None]
+        beside = _Beside(source)
+        pairs = [(str(path), str(depth)) for path in images if (depth := beside.depth_of(path)) is not None]
     if not pairs:
+        others = f" (found: {listing.told()})" if listing.left_out else ""
         raise ValueError(
-            f"source {source.spec!r} has no depth beside its {len(images)} images; name it NAME_depth.png "
+            f"source {source.spec!r} has no depth beside its {len(images)} images{others}; name it NAME_depth.png "
             "(or npy, tiff), put it into a folder 'depth' that mirrors 'images', or, if these are the maps, say where "
             "their photos are with images=FOLDER"
         )
     _check_first(source, pairs[0][1])
-    return pairs[: source.count]  # type: ignore[return-value]
+    with_depth, used = {image for image, _ in pairs}, {depth for _, depth in pairs}
+    left_out = tuple(each for each in listing.left_out if str(each.path) not in used)
+    alone = tuple(LeftOut(path, NO_DEPTH) for path in images if str(path) not in with_depth)
+    found = Listing(tuple(path for path in images if str(path) in with_depth), left_out + alone)
+    return ImageFiles(list(pairs[: source.count]), found)
 
 
 def _check_first(source: Source, depth: str) -> None:
@@ -62,14 +84,57 @@ def _check_first(source: Source, depth: str) -> None:
         raise ValueError(f"source {source.spec!r}: {error}") from None
 
 
-def _depth_beside(image: Path, root: Path) -> Path | None:
-    stems = [image.with_name(f"{image.stem}{mark}") for mark in ("_depth", ".depth")]
-    folders = image.relative_to(root).parts[:-1] if image.is_relative_to(root) else image.parent.parts[-2:]
-    start = len(image.parts) - 1 - len(folders)
-    for place, folder in enumerate(folders):
-        if folder in IMAGE_FOLDERS:
-            parts = list(image.parts)
-            parts[start + place] = DEPTH_FOLDER
-            stems.append(Path(*parts).with_suffix(""))
-    candidates = (Path(f"{stem}{suffix}") for stem in stems for suffix in DEPTH_SUFFIXES)
-    return next((path for path in candidates if path.is_file()), None)
+class _Beside:
+    """Depth files beside the images of a source, and in folders that mirror theirs."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._root = literal_part(source.location)
+        self._known: dict[Path, dict[str, list[Path]]] = {}
+
+    def depth_of(self, image: Path) -> Path | None:
+        """The depth file of an image; None if there is none, ValueError if there are several."""
+        found = self._files(image.parent, f"{image.stem}_depth", f"{image.stem}.depth")
+        if not found:
+            found = [file for folder in self._mirrors(image.parent) for file in self._files(folder, image.stem)]
+        if len(found) > 1:
+            names, root = ", ".join(str(path) for path in found), self._root
+            raise ValueError(
+                f"source {self._source.spec!r}: the photo {image} has {len(found)} depth files ({names}); keep one "
+                f"of them, or say how the right ones are called, as in {root}?images={root}&map={{}}_depth.npy"
+            )
+        return found[0] if found else None
+
+    def _files(self, folder: Path, *stems: str) -> list[Path]:
+        """Files of a folder with one of these names and an ending of a depth file."""
+        names = self._names(folder)
+        files = [
+            path for stem in stems for suffix in DEPTH_SUFFIXES for path in names.get(f"{stem}{suffix}".lower(), ())
+        ]
+        return [path for path in files if path.is_file()]
+
+    def _mirrors(self, folder: Path) -> list[Path]:
+        """Folders that lie as this one does, below depth instead of images."""
+        parts = folder.parts
+        first = max(0, min(len(self._root.parts) - 1, len(parts) - 2))  # the source may itself be called images
+        return [
+            path.joinpath(*parts[place + 1 :])
+            for place in range(first, len(parts))
+            if parts[place].lower() in IMAGE_FOLDERS
+            for path in self._depth_folders(Path(*parts[:place]))
+        ]
+
+    def _depth_folders(self, folder: Path) -> list[Path]:
+        """The folder called depth in this one, else all that have another name for it."""
+        names = self._names(folder)
+        exact = names.get(DEPTH_FOLDER, [])
+        return exact or [path for paths in names.values() for path in paths if says_depth(path.name) and path.is_dir()]
+
+    def _names(self, folder: Path) -> dict[str, list[Path]]:
+        """What is in a folder, by its name in small letters."""
+        if folder not in self._known:
+            names: dict[str, list[Path]] = {}
+            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+                names.setdefault(path.name.lower(), []).append(path)
+            self._known[folder] = names
+        return self._known[folder]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path, PurePosixPath
 
+from semidepth.data.listing import list_files
 from semidepth.data.source_spec import DEPTH_SUFFIXES, Source
 
 logger = logging.getLogger(__name__)
@@ -173,5 +174,4 @@ def _root(location: str) -> Path:
 
 def _files(folder: Path) -> list[Path]:
     """All files below a folder in order, hidden ones left out."""
-    inside = ((path, path.relative_to(folder).parts) for path in folder.rglob("*"))
-    return sorted(path for path, parts in inside if path.is_file() and not any(part[0] == "." for part in parts))
+    return sorted(list_files(str(folder)).used)

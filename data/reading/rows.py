@@ -8,8 +8,10 @@ from torch import Tensor
 
 from semidepth.common.redaction import redact
 from semidepth.common.retrying import describe
-from semidepth.data.decoding import BrokenSampleError, decode_image
+from semidepth.data.decoding import BrokenSampleError, decode_turned
 from semidepth.data.depth_decoding import decode_depth, match_depth_to_image
+from semidepth.data.depth_files import turns_itself
+from semidepth.data.orientation import LabelFrame, turn_with_image
 from semidepth.data.reading.http_files import fetch
 from semidepth.data.samples import Sample
 from semidepth.data.source_spec import Source
@@ -48,19 +50,27 @@ def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = N
     """
     origin = row["origin"]
     content = content_of(row["image"], "image", origin)
-    image = decode_image(content, name=origin, at_least=None if labeled else at_least)
+    image, orientation = decode_turned(content, name=origin, at_least=None if labeled else at_least)
     depth = None
     if labeled:
+        label = content_of(row["depth"], "depth", origin)
         depth = decode_depth(
-            content_of(row["depth"], "depth", origin),
+            label,
             source.coding(row["depth_scale"], row["depth_shift"]),
             name=f"{origin} (depth)",
             key=source.key,
         )
         if torch.isnan(depth).all():
             raise BrokenSampleError(f"{origin} has no pixel of known depth")
-        # A pseudo label covers its image by construction, at the teacher's size: multiples of its patch.
-        depth = match_depth_to_image(depth, image, origin, stretch=source.stretch or row["depth_shift"] is not None)
+        # A pseudo label was predicted from the upright image and covers it by construction, at the teacher's size:
+        # multiples of its patch.
+        pseudo = row["depth_shift"] is not None
+        if orientation != 1:
+            frame = source.label_frame or ("upright" if pseudo or turns_itself(label) else None)
+            # Maps apart from their photos come from other tools, most of which turn what they read.
+            usual: LabelFrame = "stored" if source.maps is None else "upright"
+            depth = turn_with_image(depth, image, orientation, frame, usual=usual)
+        depth = match_depth_to_image(depth, image, origin, stretch=source.stretch or pseudo)
     return Sample(image=image, depth=depth, domain=row["domain"], origin=origin)
 
 

@@ -4,6 +4,7 @@ Every kind has shards that can be read from any row on. Nothing is decoded here,
 nothing is split among readers: `readers` does that.
 """
 
+import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -16,8 +17,9 @@ from typing import Any
 from torch import Tensor
 
 from semidepth.common.retrying import read_on
+from semidepth.data.listing import Listing
 from semidepth.data.reading.columns import KEY_COLUMN
-from semidepth.data.reading.image_folders import image_files
+from semidepth.data.reading.image_folders import find_images, image_files
 from semidepth.data.reading.rows import Row
 from semidepth.data.reading.tables import (
     DOMAIN_COLUMN,
@@ -30,7 +32,9 @@ from semidepth.data.reading.tables import (
     unopened,
 )
 from semidepth.data.reading.whole_files import require_readable_tar, require_whole_end
-from semidepth.data.source_spec import Source, is_url
+from semidepth.data.source_spec import Source, is_url, listing_of
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_SCENE_SIZE = 96
 SCENES_PER_CHUNK = 16
@@ -112,6 +116,28 @@ def count_samples(source: Source, *, labeled: bool = False) -> int | None:
         return len(image_files(source, labeled))
     total = count_rows(source)
     return total if total is None or source.count is None else min(total, source.count)
+
+
+def files_of(source: Source, *, labeled: bool = False) -> Listing | None:
+    """The files of a source that are read, and those that are left out with the reason.
+
+    Args:
+        source: parsed.
+        labeled: whether depth is needed; images without it are then left out.
+
+    Returns:
+        The listing; None for scenes and what is read over a network.
+    """
+    if source.format == "scenes" or source.remote or is_url(source.location):
+        return None
+    return find_images(source, labeled).listing if source.format == "images" else listing_of(source)
+
+
+def tell_left_out(source: Source, *, labeled: bool) -> None:
+    """Logs in one line what is left out of a source's files, if anything is; of `images=`, pairing has told it."""
+    listing = None if source.maps is not None else files_of(source, labeled=labeled)
+    if listing is not None and listing.left_out:
+        logger.warning("source %s: %d files are read; left out are %s", source.spec, len(listing.used), listing.told())
 
 
 class SceneRows(OpenedSource):

@@ -71,12 +71,19 @@ def members(numbers: range, suffix: str = "png") -> dict[str, bytes]:
 # Empty folders and sources that end at once
 
 
-@pytest.mark.parametrize("content", [{}, {"notes.txt": b"x"}, {".hidden.png": b"x"}])
-def test_a_folder_without_samples_is_refused(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ({}, ""),
+        ({"notes.txt": b"x"}, " (found: 1 with the ending .txt (notes.txt))"),
+        ({".hidden.png": b"x"}, " (found: 1 hidden (.hidden.png))"),
+    ],
+)
+def test_a_folder_without_samples_is_refused(tmp_path, content, found):
     for name, data in content.items():
         (tmp_path / name).write_bytes(data)
     assert refused(str(tmp_path)) == (
-        f"source {str(tmp_path)!r} holds no image, .parquet or .tar file; point it at some"
+        f"source {str(tmp_path)!r} holds no image, .parquet or .tar file{found}; point it at some"
     )
 
 

@@ -271,3 +271,25 @@ def test_a_pseudo_label_is_stretched_over_its_image():
     fitted = match_depth_to_image(label, image, "a.jpg", stretch=True)
     assert fitted.shape == (480, 640)
     assert fitted[-1, -1] == label[-1, -1]
+
+
+HEIC = b"\0\0\0\x1cftypheic\0\0\0\0mif1heic" + bytes(100)
+
+
+def test_heic_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(decoding, "heic_is_read", lambda: False)
+    with pytest.raises(BrokenSampleError, match=r"b\.heic cannot be decoded .*HEIC file; install pillow-heif"):
+        decode_image(HEIC, name="b.heic")
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_heic_is_read_upright(gradient, orientation):
+    heif = pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
+    heif.register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(gradient, "HEIF", quality=-1, exif=exif)
+    shown = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    np.testing.assert_array_equal(decode_image(data).numpy(), shown.transpose(2, 0, 1))
+    with pytest.raises(BrokenSampleError, match="cannot be decoded"):
+        decode_image(data[: len(data) // 2])

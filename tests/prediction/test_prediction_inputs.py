@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from semidepth.data.decoding import decode_image
-from semidepth.data.source_spec import IMAGE_SUFFIXES
+from semidepth.data.listing import IMAGE_SUFFIXES
 from semidepth.prediction.inputs import find_inputs
 from semidepth.prediction.record import RECORD
 
@@ -60,13 +60,34 @@ def test_what_a_record_names_is_no_input_and_what_it_does_not_name_is(room, capl
     (room / "y/out" / RECORD).write_text("\n".join([*lines, '{"file": "torn_dep']))
     for name in ("a_depth.png", "s/b_color.png", "s/mine_color.png", "torn_depth.png"):
         (room / "y/out" / name).write_bytes(b"")
-    assert set(names("y/out")) == {"y/out/s/mine_color.png", "y/out/torn_depth.png"}
+    assert set(names("y/out")) == {"y/out/s/mine_color.png"}
     assert "2 files are results of earlier predictions" in caplog.text
+    assert "y/out: left out are 1 that look like depth (torn_depth.png)" in caplog.text
     assert set(names("y/out/s/*")) == {"y/out/s/mine_color.png"}
     # As a shell expands out/*.
     assert set(names("y/out/a_depth.png", f"y/out/{RECORD}", "y/out/torn_depth.png")) == {"y/out/torn_depth.png"}
     with pytest.raises(ValueError, match="matches only results of earlier predictions"):
         find_inputs(["y/out/a_depth.png"])
+
+
+def test_what_is_left_out_of_a_folder_is_told(room, caplog):
+    for name in ("x/a_depth.png", "x/Depth/a.png", "x/depth_0001.png", "x/notes.txt", "x/.hidden.jpg", "x/depth.mp4"):
+        (room / name).parent.mkdir(exist_ok=True)
+        (room / name).write_bytes(b"")
+    os.mkfifo(room / "x/pipe.jpg")
+    assert set(names("x")) == {"x/a.jpg", "x/depth.mp4"}
+    for part in (
+        "3 that look like depth",
+        "1 with the ending .txt (notes.txt)",
+        "1 hidden",
+        "1 no regular files (pipe.jpg)",
+    ):
+        assert part in caplog.text
+    assert set(names("x/a_depth.png")) == {"x/a_depth.png"}  # what is named is meant
+    (room / "only/depth").mkdir(parents=True)
+    (room / "only/depth/a.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"holds no image or video \(found: 1 that look like depth \(a\.png\)\)"):
+        find_inputs(["only"])
 
 
 def test_what_is_not_there_is_named_and_the_rest_found(room):

@@ -75,9 +75,11 @@ def test_a_set_of_pseudo_labels_is_written_and_read_under_such_a_name(tmp_path):
     folder = LabelFolder(str(tmp_path / "labels [1]*"))
     (tmp_path / "labels 1x" / "data").mkdir(parents=True)
     row = {"image": None, "disparity": None, "depth_scale": 1.0, "depth_shift": 0.0, "reliability": 0.5}
-    folder.write_part("p.parquet", [row | dict.fromkeys(("teacher", "teacher_revision", "domain", "origin"), "")])
-    assert LabelFolder(folder.location).finished() == {"p.parquet"}
-    assert read_reliability(folder.location).tolist() == [0.5]
+    folder.write_part(
+        "labels-00-00000-00000.parquet", [row | dict.fromkeys(("teacher", "teacher_revision", "domain", "origin"), "")]
+    )
+    assert LabelFolder(folder.location).finished() == {"labels-00-00000-00000.parquet"}
+    assert {source: found.tolist() for source, found in read_reliability(folder.location).items()} == {0: [0.5]}
     assert not list((tmp_path / "labels 1x" / "data").iterdir())
 
 

@@ -20,11 +20,14 @@ from sample_files import (
     write_tar,
 )
 
+from semidepth.data.listing import LOOKS_LIKE_DEPTH
+from semidepth.data.reading.image_folders import NO_DEPTH, find_images
 from semidepth.data.reading.sources import (
     ENDLESS_SCENE_SHARDS,
     SCENES_PER_CHUNK,
     count_samples,
     open_source,
+    tell_left_out,
 )
 from semidepth.data.scenes.render import render_scenes
 from semidepth.data.source_spec import HELD_OUT_START, parse_source
@@ -152,6 +155,79 @@ def test_depth_in_a_mirrored_folder(tmp_path):
         expected = [Path(str(row["image"]).replace("/rgb/", "/depth/")) for row in read]
         assert [row["depth"] for row in read] == expected
         assert len(read) == 4
+
+
+@pytest.mark.parametrize(
+    ("image", "depth"),
+    [
+        ("a.png", "a_Depth.png"),
+        ("a.png", "a.DEPTH.PNG"),
+        ("x/RGB/y/a.png", "x/depth/y/a.png"),
+        ("x/images/a.png", "x/Depth/a.npy"),
+        ("image/a.png", "depths/a.png"),
+        ("Images/a.png", "depth_png/a.png"),
+    ],
+)
+def test_depth_is_found_in_other_spellings(tmp_path, image, depth):
+    for name, content in ((image, encoded(picture(0))), (depth, encoded(depth_mm(0)))):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(npy(np.ones((HEIGHT, WIDTH))) if name.endswith("npy") else content)
+    (row,) = rows(f"{tmp_path}?depth_scale=0.001")
+    assert (row["image"], row["depth"]) == (tmp_path / image, tmp_path / depth)
+
+
+def test_a_source_that_is_the_folder_of_images_itself(tmp_path):
+    write_images(tmp_path / "rgb", range(1))
+    (tmp_path / "depth").mkdir()
+    (tmp_path / "depth" / "0000.png").write_bytes(encoded(depth_mm(0)))
+    for spec in (tmp_path / "rgb", tmp_path / "rgb" / "*.png", tmp_path / "rgb" / "0000.png"):
+        assert [row["depth"] for row in rows(f"{spec}?depth_scale=0.001")] == [tmp_path / "depth" / "0000.png"]
+
+
+@pytest.mark.parametrize("names", [("a_depth.png", "a_depth.npy"), ("depth_raw/a.png", "depth_filled/a.png")])
+def test_of_several_depth_files_none_is_taken(tmp_path, names):
+    for name in ("a.png" if "_depth" in names[0] else "rgb/a.png", *names):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(npy(np.ones((2, 2))) if name.endswith("npy") else encoded(depth_mm(0)))
+    with pytest.raises(ValueError, match="has 2 depth files") as caught:
+        open_source(parse_source(f"{tmp_path}?depth_scale=0.001"), labeled=True)
+    assert all(str(tmp_path / name) in str(caught.value) for name in names)
+    assert len(rows(str(tmp_path), labeled=False)) == 1
+
+
+def test_the_way_out_that_is_named_for_several_depth_files(tmp_path):
+    write_images(tmp_path, range(2))
+    for number in range(2):
+        (tmp_path / f"000{number}_depth.png").write_bytes(encoded(depth_mm(0)))
+        (tmp_path / f"000{number}_depth.npy").write_bytes(npy(np.ones((HEIGHT, WIDTH))))
+    found = rows(f"{tmp_path}?images={tmp_path}&map={{}}_depth.npy")
+    assert [row["depth"].name for row in found] == ["0000_depth.npy", "0001_depth.npy"]
+
+
+def test_what_is_left_out_of_a_labeled_folder(tmp_path):
+    write_images(tmp_path, range(3))
+    for name in ("0001_depth.png", "0009_depth.png"):
+        (tmp_path / name).write_bytes(encoded(depth_mm(0)))
+    listing = find_images(parse_source(f"{tmp_path}?depth_scale=0.001"), True).listing
+    assert [path.name for path in listing.used] == ["0001.png"]
+    assert {each.path.name: each.reason for each in listing.left_out} == {
+        "0009_depth.png": LOOKS_LIKE_DEPTH, "0000.png": NO_DEPTH, "0002.png": NO_DEPTH,
+    }  # fmt: skip
+
+
+def test_what_is_left_out_is_told_in_one_line(tmp_path, caplog):
+    write_images(tmp_path / "clean", range(2))
+    tell_left_out(parse_source(str(tmp_path / "clean")), labeled=False)
+    tell_left_out(parse_source("scenes:indoor?count=2"), labeled=True)
+    tell_left_out(parse_source("https://host.org/a.tar"), labeled=False)
+    assert not caplog.records
+    write_images(tmp_path / "photos", range(2))
+    (tmp_path / "photos" / "a_depth.png").write_bytes(encoded(depth_mm(0)))
+    (tmp_path / "photos" / "a.txt").write_bytes(b"")
+    tell_left_out(parse_source(str(tmp_path / "photos")), labeled=False)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "2 files are read" in message
+    assert "1 that look like depth (a_depth.png), 1 with the ending .txt (a.txt)" in message
 
 
 def test_folder_without_depth_cannot_be_labeled(tmp_path):

@@ -58,6 +58,15 @@ def test_the_exact_name_wins_wherever_it_stands(tmp_path, columns, options, chos
     assert (table.image, table.depth) == chosen
 
 
+def test_a_column_of_disparity_is_not_read_as_depth_in_silence(tmp_path):
+    path = write_columns(tmp_path / "a.parquet", image=PNG, disparity=PNG)
+    with pytest.raises(ValueError, match=r"column disparity .*add kind=disparity"):
+        open_table(parse_source(path), True)
+    for kind in ("disparity", "depth"):
+        assert open_table(parse_source(f"{path}?kind={kind}"), True).depth == "disparity"
+    assert open_table(parse_source(f"{path}?depth=disparity"), True).depth == "disparity"
+
+
 def test_a_number_about_depth_is_no_depth(tmp_path):
     path = write_columns(tmp_path / "a.parquet", image=PNG, depth_mm=[3.5], depth_map=PNG)
     assert open_table(parse_source(path), True).depth == "depth_map"
