@@ -1,7 +1,7 @@
 """Draw photos and their depth by the model that comes with semidepth: the pictures of README.
 
-    python benchmarks/photos.py
-    python benchmarks/photos.py --photos my_photos/*.jpg --output outputs/photos.png
+python benchmarks/photos.py
+python benchmarks/photos.py --photos my_photos/*.jpg --output outputs/photos.png
 """
 
 import argparse

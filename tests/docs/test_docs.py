@@ -11,11 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 from PIL import Image
-
-from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
-from semidepth.prediction.preprocessing import Preprocessing
+from shipped_model import save_runs, ship, take
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("", "docs", "spaces", "spaces/depth_demo", "spaces/depth_metrics", "benchmarks", "model_cards")
@@ -112,19 +109,10 @@ def test_options_exist(page):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with tiny models in the place of the demo's, and photos."""
+    """A folder with tiny models in the place of the demo's and of the shipped one, and photos."""
     folder = tmp_path_factory.mktemp("docs")
-    fields = tiny.stock_config().to_dict()
-    fields.pop("model_type")
-    student = DepthStudentForDepthEstimation(DepthStudentConfig(**fields))
-    student.load_state_dict(tiny.stock_model().state_dict(), strict=False)
-    domains = [{"name": "indoor"}, {"name": "outdoor", "max_depth_m": 80.0}]
-    metric = RoutedDepthForDepthEstimation.from_student(student, domains, bin_embedding_dim=16)
-    for name, model in (("student", student), ("metric", metric)):
-        model.save_pretrained(folder / "outputs" / "demo" / name)
-        Preprocessing(size=tiny.SIZE, multiple=tiny.PATCH).to_image_processor().save_pretrained(
-            folder / "outputs" / "demo" / name
-        )
+    student, metric = save_runs(folder / "outputs" / "demo")
+    ship(student, folder / "shipped", "--heads", str(metric))
     for name in ("photo.jpg", "other.jpg"):
         pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / name)
@@ -146,4 +134,5 @@ def test_snippets_run(page, folder, monkeypatch):
     compiled = compile(code, page, "exec")
     if page not in NOT_RUN:
         monkeypatch.chdir(folder)
+        take(monkeypatch, folder / "shipped")
         exec(compiled, {})

@@ -13,13 +13,16 @@ from shipped_model import save_runs, score_row, ship, take
 
 import semidepth
 from semidepth.evaluation.plan import check_model
-from semidepth.modeling import RoutedDepthForDepthEstimation
+from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.prediction.checkpoints import revision_of
 from semidepth.prediction.cli import main
 from semidepth.prediction.models import load_depth_model
 from semidepth.prediction.shipped.errors import in_words, typical_errors
 from semidepth.prediction.shipped.folder import METRIC_NAME, NAME, find_model
 from semidepth.prediction.shipped.heads import join_heads, split_heads
+from semidepth.training.options.metric import MetricOptions
+from semidepth.training.recipes.metric.models import check_student
+from semidepth.training.recipes.start import check_start, load_whole
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +171,16 @@ def test_the_command_predicts_metres_with_their_error_and_inverse_depth_when_ask
     record = json.loads((photo.parent / "depth" / "predictions.jsonl").read_text().splitlines()[0])
     assert METRIC_NAME in json.dumps(record)
     assert str(shipped) not in json.dumps(record)
+
+
+def test_training_takes_it_by_its_names(shipped):
+    options = MetricOptions(train=("indoor=scenes:indoor?count=2", "outdoor=scenes:outdoor?count=2"), student=NAME)
+    assert check_student(NAME, options).model_type == "depth_student"
+    assert check_start(METRIC_NAME).model_type == "routed_depth"
+    for cls, name in ((DepthStudentForDepthEstimation, NAME), (RoutedDepthForDepthEstimation, METRIC_NAME)):
+        state, own = load_whole(cls, name, "--start").state_dict(), semidepth.load_model(name).model.state_dict()
+        assert state.keys() == own.keys()
+        assert all(torch.equal(state[key], own[key]) for key in own)
 
 
 def test_errors_are_those_that_the_folder_records(tmp_path):
