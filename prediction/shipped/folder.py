@@ -47,8 +47,8 @@ def find_model(name: str | Path | None = None) -> str:
     name = name or default_name()
     if name not in (NAME, METRIC_NAME):
         return name
-    if (Path(name) / "config.json").is_file() and not Path(name).samefile(FOLDER):
-        logger.warning("%s is the model that comes with semidepth; write ./%s for the folder here", name, name)
+    if (Path(name) / "config.json").is_file():
+        tell_apart(name, Path(name).resolve())
     record = read_record()
     parts = [WEIGHTS] if name == NAME else [WEIGHTS, f"{METRES}/{HEADS}"]
     for part in parts:
@@ -59,6 +59,13 @@ def find_model(name: str | Path | None = None) -> str:
             )
         check_weights(FOLDER / part, record[part])
     return str(FOLDER if name == NAME else FOLDER / METRES)
+
+
+@lru_cache
+def tell_apart(name: str, here: Path) -> None:
+    """Warns once that a name means the shipped model and not the folder of the same name."""
+    if here != FOLDER.resolve():
+        logger.warning("%s is the model that comes with semidepth; write ./%s for the folder here", name, name)
 
 
 def default_name() -> str:
