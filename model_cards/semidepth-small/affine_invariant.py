@@ -1,4 +1,4 @@
-"""The affine-invariant loss of relative depth, plain and for CutMix images.
+"""The affine-invariant loss of relative depth: for labeled images, and for unlabeled ones with CutMix.
 
 A relative model's inverse depth has no unit and no origin, so prediction and target are each moved to median
 0 and mean absolute deviation 1 before they are compared (Depth Anything, arXiv 2401.10891, section 3.1;
@@ -59,9 +59,8 @@ def affine_invariant_loss(
 def affine_invariant_normalize(disparity: Tensor, valid: Tensor) -> Tensor:
     """Moves each image to median 0 and mean absolute deviation 1 over its valid pixels.
 
-    With an even number of valid pixels the median is the lower of the two in the middle (torch's rule). A
-    constant image (spread under 1e-6 of its median) is centred but not divided, so it becomes zeros and keeps
-    a gradient of ordinary size.
+    A constant image, see [`median_and_spread`], is centred but not divided, so it becomes zeros and keeps a
+    gradient of ordinary size.
 
     Args:
         disparity: (B, H, W) inverse depth, larger is nearer; anything, NaN too, where not valid.
@@ -74,6 +73,26 @@ def affine_invariant_normalize(disparity: Tensor, valid: Tensor) -> Tensor:
     Raises:
         ValueError: for shapes that differ or a mask that is not bool.
     """
+    median, spread = median_and_spread(disparity, valid)
+    with torch.autocast(disparity.device.type, enabled=False):
+        return torch.where(valid, disparity.float() - median, 0.0) / torch.where(spread == 0, 1.0, spread)
+
+
+def median_and_spread(disparity: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Median and mean absolute deviation from it of each image's valid pixels.
+
+    Args:
+        disparity: (B, H, W) inverse depth; anything, NaN too, where not valid.
+        valid: (B, H, W) bool.
+
+    Returns:
+        Both (B, 1, 1) float32. The median is the lower of the two in the middle (torch's rule), 0 without a valid
+        pixel. The deviation is 0 for a constant image (under 1e-6 of its median), and NaN for one that has a NaN or
+        inf at a valid pixel.
+
+    Raises:
+        ValueError: for shapes that differ or a mask that is not bool.
+    """
     check_maps(disparity, disparity, valid)
     with torch.autocast(disparity.device.type, enabled=False):
         values, mask = disparity.float().flatten(1), valid.flatten(1)  # (B, H, W) -> (B, H*W)
@@ -82,16 +101,21 @@ def affine_invariant_normalize(disparity: Tensor, valid: Tensor) -> Tensor:
         # sort.
         median = torch.where(mask, values, math.nan).nanmedian(1, keepdim=True).values
         median = torch.where(count > 0, median, 0.0)
-        centred = torch.where(mask, values - median, 0.0)
-        spread = centred.abs().sum(1, keepdim=True) / count.clamp(min=1)
+        spread = torch.where(mask, values - median, 0.0).abs().sum(1, keepdim=True) / count.clamp(min=1)
         floor = (CONSTANT_RELATIVE_SPREAD * median.abs()).clamp(min=CONSTANT_ABSOLUTE_SPREAD)
         # One bad value spoils its whole image: NaN at that pixel alone could be among the pixels dropped.
         spread = torch.where(spread.isfinite(), spread, math.nan)
-        return (centred / torch.where(spread <= floor, 1.0, spread)).view_as(disparity)
+        return median[:, :, None], torch.where(spread <= floor, 0.0, spread)[:, :, None]
 
 
 def cutmix_affine_invariant_loss(
-    prediction: Tensor, teacher_a: Tensor, teacher_b: Tensor, mask: Tensor, *, drop_fraction: float = 0.0
+    prediction: Tensor,
+    teacher_a: Tensor,
+    teacher_b: Tensor,
+    mask: Tensor,
+    *,
+    drop_fraction: float = 0.0,
+    unknown: bool = False,
 ) -> Tensor:
     """Affine-invariant loss of a CutMix image: both regions aligned and compared apart, weighted by area.
 
@@ -101,11 +125,12 @@ def cutmix_affine_invariant_loss(
 
     Args:
         prediction: (B, H, W) the student's inverse depth of the mixed image, any affine scale.
-        teacher_a: (B, H, W) the teacher's inverse depth of the whole clean image a, any affine scale. Known
-            everywhere: a NaN in a pixel that shows reaches the loss.
+        teacher_a: (B, H, W) the teacher's inverse depth of the whole clean image a, any affine scale.
         teacher_b: (B, H, W) the same for the image pasted in.
         mask: (B, H, W), True where image a shows.
         drop_fraction: as in `affine_invariant_loss`, in each region by itself.
+        unknown: whether a NaN of the teacher is a pixel without a label, which then does not count, nor does an image
+            without any. Else the teacher has to know every pixel that shows, and its NaN reaches the loss.
 
     Returns:
         Scalar float32, the mean over images.
@@ -117,15 +142,13 @@ def cutmix_affine_invariant_loss(
     check_maps(prediction, teacher_a, mask)
     check_maps(prediction, teacher_b, mask)
     # (B, H, W) -> (2B, H, W): the same prediction once for each region.
-    rho, count = _loss_per_image(
-        torch.cat((prediction, prediction)),
-        torch.cat((teacher_a, teacher_b.to(teacher_a.dtype))),
-        torch.cat((mask, ~mask)),
-        drop_fraction,
-    )
+    teachers, shown = torch.cat((teacher_a, teacher_b.to(teacher_a.dtype))), torch.cat((mask, ~mask))
+    if unknown:
+        shown = shown & teachers.isfinite()
+    rho, count = _loss_per_image(torch.cat((prediction, prediction)), teachers, shown, drop_fraction)
     weighted = torch.where(count >= MIN_VALID_PIXELS, rho, 0.0) * count
-    per_image = weighted.view(2, -1).sum(0) / count.view(2, -1).sum(0).clamp(min=1)
-    return per_image.sum() / max(per_image.numel(), 1)
+    known = count.view(2, -1).sum(0)
+    return mean_over_images(weighted.view(2, -1).sum(0) / known.clamp(min=1), known > 0)
 
 
 def mean_over_images(per_image: Tensor, counts: Tensor) -> Tensor:

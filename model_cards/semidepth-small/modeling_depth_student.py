@@ -135,7 +135,8 @@ class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):
     def __init__(self, config: DepthStudentConfig):
         super().__init__(config)
         config.validate_decoder_fits_backbone()
-        self.backbone = AutoBackbone.from_config(config.backbone_config)
+        # The dtype asked for is torch's default here; a nested configuration may name the one that it was saved in.
+        self.backbone = AutoBackbone.from_config(config.backbone_config, dtype=torch.get_default_dtype())
         self.neck = Neck(config)
         self.head = DepthHead(config)
         freeze_mask_token(self.backbone)
@@ -157,7 +158,7 @@ class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):
         Raises:
             ValueError: if the encoder has fewer layers than the decoder has levels, or lacks weights.
         """
-        encoder_config = AutoConfig.from_pretrained(encoder)
+        encoder_config = AutoConfig.from_pretrained(encoder, trust_remote_code=False)
         config = cls.config_for_encoder(encoder_config, **decoder)
         model = cls(config).to(dtype=dtype)  # type: ignore[call-arg]
         # AutoBackbone.from_pretrained would ask the Hub about a local folder first (transformers 5.23).
