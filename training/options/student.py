@@ -33,6 +33,9 @@ class StudentOptions(RelativeOptions):
     pseudo_labels: tuple[str, ...] = option(
         (), help="Sets that training/pseudo_label.py wrote, or any others with ?kind=: instead of --unlabeled."
     )
+    check_direction: bool = option(
+        True, help="Compare the direction of other tools' maps with a model's prediction of a few photos first."
+    )
     select_reliable: float = option(
         0.0,
         help="ST++: train first on this share of each unlabeled source, where the teacher's checkpoints agree "

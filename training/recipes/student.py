@@ -49,6 +49,7 @@ from semidepth.training.losses.feature_alignment import feature_alignment_loss
 from semidepth.training.losses.gradient_matching import gradient_matching_loss
 from semidepth.training.options.student import StudentOptions
 from semidepth.training.recipes.hooks import make_hooks
+from semidepth.training.recipes.label_direction import check_pseudo_labels
 from semidepth.training.recipes.own_teacher import find_teacher
 from semidepth.training.recipes.start import resolve_start
 from semidepth.training.recipes.teacher import labeled_terms
@@ -170,6 +171,7 @@ def train_on_all(options: StudentOptions, *, selected_share: float = 0.0) -> dic
         world=accelerator.num_processes,
     )  # fmt: skip
     check_resume(options, steps)
+    check_pseudo_labels(options, accelerator.device)
     teacher, teacher_name = get_teacher()
     logger.info("%s", losses_text(options, teacher_name))
 
