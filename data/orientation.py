@@ -1,9 +1,14 @@
-"""Turn images as their EXIF orientation says, and depth maps with the image that they belong to."""
+"""Turn images as their EXIF orientation says, and depth maps with the image that they belong to.
 
-from typing import Literal
+Light to import, since options of sources name a frame.
+"""
+
+from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # How a label lies: as the photo's pixels are stored, or as viewers show the photo.
 LabelFrame = Literal["stored", "upright"]
@@ -30,7 +35,7 @@ def orientation_of(picture: Image.Image) -> int:
     return found if found in _UPRIGHT else 1
 
 
-def turn_upright(pixels: Tensor, orientation: int) -> Tensor:
+def turn_upright(pixels: "Tensor", orientation: int) -> "Tensor":
     """Turn and mirror (..., H, W) stored pixels as a viewer does.
 
     Args:
@@ -43,8 +48,8 @@ def turn_upright(pixels: Tensor, orientation: int) -> Tensor:
 
 
 def turn_with_image(
-    depth: Tensor, image: Tensor, orientation: int, frame: LabelFrame | None, *, usual: LabelFrame = "stored"
-) -> Tensor:
+    depth: "Tensor", image: "Tensor", orientation: int, frame: LabelFrame | None, *, usual: LabelFrame = "stored"
+) -> "Tensor":
     """Bring a depth map into the frame of its upright image.
 
     Args:
