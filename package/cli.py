@@ -44,10 +44,6 @@ follows it goes to the command; without -- everything goes to the command.
 
 `semidepth train student --help` lists a command's options, `accelerate launch --help` the launcher's.
 """
-DEMO_HELP = """The page of spaces/depth_demo; needs `pip install 'semidepth[space]'`.
-
-    semidepth demo --model outputs/demo/metric
-"""
 
 
 TRAINED = {name: f"semidepth.training.{name}" for name in ("teacher", "student", "metric")}
@@ -92,9 +88,7 @@ def demo(words: Sequence[str]) -> int:
     It is a process of its own because its files import each other by their bare names, as on a Space, where the
     package is a stranger to them. It replaces this one so that Ctrl-C, SIGTERM and the exit status are its own.
     """
-    if any(word in ("-h", "--help") for word in words):
-        print(DEMO_HELP, flush=True)
-    if find_spec("gradio") is None:
+    if find_spec("gradio") is None and not {"-h", "--help"} & {*words}:
         raise ValueError("the demo needs the package gradio, which is missing; pip install 'semidepth[space]'.")
     if not APP.is_file():
         raise ValueError(f"the demo's page is missing at {APP}; install semidepth anew or run it from its source tree.")

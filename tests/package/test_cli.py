@@ -28,7 +28,7 @@ def model_folder(tmp_path_factory):
     return folder
 
 
-LIGHT = [[], ["predict"], ["score"], ["publish"], ["info"], ["train"], *(["train", name] for name in cli.TRAINED)]
+LIGHT = [[], *([name] for name in cli.COMMANDS), *(["train", name] for name in cli.TRAINED)]
 
 
 @pytest.mark.parametrize("words", LIGHT, ids=" ".join)

@@ -66,9 +66,9 @@ def events(work):
 
 @pytest.fixture
 def page(models):
-    import app
+    import server
 
-    return app.build(models)
+    return server.build(models)
 
 
 def test_a_result_is_named_updates(events, asked):

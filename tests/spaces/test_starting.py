@@ -45,6 +45,15 @@ def refused(tmp_path: Path, *arguments: str, **settings: str) -> str:
     return line
 
 
+def test_help_and_wrong_options_are_answered_without_torch_or_gradio():
+    words = [sys.executable, "-X", "importtime", str(SPACE / "app.py")]
+    for option, status in (("--help", 0), ("--dragon", 2)):
+        done = subprocess.run([*words, option], capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stderr[-2000:]
+        assert not {"torch", "gradio"} & {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+        assert option in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("device", ["cuda:99", "nonsense", "meta"])
 def test_a_device_that_is_not_there(tmp_path, device):
     says = refused(tmp_path, "--device", device)

@@ -1,0 +1,94 @@
+"""The page with its tabs, and the server that shows it until it is stopped."""
+
+import html
+import importlib
+import threading
+from pathlib import Path
+
+import gradio as gr
+import torch
+from app_options import AppOptions
+from choosing import choose_models
+from clips import MOST_MEGABYTES
+from page import endpoints, image_tab, scene_tab, video_tab
+from page.appearance import CSS, SUBTITLE, THEME, TITLE, no_model
+from page.image_events import ImageEvents
+from page.wiring import Page
+from predictor import Models
+from work import DepthWork
+from zero_gpu import ON_ZERO_GPU
+
+from semidepth.prediction.models import check_device
+
+HERE = Path(__file__).resolve().parent
+HOUR_S = 3600
+KEPT_S = 24 * HOUR_S  # uploads and results: a tab that is left open over night still has its picture
+
+
+def example_pictures() -> list[str]:
+    """Lists the photos in `examples/` beside this file."""
+    return [str(path) for path in sorted((HERE / "examples").glob("*.jpg"))]
+
+
+def build(models: Models) -> gr.Blocks:
+    """Builds the page.
+
+    Args:
+        models: to choose from; without any the page says how to get one.
+    """
+    with Page(title=TITLE, analytics_enabled=False, delete_cache=(HOUR_S, KEPT_S)) as page:
+        gr.Markdown(f"# {TITLE}\n{SUBTITLE}", elem_id="heading")
+        if not models.names:
+            gr.HTML(no_model([html.escape(why) for why in models.skipped]))
+            return page
+        work = DepthWork(models)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Image", id="image"):
+                image = image_tab.build(work, example_pictures())
+            with gr.Tab("3D", id="scene") as opening:
+                scene = scene_tab.build(work, image)
+            with gr.Tab("Video", id="video"):
+                video = video_tab.build(work)
+        ImageEvents(work).connect(image)
+        scene_tab.SceneEvents(work).connect(scene, opening)
+        video_tab.VideoEvents(work).connect(video)
+        endpoints.build(work)
+    return page
+
+
+def serve(options: AppOptions) -> None:
+    """Serves the page until the process is stopped.
+
+    Raises:
+        ValueError: an option cannot be met, such as a port in use.
+    """
+    if options.mcp:
+        try:
+            importlib.import_module("mcp")  # without it gradio would go on and only print a line
+        except ImportError as error:
+            raise ValueError("--mcp needs a package that is missing; pip install 'gradio[mcp]'.") from error
+    device = options.device or ("cuda" if torch.cuda.is_available() or ON_ZERO_GPU else "cpu")
+    if not ON_ZERO_GPU:
+        check_device(device)  # before anything is loaded
+    models = choose_models(
+        list(options.model), options.outputs, HERE / "README.md", device, trusted=options.trust_remote_code
+    )
+    page = build(models)
+    # Every second: by default gradio tells nobody that somebody before them has left the queue.
+    page.queue(default_concurrency_limit=4, max_size=64, status_update_rate=1)
+    try:
+        page.launch(
+            server_name=options.host, server_port=options.port, theme=THEME, css=CSS,
+            max_file_size=f"{MOST_MEGABYTES}mb", footer_links=["api"], run_history=False, mcp_server=options.mcp,
+            prevent_thread_lock=True,
+        )  # fmt: skip
+    except (OSError, OverflowError) as error:  # gradio has found no free port
+        where = f"port {options.port}" if options.port is not None else "any port"
+        raise ValueError(
+            f"the page cannot be had on {where}, which is in use or closed; give another --port."
+        ) from error
+    # Gradio's own way to wait closes the server under open pages, which keep it from removing files (`delete_cache`).
+    try:
+        threading.Event().wait()
+    finally:
+        page.close(verbose=False)
