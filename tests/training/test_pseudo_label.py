@@ -86,7 +86,8 @@ def test_labels_are_the_teachers_to_half_a_step(setting, caplog):
         found = stored * row["depth_scale"] + row["depth_shift"]
         expected = model.predict_disparity(pixels)
         if expected.shape[-2:] == (height, width):  # the image had the teacher's size
-            assert np.abs(found - expected[0].numpy()).max() <= row["depth_scale"] * 0.51
+            rounding = 2e-6 * expected.abs().max().item()  # a batch's float32 sums differ from a single image's
+            assert np.abs(found - expected[0].numpy()).max() <= row["depth_scale"] * 0.5 + rounding
         else:
             expected = torch.nn.functional.interpolate(expected[None], size=(height, width), mode="bilinear")[0]
             assert np.corrcoef(found.ravel(), expected.flatten())[0, 1] > 0.99
