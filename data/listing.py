@@ -51,7 +51,7 @@ class Listing:
         )
 
     def told(self) -> str:
-        """What is left out in one line, by reason with a few names; empty if nothing is."""
+        """One line about what is left out, by reason with a few names; empty if nothing is."""
         parts = []
         for reason, group in groupby(sorted(self.left_out, key=lambda each: each.reason), lambda each: each.reason):
             names = [os.fsencode(each.path.name).decode("utf-8", "backslashreplace") for each in group]

@@ -131,7 +131,7 @@ class _Beside:
         return exact or [path for paths in names.values() for path in paths if says_depth(path.name) and path.is_dir()]
 
     def _names(self, folder: Path) -> dict[str, list[Path]]:
-        """What is in a folder, by its name in small letters."""
+        """Entries of a folder, by their names in small letters."""
         if folder not in self._known:
             names: dict[str, list[Path]] = {}
             for path in sorted(folder.iterdir()) if folder.is_dir() else ():

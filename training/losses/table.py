@@ -33,8 +33,8 @@ from semidepth.training.losses.surface_angles import edge_loss, normal_loss
 
 LabelType = Literal["synthetic", "dense", "pseudo", "sparse"]
 SYNTHETIC: frozenset[LabelType] = frozenset({"synthetic"})
-DENSE = SYNTHETIC | {"dense", "pseudo"}
-ALL = DENSE | {"sparse"}
+DENSE: frozenset[LabelType] = frozenset({"synthetic", "dense", "pseudo"})
+ALL: frozenset[LabelType] = DENSE | frozenset({"sparse"})
 
 
 class Loss(Protocol):
