@@ -29,8 +29,8 @@ OPTIONS = [
         model=("org/m", "out/m"), data=SCENES, limit=3, mode="both", protocol=("none",), max_depth_m=10.5,
         align="median", space=("disparity",), flip=False, kind="depth", output=Path("s"), overwrite=True,
     ),
-    PublishOptions(folder=Path("out/m"), repo="org/name", private=True, onnx_opset=20, data_license=("a=b=cc-by-4.0",)),
-    InfoOptions(folder=Path("out/m"), json=True),
+    PublishOptions(folder="out/m", repo="org/name", private=True, onnx_opset=20, data_license=("a=b=cc-by-4.0",)),
+    InfoOptions(folder="out/m", json=True),
     TeacherOptions(labeled=SCENES, steps=3, learning_rate=1e-7, mixed_precision="bf16", resume=False, size=98),
     StudentOptions(
         unlabeled=SCENES, select_reliable=0.5, teacher="org/t", teacher_kind="depth", cutmix_probability=0.0

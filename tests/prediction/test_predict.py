@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -114,7 +115,7 @@ def test_16_bit_of_metres_is_millimetres_and_of_disparity_the_images_range():
 
 def test_a_metric_picture_is_bright_where_it_is_near():
     metres = np.array([[1.0, 10.0]], np.float32)
-    content = encode("color", metres, "m", ResultOptions(), None)
+    content = encode("color", metres, "m", ResultOptions(), None, Path("photo.jpg"))
     colors = np.asarray(Image.open(io.BytesIO(content))).sum(-1)
     assert colors[0, 0] > colors[0, 1]
 

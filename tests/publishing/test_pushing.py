@@ -215,7 +215,8 @@ def test_every_training_command_asks_the_hub_first(hub, tmp_path, monkeypatch, c
         assert status_of(command, "--push_to_hub", "org/new", "--output_dir", str(folder), "--cpu", "true") == 2
         assert "may only read" in capsys.readouterr().err
         assert not folder.exists()
-    selective = ("--select_reliable", "0.5", "--unlabeled", "scenes:indoor?count=4")
+    scenes = "scenes:indoor?count=4"
+    selective = ("--select_reliable", "0.5", "--unlabeled", scenes, "--labeled", scenes)
     folder = tmp_path / "x"
     assert status_of(student, "--push_to_hub", "org/new", "--output_dir", str(folder), "--cpu", "true", *selective) == 2
     assert "may only read" in capsys.readouterr().err

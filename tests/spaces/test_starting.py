@@ -134,9 +134,9 @@ def test_the_model_that_comes_with_semidepth_is_first(choosing, models, tmp_path
 
 
 def test_examples_are_photos_with_a_licence(space_on_path):
-    import app
+    import server
 
-    photos = [Path(path) for path in app.example_pictures()]
+    photos = [Path(path) for path in server.example_pictures()]
     assert len(photos) >= 4
     told = (SPACE / "examples" / "SOURCES.md").read_text()
     assert all(f"`{photo.name}`" in told for photo in photos)
@@ -168,10 +168,10 @@ def test_the_readme_names_a_model_to_fall_back_on(choosing):
 
 
 def test_without_any_model_the_page_says_so_and_why(choosing, tmp_path):
-    import app
+    import server
 
     models = choosing.choose_models([], tmp_path, SPACE / "README.md", "cpu")  # the Hub is out of reach here
-    page = json.dumps(app.build(models).get_config_file())
+    page = json.dumps(server.build(models).get_config_file())
     assert "There is no model yet" in page
     assert "Depth-Anything-V2-Small-hf" in page
 
