@@ -143,7 +143,7 @@ def test_files_of_unknown_origin_are_refused_and_inputs_never_replaced(tmp_path,
     assert state(tmp_path / "out") == {"x_depth.npy": b"mine"}
     picture(tmp_path / "out/y.png")
     picture(tmp_path / "out/y_depth.png")
-    predicted, _, broken = predict(tmp_path / "out", overwrite=True)
+    predicted, _, broken = predict(tmp_path / "out/y.png", tmp_path / "out/y_depth.png", overwrite=True)
     assert (predicted, list(broken)) == (["y_depth.png"], ["y.png"])
     assert "y_depth.png is itself an input" in broken["y.png"].reason
 

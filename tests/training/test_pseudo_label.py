@@ -313,6 +313,6 @@ def test_a_folder_that_has_grown_is_refused(setting, tmp_path, refused):
     pseudo_label.main(arguments)
     assert len(read(tmp_path / "set")) == 13
     shutil.copy(photos / "00.jpg", photos / "99.jpg")
-    image_folders.image_files.cache_clear()  # as a new run has it
+    image_folders.find_images.cache_clear()  # as a new run has it
     told = refused(pseudo_label.main, *arguments)
     assert "with shards=[14], images=[14], not shards=[15], images=[15]" in told
