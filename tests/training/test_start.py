@@ -134,7 +134,7 @@ def test_it_resumes_from_its_checkpoint_and_not_from_another_start(tmp_path, sto
     whole, resumed = (load_file(folder / "model.safetensors") for folder in (tmp_path / "whole", part))
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
     other = tiny.save_model(tiny.stock_model(seed=6), tmp_path / "other")
-    with pytest.raises(ValueError, match="is of a run with start="):
+    with pytest.raises(ValueError, match="run with start="):
         train_teacher(arguments(TeacherOptions, tmp_path, **(run | {"start": other}), output_dir=str(part), steps=6))
 
 

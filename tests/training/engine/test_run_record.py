@@ -74,4 +74,4 @@ def test_gpu_hours_count_every_process(monkeypatch):
     assert abs(values["hours"] - 0.5) < 1e-3
     assert abs(values["gpu_hours"] - 4) < 8e-3
     assert values["hub"] == ["facebook/dinov2-small"]
-    assert (values["defaults"]["batch_size"], values["defaults"]["encoder"]) == (16, "scenes")
+    assert (values["defaults"]["batch_size"], values["defaults"]["decoder_lr_factor"]) == (16, 10.0)
