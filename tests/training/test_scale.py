@@ -119,7 +119,7 @@ def assert_same_gradients(expected: Path, found: Path):
 
 
 def assert_same_tensors(expected: Path, found: Path):
-    """No difference beyond a tenth of the encoder's rate: AdamW makes a step of rounding where a gradient is about 0."""
+    """No difference beyond a tenth of the encoder's rate: AdamW steps by rounding where a gradient is about 0."""
     expected, found = load_file(expected), load_file(found)
     assert expected.keys() == found.keys()
     for key, value in expected.items():
