@@ -1,13 +1,14 @@
 """The ablation that is Depth Anything's point, at small scale: what each part of the recipe adds.
 
-    make ablation                                             # two hours on one CPU core, no network
+    make ablation                                             # hours on one CPU core, no network; --rows chooses
     python benchmarks/ablation.py --seeds 0 1 2 --photos my_photos/ --real 'rooms/*.parquet?depth_scale=0.001'
     python benchmarks/ablation.py --encoder facebook/dinov2-small --size 518 --num_workers 8   # on a GPU
 
 Rows are trained one upon the other, as in the ablation of arXiv 2401.10891, all students of a seed with one teacher
 and from one encoder: labeled images only; + unlabeled images, as they are; + strong perturbation of these; + feature
-alignment; and of later work + gradient matching loss (Depth Anything V2) and + selective re-training (ST++). Labels are
-those of a few scenes of one style; unlabeled are many of all styles, and --photos. Tests: held-out scenes and --real.
+alignment; and of later work + gradient matching loss (Depth Anything V2). Upon that, each by itself: further losses,
+augmentations and selective re-training (ST++). Labels are those of a few scenes of one style; unlabeled are many of all
+styles, and --photos. Tests: held-out scenes and --real.
 
 What is finished is kept in --output_dir, one JSON for each row and seed, and not trained again: the same command with
 more seeds or rows goes on from there.
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ablation_rows import CHANGES, LABELED_ONLY, METRICS, PAPER, ROWS, SCENES_MEAN, TEACHER, TITLES, VARIANTS
 
 from semidepth.common.console import run_command, set_up_logging
 from semidepth.common.files import check_folder, write_whole
@@ -47,34 +49,6 @@ from semidepth.training.teacher import train_teacher
 
 logger = logging.getLogger("semidepth.benchmarks.ablation")  # as a script it is __main__, whose lines are not shown
 
-TEACHER, LABELED_ONLY = "teacher", "labeled_only"
-# What each student row changes in the options of the one above it.
-CHANGES: dict[str, dict[str, Any]] = {
-    "unlabeled": {"color_distortion": False, "cutmix_probability": 0.0, "feature_alignment": False},
-    "perturbation": {"color_distortion": True, "cutmix_probability": 0.5},
-    "feature_alignment": {"feature_alignment": True},
-    "gradient_matching": {"gradient_matching_weight": 2.0},
-    "select_reliable": {"select_reliable": 0.5},
-}
-TITLES = {
-    TEACHER: "(teacher)",
-    LABELED_ONLY: "labeled only",
-    "unlabeled": "+ unlabeled",
-    "perturbation": "+ perturbation",
-    "feature_alignment": "+ feature alignment",
-    "gradient_matching": "+ gradient matching (V2)",
-    "select_reliable": "+ selection (ST++)",
-}
-ROWS = [LABELED_ONLY, *CHANGES]
-# AbsRel of ViT-L on KITTI, NYU, Sintel, DDAD, ETH3D and DIODE in the paper's ablation.
-PAPER = {
-    LABELED_ONLY: (0.085, 0.053, 0.492, 0.245, 0.134, 0.070),
-    "unlabeled": (0.085, 0.054, 0.481, 0.242, 0.138, 0.073),
-    "perturbation": (0.081, 0.048, 0.469, 0.235, 0.134, 0.068),
-    "feature_alignment": (0.076, 0.043, 0.458, 0.230, 0.127, 0.066),
-}
-METRICS = {"abs_rel": "AbsRel ↓", "delta1": "δ1 ↑"}
-SCENES_MEAN = "mean of scenes"
 UNLABELED_START = 100_000  # number of the first unlabeled scene, far behind the labeled ones
 
 # Test set -> metric -> value, of one model.
@@ -147,7 +121,8 @@ def shared_options(arguments: AblationOptions, encoder: str, seed: int) -> dict[
         "labeled": [f"scenes:{domain}?style={LABELED_STYLE}&count={arguments.labeled_scenes}" for domain in DOMAINS],
         "validation": [],
         "batch_size": arguments.batch_size,
-        "gradient_matching_weight": 0.0,
+        "losses": "v1",
+        "gradient_matching_weight": None,
         "num_workers": arguments.num_workers,
         "seed": seed,
         "resume": False,
@@ -180,6 +155,7 @@ def train_row(arguments: AblationOptions, encoder: str, seed: int, row: str) -> 
         own |= changes
         if name == row:
             break
+    own |= VARIANTS.get(row, {})
     train_student(StudentOptions(**(read_preset("student_scenes", StudentOptions) | shared | own)))
     return folder / row
 
@@ -229,8 +205,8 @@ def to_table(runs: dict[str, list[Scores]], metric: str, less: str = "") -> str:
     Args:
         runs: row -> scores of each seed, the seeds in one order.
         metric: of METRICS.
-        less: "above" or "first": each seed's value less the same seed's value of the row above, or of the first row,
-            from the second row on, the teacher left out.
+        less: "above" or "first": each seed's value less the same seed's value of the row that it adds to (a variant to
+            the last row that is none), or of the first row, from the second row on, the teacher left out.
 
     Returns:
         The table; AbsRel has the mean of the paper's six sets beside it.
@@ -240,7 +216,10 @@ def to_table(runs: dict[str, list[Scores]], metric: str, less: str = "") -> str:
     if metric == "abs_rel":
         columns["paper, 6 sets"] = {row: [statistics.fmean(values)] for row, values in PAPER.items()}
     rows = [row for row in runs if row != TEACHER]
-    pairs = {"": [(row, row) for row in runs], "above": pairwise(rows), "first": ((rows[0], row) for row in rows[1:])}
+    below = [*pairwise(row for row in rows if row not in VARIANTS)]
+    last = below[-1][1] if below else rows[0]
+    below += [(last, row) for row in rows if row in VARIANTS and row != last]
+    pairs = {"": [(row, row) for row in runs], "above": below, "first": ((rows[0], row) for row in rows[1:])}
     lines = [f"| {METRICS[metric]} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for other, row in pairs[less]:
         cells = []
@@ -272,7 +251,8 @@ def run_ablation(arguments: AblationOptions) -> str:
             runs[row].append(finish_row(arguments, encoder, seed, row, device))
     captions = {
         "": f"Mean ± standard error over seeds {', '.join(map(str, arguments.seeds))}.",
-        "above": "What each row adds to the one above it: mean ± standard error of the differences, seed by seed.",
+        "above": "What each row adds to the one above it, and each … to the last +: mean ± standard error of the "
+        "differences, seed by seed.",
         "first": f"What all rows down to this one add to '{TITLES[rows[1]]}', likewise.",
     }
     parts = []

@@ -117,6 +117,7 @@ def random_batch(labeled: int, size_px: int) -> dict[str, Any]:
             "image": images(count),
             "disparity": torch.rand(count, size_px, size_px, generator=generator),
             "origin": [name] * count,
+            "labels": ["dense"] * count,
         }
         for name, count in (("labeled", labeled), ("unlabeled", unlabeled))
     }

@@ -8,6 +8,7 @@ from semidepth.data.orientation import LabelFrame
 DepthKind = Literal["depth", "disparity", "log_depth"]
 Invariance = Literal["scale", "affine"]
 Zero = Literal["unknown", "sky", "value"]
+LabelType = Literal["synthetic", "dense", "pseudo", "sparse"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class LabelOptions:
     Where `depth_scale` and `depth_shift` are None, a row's own are taken. `key` names the array of an `.npz` or the
     channel of an `.exr`. `map` is a map's file, `{}` standing for its photo's name. `stretch` is for maps whose aspect
     ratio is not quite their photos': they cover them all the same. `label_frame` says how
-    the labels of photos with an EXIF orientation lie, see `orientation`.
+    the labels of photos with an EXIF orientation lie, see `orientation`. `labels` is their type, see `label_types`.
     """
 
     key: str | None = None
@@ -110,6 +111,7 @@ class LabelOptions:
     map: str | None = None
     stretch: bool = False
     label_frame: LabelFrame | None = None
+    labels: LabelType | None = None
 
     def coding(self, scale: float | None = None, shift: float | None = None) -> DepthCoding:
         """The meaning of the numbers in a row's depth.

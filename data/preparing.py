@@ -12,13 +12,21 @@ from semidepth.data.samples import Batch, Sample
 
 
 def prepare_sample(
-    sample: Sample, size: int, rng: np.random.Generator | None, *, train: bool, multiple: int = 1
+    sample: Sample,
+    size: int,
+    rng: np.random.Generator | None,
+    *,
+    train: bool,
+    multiple: int = 1,
+    smallest_crop: float = 1.0,
+    flip_probability: float = 0.5,
 ) -> Sample:
     """Resize one sample to the model's input size.
 
     For training: a random square as large as the shorter side is resized to `size` x `size` and flipped left to
     right with probability 0.5; nothing else is done to it. That is the papers' resize of the shorter side and crop,
-    but no pixel is resized that the crop leaves out. For evaluation: the image alone is resized, its shorter side to
+    but no pixel is resized that the crop leaves out. With `smallest_crop` the square is smaller by chance: a narrower
+    field of view. For evaluation: the image alone is resized, its shorter side to
     `size` and both sides to the nearest multiple; depth keeps its own size, to be scored there.
 
     Images are resized bilinearly with antialiasing and stay uint8; depth by nearest neighbour, so that no
@@ -30,6 +38,9 @@ def prepare_sample(
         rng: draws crop and flip; needed for training only.
         train: which of the two.
         multiple: what both sides must be a multiple of: the encoder's patch size.
+        smallest_crop: for training, the square's side is drawn evenly between this share of the shorter side and all
+            of it, in (0, 1]; 1 draws nothing.
+        flip_probability: for training.
 
     Returns:
         A new sample.
@@ -48,8 +59,10 @@ def prepare_sample(
         return {**sample, "image": _resize_image(image, sides)}
     if rng is None:
         raise ValueError("training draws a crop and a flip, but rng is None; give a numpy Generator")
+    if smallest_crop < 1:
+        side = max(1, round(side * rng.uniform(smallest_crop, 1.0)))
     top, left = (int(rng.integers(length - side + 1)) for length in (height, width))
-    flip = bool(rng.random() < 0.5)
+    flip = bool(rng.random() < flip_probability)
     window = (slice(top, top + side), slice(left, left + side))
     image = _resize_image(image[:, *window], (size, size))  # (3, H, W) -> (3, S, S)
     image = image.flip(-1) if flip else image
@@ -75,6 +88,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         image=pixels.permute(0, 3, 1, 2),  # (B, S, S, 3) -> (B, 3, S, S)
         domain=[sample["domain"] for sample in samples],
         origin=[sample["origin"] for sample in samples],
+        labels=[sample.get("labels") for sample in samples],
     )
     depths = [sample["depth"] for sample in samples if sample["depth"] is not None]
     if depths:

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semidepth.data.depth_coding import LabelType
+
 
 def to_array(image: Tensor) -> np.ndarray:
     """Convert a (3, H, W) uint8 tensor to an (H, W, 3) uint8 array."""
@@ -16,7 +18,8 @@ class Sample(TypedDict):
     """One decoded sample.
 
     `image` is (3, H, W) uint8 RGB; `depth` is (H, W) float32 in metres, NaN where unknown and inf for sky, or
-    None when unlabeled; `origin` names the sample in logs; `meeting` (number of the source, pass, shard, row) differs
+    None when unlabeled; `labels` is the type of its label, where the source says it; `origin` names the sample in logs;
+    `meeting` (number of the source, pass, shard, row) differs
     in every pass and does not depend on the reader: it seeds crop and flip.
     """
 
@@ -24,6 +27,7 @@ class Sample(TypedDict):
     depth: Tensor | None
     domain: str
     origin: str
+    labels: NotRequired[LabelType | None]
     meeting: NotRequired[tuple[int, int, int, int]]
 
 
@@ -31,8 +35,8 @@ class Batch(TypedDict, total=False):
     """A training batch.
 
     `image` is (B, 3, S, S) uint8 RGB. With labels, `depth` is (B, S, S) float32 in metres (NaN unknown, inf
-    sky) and `disparity` is its inverse in 1/m, larger is nearer (NaN unknown, 0 sky). `domain` and `origin`
-    are lists.
+    sky) and `disparity` is its inverse in 1/m, larger is nearer (NaN unknown, 0 sky). `domain`, `origin` and
+    `labels` (the type of each label; None where unlabeled or not known) are lists.
     """
 
     image: Tensor
@@ -40,6 +44,7 @@ class Batch(TypedDict, total=False):
     disparity: Tensor
     domain: list[str]
     origin: list[str]
+    labels: list[LabelType | None]
 
 
 def to_disparity(depth: Tensor) -> Tensor:

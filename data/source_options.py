@@ -3,10 +3,12 @@
 import math
 import re
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
-from semidepth.data.depth_coding import DepthKind, Invariance, Zero
+from semidepth.data.depth_coding import DepthKind, Invariance, LabelType, Zero
 from semidepth.data.orientation import LabelFrame
+
+Part = Literal["train", "held_out"]
 
 
 def _text(text: str) -> str:
@@ -88,6 +90,8 @@ FILE_OPTIONS = _COMMON_OPTIONS | {
     "zero": _one_of(*get_args(Zero)),
     "unknown": _numbers,
     "sky": _numbers,
+    "labels": _one_of(*get_args(LabelType)),
     "min_reliability": _positive,
     "max_reliability": _positive,
+    "part": _one_of(*get_args(Part)),
 }

@@ -22,7 +22,7 @@ from semidepth.common.redaction import redact
 from semidepth.data.depth_coding import LabelOptions
 from semidepth.data.depth_names import looks_like_depth
 from semidepth.data.listing import LOOKS_LIKE_DEPTH, FileKind, Listing, kind_of_file, list_files, only_kind
-from semidepth.data.source_options import FILE_OPTIONS, SCENE_OPTIONS
+from semidepth.data.source_options import FILE_OPTIONS, SCENE_OPTIONS, Part
 
 Kind = Literal["scenes", "images", "parquet", "webdataset", "hub"]
 
@@ -46,7 +46,7 @@ class Source(LabelOptions):
     `spec` is the string as written, `location` the part before the options; for depth maps that lie apart from their
     photos (`MAPS?images=PHOTOS`) it is the photos' place and `maps` the maps' folder.
     `first_index` is the number of the first scene. `min_reliability` (itself included) and `max_reliability` (itself
-    not) choose among pseudo labels. Where an option was not given, its field holds None.
+    not) choose among pseudo labels; `part` is a fixed part, see `reading.parts`. None: the option was not given.
     """
 
     spec: str
@@ -62,6 +62,7 @@ class Source(LabelOptions):
     count: int | None = None
     min_reliability: float | None = None
     max_reliability: float | None = None
+    part: Part | None = None
     style: str = "any"
     seed: int = 0
     size: int | None = None

@@ -17,6 +17,7 @@ from semidepth.data.depth_decoding import decode_depth
 from semidepth.data.depth_names import IMAGE_FOLDERS, says_depth
 from semidepth.data.listing import LeftOut, Listing
 from semidepth.data.reading.map_folders import paired_maps
+from semidepth.data.reading.parts import cut_images, uncut
 from semidepth.data.source_spec import DEPTH_FOLDER, DEPTH_SUFFIXES, Source, listing_of
 
 NO_DEPTH = "without depth beside them"
@@ -52,10 +53,11 @@ def find_images(source: Source, labeled: bool) -> ImageFiles:
     listing = listing_of(source)
     images = listing.used
     if not labeled:
-        return ImageFiles([(str(path), None) for path in images[: source.count]], listing)
-    pairs: list[tuple[str, str]]
+        pairs = [(str(path), None) for path in images[: source.count]]
+        return ImageFiles(_part(source, pairs), listing)
+    pairs: list[tuple[str, str | None]]
     if source.maps is not None:
-        pairs = paired_maps(source, images)
+        pairs = list(paired_maps(source, images))
     else:
         beside = _Beside(source)
         pairs = [(str(path), str(depth)) for path in images if (depth := beside.depth_of(path)) is not None]
@@ -66,12 +68,22 @@ def find_images(source: Source, labeled: bool) -> ImageFiles:
             "(or npy, tiff), put it into a folder 'depth' that mirrors 'images', or, if these are the maps, say where "
             "their photos are with images=FOLDER"
         )
-    _check_first(source, pairs[0][1])
+    _check_first(source, str(pairs[0][1]))
     with_depth, used = {image for image, _ in pairs}, {depth for _, depth in pairs}
     left_out = tuple(each for each in listing.left_out if str(each.path) not in used)
     alone = tuple(LeftOut(path, NO_DEPTH) for path in images if str(path) not in with_depth)
     found = Listing(tuple(path for path in images if str(path) in with_depth), left_out + alone)
-    return ImageFiles(list(pairs[: source.count]), found)
+    return ImageFiles(_part(source, pairs[: source.count]), found)
+
+
+def _part(source: Source, pairs: list[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
+    """The images of a source's part."""
+    if source.part is None:
+        return pairs
+    cut = cut_images((image for image, _ in pairs), Path(source.location))
+    if cut is None:
+        raise uncut(source)
+    return [pair for pair in pairs if (pair[0] in cut.held) == (source.part == "held_out")]
 
 
 def _check_first(source: Source, depth: str) -> None:

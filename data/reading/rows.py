@@ -71,7 +71,7 @@ def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = N
             usual: LabelFrame = "stored" if source.maps is None else "upright"
             depth = turn_with_image(depth, image, orientation, frame, usual=usual)
         depth = match_depth_to_image(depth, image, origin, stretch=source.stretch or pseudo)
-    return Sample(image=image, depth=depth, domain=row["domain"], origin=origin)
+    return Sample(image=image, depth=depth, domain=row["domain"], origin=origin, labels=source.labels)
 
 
 def content_of(value: Any, what: str, origin: str) -> Any:

@@ -20,6 +20,7 @@ from semidepth.common.retrying import read_on
 from semidepth.data.listing import Listing
 from semidepth.data.reading.columns import KEY_COLUMN
 from semidepth.data.reading.image_folders import find_images, image_files
+from semidepth.data.reading.parts import SCENE_COLUMN, Cut, cut_images, cut_table
 from semidepth.data.reading.rows import Row
 from semidepth.data.reading.tables import (
     DOMAIN_COLUMN,
@@ -140,6 +141,19 @@ def tell_left_out(source: Source, *, labeled: bool) -> None:
         logger.warning("source %s: %d files are read; left out are %s", source.spec, len(listing.used), listing.told())
 
 
+def cut_of(source: Source, *, labeled: bool) -> Cut | None:
+    """Which samples of a source `part=held_out` holds; None for one that has no such part, such as scenes.
+
+    Raises:
+        ValueError: the source cannot be opened.
+    """
+    if source.format == "scenes":
+        return None
+    if source.format == "images":
+        return cut_images((image for image, _ in image_files(source, labeled)), Path(source.location))
+    return cut_table(source, open_table(source, labeled).files)
+
+
 class SceneRows(OpenedSource):
     """Rendered scenes. A shard is a chunk of scenes; in an endless source it is every 4096th chunk, without end."""
 
@@ -227,10 +241,15 @@ class TableRows(OpenedSource):
 
     def rows(self, shard: int, start: int = 0, step: int = 1) -> Iterator[tuple[int, Row]]:
         table, source = open_table(self.source, self.labeled), self.source
-        file = _file(source, table, shard)
+        file, cut = _file(source, table, shard), table.cut
+        if cut is not None and cut.rule == "file" and (file in cut.held) != (source.part == "held_out"):
+            return
         try:
             for number, row in self._numbered(table, shard, start):
-                if (number - start) % step == 0 and _reliable_enough(source, row):
+                if (number - start) % step or not _reliable_enough(source, row):
+                    continue
+                held = cut is not None and cut.holds_row(file, shard, number, row.get(SCENE_COLUMN))
+                if cut is None or held == (source.part == "held_out"):
                     yield number, _table_row(source, table, row, file, number)
             if source.format == "webdataset" and source.count is None:
                 (require_whole_end if is_url(file) else require_readable_tar)(file)

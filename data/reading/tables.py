@@ -18,6 +18,7 @@ from huggingface_hub import HfApi
 import semidepth.data.reading.http_files  # noqa: F401  (registers itself)
 from semidepth.common.retrying import describe, retry
 from semidepth.data.reading.columns import KEY_COLUMN, depth_column, image_column, named_column
+from semidepth.data.reading.parts import SCENE_COLUMN, Cut, cut_table, uncut
 from semidepth.data.reading.whole_files import require_whole_end
 from semidepth.data.source_spec import (
     Source,
@@ -46,7 +47,8 @@ class Table:
     """An opened table.
 
     `rows` are undecoded; `image` and `depth` name their columns (None: no depth asked for); `domain_names`
-    are the names behind a ClassLabel column; `files` has one path or URL to a shard, and is empty for the Hub.
+    are the names behind a ClassLabel column; `files` has one path or URL to a shard, and is empty for the Hub; `cut`
+    tells the rows of a source's part.
     """
 
     rows: IterableDataset
@@ -54,6 +56,7 @@ class Table:
     depth: str | None
     domain_names: tuple[str, ...] | None
     files: tuple[str, ...]
+    cut: Cut | None
 
 
 @lru_cache(maxsize=16)
@@ -80,7 +83,7 @@ def open_table(source: Source, labeled: bool) -> Table:
     if source.min_reliability is not None or source.max_reliability is not None:
         named_column(source, "min_reliability or max_reliability", RELIABILITY_COLUMN, names)
     wanted = (image, depth, SCALE_COLUMN, SHIFT_COLUMN, RELIABILITY_COLUMN, DOMAIN_COLUMN, KEY_COLUMN)
-    used = [name for name in names if name in wanted]
+    used = [name for name in names if name in wanted or (name == SCENE_COLUMN and source.part is not None)]
     if source.format == "parquet":  # the reader then skips the other columns on disk, too
         rows = _load(source, files, columns=used, batch_size=_PARQUET_BATCH)
     else:
@@ -90,7 +93,8 @@ def open_table(source: Source, labeled: bool) -> Table:
     if features:
         # Decoding would turn float depth into uint8, and would decode rows that are only passed over.
         rows = rows.decode(False)
-    return Table(rows, image, depth, tuple(domain.names) if isinstance(domain, ClassLabel) else None, files)
+    domain_names = tuple(domain.names) if isinstance(domain, ClassLabel) else None
+    return Table(rows, image, depth, domain_names, files, None if source.part is None else _require_cut(source, files))
 
 
 def count_rows(source: Source) -> int | None:
@@ -111,10 +115,23 @@ def count_rows(source: Source) -> int | None:
             info = splits.get(source.split or "train")
             return info.num_examples if info is not None and info.num_examples else None
         if source.format == "parquet" and not is_url(source.location):
-            return sum(_rows_in(path, source) for path in local_files(source))
+            total = sum(_rows_in(path, source) for path in local_files(source))
+            return total if source.part is None else _rows_of_part(source, total)
     except Exception as error:  # files, the network or the Hub: each has its own kinds of error
         raise ValueError(unopened(source, error)) from error
     return None
+
+
+def _rows_of_part(source: Source, total: int) -> int:
+    held = _require_cut(source, _files(source)).count or 0
+    return held if source.part == "held_out" else min(total, source.count or total) - held
+
+
+def _require_cut(source: Source, files: tuple[str, ...]) -> Cut:
+    cut = cut_table(source, files)
+    if cut is None:
+        raise uncut(source)
+    return cut
 
 
 def _require_hub(source: Source) -> None:

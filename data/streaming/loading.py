@@ -1,5 +1,6 @@
 """Training batches that can be resumed, and samples for scoring."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -50,7 +51,10 @@ class BatchStream(IterableDataset):
     def _prepare(self, sample: Sample) -> Sample:
         """Crops and flips a sample; the draw depends on the seed and the meeting alone, not on the reader."""
         rng = np.random.default_rng([self.stream.plan.seed, *sample["meeting"]])
-        return prepare_sample(sample, self.size, rng, train=True, multiple=self.multiple)
+        return prepare_sample(
+            sample, self.size, rng, train=True, multiple=self.multiple,
+            smallest_crop=self.stream.plan.smallest_crop, flip_probability=self.stream.plan.flip_probability,
+        )  # fmt: skip
 
 
 class BatchLoader:
@@ -79,9 +83,9 @@ class BatchLoader:
                 f"size {plan.size} is not a positive multiple of {multiple}; choose one, the patch size divides it"
             )
         size = plan.size
-        self.batches = BatchStream(
-            replace(plan, at_least=size), batch_size=batch_size, size=size, multiple=multiple, num_workers=num_workers
-        )
+        # A crop that is drawn smaller has as many pixels left.
+        plan = replace(plan, at_least=math.ceil(size / plan.smallest_crop))
+        self.batches = BatchStream(plan, batch_size=batch_size, size=size, multiple=multiple, num_workers=num_workers)
         self.num_workers = num_workers
         self._states: dict[int, dict[str, Any]] = {}
         self._turn = 0

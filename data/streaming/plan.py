@@ -23,6 +23,8 @@ class StreamPlan:
         world_size: number of processes, which share each pass without overlap.
         weights: one positive number per source: how often it is read, relative to the others; only with `repeat`.
             None reads sources in proportion to their sizes, or in turn where a size is not known.
+        smallest_crop: batches hold random squares with a side from this share of the shorter side up to all of it.
+        flip_probability: of each sample of a batch, left to right.
         at_least: unlabeled images may be decoded smaller, their shorter side no less than this, in pixels.
 
     Raises:
@@ -38,6 +40,8 @@ class StreamPlan:
     rank: int = 0
     world_size: int = 1
     weights: tuple[float, ...] | None = None
+    smallest_crop: float = 1.0
+    flip_probability: float = 0.5
     at_least: int | None = None
 
     def __post_init__(self) -> None:
@@ -49,6 +53,10 @@ class StreamPlan:
             )
         if self.shuffle_buffer < 0 or self.seed < 0:
             raise ValueError(f"shuffle_buffer {self.shuffle_buffer} and seed {self.seed} must not be negative")
+        if not 0 < self.smallest_crop <= 1:
+            raise ValueError(f"smallest_crop is {self.smallest_crop}; it must be a share above 0, at most 1")
+        if not 0 <= self.flip_probability <= 1:
+            raise ValueError(f"flip_probability is {self.flip_probability}; it must be from 0 to 1")
         weights = self.weights
         if weights is not None and (len(weights) != len(self.sources) or min(weights) <= 0 or not self.repeat):
             raise ValueError(

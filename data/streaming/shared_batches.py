@@ -55,7 +55,7 @@ class SharedBatches:
         place, is_new = found
         self.taken[place] = 1
         _fill(_views(self.blocks[place], shape), samples)
-        labels = {key: [sample[key] for sample in samples] for key in ("domain", "origin")}
+        labels = {key: [sample.get(key) for sample in samples] for key in ("domain", "origin", "labels")}
         return _Message(self.number, place, shape, self.blocks[place] if is_new else None, labels)
 
     def _free_block(self, worker: int, shape: tuple[int, ...]) -> tuple[tuple[int, int], bool] | None:
@@ -90,7 +90,7 @@ class _Message:
 
 
 def _open(
-    pool: int, place: tuple[int, int], shape: tuple[int, ...], block: Tensor | None, labels: dict[str, list[str]]
+    pool: int, place: tuple[int, int], shape: tuple[int, ...], block: Tensor | None, labels: dict[str, list[str | None]]
 ) -> dict[str, Any]:
     owner = _POOLS[pool]
     if block is not None:

@@ -20,6 +20,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from semidepth.prediction.shipped.errors import in_words, typical_errors
 from semidepth.prediction.shipped.folder import METRES, METRIC_NAME, NAME
+from semidepth.publishing.cards.losses import effects_text, loss_weights, losses_text
 from semidepth.publishing.cards.scores import (
     command_of,
     eval_results,
@@ -200,6 +201,10 @@ def _training_values(facts: Facts, licences: Mapping[str, str]) -> dict[str, Any
         "beginning": beginning(facts),
         "teacher": teacher_of(facts) if facts.command == "student" else "",
         "student": model_name(str(student), facts) if student else "a student that is not recorded",
+        "losses": losses_text(facts),
+        "several_losses": bool(loss_weights(facts)),
+        "effects": effects_text(facts),
+        "labeled_effects": effects_text(facts, "labeled_"),
         "selected": is_selected(facts),
         "hyperparameters": hyperparameters(facts),
         "updates": updates_text(facts),
@@ -242,8 +247,10 @@ def _papers(facts: Facts) -> list[str]:
         papers += ["depth_anything_v2"]
     else:
         papers += ["depth_anything", "midas"]
-        if options.get("gradient_matching_weight") or options.get("drop_fraction"):
+        if loss_weights(facts).get("gradient") or options.get("drop_fraction"):
             papers.append("depth_anything_v2")
+        if any(name.startswith("local") for name in loss_weights(facts)):
+            papers.append("moge")
         if is_selected(facts):
             papers.append("stpp")
     if str(facts.backbone.get("model_type", "")).startswith("dinov2"):

@@ -17,7 +17,7 @@ ELSEWHERE = frozenset({
     "validation_images", "log_every", "validate_every", "preview_every", "checkpoint_every", "keep_checkpoints",
     "resume", "cpu", "teacher_steps", "num_workers", "shuffle_buffer", "steps",
 })  # fmt: skip
-WORDS = ("mixed_precision", "metric_head", "teacher_kind")
+WORDS = ("mixed_precision", "metric_head", "teacher_kind", "losses")
 BINS_ALONE = ("bin_embedding_dim", "router_hidden_size", "router_loss_weight", "router_lr_factor", "core_lr_factor")
 BACKBONES = {
     "dinov2": "DINOv2",
@@ -194,9 +194,13 @@ def batch_text(facts: Facts) -> str:
 
 
 def updates_text(facts: Facts) -> str:
-    """Returns the number of updates."""
-    steps = facts.results.get("steps") or facts.options.get("steps")
-    return f"{steps:,} updates." if steps else "The number of updates is not recorded."
+    """Returns the number of updates, and of which of them the weights are where it is not the last."""
+    steps, kept = facts.results.get("steps") or facts.options.get("steps"), facts.results.get("kept_step")
+    if not steps:
+        return "The number of updates is not recorded."
+    if kept and kept != steps:
+        return f"{steps:,} updates; the weights are those of update {kept:,}, which had the best validation."
+    return f"{steps:,} updates."
 
 
 def cost_text(facts: Facts) -> str:

@@ -1,5 +1,6 @@
 """The ablation at its smallest: what each row's run was told, what is kept, the tables' arithmetic."""
 
+import dataclasses
 import importlib.util
 import json
 import sys
@@ -18,7 +19,9 @@ FILE = Path(__file__).parents[2] / "benchmarks/ablation.py"
 def ablation():
     spec = importlib.util.spec_from_file_location("ablation_benchmark", FILE)
     module = sys.modules["ablation_benchmark"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(FILE.parent)  # as for a script
+        spec.loader.exec_module(module)
     yield module
     del sys.modules["ablation_benchmark"]
 
@@ -45,16 +48,16 @@ def test_rows_differ_in_what_they_are_named_for_alone(ablation, tmp_path):
     assert changed == [
         {"color_distortion": True, "cutmix_probability": 0.5},
         {"feature_alignment": True},
-        {"gradient_matching_weight": 2.0},
+        {"losses": "v2"},
     ]
     first = options[0]
     assert (first["color_distortion"], first["cutmix_probability"], first["feature_alignment"]) == (False, 0.0, False)
-    assert first["gradient_matching_weight"] == 0
+    assert (first["losses"], first["gradient_matching_weight"]) == ("v1", None)
     assert first["teacher"] == str(folder / "teacher")
     assert all("style=any" in source and source.endswith("&count=4") for source in first["unlabeled"])
     assert first["learning_rate"] == 5e-6  # the paper's, since the encoder is not the built-in one
     labeled_only = yaml.safe_load((folder / "labeled_only/teacher.yaml").read_text())
-    alike = ("encoder", "labeled", "steps", "seed", "batch_size", "learning_rate", "gradient_matching_weight")
+    alike = ("encoder", "labeled", "steps", "seed", "batch_size", "learning_rate", "losses", "gradient_matching_weight")
     assert {name: labeled_only[name] for name in alike} == {name: first[name] for name in alike}
     assert all("style=studio" in source for source in labeled_only["labeled"])
     assert yaml.safe_load((folder / "teacher/teacher.yaml").read_text())["steps"] == 3
@@ -114,6 +117,24 @@ def test_tables_are_worked_out_from_the_scores(ablation):
         "| + unlabeled | +0.1000 | +0.1250 |",
         "| + gradient matching (V2) | +0.1000 | +0.1250 |",
     ]
+
+
+def test_variants_change_the_last_row_and_are_compared_with_it(ablation, monkeypatch, tmp_path):
+    found = {}
+    monkeypatch.setattr(ablation, "train_student", lambda options: found.__setitem__(options.output_dir, options))
+    arguments = smallest(ablation, tmp_path)
+    for row in ("gradient_matching", *ablation.VARIANTS):
+        ablation.train_row(arguments, arguments.encoder, 4, row)
+    base, *variants = [dataclasses.asdict(options) for options in found.values()]
+    changed = [{name for name in each if each[name] != base[name] and name != "output_dir"} for each in variants]
+    assert changed == [set(changes) for changes in ablation.VARIANTS.values()]
+    assert {losses for each in variants for losses in each["losses"].split("+")} >= {"local", "edge", "normal", "sky"}
+    runs = {
+        row: [made_up(value, value)]
+        for row, value in (("labeled_only", 0.4), ("gradient_matching", 0.3), ("local", 0.25), ("sky", 0.5))
+    }
+    lines = ablation.to_table(runs, "delta1", "above").splitlines()[2:]
+    assert [line.split(" | ")[1] for line in lines] == ["+0.1000", "+0.0500", "-0.2000"]
 
 
 def test_each_source_to_test_on_has_a_column(ablation):

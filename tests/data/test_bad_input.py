@@ -251,15 +251,17 @@ def test_crops_of_unknown_depth_alone_leave_the_loss_finite(tmp_path):
     assert torch.isnan(batch["disparity"]).all()
     labels = torch.cat([batch["disparity"][:1], torch.rand(1, 28, 28) + 0.1])
     predicted = torch.rand(2, 28, 28, requires_grad=True)
-    terms = labeled_terms(predicted, labels, 0.5)
+    weights = {"affine": 1.0, "gradient": 0.5, "local_4": 1.0}
+    terms = labeled_terms(predicted, {"disparity": labels, "labels": ["dense"] * 2}, weights)
     assert all(term.isfinite() for term in terms.values())
-    torch.testing.assert_close(terms["labeled"], labeled_terms(predicted[1:], labels[1:], 0.5)["labeled"])
+    alone = labeled_terms(predicted[1:], {"disparity": labels[1:], "labels": ["dense"]}, weights)
+    torch.testing.assert_close(terms["labeled"], alone["labeled"])
     terms["labeled"].backward()
     assert predicted.grad is not None
     assert (predicted.grad[0] == 0).all()
     assert predicted.grad.isfinite().all()
-    nothing = labeled_terms(predicted, batch["disparity"][:2], 0.5)
-    assert [term.item() for term in nothing.values()] == [0.0, 0.0]
+    nothing = labeled_terms(predicted, {"disparity": batch["disparity"][:2], "labels": ["dense"] * 2}, weights)
+    assert [term.item() for term in nothing.values()] == [0.0, 0.0, 0.0]
 
 
 # Names that come twice

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,10 +21,13 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from semidepth.modeling import DepthStudentConfig, RoutedDepthConfig
+from semidepth.publishing.cards import losses as card_losses
 from semidepth.publishing.cards.model_card import make_card
 from semidepth.publishing.facts import read_facts
 from semidepth.publishing.files import EXAMPLES, preview_names
+from semidepth.training.losses import table as table_of_losses
 from semidepth.training.options.metric import MetricOptions
+from semidepth.training.options.run import CameraEffect
 from semidepth.training.options.student import StudentOptions
 from semidepth.training.options.teacher import TeacherOptions
 
@@ -151,6 +155,31 @@ def test_metadata_and_text_come_from_the_run(tmp_path):
         "under `apache-2.0`",
     ):
         assert text in card.text, text
+
+
+def test_losses_and_augmentation_are_those_of_the_run(tmp_path):
+    assert set(card_losses.TERMS) == set(table_of_losses.TERMS) - {"affine"}
+    assert set(card_losses.EFFECTS) == set(get_args(CameraEffect))
+    folder = relative_folder(
+        tmp_path, losses="local", gradient_matching_weight=None, smallest_crop=0.5, labeled_camera_effects=["jpeg"]
+    )
+    results = json.loads((folder / "results.json").read_text())
+    results["losses"] = {"affine": 1.0, "gradient": 2.0, "local_4": 0.5}
+    (folder / "results.json").write_text(json.dumps(results))
+    text = " ".join(card_of(folder).text.split())
+    assert (
+        "Labeled images, with JPEG: affine-invariant loss on inverse depth, plus 2 x the multi-scale gradient matching "
+        "loss, plus 0.5 x the same loss in each of 4 x 4 windows." in text
+    )
+    assert "the same losses against the inverse depth" in text
+    assert "Camera: crops from 50% of the shorter side on." in text
+    assert "wang2025moge" in text
+    assert "yang2024depthanythingv2" in text
+    results["losses"] = {"affine": 1.0}
+    (folder / "results.json").write_text(json.dumps(results))
+    text = " ".join(card_of(folder).text.split())
+    assert "with JPEG: affine-invariant loss on inverse depth. " in text
+    assert "wang2025moge" not in text
 
 
 def test_scores_become_the_model_index(tmp_path):
@@ -314,6 +343,14 @@ def test_a_teachers_card(tmp_path):
     assert ["`scenes:indoor?split=validation&count=4`", "0.500"] in table(card, "## Results")
     assert "yang2024depthanything," in card.text
     assert "ST++" not in card.text
+
+
+def test_the_card_says_of_which_update_the_weights_are(tmp_path):
+    folder = relative_folder(tmp_path)
+    results = json.loads((folder / "results.json").read_text())
+    for kept, told in ((1234, "1,234 updates. An update"), (900, "the weights are those of update 900, which")):
+        (folder / "results.json").write_text(json.dumps(results | {"kept_step": kept}))
+        assert told in card_of(folder).text
 
 
 def test_without_labels_the_card_names_none(tmp_path):

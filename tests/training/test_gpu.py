@@ -35,14 +35,25 @@ def test_a_student_trains(tmp_path, mixed_precision):
     assert train_student(arguments)["loss"] > 0
 
 
-def test_a_step_does_not_wait_for_the_device(tmp_path):
+EFFECTS = ("depth_of_field", "shot_noise", "blur", "jpeg")
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"losses": "full", "camera_effects": EFFECTS, "labeled_camera_effects": EFFECTS}]
+)
+def test_a_step_does_not_wait_for_the_device(tmp_path, changes):
     student = DepthStudentForDepthEstimation.from_encoder(tiny.save_encoder(tmp_path), **tiny.DECODER).cuda()
     frozen = copy.deepcopy(student.backbone).eval().requires_grad_(False)
     teacher = DepthModel(tiny.stock_model().cuda().requires_grad_(False), Preprocessing(48, 8), "disparity")
     optimizer = torch.optim.AdamW(student.parameters())
     image = torch.randint(0, 256, (6, 3, 48, 48), dtype=torch.uint8).cuda()
     batch = {
-        "labeled": {"image": image[:2], "disparity": torch.rand(2, 48, 48).cuda(), "origin": ["a", "b"]},
+        "labeled": {
+            "image": image[:2],
+            "disparity": torch.rand(2, 48, 48).cuda(),
+            "origin": ["a", "b"],
+            "labels": ["synthetic", "sparse"],
+        },
         "unlabeled": {"image": image[2:], "origin": ["c", "d", "e", "f"]},
     }
     generator = torch.Generator().manual_seed(0)
@@ -51,7 +62,7 @@ def test_a_step_does_not_wait_for_the_device(tmp_path):
         try:
             losses = student_losses(
                 student, batch, teacher=teacher, frozen_encoder=frozen, preprocessing=Preprocessing(48, 8),
-                generator=generator, options=StudentOptions(gradient_matching_weight=2.0, drop_fraction=0.1),
+                generator=generator, options=StudentOptions(drop_fraction=0.1, **changes),
             )  # fmt: skip
             losses.total.backward()
             torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)

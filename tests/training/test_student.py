@@ -1,6 +1,7 @@
 """The student's step against the paper's sentences, and the command for a few real steps."""
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from semidepth.prediction.models import DepthModel
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.training.augmentation.strong import apply_cutmix, cutmix_masks, distort_colors
 from semidepth.training.losses.feature_alignment import feature_alignment_loss
+from semidepth.training.losses.table import TERMS, losses_of
 from semidepth.training.options.student import StudentOptions
 from semidepth.training.recipes.own_teacher import check_own_teacher, own_teacher
 from semidepth.training.recipes.student import student_losses
@@ -61,7 +63,12 @@ def step(encoder):
     teacher = DepthModel(tiny.stock_model(seed=5).requires_grad_(False), PREPROCESSING, "disparity")
     image = torch.randint(0, 256, (6, 3, 48, 48), dtype=torch.uint8)
     batch = {
-        "labeled": {"image": image[:2], "disparity": torch.rand(2, 48, 48), "origin": ["a", "b"]},
+        "labeled": {
+            "image": image[:2],
+            "disparity": torch.rand(2, 48, 48),
+            "origin": ["a", "b"],
+            "labels": ["dense"] * 2,
+        },
         "unlabeled": {"image": image[2:], "origin": ["c", "d", "e", "f"]},
     }
     return student, frozen, teacher, batch
@@ -98,7 +105,7 @@ def test_the_teacher_sees_clean_images_and_the_student_hard_ones(step):
 
 def test_the_total_is_the_mean_of_three_losses_worked_out_by_hand(step):
     student, frozen, teacher, batch = step
-    options = StudentOptions()
+    options = StudentOptions(losses="v1")
     losses, _ = run(step, options)
 
     generator = torch.Generator().manual_seed(3)
@@ -124,7 +131,7 @@ def test_the_total_is_the_mean_of_three_losses_worked_out_by_hand(step):
 
 
 def test_each_part_can_be_switched_off(step):
-    options = StudentOptions(feature_alignment=False, color_distortion=False, cutmix_probability=0.0)
+    options = StudentOptions(losses="v1", feature_alignment=False, color_distortion=False, cutmix_probability=0.0)
     losses, seen = run(step, options)
     assert set(losses.terms) == {"labeled", "unlabeled"}
     assert torch.allclose(losses.total, (losses.terms["labeled"] + losses.terms["unlabeled"]) / 2)
@@ -139,6 +146,48 @@ def test_a_student_that_predicts_what_the_teacher_does_has_no_unlabeled_loss(ste
     options = StudentOptions(color_distortion=False, cutmix_probability=0.0)
     losses, _ = run((student, frozen, teacher, batch), options)
     assert losses.terms["unlabeled"] < 1e-4
+
+
+def test_losses_follow_the_type_of_label(step):
+    """The teacher's labels get what pseudo labels get, both sides of a border apart; labels by their own type."""
+    batch = step[3]
+    batch["labeled"]["labels"] = ["synthetic", "sparse"]
+    losses, _ = run(step, StudentOptions(losses="full"))
+    labeled = {name.removeprefix("labeled_") for name in losses.terms if name.startswith("labeled_")}
+    unlabeled = {name.removeprefix("unlabeled_") for name in losses.terms if name.startswith("unlabeled_")}
+    assert labeled == {"gradient", "local_4", "local_16", "local_64", "edge", "normal", "sky"}
+    assert unlabeled == {"gradient", "local_4", "local_16"}
+    predicted = step[0](PREPROCESSING.normalize(batch["labeled"]["image"])).predicted_depth
+    own = losses_of(predicted, batch["labeled"]["disparity"], ["synthetic", "sparse"], TERMS)
+    expected = sum(own.values()) + own["gradient"]  # of weight 2
+    assert torch.allclose(losses.terms["labeled"], expected, atol=1e-5)
+
+
+def test_the_gradient_of_mixed_images_is_that_of_each_region(step):
+    options = StudentOptions()
+    losses, _ = run(step, options)
+    plain, _ = run(step, StudentOptions(losses="v1"))
+    gradient = losses.terms["unlabeled_gradient"]
+    assert gradient > 0
+    assert torch.allclose(losses.terms["unlabeled"], plain.terms["unlabeled"] + 2 * gradient, atol=1e-5)
+    assert set(losses.terms) == {"labeled", "labeled_gradient", "unlabeled", "unlabeled_gradient", "feature"}
+
+
+def test_camera_effects_are_the_students_alone(step):
+    batch = step[3]
+    options = StudentOptions(
+        color_distortion=False, cutmix_probability=0.0, camera_effects=("jpeg", "depth_of_field"),
+        labeled_camera_effects=("shot_noise",),
+    )  # fmt: skip
+    _, seen = run(step, options)
+    assert torch.allclose(seen["teacher"], PREPROCESSING.normalize(batch["unlabeled"]["image"]), atol=1e-6)
+    clean = PREPROCESSING.normalize(torch.cat([batch["labeled"]["image"], batch["unlabeled"]["image"]]))
+    changed = (seen["student"] - clean).abs().flatten(1).amax(1) > 1e-3
+    assert changed[2:].any()
+    _, others = run(step, dataclasses.replace(options, camera_effects=()))
+    assert torch.allclose(others["student"][2:], clean[2:], atol=1e-6)
+    changed = [run(step, options, seed)[1]["student"][:2] for seed in range(3)]
+    assert any((each - clean[:2]).abs().max() > 1e-3 for each in changed)
 
 
 def test_neither_teacher_nor_frozen_encoder_gets_a_gradient(step):

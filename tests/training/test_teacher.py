@@ -1,13 +1,17 @@
 """The teacher's command for a few real steps: learning, resuming, tracking, stopping."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import tiny
 import torch
 from safetensors.torch import load_file, save_file
+from sample_files import write_parquet
 
+from semidepth.evaluation.depth_metrics.formulas import SCORE_NAMES
+from semidepth.evaluation.relative import Scores
 from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.modeling.affine_invariant import affine_invariant_loss
 from semidepth.prediction.models import load_depth_model
@@ -42,6 +46,13 @@ def arguments(tmp_path, encoder, **changes):
 
 def weights(folder):
     return load_file(Path(folder) / "model.safetensors")
+
+
+def same_weights(saved, checkpoint):
+    """Equal in the decoder, whose weights have one name in a saved model and in a checkpoint."""
+    decoder = [name for name in checkpoint if not name.startswith("backbone.")]
+    assert len(decoder) > 50
+    assert all(torch.equal(saved[name], checkpoint[name]) for name in decoder)
 
 
 def test_it_learns_a_few_scenes(tmp_path, encoder):
@@ -177,20 +188,37 @@ def test_labeled_images_reach_the_model_clean(tmp_path, encoder):
     seen = []
     model.register_forward_pre_hook(lambda _, args, kwargs: seen.append(kwargs["pixel_values"]), with_kwargs=True)
     image = torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8)
-    batch = {"image": image, "disparity": torch.rand(2, 48, 48), "origin": ["a", "b"]}
-    preprocessing = Preprocessing(size=48, multiple=8)
-    losses = teacher_losses(model, batch, preprocessing=preprocessing)
+    batch = {"image": image, "disparity": torch.rand(2, 48, 48), "origin": ["a", "b"], "labels": ["dense"] * 2}
+    preprocessing, options = Preprocessing(size=48, multiple=8), TeacherOptions()
+    losses = teacher_losses(model, batch, preprocessing=preprocessing, generator=torch.Generator(), options=options)
     assert torch.equal(seen[0], preprocessing.normalize(image))
     assert losses.total is losses.terms["labeled"]
     assert losses.finite.tolist() == [True, True]
 
 
-def test_gradient_matching_is_added_with_its_weight():
+def test_gradient_matching_is_on_and_its_weight_can_be_given():
     predicted, disparity = torch.rand(2, 2, 16, 16)
-    terms = labeled_terms(predicted, disparity, 2.0)
-    expected = affine_invariant_loss(predicted, disparity) + 2 * gradient_matching_loss(predicted, disparity)
-    assert torch.allclose(terms["labeled"], expected)
-    assert set(labeled_terms(predicted, disparity, 0.0)) == {"labeled"}
+    labeled = {"disparity": disparity, "labels": ["dense", "synthetic"]}
+    affine, gradient = affine_invariant_loss(predicted, disparity), gradient_matching_loss(predicted, disparity)
+    for changes, weight in (({}, 2), ({"gradient_matching_weight": 0.5}, 0.5), ({"losses": "v1"}, 0)):
+        terms = labeled_terms(predicted, labeled, TeacherOptions(**changes).loss_weights)
+        assert torch.allclose(terms["labeled"], affine + weight * gradient)
+        assert set(terms) == ({"labeled", "labeled_gradient"} if weight else {"labeled"})
+    labeled["labels"] = ["sparse", "sparse"]
+    terms = labeled_terms(predicted, labeled, TeacherOptions().loss_weights)
+    assert torch.allclose(terms["labeled"], affine)
+    assert terms["labeled_gradient"] == 0
+
+
+def test_the_log_tells_losses_and_types_of_label_before_the_first_step(tmp_path, encoder, caplog):
+    caplog.set_level("INFO", logger="semidepth")
+    train_teacher(arguments(tmp_path, encoder, losses="local", steps=1))
+    told = [line for line in caplog.messages if line.startswith(("labels of", "losses:", "step 1"))]
+    assert told[0] == "labels of scenes:indoor?count=8: synthetic (rendered)"
+    assert told[1].startswith("losses: 1 x affine, 2 x gradient (dense, pseudo, synthetic labels), 1 x local_4, ")
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    assert results["losses"] == {"affine": 1, "gradient": 2, "local_4": 1, "local_16": 1, "local_64": 1}
+    assert results["labeled_gradient"] > 0
 
 
 @pytest.mark.parametrize(
@@ -216,3 +244,45 @@ def test_steps_follow_from_epochs(tmp_path, encoder):
 
 def test_the_command_says_what_is_wrong_and_exits(tmp_path, encoder, refused):
     assert "--size 50" in refused(main, "--encoder", encoder, "--size", "50", "--output_dir", tmp_path / "run", "--cpu")
+
+
+@pytest.mark.parametrize("done", [0, 1, 2, 3])
+def test_the_best_validation_is_kept_and_a_resumed_run_keeps_the_same(tmp_path, encoder, monkeypatch, done):
+    """The second of four validations is the best; the run is stopped after some steps and started again."""
+    steps = []
+
+    def validate(predict, samples, *, device):
+        steps.append(len(steps) + 1)
+        error = {1: 0.4, 2: 0.1, 3: 0.3, 4: 0.2}[steps[-1]]
+        scores = Scores()
+        scores.add(["a"], {name: [error] for name in SCORE_NAMES})
+        return scores
+
+    monkeypatch.setattr("semidepth.training.recipes.hooks.score_relative", validate)
+    run = {
+        "labeled": ["scenes:indoor?count=8"], "learning_rate": 1e-2, "validate_every": 1, "checkpoint_every": 1,
+        "keep_checkpoints": 9,
+    }  # fmt: skip
+    folder, score = tmp_path / "run", "scenes:indoor?count=8&split=validation/abs_rel"
+    results = train_teacher(arguments(tmp_path, encoder, **run))
+    second = load_file(folder / "checkpoint-00000002/model.safetensors")
+    for number in range(done + 1, 5):
+        shutil.rmtree(folder / f"checkpoint-{number:08}")
+    for name in ("model.safetensors", "results.json"):
+        (folder / name).unlink()
+    steps[:] = range(1, done + 1)
+    again = train_teacher(arguments(tmp_path, encoder, **run))
+    assert (again["kept_step"], again[score]) == (results["kept_step"], results[score]) == (2, 0.1)
+    same_weights(weights(folder), second)
+    steps.clear()
+    last = train_teacher(arguments(tmp_path, encoder, **run, keep="last", output_dir=str(tmp_path / "last")))
+    assert "kept_step" not in last
+    fourth = load_file(folder / "checkpoint-00000004/model.safetensors")
+    same_weights(weights(tmp_path / "last"), fourth)
+
+
+def test_every_run_ends_with_a_held_out_number(tmp_path, encoder):
+    write_parquet(tmp_path / "frames.parquet", range(40))
+    results = train_teacher(arguments(tmp_path, encoder, labeled=[f"{tmp_path}/frames.parquet"], steps=1))
+    assert results[f"{tmp_path}/frames.parquet?part=held_out/abs_rel"] >= 0
+    assert results["kept_step"] == 1

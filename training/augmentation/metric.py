@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from semidepth.training.augmentation.strong import between, check_images, uniform
+from semidepth.training.augmentation.batches import between, check_images, uniform
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,15 @@ device.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from semidepth.training.augmentation.batches import between, change_chosen, check_images, uniform
+
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601 weights as torchvision has them.
-# Values (not bytes) worked on at a time on a CPU: beyond its cache, 16 images of 518 px together take longer
-# than one by one.
-CPU_GROUP_VALUES = 2**20
 
 
 @dataclass(frozen=True)
@@ -116,9 +114,9 @@ def distort_colors(images: Tensor, generator: torch.Generator, config: StrongAug
 
     with torch.autocast(images.device.type, enabled=False):
         result = images.float().clone()
-        _change(result, jittered, jitter)
-        _change(result, grey, lambda part, _: _grey(part).expand_as(part))
-        _change(result, blurred, lambda part, index: gaussian_blur(part, factors[4, index], radius).clamp_(0, 1))
+        change_chosen(result, jittered, jitter)
+        change_chosen(result, grey, lambda part, _: _grey(part).expand_as(part))
+        change_chosen(result, blurred, lambda part, index: gaussian_blur(part, factors[4, index], radius).clamp_(0, 1))
     return result.to(images.dtype)
 
 
@@ -254,39 +252,7 @@ def gaussian_blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
     return padded
 
 
-def check_images(images: Tensor) -> None:
-    """Raises ValueError unless the images are (B, 3, H, W) floating point; reads no values."""
-    if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
-        raise ValueError(
-            f"Expected images (B, 3, H, W) in floating point between 0 and 1, got {tuple(images.shape)} of "
-            f"{images.dtype}: for uint8 pass images.float() / 255."
-        )
-
-
-def _change(images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> None:
-    """Replaces the chosen images by change(images, indices), on a CPU in groups that fit its cache.
-
-    `chosen` holds indices on the CPU, so that no device is asked how many there are.
-    """
-    per_image = images[0].numel() if len(chosen) else 1
-    group = len(chosen) if images.device.type != "cpu" else CPU_GROUP_VALUES // per_image
-    for index in chosen.to(images.device, non_blocking=True).split(max(group, 1)):
-        if len(index):
-            images[index] = change(images[index], index)
-
-
 def _grey(images: Tensor) -> Tensor:
     """(B, 3, H, W) -> (B, 1, H, W)."""
     red, green, blue = images.split(1, dim=1)
     return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
-
-
-def uniform(generator: torch.Generator, rows: int, batch: int) -> Tensor:
-    """(rows, B) draws in [0, 1) on the CPU."""
-    if generator.device.type != "cpu":
-        raise ValueError(f"Expected a generator on the CPU, got one on {generator.device}: use torch.Generator().")
-    return torch.rand(rows, batch, generator=generator)
-
-
-def between(draw: Tensor, low: float, high: float) -> Tensor:
-    return low + (high - low) * draw

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +19,7 @@ from semidepth.training.engine.loss_window import Losses, LossWindow
 from semidepth.training.engine.optimization import learning_rates
 from semidepth.training.engine.resuming import how_to_resume, resume, setting_of
 from semidepth.training.engine.run_record import RunRecord
+from semidepth.training.engine.saving import BestWeights, Rank
 from semidepth.training.engine.sharding import gather
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.tracking import Tracking
@@ -63,12 +64,14 @@ def train_step(
 class Hooks:
     """Functions that the loop calls with the model in evaluation mode.
 
-    `validate` returns scores to log, `preview` draws predictions, `save` writes the model into a folder.
+    `validate` returns scores to log, `preview` draws predictions, `save` writes the model into a folder. `rank` makes
+    one number of the scores, lower is better, by which the best weights are kept; None keeps the last ones.
     """
 
     validate: Callable[[nn.Module], dict[str, float]]
     preview: Callable[[nn.Module, Tracking, int], None]
     save: Callable[[nn.Module, Path], None]
+    rank: Rank | None = None
 
 
 def train(
@@ -105,35 +108,24 @@ def train(
         NonFiniteLossError: if a loss term or the gradient is not finite; nothing is saved from then on.
         ValueError: if the output folder has a checkpoint that this run cannot resume from.
     """
-    output_dir, values = Path(options.output_dir), asdict(options)
     record = RunRecord(accelerator, accelerator.mixed_precision, options)
     pusher.known |= {"run": record.setting()}
     trained = prepare_model(model, lambda model: make_optimizer(model, steps), options, accelerator)
     start = resume(options, steps, accelerator, trained, data, record)
-    tracking = Tracking(accelerator, output_dir, name=name, steps=steps, start=start, options=values)
-    run = _Run(options, steps, accelerator, trained, data, compute_losses, hooks, pusher, record, tracking)
+    best = BestWeights(Path(options.output_dir), hooks.rank, resumed=start, writes=accelerator.is_main_process)
+    tracking = Tracking(accelerator, options, name=name, steps=steps, start=start)
+    run = _Run(options, steps, accelerator, trained, data, compute_losses, hooks, pusher, record, tracking, best)
     try:
-        if start == steps:  # the earlier run was stopped after its last checkpoint, before its end
-            run.show(steps, preview=False, validate=True)
-        for step in range(start + 1, steps + 1):
-            run.update(step)
-            preview = run.is_due(step, options.preview_every)
-            checkpoint = run.is_due(step, options.checkpoint_every)
-            validate = step == steps or run.is_due(step, options.validate_every)
-            if preview or checkpoint or validate or step % options.log_every == 0:
-                run.log(step)  # first, since it raises on losses that are not finite, before anything is saved
-            if checkpoint:
-                run.save_checkpoint(step)
-            run.show(step, preview=preview, validate=validate)
+        run.go_on_from(start)
     except KeyboardInterrupt:
         pusher.abandon()
-        raise KeyboardInterrupt(how_to_resume(output_dir)) from None
+        raise KeyboardInterrupt(how_to_resume(Path(options.output_dir))) from None
     except BaseException:
         pusher.abandon()
         raise
     finally:
         tracking.close()
-        release_folder(output_dir)
+        release_folder(Path(options.output_dir))
     accelerator.wait_for_everyone()
     return run.results | {"run": record.values()}
 
@@ -152,8 +144,22 @@ class _Run:
     pusher: Pusher
     record: RunRecord
     tracking: Tracking
+    best: BestWeights
     window: LossWindow = field(default_factory=LossWindow)
     results: dict[str, Any] = field(default_factory=dict)
+
+    def go_on_from(self, start: int) -> None:
+        """Runs all steps after the first `start`, and leaves the results in `results`."""
+        if start == self.steps:  # the earlier run was stopped after its last checkpoint, before its end
+            self.show(start)
+        for step in range(start + 1, self.steps + 1):
+            self.update(step)
+            if self.is_logged(step):
+                self.log(step)  # first, since it raises on losses that are not finite, before anything is saved
+            self.show(step)
+            if self.is_due(step, self.options.checkpoint_every):
+                self.save_checkpoint(step)  # last, since a run that resumes from here does not validate this step again
+        self.results |= self.best.finish(self.results, self.steps)
 
     def is_due(self, step: int, every: int) -> bool:
         """Returns true at every `every`-th step and at the last one; always false when `every` is 0."""
@@ -191,8 +197,16 @@ class _Run:
         if self.options.push_to_hub is not None and step < self.steps:
             self.pusher.offer(step, partial(self.hooks.save, self.trained.evaluation_model()))
 
-    def show(self, step: int, *, preview: bool, validate: bool) -> None:
+    def is_logged(self, step: int) -> bool:
+        """Returns true at steps whose losses are logged, and where anything is saved or looked at."""
+        options = self.options
+        every = (options.log_every, options.preview_every, options.checkpoint_every, options.validate_every)
+        return any(self.is_due(step, number) for number in every)
+
+    def show(self, step: int) -> None:
         """Draws previews and validates where that is due; saves the model after the last step."""
+        preview = self.is_due(step, self.options.preview_every)
+        validate = step == self.steps or self.is_due(step, self.options.validate_every)
         if not (preview or validate):
             return
         model = self.trained.evaluation_model()
@@ -201,7 +215,9 @@ class _Run:
         if preview:
             self.hooks.preview(model, self.tracking, step)
         if validate:
-            self.results |= _validate(self.hooks, model, self.tracking, step)
+            scores = _validate(self.hooks, model, self.tracking, step)
+            self.results |= scores
+            self.best.offer(step, scores, partial(self.hooks.save, model))
 
 
 def _next_batch(data: StepData, device: torch.device) -> tuple[Batch, float]:

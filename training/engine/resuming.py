@@ -36,7 +36,11 @@ SETTING = (
 
 def setting_of(options: RunOptions) -> dict[str, Any]:
     """Returns the options that must be the same in a run and in the checkpoint it resumes from."""
-    return _setting(asdict(options))
+    values = asdict(options)
+    files = any(not spec.startswith("scenes:") for spec in values.get("labeled", ()))
+    # What is held out of the labeled sources is no training data; a checkpoint from before that has None.
+    held_out = "a part of --labeled, as --validation is not given" if files and not values["validation"] else None
+    return _setting(values) | {"held_out": held_out}
 
 
 def _setting(values: dict[str, Any]) -> dict[str, Any]:

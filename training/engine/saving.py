@@ -1,7 +1,10 @@
-"""Saving a trained model and the results of its run."""
+"""Saving a trained model, the weights of its best validation, and the results of its run."""
 
 import json
+import logging
+import math
 import shutil
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,10 @@ from transformers import PreTrainedModel
 
 from semidepth.common.files import sync, write_whole
 from semidepth.prediction.preprocessing import Preprocessing
+
+logger = logging.getLogger(__name__)
+
+Rank = Callable[[Mapping[str, float]], float]
 
 
 def save_model(model: PreTrainedModel, preprocessing: Preprocessing, folder: Path) -> None:
@@ -20,6 +27,24 @@ def save_model(model: PreTrainedModel, preprocessing: Preprocessing, folder: Pat
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
     preprocessing.to_image_processor().save_pretrained(partial)
+    _move_into(folder, partial)
+
+
+def copy_model(source: Path, folder: Path, *, leave: Collection[str] = ()) -> None:
+    """Copies a saved model into a folder, in the place of the one there; in the way of [`save_model`].
+
+    Args:
+        source: the saved model.
+        folder: the folder.
+        leave: names of files that are not copied.
+    """
+    partial = folder / "model.unfinished"
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source, partial, ignore=shutil.ignore_patterns(*leave))
+    _move_into(folder, partial)
+
+
+def _move_into(folder: Path, partial: Path) -> None:
     for path in partial.iterdir():
         sync(path)
     for path in sorted(partial.iterdir(), key=lambda path: path.suffix == ".safetensors"):
@@ -30,3 +55,70 @@ def save_model(model: PreTrainedModel, preprocessing: Preprocessing, folder: Pat
 def save_results(output_dir: Path, results: dict[str, Any]) -> None:
     """Writes `results.json`; a killed run leaves either the whole file or none."""
     write_whole(output_dir / "results.json", (json.dumps(results, indent=2) + "\n").encode())
+
+
+class BestWeights:
+    """Keeps the weights of a run's best validation in `best/` of its output folder, over all parts of a resumed run.
+
+    A validation comes before the checkpoint of its step, so a run that is killed and started again repeats what the
+    record does not have: it ends with the same weights as one that was never killed.
+
+    Args:
+        output_dir: the run's output folder.
+        rank: validation scores -> one number, lower is better; NaN where they say nothing. None: the last weights are
+            kept, and nothing is done here.
+        resumed: step that the run goes on from; a record of a later step is of a part that is done anew.
+        writes: true in the process that saves models.
+    """
+
+    def __init__(self, output_dir: Path, rank: Rank | None, *, resumed: int, writes: bool) -> None:
+        self._output_dir = output_dir
+        self._folder = output_dir / "best"
+        self._record = self._folder / "best.json"
+        self._rank = rank
+        self._writes = writes
+        self.step: int | None = None
+        self.scores: dict[str, float] = {}
+        found = json.loads(self._record.read_text()) if self._record.is_file() else None
+        if found is not None and 0 < found["step"] <= resumed:
+            self.step, self.scores = found["step"], found["scores"]
+
+    def offer(self, step: int, scores: Mapping[str, float], save: Callable[[Path], None]) -> None:
+        """Takes the weights of a step if they are the best so far.
+
+        Args:
+            step: number of updates done.
+            scores: of the validation.
+            save: writes the model into a folder.
+        """
+        if self._rank is None:
+            return
+        rank = self._rank(scores)
+        if math.isnan(rank) or (self.step is not None and rank >= self._rank(self.scores)):
+            return
+        self.step, self.scores = step, dict(scores)
+        if self._writes:
+            self._record.unlink(missing_ok=True)  # it must not speak of weights that are being replaced
+            self._folder.mkdir(parents=True, exist_ok=True)
+            save(self._folder)
+            write_whole(self._record, json.dumps({"step": step, "scores": self.scores}).encode())
+
+    def finish(self, last: Mapping[str, float], steps: int) -> dict[str, Any]:
+        """Makes the best weights the run's result.
+
+        Args:
+            last: scores of the last step.
+            steps: number of the last step.
+
+        Returns:
+            Their scores and `kept_step`, for the run's results; nothing where no validation said anything.
+        """
+        if self._rank is None or self.step is None:
+            return {}
+        if self.step < steps and self._writes:
+            copy_model(self._folder, self._output_dir, leave=(self._record.name,))
+        logger.info(
+            "kept the weights of step %d of %d: mean AbsRel %.4f; the last step has %.4f",
+            self.step, steps, self._rank(self.scores), self._rank(last),
+        )  # fmt: skip
+        return self.scores | {"kept_step": self.step}

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from transformers import AutoConfig
@@ -92,6 +93,11 @@ def resolve_steps(options: RunOptions, sources: Sequence[Source], *, labeled: bo
     return max(1, steps)
 
 
+def run_generator(options: RunOptions, accelerator: Accelerator) -> torch.Generator:
+    """Returns the CPU generator of what this process draws batch by batch: it goes into checkpoints."""
+    return torch.Generator().manual_seed(options.seed * 100_003 + accelerator.process_index)
+
+
 def make_run_loader(
     options: RunOptions,
     accelerator: Accelerator,
@@ -101,6 +107,8 @@ def make_run_loader(
     labeled: bool = True,
     batch_size: int | None = None,
     seed: int | None = None,
+    smallest_crop: float = 1.0,
+    flip_probability: float = 0.5,
     weights: Sequence[float] | None = None,
 ) -> BatchLoader:
     """Returns an endless loader of this process's training batches.
@@ -113,6 +121,8 @@ def make_run_loader(
         labeled: true for batches with labels.
         batch_size: samples in a batch. Default: --batch_size.
         seed: random seed for order, crops and flips. Default: --seed.
+        smallest_crop: of the training crop, as a share of the shorter side.
+        flip_probability: share of samples flipped left to right.
         weights: relative sampling rate of each source. Default: in proportion to its size.
     """
     plan = StreamPlan(
@@ -125,6 +135,8 @@ def make_run_loader(
         rank=accelerator.process_index,
         world_size=accelerator.num_processes,
         weights=None if weights is None else tuple(weights),
+        smallest_crop=smallest_crop,
+        flip_probability=flip_probability,
     )
     batch_size = options.batch_size if batch_size is None else batch_size
     return BatchLoader(plan, batch_size=batch_size, multiple=preprocessing.multiple, num_workers=options.num_workers)

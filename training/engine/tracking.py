@@ -2,8 +2,8 @@
 
 import logging
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from semidepth.common.console import bar_interval_s
 from semidepth.evaluation.pictures import save_picture
+from semidepth.training.options.run import RunOptions
 
 logger = logging.getLogger(__name__)
 
@@ -21,25 +22,15 @@ class Tracking:
 
     Args:
         accelerator: the run's accelerator, made with `log_with` if a tracker is wanted.
-        output_dir: the run's output folder; pictures go to its `previews/`.
+        options: the run's options, sent to the tracker; pictures go to `previews/` in its output folder.
         name: the command's name, shown before the bar.
         steps: number of updates of the run.
         start: updates done before a resume.
-        options: the run's options, sent to the tracker.
     """
 
-    def __init__(
-        self,
-        accelerator: Accelerator,
-        output_dir: Path,
-        *,
-        name: str,
-        steps: int,
-        start: int,
-        options: dict[str, Any],
-    ):
+    def __init__(self, accelerator: Accelerator, options: RunOptions, *, name: str, steps: int, start: int):
         self.accelerator = accelerator
-        self.output_dir = output_dir
+        self.output_dir = Path(options.output_dir)
         self.bar = tqdm(
             total=steps,
             initial=start,
@@ -55,7 +46,7 @@ class Tracking:
         if accelerator.log_with:
             flat = {
                 key: str(value) if isinstance(value, (list, tuple, type(None))) else value
-                for key, value in options.items()
+                for key, value in asdict(options).items()
             }
             accelerator.init_trackers("semidepth", config=flat)
 

@@ -31,7 +31,7 @@ def local_alignment_loss(prediction: Tensor, target: Tensor, valid: Tensor | Non
     much as it stands out, and the noise of a flat wall next to nothing.
 
     Windows with fewer than 32 valid pixels do not count, nor do those that are constant or whose scale is less than a
-    tenth or more than ten times the whole image's. At a side of 518 pixels 64 parts are windows of 9 x 9; below 384
+    tenth or more than ten times the whole image's. At a side of 518 pixels 64 parts are windows of 9 x 9; below 321
     pixels they are too small to count.
 
     Stated results: an image without a window that counts gives 0, no gradient, and does not count in the mean over

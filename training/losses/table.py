@@ -20,18 +20,18 @@ so are the weights of 1; 2 is that of Depth Anything V2 (arXiv 2406.09414).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from semidepth.data.depth_coding import LabelType
 from semidepth.modeling.affine_invariant import affine_invariant_loss
 from semidepth.training.losses.gradient_matching import gradient_matching_loss
 from semidepth.training.losses.local_alignment import local_alignment_loss
 from semidepth.training.losses.sky import sky_loss, without_sky
 from semidepth.training.losses.surface_angles import edge_loss, normal_loss
 
-LabelType = Literal["synthetic", "dense", "pseudo", "sparse"]
 SYNTHETIC: frozenset[LabelType] = frozenset({"synthetic"})
 DENSE: frozenset[LabelType] = frozenset({"synthetic", "dense", "pseudo"})
 ALL: frozenset[LabelType] = DENSE | frozenset({"sparse"})
@@ -93,6 +93,15 @@ def parse_losses(text: str, gradient_weight: float | None = None) -> dict[str, f
     if gradient_weight is not None:
         weights["gradient"] = gradient_weight
     return {name: weights[name] for name in TERMS if weights.get(name)}
+
+
+def describe(weights: Mapping[str, float]) -> str:
+    """The terms that are on, with their weights and the labels that each is for, for the log."""
+    parts = []
+    for name, weight in weights.items():
+        labels = sorted(TERMS[name].labels)
+        parts.append(f"{weight:g} x {name}" + ("" if TERMS[name].labels == ALL else f" ({', '.join(labels)} labels)"))
+    return ", ".join(parts)
 
 
 def losses_of(

@@ -31,7 +31,8 @@ def scenes_preset(
 
     Returns:
         A function that takes the given options and returns further defaults. Where `--epochs` is given, the preset's
-        `steps` is dropped; where data are given, the preset's data are.
+        `steps` is dropped, and where `--losses` is, its `gradient_matching_weight`; where data are given, the
+        preset's data are.
     """
 
     def preset(given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -40,8 +41,9 @@ def scenes_preset(
         if any(given.get(option) not in (None, BUILT_IN_ENCODER) for option in unless):
             return {}
         defaults = read_preset(name, cls)
-        if "epochs" in given:
-            defaults.pop("steps", None)
+        for option, replaced in (("epochs", "steps"), ("losses", "gradient_matching_weight")):
+            if option in given:
+                defaults.pop(replaced, None)
         own_data = any(given.get(option) for option in DATA_OPTIONS)
         return {name: value for name, value in defaults.items() if not (own_data and name in PRESET_DATA)}
 

@@ -1,8 +1,9 @@
 """Options that the training commands share; each command adds its own in a frozen dataclass beside this file."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from semidepth.common.files import check_folder
 from semidepth.common.options import check_choices, option
@@ -12,9 +13,14 @@ from semidepth.publishing.hub import Target
 # Name of the built-in encoder, which stands in for DINOv2 where nothing can be downloaded.
 BUILT_IN_ENCODER = "scenes"
 # Endless rendered rooms and streets: the data of a run that names none.
+# Value of --validation that turns it off.
+NO_VALIDATION = ("none",)
 BUILT_IN_SCENES = ("scenes:indoor", "scenes:outdoor")
 MixedPrecision = Literal["auto", "no", "bf16", "fp16"]
 Tracker = Literal["none", "tensorboard", "trackio"]
+Keep = Literal["best", "last"]
+# In the order in which they are applied.
+CameraEffect = Literal["depth_of_field", "shot_noise", "blur", "jpeg"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,18 +131,45 @@ class RelativeOptions(RunOptions):
     )
     encoder_dir: str = option("outputs/encoder", help="Where the built-in encoder is kept; only with --encoder scenes.")
     labeled: tuple[str, ...] = option(BUILT_IN_SCENES, help="Sources with depth labels: SOURCE[?option=value&...].")
-    validation: tuple[str, ...] = option((), help="Labeled sources scored during training; none: no validation.")
+    validation: tuple[str, ...] = option(
+        (),
+        help="Labeled sources scored during training; none: no validation. Default: a fixed twentieth of each labeled "
+        "source, at most 200 images, which is held out of training.",
+    )
+    keep: Keep = option(
+        "best", help="weights to end with: of the best validation (mean AbsRel over its sources), or of the last step"
+    )
     decoder_lr_factor: float = option(10.0, help="The decoder's rate is this times the encoder's.")
     warmup_steps: int = option(500, help="Steps of linear warm-up; then linear decay to 0.")
-    gradient_matching_weight: float = option(
-        0.0, help="Weight of the multi-scale gradient matching loss (2 in Depth Anything V2)."
+    losses: str = option(
+        "v2",
+        help="Losses, which also depend on the type of each label: v1 (affine-invariant), v2 (and gradient matching), "
+        "local (and local alignment), full (all); further terms after +, as in v2+sky. All are in docs/training.md.",
+    )
+    gradient_matching_weight: float | None = option(
+        None, help="Weight of the gradient matching loss, in place of that of --losses, which is 2; 0: without it."
+    )
+    flip_probability: float = option(0.5, help="Share of images flipped left to right, labeled and unlabeled.")
+    labeled_smallest_crop: float = option(
+        1.0,
+        help="Labeled images are random squares with sides from this share of the shorter side up to all of it, such "
+        "as 0.5: other fields of view.",
+    )
+    labeled_camera_effects: tuple[CameraEffect, ...] = option(
+        (),
+        help="Effects on labeled images, each on half of them: depth_of_field, shot_noise, blur, jpeg. Default: none.",
     )
 
     def __post_init__(self) -> None:
         """Checks every value; see [`RunOptions`]."""
         super().__post_init__()
-        for name in ("warmup_steps", "gradient_matching_weight"):
-            check_at_least(self, name, 0)
+        check_at_least(self, "warmup_steps", 0)
+        if self.gradient_matching_weight is not None:
+            check_at_least(self, "gradient_matching_weight", 0)
+        _ = self.loss_weights  # which checks --losses
+        check_share(self, "flip_probability", least=0)
+        check_share(self, "labeled_smallest_crop", least=0.1)
+        check_effects(self, "labeled_camera_effects")
         check_positive(self, "decoder_lr_factor")
         if self.learning_rate * self.decoder_lr_factor > 1:
             raise ValueError(
@@ -144,8 +177,20 @@ class RelativeOptions(RunOptions):
                 "training would diverge, give a smaller rate (the paper's is 5e-6)."
             )
         self._check_beginning()
-        for spec in [*self.labeled, *self.validation]:
+        if "none" in self.validation and self.validation != NO_VALIDATION:
+            raise ValueError("--validation names sources and none; give sources, or none alone for no validation.")
+        for spec in [*self.labeled, *(() if self.validation == NO_VALIDATION else self.validation)]:
             parse_source(spec)
+
+    @cached_property
+    def loss_weights(self) -> dict[str, float]:
+        """Weights of the terms of `training.losses.table` that are on; raises ValueError for an unknown one."""
+        from semidepth.training.losses.table import parse_losses  # takes seconds
+
+        try:
+            return parse_losses(self.losses, self.gradient_matching_weight)
+        except ValueError as error:
+            raise ValueError(f"--losses {self.losses}: {error}.") from None
 
     def _check_beginning(self) -> None:
         """Raises ValueError unless training begins with one thing; the built-in encoder where none is named."""
@@ -174,3 +219,17 @@ def check_positive(options: Any, name: str) -> None:
     value = getattr(options, name)
     if not 0 < value < float("inf"):
         raise ValueError(f"--{name} is {value}; give a positive number.")
+
+
+def check_share(options: Any, name: str, *, least: float) -> None:
+    """Raises ValueError unless an option is a share from `least` to 1."""
+    value = getattr(options, name)
+    if not least <= value <= 1:
+        raise ValueError(f"--{name} is {value}; give a share from {least:g} to 1.")
+
+
+def check_effects(options: Any, name: str) -> None:
+    """Raises ValueError unless an option names camera effects, each once."""
+    given, known = getattr(options, name), get_args(CameraEffect)
+    if not set(given) <= set(known) or len(set(given)) < len(given):
+        raise ValueError(f"--{name} is {' '.join(given)}; give some of {', '.join(known)}, each once.")

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from semidepth.common.options import option
 from semidepth.data.source_spec import Source, parse_source
-from semidepth.training.options.run import BUILT_IN_SCENES, RelativeOptions
+from semidepth.training.options.run import (
+    BUILT_IN_SCENES,
+    CameraEffect,
+    RelativeOptions,
+    check_effects,
+    check_share,
+)
 from semidepth.training.options.teacher import TeacherKind
 
 if TYPE_CHECKING:
@@ -51,6 +57,14 @@ class StudentOptions(RelativeOptions):
     jitter_strength: float = option(0.5, help="Brightness, contrast and saturation jitter; hue gets half of it.")
     blur_sigma_px: float = option(2.0, help="Largest sigma of the Gaussian blur, pixels.")
     cutmix_probability: float = option(0.5, help="Share of unlabeled images that are cut together.")
+    camera_effects: tuple[CameraEffect, ...] = option(
+        (),
+        help="Effects on the student's unlabeled images, each on half of them: depth_of_field (by the teacher's "
+        "depth), shot_noise, blur, jpeg.",
+    )
+    smallest_crop: float = option(
+        1.0, help="As --labeled_smallest_crop, of unlabeled images; the teacher sees the same."
+    )
     feature_alignment: bool = option(True, help="Hold the features near the frozen encoder's.")
     feature_tolerance: float = option(0.85, help="Tokens whose cosine already exceeds this are left alone (alpha).")
     drop_fraction: float = option(
@@ -69,6 +83,8 @@ class StudentOptions(RelativeOptions):
             raise ValueError(f"--feature_tolerance is {self.feature_tolerance}; give a cosine above 0, at most 1.")
         if not 0 <= self.drop_fraction < 1:
             raise ValueError(f"--drop_fraction is {self.drop_fraction}; give a share of at least 0, below 1.")
+        check_share(self, "smallest_crop", least=0.1)
+        check_effects(self, "camera_effects")
         if self.teacher_steps is not None and self.teacher_steps < 1:
             raise ValueError(f"--teacher_steps is {self.teacher_steps}; give at least 1.")
         if not 0 <= self.select_reliable < 1:

@@ -1,6 +1,7 @@
 """Validation, previews and saving in the training of relative models (teacher and student)."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -72,7 +73,13 @@ def make_hooks(
         assert isinstance(model, PreTrainedModel)
         save_model(model, preprocessing, folder)
 
-    return Hooks(validate=validate, preview=preview, save=save)
+    return Hooks(validate=validate, preview=preview, save=save, rank=mean_abs_rel if options.keep == "best" else None)
+
+
+def mean_abs_rel(scores: Mapping[str, float]) -> float:
+    """Returns the mean AbsRel over the sources that have one; NaN where none has."""
+    values = [value for name, value in scores.items() if name.endswith("/abs_rel") and math.isfinite(value)]
+    return sum(values) / len(values) if values else math.nan
 
 
 def _as_depth_model(model: nn.Module, preprocessing: Preprocessing) -> DepthModel:

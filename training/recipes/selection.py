@@ -24,6 +24,7 @@ from accelerate import PartialState
 from semidepth.data.pseudo_labels import name_of_source, read_reliability
 from semidepth.data.source_spec import parse_sources
 from semidepth.publishing.pusher import open_pusher
+from semidepth.training.engine.held_out import split_labeled
 from semidepth.training.engine.setup import check_sources
 from semidepth.training.options.pseudo_label import PseudoLabelOptions
 from semidepth.training.options.student import StudentOptions
@@ -56,7 +57,8 @@ def train_with_selection(options: StudentOptions) -> dict[str, Any]:
     """
     # The final student opens its own pusher hours later; a wrong name or token must fail now.
     open_pusher(options, options.output_dir, main_process=PartialState(cpu=options.cpu).is_main_process)
-    check_sources(parse_sources([*options.labeled, *options.validation]))
+    check_sources(parse_sources(options.labeled))
+    check_sources(split_labeled(options)[1])
     check_sources(parse_sources(options.unlabeled), labeled=False)
     if options.teacher is None:
         check_own_teacher(options)

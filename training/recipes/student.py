@@ -25,13 +25,17 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
+from semidepth.data.label_types import with_label_types
 from semidepth.data.source_spec import Source, parse_sources
 from semidepth.modeling import encoder_features
 from semidepth.modeling.affine_invariant import cutmix_affine_invariant_loss
 from semidepth.prediction.models import DepthModel
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing.pusher import open_pusher
+from semidepth.training.augmentation.camera import camera_effects
 from semidepth.training.augmentation.strong import apply_cutmix, cutmix_masks, distort_colors
+from semidepth.training.engine import preflight
+from semidepth.training.engine.held_out import split_labeled
 from semidepth.training.engine.loop import train
 from semidepth.training.engine.loss_window import Losses
 from semidepth.training.engine.optimization import relative_optimizer
@@ -43,16 +47,17 @@ from semidepth.training.engine.setup import (
     make_accelerator,
     make_run_loader,
     resolve_steps,
+    run_generator,
 )
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.losses.feature_alignment import feature_alignment_loss
-from semidepth.training.losses.gradient_matching import gradient_matching_loss
+from semidepth.training.losses.table import TERMS, describe, losses_of, weighted_sum
 from semidepth.training.options.student import StudentOptions
 from semidepth.training.recipes.hooks import make_hooks
 from semidepth.training.recipes.label_direction import check_pseudo_labels
 from semidepth.training.recipes.own_teacher import find_teacher
 from semidepth.training.recipes.start import resolve_start
-from semidepth.training.recipes.teacher import labeled_terms
+from semidepth.training.recipes.teacher import labeled_images, labeled_terms
 
 logger = logging.getLogger(__name__)
 
@@ -67,22 +72,22 @@ def unlabeled_terms(
         pseudo: (U, H, W) the teacher's inverse depth of the clean images; in maps of other tools NaN where unknown.
         masks: (U, H, W) bool, True where image i shows itself, False where it shows image partner[i].
         partner: (U,) index of the image pasted into each.
-        options: for the share of losses dropped and the gradient matching weight.
+        options: for the terms that are on and the share of affine-invariant losses dropped.
 
     Returns:
-        `unlabeled`, the weighted sum, first; then its gradient part where it has a weight.
+        `unlabeled`, the weighted sum, first; then its parts where there are several.
     """
-    loss = cutmix_affine_invariant_loss(
+    affine = cutmix_affine_invariant_loss(
         predicted, pseudo, pseudo[partner], masks,
         drop_fraction=options.drop_fraction, unknown=bool(options.pseudo_labels),
     )  # fmt: skip
-    weight = options.gradient_matching_weight
-    if weight == 0:
-        return {"unlabeled": loss}
-    own = masks.float().mean()  # both parts are means over the batch, so they are weighted by their areas in the batch
-    gradient = own * gradient_matching_loss(predicted, pseudo, masks)
-    gradient = gradient + (1 - own) * gradient_matching_loss(predicted, pseudo[partner], ~masks)
-    return {"unlabeled": loss + weight * gradient, "unlabeled_gradient": gradient}
+    weights = options.loss_weights
+    others = [name for name in weights if name != "affine" and "pseudo" in TERMS[name].labels]
+    inside = losses_of(predicted, pseudo, ["pseudo"] * len(pseudo), others, masks)
+    outside = losses_of(predicted, pseudo[partner], ["pseudo"] * len(pseudo), others, ~masks)
+    own = masks.float().mean()  # both are means over the batch, so they are weighted by their areas in the batch
+    losses = {"affine": affine} | {name: own * inside[name] + (1 - own) * outside[name] for name in others}
+    return weighted_sum("unlabeled", losses, weights)
 
 
 def student_losses(
@@ -99,8 +104,8 @@ def student_losses(
 
     Args:
         model: the student, wrapped or not.
-        batch: `unlabeled` (U images, uint8) and, where there are labels, `labeled` (B images, uint8, and their
-            disparity); in the paper U = 2 B.
+        batch: `unlabeled` (U images, uint8) and, where there are labels, `labeled` (B images, uint8, their disparity
+            and its type); in the paper U = 2 B.
         teacher: labels clean images; None where the unlabeled batch has pseudo labels, as `disparity`.
         frozen_encoder: the encoder that the student started from.
         preprocessing: the student's.
@@ -118,18 +123,20 @@ def student_losses(
     pseudo = unlabeled["disparity"] if teacher is None else teacher.predict_disparity(clean)
 
     distorted = distort_colors(clean, generator, augmentation)
+    if options.camera_effects:
+        distorted = camera_effects(distorted, pseudo, options.camera_effects, generator)
     masks = cutmix_masks(len(clean), height, width, generator, augmentation, clean.device)
     mixed, partner = apply_cutmix(distorted, masks)
 
     hard_unlabeled = preprocessing.normalize(mixed)
-    clean_labeled = preprocessing.normalize(labeled["image"]) if labeled else hard_unlabeled[:0]
-    count = len(clean_labeled)
-    output = model(pixel_values=torch.cat([clean_labeled, hard_unlabeled]), output_features=True)
+    images = preprocessing.normalize(labeled_images(labeled, options, generator)) if labeled else hard_unlabeled[:0]
+    count = len(images)
+    output = model(pixel_values=torch.cat([images, hard_unlabeled]), output_features=True)
     predicted = output.predicted_depth  # (B + U, H, W), inverse depth
 
     terms: dict[str, Tensor] = {}
     if labeled:
-        terms |= labeled_terms(predicted[:count], labeled["disparity"], options.gradient_matching_weight)
+        terms |= labeled_terms(predicted[:count], labeled, options.loss_weights)
     terms |= unlabeled_terms(predicted[count:], pseudo, masks, partner, options)
     if options.feature_alignment:
         with torch.no_grad():
@@ -157,25 +164,28 @@ def train_on_all(options: StudentOptions, *, selected_share: float = 0.0) -> dic
     """
     accelerator = make_accelerator(options)
     pusher = open_pusher(options, options.output_dir, main_process=accelerator.is_main_process)
-    selection = {"selected_share": selected_share} if selected_share else {}
-    pusher.known |= selection
+    known = {"losses": options.loss_weights} | ({"selected_share": selected_share} if selected_share else {})
+    pusher.known |= known
     announce(options, accelerator, "student")
-    labeled, validation = parse_sources(options.labeled), parse_sources(options.validation)
     unlabeled, pseudo_labeled = options.unlabeled_sources(), bool(options.pseudo_labels)
-    check_sources(labeled + validation)
+    check_sources(parse_sources(options.labeled))
+    labeled, validation = split_labeled(options)
+    check_sources(validation)
     check_sources(unlabeled, labeled=pseudo_labeled)
+    preflight.warn(options, labeled, validation, world=accelerator.num_processes)
     get_teacher = find_teacher(options, accelerator)
     start = resolve_start(options, accelerator)
     steps = resolve_steps(
         options, unlabeled, labeled=pseudo_labeled, batch_size=options.unlabeled_batch_size,
         world=accelerator.num_processes,
     )  # fmt: skip
+    labeled = with_label_types(labeled)
     check_resume(options, steps)
     check_pseudo_labels(options, accelerator.device)
     teacher, teacher_name = get_teacher()
     logger.info("%s", losses_text(options, teacher_name))
 
-    generator = torch.Generator().manual_seed(options.seed * 100_003 + accelerator.process_index)
+    generator = run_generator(options, accelerator)
     set_seed(options.seed)  # the same start whether or not a teacher was trained before
     model = start.make_model(accelerator.device)
     frozen_encoder = copy.deepcopy(model.backbone).to(accelerator.device).eval().requires_grad_(False)
@@ -198,7 +208,7 @@ def train_on_all(options: StudentOptions, *, selected_share: float = 0.0) -> dic
         pusher=pusher,
     )  # fmt: skip
     if accelerator.is_main_process:
-        save_results(Path(options.output_dir), {"steps": steps, "teacher": teacher_name} | selection | results)
+        save_results(Path(options.output_dir), {"steps": steps, "teacher": teacher_name} | known | results)
         logger.info("student in %s", options.output_dir)
         pusher.finish()
     return results
@@ -213,11 +223,12 @@ def student_data(
     generator: torch.Generator,
 ) -> StepData:
     """Returns the student's batches: a loader for each kind of images, so that their ratio in a step is exact."""
-    make = partial(make_run_loader, options, accelerator, preprocessing)
-    loaders = {"labeled": make(labeled)} if labeled else {}
+    make = partial(make_run_loader, options, accelerator, preprocessing, flip_probability=options.flip_probability)
+    loaders = {"labeled": make(labeled, smallest_crop=options.labeled_smallest_crop)} if labeled else {}
     loaders["unlabeled"] = make(
-        unlabeled, labeled=bool(options.pseudo_labels), batch_size=options.unlabeled_batch_size, seed=options.seed + 1
-    )
+        unlabeled, labeled=bool(options.pseudo_labels), batch_size=options.unlabeled_batch_size, seed=options.seed + 1,
+        smallest_crop=options.smallest_crop,
+    )  # fmt: skip
     return StepData(loaders, generator, by_name=True)
 
 
@@ -230,4 +241,5 @@ def losses_text(options: StudentOptions, teacher: str) -> str:
     )
     if options.feature_alignment:
         parts.append(f"feature alignment (the same {count})")
+    parts = [*parts, f"of {describe(options.loss_weights)}"]
     return f"losses: {', '.join(parts)}{'' if options.labeled else '; no labeled loss, as --labeled is not given'}"

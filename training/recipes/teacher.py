@@ -1,21 +1,25 @@
-"""A teacher (Depth Anything, arXiv 2401.10891, section 3.1): labeled images alone, the affine-invariant loss.
+"""A teacher (Depth Anything, arXiv 2401.10891, section 3.1): labeled images alone.
 
-Images stay clean but for a horizontal flip; a fresh DPT decoder learns ten times as fast as the pretrained encoder.
-With --start a whole model goes on learning.
+Images stay clean but for a horizontal flip and what options ask for; a fresh DPT decoder learns ten times as fast as
+the pretrained encoder. With --start a whole model goes on learning.
 """
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from semidepth.data.label_types import with_label_types
 from semidepth.data.source_spec import parse_sources
-from semidepth.modeling.affine_invariant import affine_invariant_loss
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing.pusher import open_pusher
+from semidepth.training.augmentation.camera import camera_effects
+from semidepth.training.engine import preflight
+from semidepth.training.engine.held_out import split_labeled
 from semidepth.training.engine.loop import train
 from semidepth.training.engine.loss_window import Losses
 from semidepth.training.engine.optimization import relative_optimizer
@@ -27,9 +31,11 @@ from semidepth.training.engine.setup import (
     make_accelerator,
     make_run_loader,
     resolve_steps,
+    run_generator,
 )
 from semidepth.training.engine.step_data import Batch, StepData
-from semidepth.training.losses.gradient_matching import gradient_matching_loss
+from semidepth.training.losses.table import describe, losses_of, weighted_sum
+from semidepth.training.options.run import RelativeOptions
 from semidepth.training.options.teacher import TeacherOptions
 from semidepth.training.recipes.hooks import make_hooks
 from semidepth.training.recipes.start import resolve_start
@@ -37,32 +43,41 @@ from semidepth.training.recipes.start import resolve_start
 logger = logging.getLogger(__name__)
 
 
-def labeled_terms(
-    predicted: torch.Tensor, disparity: torch.Tensor, gradient_matching_weight: float
-) -> dict[str, torch.Tensor]:
-    """Affine-invariant loss against labels, and the gradient matching loss where it has a weight.
+def labeled_terms(predicted: Tensor, labeled: Batch, weights: Mapping[str, float]) -> dict[str, Tensor]:
+    """Returns the losses against labels: each image's depend on the type of its label.
 
     Args:
         predicted: (B, H, W) inverse depth.
-        disparity: (B, H, W) inverse depth, NaN where unknown, 0 for sky.
-        gradient_matching_weight: 0 leaves that term out.
+        labeled: `disparity` (B, H, W), NaN where unknown, 0 for sky; and the `labels`' types.
+        weights: of the terms that are on, see `losses.table`.
 
     Returns:
-        `labeled`, the weighted sum, first; then its parts where there are two.
+        `labeled`, the weighted sum, first; then its parts where there are several.
     """
-    loss = affine_invariant_loss(predicted, disparity)
-    if gradient_matching_weight == 0:
-        return {"labeled": loss}
-    gradient = gradient_matching_loss(predicted, disparity)
-    return {"labeled": loss + gradient_matching_weight * gradient, "labeled_gradient": gradient}
+    losses = losses_of(predicted, labeled["disparity"], labeled["labels"], weights)
+    return weighted_sum("labeled", losses, weights)
+
+
+def labeled_images(labeled: Batch, options: RelativeOptions, generator: torch.Generator) -> Tensor:
+    """Returns the labeled images (B, 3, H, W), clean, or with the camera effects that the options name."""
+    if not options.labeled_camera_effects:
+        return labeled["image"]
+    images = labeled["image"].float() / 255
+    return camera_effects(images, labeled["disparity"], options.labeled_camera_effects, generator)
 
 
 def teacher_losses(
-    model: nn.Module, batch: Batch, *, preprocessing: Preprocessing, gradient_matching_weight: float = 0.0
+    model: nn.Module,
+    batch: Batch,
+    *,
+    preprocessing: Preprocessing,
+    generator: torch.Generator,
+    options: RelativeOptions,
 ) -> Losses:
-    """The teacher's loss on one batch of clean labeled images."""
-    predicted = model(pixel_values=preprocessing.normalize(batch["image"])).predicted_depth
-    terms = labeled_terms(predicted, batch["disparity"], gradient_matching_weight)
+    """Returns the teacher's loss on one batch of labeled images."""
+    images = preprocessing.normalize(labeled_images(batch, options, generator))
+    predicted = model(pixel_values=images).predicted_depth
+    terms = labeled_terms(predicted, batch, options.loss_weights)
     return Losses(
         total=terms["labeled"],
         terms=terms,
@@ -81,8 +96,10 @@ def train_teacher(options: TeacherOptions) -> dict[str, Any]:
     accelerator = make_accelerator(options)
     pusher = open_pusher(options, options.output_dir, main_process=accelerator.is_main_process)
     announce(options, accelerator, "teacher")
-    labeled, validation = parse_sources(options.labeled), parse_sources(options.validation)
-    check_sources(labeled + validation)
+    check_sources(parse_sources(options.labeled))
+    labeled, validation = split_labeled(options)
+    check_sources(validation)
+    preflight.warn(options, labeled, validation, world=accelerator.num_processes)
     start = resolve_start(options, accelerator)
     preprocessing = start.preprocessing
     steps = resolve_steps(
@@ -92,9 +109,15 @@ def train_teacher(options: TeacherOptions) -> dict[str, Any]:
         batch_size=options.batch_size,
         world=accelerator.num_processes,
     )
+    labeled = with_label_types(labeled)
+    logger.info("losses: %s", describe(options.loss_weights))
     check_resume(options, steps)
 
-    loader = make_run_loader(options, accelerator, preprocessing, labeled)
+    loader = make_run_loader(
+        options, accelerator, preprocessing, labeled, smallest_crop=options.labeled_smallest_crop,
+        flip_probability=options.flip_probability,
+    )  # fmt: skip
+    generator = run_generator(options, accelerator)
     model = start.make_model(accelerator.device)
     results = train(
         options,
@@ -103,18 +126,13 @@ def train_teacher(options: TeacherOptions) -> dict[str, Any]:
         accelerator=accelerator,
         model=model,
         make_optimizer=partial(relative_optimizer, options=options),
-        data=StepData({"labeled": loader}, torch.Generator()),
-        compute_losses=lambda model, batch: teacher_losses(
-            model,
-            batch,
-            preprocessing=preprocessing,
-            gradient_matching_weight=options.gradient_matching_weight,
-        ),
+        data=StepData({"labeled": loader}, generator),
+        compute_losses=partial(teacher_losses, preprocessing=preprocessing, generator=generator, options=options),
         hooks=make_hooks(options, accelerator, preprocessing, validation=validation, previewed=validation or labeled),
         pusher=pusher,
     )
     if accelerator.is_main_process:
-        save_results(Path(options.output_dir), {"steps": steps} | results)
+        save_results(Path(options.output_dir), {"steps": steps, "losses": options.loss_weights} | results)
         logger.info("teacher in %s", options.output_dir)
         pusher.finish()
     return results

@@ -90,15 +90,20 @@ def test_resizing_is_pillows_bilinear_and_nearest_by_hand():
     assert torch.equal(prepared["depth"].nan_to_num(-1), nearest.nan_to_num(-1))
 
 
+@pytest.mark.parametrize("smallest", [1.0, 0.5])
 @pytest.mark.parametrize(("height", "width", "size"), [(48, 64, 52), (64, 48, 31), (90, 37, 37), (30, 40, 7)])
-def test_crops_are_squares_of_the_source_resized(height, width, size):
+def test_crops_are_squares_of_the_source_resized(height, width, size, smallest):
     """As Pillow resizes a box of the picture; depth by a plain loop."""
     sample = sample_of(height, width)
     picture = Image.fromarray(sample["image"].permute(1, 2, 0).numpy())
-    side = min(height, width)
+    sides = set()
     for seed in range(8):
-        prepared = prepare_sample(sample, size, np.random.default_rng(seed), train=True)
+        prepared = prepare_sample(sample, size, np.random.default_rng(seed), train=True, smallest_crop=smallest)
         rng = np.random.default_rng(seed)
+        side = min(height, width)
+        if smallest < 1:
+            side = round(side * rng.uniform(smallest, 1))
+        sides.add(side / min(height, width))
         top, left = (int(rng.integers(length - side + 1)) for length in (height, width))
         flip = rng.random() < 0.5
         image = picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BILINEAR)
@@ -109,6 +114,18 @@ def test_crops_are_squares_of_the_source_resized(height, width, size):
                 source = size - 1 - column if flip else column
                 value = sample["depth"][top + int((row + 0.5) * side / size), left + int((source + 0.5) * side / size)]
                 np.testing.assert_equal(prepared["depth"][row, column].item(), value.item())
+    assert smallest - 0.02 <= min(sides) <= max(sides) <= 1
+    assert (len(sides) > 1) == (smallest < 1)
+
+
+@pytest.mark.parametrize(("probability", "flipped"), [(0.0, 0), (1.0, 20)])
+def test_flips_can_be_switched_off(probability, flipped):
+    sample, found = sample_of(12, 12), 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        numbers = prepare_sample(sample, 12, rng, train=True, flip_probability=probability)["depth"][5]
+        found += bool(numbers[0] > numbers[1])
+    assert found == flipped
 
 
 @pytest.mark.parametrize("memory", ["planes", "pixels", "transposed"])

@@ -5,9 +5,11 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
 from streams import make_plan
 
 import semidepth.data
+from semidepth.data.streaming.loading import BatchLoader
 from semidepth.data.streaming.plan import StreamPlan
 
 DATA = Path(semidepth.data.__file__).parent
@@ -47,3 +49,19 @@ def test_nothing_below_a_command_parses_sources():
         names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
         assert not names & {"parse_source", "parse_sources"}, path
     assert str(StreamPlan.__annotations__["sources"]) == "tuple[semidepth.data.source_spec.Source, ...]"
+
+
+def test_a_loader_crops_as_its_plan_says_and_decodes_enough_pixels():
+    plan = make_plan(["scenes:indoor?count=4&size=64"], labeled=True, size=32, repeat=True)
+    narrow = BatchLoader(dataclasses.replace(plan, smallest_crop=0.3, flip_probability=0.0), batch_size=4)
+    assert narrow.batches.stream.plan.at_least == 107  # of which 30 % are 32
+    assert BatchLoader(plan, batch_size=4).batches.stream.plan.at_least == 32
+    wide = next(iter(BatchLoader(dataclasses.replace(plan, flip_probability=0.0), batch_size=4)))
+    for image, other in zip(wide["image"], next(iter(narrow))["image"], strict=True):
+        assert not torch.equal(image, other)
+
+
+@pytest.mark.parametrize("field", [{"smallest_crop": 0.0}, {"smallest_crop": 1.5}, {"flip_probability": -0.1}])
+def test_shares_out_of_range_are_refused(field):
+    with pytest.raises(ValueError, match=next(iter(field))):
+        make_plan(["scenes:indoor"], **field)

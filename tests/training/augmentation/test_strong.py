@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as TF
 
-from semidepth.training.augmentation import strong as augmentation
+from semidepth.training.augmentation import batches
 from semidepth.training.augmentation.strong import (
     StrongAugmentation,
     adjust_brightness,
@@ -129,7 +129,7 @@ def test_seed_decides_and_the_input_stays():
 def test_cpu_groups_change_nothing(monkeypatch):
     batch, config = images(4), StrongAugmentation()
     whole = distort_colors(batch, generator(7), config)
-    monkeypatch.setattr(augmentation, "CPU_GROUP_VALUES", 1)
+    monkeypatch.setattr(batches, "CPU_GROUP_VALUES", 1)
     torch.testing.assert_close(distort_colors(batch, generator(7), config), whole, rtol=0, atol=1e-6)
 
 

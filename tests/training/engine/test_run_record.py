@@ -15,7 +15,8 @@ from semidepth.training.teacher import train_teacher
 def run(tmp_path, name, **changes):
     options = {
         "encoder": tiny.save_encoder(tmp_path / "encoder"), "labeled": ["scenes:indoor?count=16"], "batch_size": 2,
-        "num_workers": 0, "cpu": True, "checkpoint_every": 2, "preview_every": 0, "output_dir": str(tmp_path / name),
+        "validation": ("none",), "num_workers": 0, "cpu": True, "checkpoint_every": 2, "preview_every": 0,
+        "output_dir": str(tmp_path / name),
     }  # fmt: skip
     began = time.perf_counter()
     returned = train_teacher(TeacherOptions(**(options | changes)))

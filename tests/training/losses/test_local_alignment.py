@@ -75,6 +75,13 @@ def test_equals_the_loop(parts):
     assert (expected > 0) == (parts < 16)  # 37 / 16 is a window of 3 pixels
 
 
+def test_the_smallest_image_that_64_parts_are_windows_of():
+    generator = torch.Generator().manual_seed(0)
+    prediction, target = torch.rand(1, 321, 321, generator=generator), torch.rand(1, 321, 321, generator=generator)
+    assert local_alignment_loss(prediction, target, parts=64) > 0
+    assert local_alignment_loss(prediction[:, 1:, 1:], target[:, 1:, 1:], parts=64) == 0
+
+
 def test_windows_at_scales_of_their_own_cost_nothing():
     """A scene whose parts are each right but not in proportion: only the windows across borders are charged."""
     _, target = maps(1, 64, 64)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -24,14 +25,16 @@ def maps(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     return prediction, target
 
 
-def test_the_rows_in_the_docstring_are_those_of_the_code():
-    rows = re.findall(r"^\| `(\w+)` +\|(.*)\|(.*)\|(.*)\|(.*)\| (\d) +\|", table.__doc__ or "", re.MULTILINE)
+DOCS = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
+
+
+@pytest.mark.parametrize("text", [table.__doc__ or "", DOCS], ids=["docstring", "docs"])
+def test_the_rows_that_are_shown_are_those_of_the_code(text):
+    rows = re.findall(r"^\| `(\w+)` +\|(.*)\|(.*)\|(.*)\|(.*)\| (\d) +\|", text, re.MULTILINE)
     assert [row[0] for row in rows] == list(TERMS)
     for name, *marks, weight in rows:
-        types = [
-            kind for kind, mark in zip(("synthetic", "dense", "pseudo", "sparse"), marks, strict=True) if mark.strip()
-        ]
-        assert TERMS[name].labels == set(types), name
+        types = zip(("synthetic", "dense", "pseudo", "sparse"), marks, strict=True)
+        assert TERMS[name].labels == {kind for kind, mark in types if mark.strip()}, name
         assert TERMS[name].weight == float(weight), name
 
 

@@ -13,6 +13,7 @@ from semidepth.evaluation.pictures import grid, relative_row, save_picture
 from semidepth.prediction.models import load_depth_model
 from semidepth.training.options.demo import DemoOptions
 from semidepth.training.options.presets import read_preset
+from semidepth.training.options.run import NO_VALIDATION
 from semidepth.training.options.student import StudentOptions
 from semidepth.training.options.teacher import TeacherOptions
 from semidepth.training.recipes.demo.scores import score_into, with_spread
@@ -44,7 +45,7 @@ def train_models(options: DemoOptions, encoder: str, folder: Path, seed: int) ->
         "encoder": encoder,
         "size": options.size,
         "labeled": tuple(f"scenes:{domain}?style={LABELED_STYLE}&count={options.labeled_scenes}" for domain in DOMAINS),
-        "validation": (),
+        "validation": NO_VALIDATION,
         "batch_size": options.batch_size,
         "seed": seed,
         "resume": False,

@@ -1,0 +1,75 @@
+"""What a run is validated on where --validation does not say it."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from sample_files import depth_mm, picture, write_parquet
+
+from semidepth.training import teacher
+from semidepth.training.engine.held_out import split_labeled
+from semidepth.training.engine.resuming import setting_of
+from semidepth.training.options.teacher import TeacherOptions
+
+
+def photos(folder, count):
+    folder.mkdir()
+    for number in range(count):
+        Image.fromarray(picture(number)).save(folder / f"{number}.png")
+        np.save(folder / f"{number}_depth.npy", depth_mm(number).astype(np.float32) / 1000)
+    return str(folder)
+
+
+def split(*labeled, validation=(), **options):
+    return split_labeled(TeacherOptions(labeled=labeled, validation=validation, steps=1, **options))
+
+
+def specs(sources):
+    return [source.spec for source in sources]
+
+
+def test_a_part_of_each_labeled_source_is_held_out_and_the_log_says_which(tmp_path, caplog):
+    caplog.set_level("INFO", logger="semidepth")
+    table, folder = str(write_parquet(tmp_path / "a.parquet", range(40))), photos(tmp_path / "photos", 60)
+    train, validation = split(table, f"{folder}?max_depth_m=9")
+    assert specs(train) == [f"{table}?part=train", f"{folder}?max_depth_m=9&part=train"]
+    assert specs(validation) == [f"{table}?part=held_out", f"{folder}?max_depth_m=9&part=held_out"]
+    told = [record.getMessage() for record in caplog.records]
+    assert any(table in text and "2 images" in text and "single rows" in text for text in told)
+    assert any(folder in text and "3 images" in text and "single images" in text for text in told)
+
+
+def test_scenes_are_validated_on_their_own_split(tmp_path):
+    train, validation = split("scenes:indoor?style=wild&start=7&count=300", "scenes:outdoor", "scenes:indoor?count=8")
+    assert specs(train)[1] == "scenes:outdoor"
+    assert specs(validation) == [
+        "scenes:indoor?style=wild&count=200&split=validation", "scenes:outdoor?split=validation&count=200",
+        "scenes:indoor?count=8&split=validation",
+    ]  # fmt: skip
+    assert validation[0].first_index > train[0].first_index + 300
+
+
+def test_named_sources_and_none_leave_the_labeled_ones_whole(tmp_path):
+    folder = photos(tmp_path / "photos", 60)
+    train, validation = split(folder, validation=("scenes:indoor?split=validation&count=4",))
+    assert (specs(train), specs(validation)) == ([folder], ["scenes:indoor?split=validation&count=4"])
+    assert [specs(part) for part in split(folder, validation=("none",))] == [[folder], []]
+
+
+def test_what_is_too_small_is_not_cut_and_that_is_said(tmp_path, caplog):
+    folder = photos(tmp_path / "photos", 4)
+    assert [specs(part) for part in split(folder)] == [[folder], []]
+    assert f"nothing of {folder} is held out" in caplog.text
+
+
+def test_a_run_with_another_cut_is_another_run(tmp_path):
+    folder = photos(tmp_path / "photos", 60)
+    cut = TeacherOptions(labeled=(folder,), steps=1)
+    for other in (("none",), ("scenes:indoor?count=4",)):
+        assert setting_of(cut) != setting_of(TeacherOptions(labeled=(folder,), validation=other, steps=1))
+    scenes = TeacherOptions(labeled=("scenes:indoor",), steps=1)
+    assert setting_of(scenes) == setting_of(TeacherOptions(labeled=("scenes:indoor",), validation=("none",), steps=1))
+
+
+@pytest.mark.parametrize("words", [["none", "scenes:indoor"], ["scenes:indoor", "none"]])
+def test_none_stands_alone(words, refused):
+    assert "names sources and none" in refused(teacher.main, "--validation", *words)

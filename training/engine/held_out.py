@@ -1,0 +1,64 @@
+"""What a run is validated on: the sources of --validation, or a part that is held out of the labeled ones."""
+
+import logging
+
+from semidepth.data.reading.parts import part_of
+from semidepth.data.reading.sources import count_samples, cut_of
+from semidepth.data.source_spec import Source, parse_source, parse_sources, split_options
+from semidepth.training.options.run import NO_VALIDATION, RelativeOptions
+
+logger = logging.getLogger(__name__)
+
+RULES = {
+    "scene": "whole scenes, by the column scene",
+    "folder": "whole folders",
+    "file": "whole files",
+    "image": "single images, as there are no folders that divide them",
+    "row": "single rows, as there are no scenes or files that divide them",
+}
+
+
+def split_labeled(options: RelativeOptions) -> tuple[tuple[Source, ...], tuple[Source, ...]]:
+    """Returns the labeled sources to train on, and those to validate on.
+
+    With --validation these are the sources that are named. Without it a fixed part of each labeled source is held out
+    of training (see `data.reading.parts`); scenes are validated on their own validation split. Which and by which rule
+    is logged.
+
+    Raises:
+        ValueError: a source cannot be opened.
+    """
+    labeled = parse_sources(options.labeled)
+    if options.validation:
+        return labeled, () if options.validation == NO_VALIDATION else parse_sources(options.validation)
+    train: list[Source] = []
+    held_out: list[Source] = []
+    for source in labeled:
+        kept, held = _split(source, options.validation_images)
+        train.append(kept)
+        held_out += held
+    return tuple(train), tuple(held_out)
+
+
+def _split(source: Source, images: int) -> tuple[Source, list[Source]]:
+    """Returns a source to train on and, where it has one, its held-out part."""
+    if source.format == "scenes" and source.split in (None, "train"):
+        held = _validation_scenes(source, images)
+        logger.info("validation of %s: %d scenes of its validation split", source.spec, held.count)
+        return source, [held]
+    cut = cut_of(source, labeled=True) if source.part is None else None
+    if cut is None:
+        logger.warning("nothing of %s is held out for validation: it is too small, or cannot be cut", source.spec)
+        return source, []
+    kept, held = part_of(source, "train"), part_of(source, "held_out")
+    count = count_samples(held, labeled=True)
+    text = "a part of unknown length" if count is None else f"{count} images"
+    logger.info("validation of %s: %s are held out of training, %s", source.spec, text, RULES[cut.rule])
+    return kept, [held]
+
+
+def _validation_scenes(source: Source, images: int) -> Source:
+    location, values = split_options(source.spec)
+    values = {name: value for name, value in values.items() if name != "start"}
+    values |= {"split": "validation", "count": str(min(source.count or images, images))}
+    return parse_source(f"{location}?{'&'.join(f'{name}={value}' for name, value in values.items())}")
