@@ -78,7 +78,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         samples: all of one size, all with depth or all without.
 
     Returns:
-        The batch; `depth` and `disparity` only with labels. `image` lies in memory as (B, S, S, 3).
+        The batch; `depth`, `disparity` and `labels` only with labels. `image` lies in memory as (B, S, S, 3).
     """
     # default_collate, because in a worker it stacks into shared memory, from where the main process takes the batch
     # as it is. Images keep the order (H, W, 3) of memory that decoding and resizing give them: to turn them would
@@ -88,10 +88,10 @@ def collate(samples: Sequence[Sample]) -> Batch:
         image=pixels.permute(0, 3, 1, 2),  # (B, S, S, 3) -> (B, 3, S, S)
         domain=[sample["domain"] for sample in samples],
         origin=[sample["origin"] for sample in samples],
-        labels=[sample.get("labels") for sample in samples],
     )
     depths = [sample["depth"] for sample in samples if sample["depth"] is not None]
     if depths:
+        batch["labels"] = [sample.get("labels") for sample in samples]
         batch["depth"] = default_collate(depths)
         # Decoded depth is positive, NaN or inf, so that its inverse needs no mask.
         batch["disparity"] = default_collate([depth.reciprocal() for depth in depths])

@@ -35,8 +35,8 @@ class Batch(TypedDict, total=False):
     """A training batch.
 
     `image` is (B, 3, S, S) uint8 RGB. With labels, `depth` is (B, S, S) float32 in metres (NaN unknown, inf
-    sky) and `disparity` is its inverse in 1/m, larger is nearer (NaN unknown, 0 sky). `domain`, `origin` and
-    `labels` (the type of each label; None where unlabeled or not known) are lists.
+    sky), `disparity` is its inverse in 1/m, larger is nearer (NaN unknown, 0 sky), and `labels` is a list of the
+    labels' types, None where a source does not say. `domain` and `origin` are lists.
     """
 
     image: Tensor

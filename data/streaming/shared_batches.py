@@ -55,7 +55,8 @@ class SharedBatches:
         place, is_new = found
         self.taken[place] = 1
         _fill(_views(self.blocks[place], shape), samples)
-        labels = {key: [sample.get(key) for sample in samples] for key in ("domain", "origin", "labels")}
+        keys = ("domain", "origin") if samples[0]["depth"] is None else ("domain", "origin", "labels")
+        labels = {key: [sample.get(key) for sample in samples] for key in keys}
         return _Message(self.number, place, shape, self.blocks[place] if is_new else None, labels)
 
     def _free_block(self, worker: int, shape: tuple[int, ...]) -> tuple[tuple[int, int], bool] | None:

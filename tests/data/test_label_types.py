@@ -85,4 +85,4 @@ def test_batches_carry_the_type_of_each_label(tmp_path, workers):
     assert batch["labels"] == expected
     assert set(expected) == {"synthetic", "dense"}
     plan = StreamPlan(tuple(parse_sources(["scenes:indoor?count=2"])), labeled=False, size=16, repeat=True)
-    assert next(iter(BatchLoader(plan, batch_size=2, num_workers=workers)))["labels"] == [None, None]
+    assert "labels" not in next(iter(BatchLoader(plan, batch_size=2, num_workers=workers)))
