@@ -15,6 +15,7 @@ from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.training import student
 from semidepth.training import teacher as teacher_command
 from semidepth.training.losses.feature_alignment import feature_alignment_loss
+from semidepth.training.losses.gradient_matching import gradient_matching_loss
 from semidepth.training.options.pseudo_label import PseudoLabelOptions
 from semidepth.training.options.run import BUILT_IN_SCENES
 from semidepth.training.options.student import StudentOptions
@@ -56,11 +57,14 @@ def test_the_total_is_the_mean_of_the_two_losses_that_need_no_labels(tmp_path):
     )  # fmt: skip
     pixels = PREPROCESSING.normalize(image)
     output = model(pixels, output_features=True)
+    pseudo = teacher.predict_disparity(image.float() / 255)
+    gradient = gradient_matching_loss(output.predicted_depth, pseudo)
     expected = [
-        affine_invariant_loss(output.predicted_depth, teacher.predict_disparity(image.float() / 255)),
+        affine_invariant_loss(output.predicted_depth, pseudo) + 2 * gradient,
         feature_alignment_loss(output.features, encoder_features(frozen, pixels), tolerance=0.85),
     ]
-    assert set(losses.terms) == {"unlabeled", "feature"}
+    assert set(losses.terms) == {"unlabeled", "unlabeled_gradient", "feature"}
+    assert torch.allclose(losses.terms["unlabeled_gradient"], gradient, atol=1e-5)
     assert torch.allclose(losses.total, sum(expected) / 2, atol=1e-5)
     assert (losses.images, losses.origins) == (3, ["a", "b", "c"])
 

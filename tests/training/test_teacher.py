@@ -214,8 +214,8 @@ def test_the_log_tells_losses_and_types_of_label_before_the_first_step(tmp_path,
     caplog.set_level("INFO", logger="semidepth")
     train_teacher(arguments(tmp_path, encoder, losses="local", steps=1))
     told = [line for line in caplog.messages if line.startswith(("labels of", "losses:", "step 1"))]
-    assert told[0] == "labels of scenes:indoor?count=8: synthetic (rendered)"
-    assert told[1].startswith("losses: 1 x affine, 2 x gradient (dense, pseudo, synthetic labels), 1 x local_4, ")
+    assert told[:2] == [f"labels of scenes:{domain}?count=8: synthetic (rendered)" for domain in ("indoor", "outdoor")]
+    assert told[2].startswith("losses: 1 x affine, 2 x gradient (dense, pseudo, synthetic labels), 1 x local_4, ")
     results = json.loads((tmp_path / "run/results.json").read_text())
     assert results["losses"] == {"affine": 1, "gradient": 2, "local_4": 1, "local_16": 1, "local_64": 1}
     assert results["labeled_gradient"] > 0

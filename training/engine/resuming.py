@@ -13,7 +13,8 @@ from semidepth.training.engine.checkpoints import check_setting, list_checkpoint
 from semidepth.training.engine.run_record import RunRecord
 from semidepth.training.engine.step_data import StepData
 from semidepth.training.engine.trained_model import TrainedModel
-from semidepth.training.options.run import RunOptions
+from semidepth.training.losses.table import describe
+from semidepth.training.options.run import RelativeOptions, RunOptions
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ SETTING = (
     "domains",
     "freeze_core",
 )
+HELD_OUT = "a part of --labeled (with --validation none: None)"
 
 
 def setting_of(options: RunOptions) -> dict[str, Any]:
@@ -39,8 +41,9 @@ def setting_of(options: RunOptions) -> dict[str, Any]:
     values = asdict(options)
     files = any(not spec.startswith("scenes:") for spec in values.get("labeled", ()))
     # What is held out of the labeled sources is no training data; a checkpoint from before that has None.
-    held_out = "a part of --labeled, as --validation is not given" if files and not values["validation"] else None
-    return _setting(values) | {"held_out": held_out}
+    held_out = HELD_OUT if files and not values["validation"] else None
+    losses = {"losses": describe(options.loss_weights)} if isinstance(options, RelativeOptions) else {}
+    return _setting(values) | {"held_out": held_out} | losses
 
 
 def _setting(values: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +80,10 @@ def _check_checkpoint(newest: Path, options: RunOptions, steps: int) -> None:
         raise ValueError(
             f"{newest} is left from an earlier run and --resume is off; delete it or give another --output_dir."
         )
-    done = check_setting(newest, setting_of(options), _setting(default_values(type(options))))
+    setting = setting_of(options)
+    # A checkpoint from before losses had presets does not say which it had; the log says which go on.
+    defaults = _setting(default_values(type(options))) | {"losses": setting.get("losses")}
+    done = check_setting(newest, setting, defaults)
     if done > steps or (done == steps and (Path(options.output_dir) / "results.json").is_file()):
         raise ValueError(
             f"{newest} has already done {done} steps and this run has {steps}; give more --steps or another "

@@ -47,6 +47,18 @@ def test_other_values_are_refused(options):
         check_resume(options, 5)
 
 
+def test_a_relative_run_goes_on_with_the_losses_and_the_held_out_part_of_its_checkpoint(tmp_path):
+    options = TeacherOptions(output_dir=str(tmp_path / "run"), labeled=("scenes:indoor",))
+    checkpoint(options)
+    with pytest.raises(ValueError, match="losses=1 x affine, 2 x gradient .*, not losses=1 x affine; .*--output_dir"):
+        check_resume(replace(options, losses="v1"), 5)
+    earlier = replace(options, output_dir=str(tmp_path / "earlier"), labeled=("photos/",), validation=("none",))
+    newest = checkpoint(earlier, losses=None, held_out=None)  # as before there were presets and held-out parts
+    assert check_resume(replace(earlier, losses="v1"), 5) == newest
+    with pytest.raises(ValueError, match="held_out=None, not held_out=a part of --labeled .*--validation none"):
+        check_resume(replace(earlier, validation=()), 5)
+
+
 def test_a_teacher_of_another_version_is_used_where_its_options_are_the_same(tmp_path):
     wanted = TeacherOptions(labeled=("scenes:indoor?count=4",), steps=3)
     saved = tmp_path / "teacher.yaml"

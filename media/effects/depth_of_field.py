@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from semidepth.training.augmentation.batches import check_images
-from semidepth.training.augmentation.resampling import double, halve
+from semidepth.media.effects.images import check_images
+from semidepth.media.effects.resampling import double, halve
 
 # Standard deviation of a square of 2 x 2 pixels drawn out bilinearly, in pixels; each level of halving doubles it.
 LEVEL_SIGMA_PX = math.sqrt(3 / 12 + 4 / 6)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from semidepth.training.augmentation.batches import check_images
-from semidepth.training.augmentation.resampling import double, halve
+from semidepth.media.effects.images import check_images
+from semidepth.media.effects.resampling import double, halve
 
 LUMA_STEPS = (
     (16, 11, 10, 16, 24, 40, 51, 61),

@@ -1,0 +1,1 @@
+"""What colours, cameras and files do to batches of images."""
