@@ -7,8 +7,8 @@
 Rows are trained one upon the other, as in the ablation of arXiv 2401.10891, all students of a seed with one teacher
 and from one encoder: labeled images only; + unlabeled images, as they are; + strong perturbation of these; + feature
 alignment; and of later work + gradient matching loss (Depth Anything V2). Upon that, each by itself: further losses,
-augmentations and selective re-training (ST++). Labels are those of a few scenes of one style; unlabeled are many of all
-styles, and --photos. Tests: held-out scenes and --real.
+augmentations, no labels, a warm start and selective re-training (ST++). Labels are those of a few scenes of one style;
+unlabeled are many of all styles, and --photos. Tests: held-out scenes and --real.
 
 What is finished is kept in --output_dir, one JSON for each row and seed, and not trained again: the same command with
 more seeds or rows goes on from there.
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ablation_rows import CHANGES, LABELED_ONLY, METRICS, PAPER, ROWS, SCENES_MEAN, TEACHER, TITLES, VARIANTS
+from ablation_rows import CHANGES, LABELED_ONLY, METRICS, PAPER, ROWS, SCENES_MEAN, TEACHER, TITLES, VARIANTS, WARM_RATE
 
 from semidepth.common.console import run_command, set_up_logging
 from semidepth.common.files import check_folder, write_whole
@@ -39,7 +39,7 @@ from semidepth.prediction.models import load_depth_model
 from semidepth.training.engine.setup import check_sources
 from semidepth.training.options.encoder import EncoderOptions
 from semidepth.training.options.presets import read_preset
-from semidepth.training.options.run import BUILT_IN_ENCODER, check_at_least
+from semidepth.training.options.run import BUILT_IN_ENCODER, NO_VALIDATION, check_at_least
 from semidepth.training.options.student import StudentOptions
 from semidepth.training.options.teacher import TeacherOptions
 from semidepth.training.recipes.demo.relative import DOMAINS, LABELED_STYLE, test_sources
@@ -119,7 +119,7 @@ def shared_options(arguments: AblationOptions, encoder: str, seed: int) -> dict[
         "encoder": encoder,
         "size": arguments.size,
         "labeled": [f"scenes:{domain}?style={LABELED_STYLE}&count={arguments.labeled_scenes}" for domain in DOMAINS],
-        "validation": [],
+        "validation": NO_VALIDATION,
         "batch_size": arguments.batch_size,
         "losses": "v1",
         "gradient_matching_weight": None,
@@ -156,6 +156,10 @@ def train_row(arguments: AblationOptions, encoder: str, seed: int, row: str) -> 
         if name == row:
             break
     own |= VARIANTS.get(row, {})
+    if "start" in own:
+        own |= {"start": str(folder / own["start"]), "learning_rate": shared.get("learning_rate", WARM_RATE)}
+    if not own.get("labeled", True):  # then a batch has --batch_size photos; in the other rows twice as many
+        own["batch_size"] = 2 * arguments.batch_size
     train_student(StudentOptions(**(read_preset("student_scenes", StudentOptions) | shared | own)))
     return folder / row
 

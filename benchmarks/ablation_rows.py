@@ -13,6 +13,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "feature_alignment": {"feature_alignment": True},
     "gradient_matching": {"losses": "v2"},
 }
+# Rate of the warm start on the built-in encoder, where the others have 3e-4.
+WARM_RATE = 1e-4
 # What each of these changes in the last of those above.
 VARIANTS: dict[str, dict[str, Any]] = {
     "local": {"losses": "local"},
@@ -22,6 +24,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "crops": {"smallest_crop": 0.5, "labeled_smallest_crop": 0.5},
     "camera": {"camera_effects": EFFECTS},
     "labeled_camera": {"labeled_camera_effects": EFFECTS},
+    "label_free": {"labeled": ()},
+    "warm_start": {"start": TEACHER, "encoder": None},  # of the same seed
     "select_reliable": {"select_reliable": 0.5},
 }
 TITLES = {
@@ -38,6 +42,8 @@ TITLES = {
     "crops": "… + smaller fields of view",
     "camera": "… + camera effects, unlabeled",
     "labeled_camera": "… + camera effects, labeled",
+    "label_free": "… without labels",
+    "warm_start": "… from the teacher instead of the encoder",
     "select_reliable": "… + selection (ST++)",
 }
 ROWS = [LABELED_ONLY, *CHANGES, *VARIANTS]
