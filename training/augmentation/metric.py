@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from semidepth.training.augmentation.batches import between, check_images, uniform
+from semidepth.media.effects.images import check_images
+from semidepth.training.augmentation.batches import between, uniform
 
 
 @dataclass(frozen=True)
