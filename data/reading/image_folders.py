@@ -52,10 +52,10 @@ def find_images(source: Source, labeled: bool) -> ImageFiles:
     """Image and depth files of a source of images, and what is left out; see [`image_files`]."""
     listing = listing_of(source)
     images = listing.used
+    pairs: list[tuple[str, str | None]]
     if not labeled:
         pairs = [(str(path), None) for path in images[: source.count]]
         return ImageFiles(_part(source, pairs), listing)
-    pairs: list[tuple[str, str | None]]
     if source.maps is not None:
         pairs = list(paired_maps(source, images))
     else:

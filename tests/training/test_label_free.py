@@ -83,7 +83,7 @@ def test_photos_and_a_teacher_are_enough_and_the_log_says_which_losses_are_on(
     caplog.set_level("INFO", logger="semidepth")
     assert student.main(words(tmp_path, teacher, photos, "--preview_every", "2")) == 0
     assert batches == [{"unlabeled": 2}] * 3  # one epoch of six photos, two at a time
-    told = next(record.getMessage() for record in caplog.records if "losses:" in record.getMessage())
+    told = next(record.getMessage() for record in caplog.records if record.getMessage().startswith("losses:"))
     assert f"unlabeled (2 images, labels by {teacher})" in told
     assert "feature alignment" in told
     assert "no labeled loss" in told

@@ -82,7 +82,7 @@ def unlabeled_terms(
         drop_fraction=options.drop_fraction, unknown=bool(options.pseudo_labels),
     )  # fmt: skip
     weights = options.loss_weights
-    others = [name for name in weights if name != "affine" and "pseudo" in TERMS[name].labels]
+    others = {name: weights[name] for name in weights if name != "affine" and "pseudo" in TERMS[name].labels}
     inside = losses_of(predicted, pseudo, ["pseudo"] * len(pseudo), others, masks)
     outside = losses_of(predicted, pseudo[partner], ["pseudo"] * len(pseudo), others, ~masks)
     own = masks.float().mean()  # both are means over the batch, so they are weighted by their areas in the batch
@@ -179,7 +179,7 @@ def train_on_all(options: StudentOptions, *, selected_share: float = 0.0) -> dic
         options, unlabeled, labeled=pseudo_labeled, batch_size=options.unlabeled_batch_size,
         world=accelerator.num_processes,
     )  # fmt: skip
-    labeled = with_label_types(labeled)
+    labeled = tuple(with_label_types(labeled))
     check_resume(options, steps)
     check_pseudo_labels(options, accelerator.device)
     teacher, teacher_name = get_teacher()

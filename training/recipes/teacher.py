@@ -109,7 +109,7 @@ def train_teacher(options: TeacherOptions) -> dict[str, Any]:
         batch_size=options.batch_size,
         world=accelerator.num_processes,
     )
-    labeled = with_label_types(labeled)
+    labeled = tuple(with_label_types(labeled))
     logger.info("losses: %s", describe(options.loss_weights))
     check_resume(options, steps)
 
