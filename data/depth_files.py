@@ -8,6 +8,7 @@ The scale in the header of a PFM is not: its sign is the order of bytes, and wha
 """
 
 import io
+import math
 import re
 import zipfile
 import zlib
@@ -65,7 +66,7 @@ def stored_numbers(data: bytes, name: str, *, key: str | None = None, kind: str 
     names = tuple(dict.fromkeys((kind, *_DEPTH_NAMES)))
     try:
         if data.startswith(_NPY):
-            return np.load(io.BytesIO(data), allow_pickle=False)
+            return _npy(data, name)
         if data.startswith(_ZIP):
             return _npz(data, name, key, names)
         if data.startswith(_EXR):
@@ -92,16 +93,30 @@ class _ChoiceError(ValueError):
     """An error that only the user can settle: it ends a run, while a broken file is skipped."""
 
 
+def _npy(data: bytes, name: str) -> np.ndarray:
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in headers:  # 3.0 is for fields with names
+        raise BrokenSampleError(f"{name} is an .npy file of version {version}; store a plain array of numbers")
+    shape = headers[version](stream)[0]
+    if math.prod(shape) > MAX_PIXELS:  # before it is allocated
+        raise BrokenSampleError(
+            f"{name} says that it has the shape {shape}; the most that is decoded is {MAX_PIXELS:,} pixels"
+        )
+    return np.load(io.BytesIO(data), allow_pickle=False)
+
+
 def _npz(data: bytes, name: str, key: str | None, names: Sequence[str]) -> np.ndarray:
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        chosen = _choose(list(arrays.files), name, key, names, "arrays")
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:  # a small file may unpack to gigabytes
-            members = {member.filename: member.file_size for member in archive.infolist()}
-        size = members.get(f"{chosen}.npy", members.get(chosen, 0))
-        if size > MAX_PIXELS * _LARGEST_NUMBER:
-            raise BrokenSampleError(f"{name} holds {size:,} bytes of {chosen!r}; the most that is decoded is a map of "
-                                    f"{MAX_PIXELS:,} pixels")  # fmt: skip
-        return np.asarray(arrays[chosen])
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+        member = members[_choose(list(members), name, key, names, "arrays")]
+        if member.file_size > MAX_PIXELS * _LARGEST_NUMBER:  # a small file may unpack to gigabytes
+            raise BrokenSampleError(
+                f"{name} holds {member.file_size:,} bytes of {member.filename!r}; the most that is decoded is a map of "
+                f"{MAX_PIXELS:,} pixels"
+            )
+        return _npy(archive.read(member), name)
 
 
 def _exr(data: bytes, name: str, key: str | None, names: Sequence[str]) -> np.ndarray:

@@ -194,8 +194,9 @@ class LabelFolder:
         buffer = io.BytesIO()
         # Few rows to a group: readers can begin in the middle.
         pq.write_table(
-            pa.Table.from_pydict(columns, schema=FEATURES.arrow_schema), buffer, row_group_size=100, compression="NONE"
-        )
+            pa.Table.from_pydict(columns, schema=FEATURES.arrow_schema), buffer, row_group_size=100, compression="NONE",
+            write_page_checksum=True,
+        )  # fmt: skip
         self._write(f"data/{name}", buffer.getvalue())
 
     def _write(self, name: str, content: bytes) -> None:

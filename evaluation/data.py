@@ -8,8 +8,9 @@ import hashlib
 import logging
 import os
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -27,6 +28,7 @@ from semidepth.data.source_spec import Source, local_files, parse_source
 from semidepth.data.streaming.readers import plan_pass
 from semidepth.evaluation.benchmarks import open_benchmark
 from semidepth.evaluation.benchmarks.base import BenchmarkSet, PointPairs, PointPairSet
+from semidepth.prediction.batching import at_once
 
 logger = logging.getLogger(__name__)
 
@@ -193,7 +195,7 @@ def read_ahead(items: Iterator[tuple[Place, Read]], ahead: int) -> Iterator[tupl
 
     Args:
         items: of [`ScoredData.share`].
-        ahead: number of images read before they are needed.
+        ahead: number of images read before they are needed; of large ones fewer.
     """
     end = object()
 
@@ -209,12 +211,15 @@ def read_ahead(items: Iterator[tuple[Place, Read]], ahead: int) -> Iterator[tupl
             return place, None
 
     with ThreadPoolExecutor(1) as pool:
-        waiting = [pool.submit(read_next) for _ in range(ahead)]
+        waiting: deque[Future[Any]] = deque([pool.submit(read_next)])  # one, until it is known how large images are
         while True:
-            found = waiting.pop(0).result()
+            found = waiting.popleft().result()
             if found is end:
                 return
-            waiting.append(pool.submit(read_next))
+            item = found[1]
+            room = ahead if item is None else min(ahead, at_once(item["image"][0].numel()))
+            while len(waiting) < room:
+                waiting.append(pool.submit(read_next))
             yield found
 
 

@@ -10,19 +10,34 @@ T = TypeVar("T")
 
 # Batches decoded ahead of the model; also the most whose images wait for others of their size.
 AHEAD = 4
+# Of images that are held at their full size: 0.2 GB of pixels, and as much again for each map of numbers beside them.
+MOST_PIXELS = 64_000_000
 
 
-def batches_of_one_size(items: Iterable[T], batch_size: int, size_of: Callable[[T], Hashable]) -> Iterator[list[T]]:
+def at_once(pixels: int) -> int:
+    """Number of images of so many pixels that may be held at their full size at once; at least 1."""
+    return max(1, MOST_PIXELS // max(1, pixels))
+
+
+def batches_of_one_size(
+    items: Iterable[T],
+    batch_size: int,
+    size_of: Callable[[T], Hashable],
+    *,
+    pixels_of: Callable[[T], int] = lambda item: 1,
+) -> Iterator[list[T]]:
     """Batches of consecutive items of equal size, which keep their order.
 
     Args:
         items: in order.
         batch_size: largest number of items in a batch.
         size_of: gives what must be equal in a batch.
+        pixels_of: gives the pixels of an item; a batch of several has at most `MOST_PIXELS`.
     """
     batch: list[T] = []
     for item in items:
-        if batch and (len(batch) == batch_size or size_of(batch[0]) != size_of(item)):
+        most = min(batch_size, at_once(pixels_of(batch[0]))) if batch else batch_size
+        if batch and (len(batch) >= most or size_of(batch[0]) != size_of(item)):
             yield batch
             batch = []
         batch.append(item)

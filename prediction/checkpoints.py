@@ -5,6 +5,7 @@ Light to import: transformers is imported by the functions that read a configura
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,12 @@ DISPARITY_MODEL_TYPES = {"depth_student", "depth_anything", "dpt"}
 DEPTH_MODEL_TYPES = {"routed_depth", "zoedepth", "glpn"}
 # These take a sensor's coarse depth with each image.
 NEEDS_MORE_THAN_PIXELS = {"prompt_depth_anything"}
+# The largest number of each that is believed, far beyond any model's.
+LARGEST = {
+    "num_hidden_layers": 1_000, "num_attention_heads": 1_000, "num_channels": 1_000, "patch_size": 4_096,
+    "image_size": 16_384, "hidden_size": 100_000, "intermediate_size": 1_000_000, "reassemble_hidden_size": 100_000,
+    "neck_hidden_sizes": 100_000, "fusion_hidden_size": 100_000, "head_hidden_size": 100_000,
+}  # fmt: skip
 PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 
 
@@ -42,6 +49,53 @@ def router_names(config: Any) -> list[str]:
     return domains_of(config) or [head["name"] for head in getattr(config, "bin_configurations", None) or []]
 
 
+def load_config(place: str, *, trust_remote_code: bool = False) -> Any:
+    """The configuration of a model, whose numbers are checked before it is built from them.
+
+    Args:
+        place: Hub id or folder.
+        trust_remote_code: run code that the model brings along, where transformers and semidepth have none for it.
+
+    Raises:
+        ValueError: a number is out of range; it is named.
+        Exception: as transformers' `AutoConfig`.
+    """
+    from transformers import AutoConfig, PretrainedConfig
+
+    fields, _ = PretrainedConfig.get_config_dict(place)
+    check_numbers(fields)
+    config = AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
+    check_numbers(config.to_dict())
+    return config
+
+
+def check_numbers(fields: dict[str, Any]) -> None:
+    """Checks the numbers of a configuration and of those within it; raises ValueError, naming one out of range."""
+    for part in _parts(fields):
+        for field, most in LARGEST.items():
+            value = part.get(field)
+            numbers = value if isinstance(value, list | tuple) else [value]
+            if value is not None and not all(isinstance(each, int) and 1 <= each <= most for each in numbers):
+                raise _wrong(field, value, f"whole numbers from 1 to {most:,}")
+        heads, width = part.get("num_attention_heads"), part.get("hidden_size")
+        if isinstance(heads, int) and isinstance(width, int) and width % heads:
+            raise _wrong("num_attention_heads", heads, f"a divisor of hidden_size, {width}")
+        levels, index = part.get("neck_hidden_sizes"), part.get("head_in_index")
+        if levels and index is not None and not (isinstance(index, int) and -len(levels) <= index < len(levels)):
+            raise _wrong("head_in_index", index, f"the number of one of {len(levels)} levels")
+
+
+def _parts(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield fields
+    for value in fields.values():
+        if isinstance(value, dict):
+            yield from _parts(value)
+
+
+def _wrong(field: str, value: object, expected: str) -> ValueError:
+    return ValueError(f"its configuration says {field}={str(value)[:60]}; expected {expected}; mend config.json")
+
+
 def read_config(name: str, *, trust_remote_code: bool = False) -> Any:
     """The configuration of a model, from the Hub or a folder.
 
@@ -50,15 +104,13 @@ def read_config(name: str, *, trust_remote_code: bool = False) -> Any:
         trust_remote_code: run code that the model brings along, where transformers and semidepth have none for it.
 
     Raises:
-        ValueError: there is no such model, or it needs code that is not to be run.
+        ValueError: there is no such model, it needs code that is not to be run, or a number in it is out of range.
     """
-    from transformers import AutoConfig
-
     from semidepth import modeling  # noqa: F401 - tells transformers of our model types
 
     place = find_model(name)
     try:
-        return AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
+        return load_config(place, trust_remote_code=trust_remote_code)
     except loading_errors(trust_remote_code) as error:
         if not trust_remote_code and brings_code(place):
             raise ValueError(

@@ -23,6 +23,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # What `Preprocessing` prepares; all others are prepared by their stock processors.
 OWN_MODEL_TYPES = {"depth_student", "routed_depth", "depth_anything"}
 BICUBIC = 3
+# Of the square that a model sees, in pixels: a photo of this size takes 200 MB as numbers, and several GB in a model.
+LARGEST_SIZE = 4_096
+RESAMPLING = range(6)  # Pillow's
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,12 @@ class Preprocessing:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
+        for name, value in (("size", self.size), ("ensure_multiple_of", self.multiple)):
+            if not 1 <= value <= LARGEST_SIZE:
+                raise ValueError(
+                    f"the image processor's {name} is {value}; expected 1 to {LARGEST_SIZE:,} pixels; mend "
+                    "preprocessor_config.json."
+                )
         for name, values, above, kind in (
             ("image_mean", self.mean, -math.inf, "finite"),
             ("image_std", self.std, 0.0, "positive"),
@@ -159,6 +168,12 @@ def preprocessing_from(processor: Any | None, config: Any) -> Preprocessing:
     size = int(image_size if isinstance(image_size, int) else min(image_size))
     if processor is None:
         return Preprocessing(size=size, multiple=patch)
+    resample = getattr(processor, "resample", None)
+    if resample is not None and resample not in RESAMPLING:
+        raise ValueError(
+            f"the image processor's resample is {resample}; expected one of Pillow's filters, 0 to {RESAMPLING[-1]}; "
+            "mend preprocessor_config.json."
+        )
     wanted = getattr(processor, "size", None)
     if wanted is not None:
         sides = [side for side in dict(wanted).values() if isinstance(side, int)]

@@ -13,7 +13,13 @@ from semidepth.data.depth_names import says_depth
 from semidepth.data.listing import HEIC_SUFFIXES, IMAGE_SUFFIXES
 from semidepth.data.source_spec import Source
 
+# Columns that carry these names are used when a source has them.
+SCALE_COLUMN = "depth_scale"
+SHIFT_COLUMN = "depth_shift"
+RELIABILITY_COLUMN = "reliability"
+DOMAIN_COLUMN = "domain"
 KEY_COLUMN = "__key__"  # a webdataset sample's name in its tar
+
 _ENDINGS = IMAGE_SUFFIXES | HEIC_SUFFIXES
 
 
@@ -32,10 +38,8 @@ def image_column(source: Source, features: Features, names: Sequence[str]) -> st
         return named_column(source, "image", source.image, names)
     exact = [name for name in names if _base(name) == "image"]
     pictures = [name for name in names if _is_picture(name, features.get(name)) and not says_depth(name)]
-    bare = [name for name in pictures if f".{name.lower()}" in _ENDINGS]  # of a tar: jpg, png, ...
-    # clip.0000.jpg beside clip.jpg is a picture of its own; clip.normals.jpg is none.
-    numbered = [name for name in pictures if name not in bare and re.search(r"(^|\.)\d+\.", name)]
-    for candidates in (exact, [*bare, *numbered] if bare else [], pictures):
+    rivals = [name for name in pictures if is_rival(name)]
+    for candidates in (exact, rivals if any(map(_is_bare, rivals)) else [], pictures):
         if len(candidates) == 1:
             return candidates[0]
         if candidates:
@@ -75,8 +79,16 @@ def depth_column(source: Source, features: Features, names: Sequence[str]) -> st
     raise ValueError(f"source {source.spec!r} has no depth column among {', '.join(names)}; name it with depth=NAME")
 
 
+def is_rival(name: str) -> bool:
+    """True for a member of a tar that is a picture in its own right: `jpg`, `0001.jpg`, and not `normals.jpg`."""
+    picture = _ends_as_image(name) and not says_depth(name)
+    return picture and (_is_bare(name) or re.search(r"(^|\.)\d+\.", name) is not None)
+
+
 def named_column(source: Source, option: str, name: str, names: Sequence[str]) -> str:
     """The name of a column that an option asks for; raises ValueError if there is none."""
+    if name not in names and name.lower() in names:
+        return name.lower()  # of a tar, whose members are in small letters
     if name not in names:
         raise ValueError(f"source {source.spec!r} has no column {name!r} for {option}; it has {', '.join(names)}")
     return name
@@ -99,8 +111,23 @@ def _base(name: str) -> str:
 
 
 def _is_picture(name: str, feature: object) -> bool:
-    return isinstance(feature, Image) or f".{name.rpartition('.')[2].lower()}" in _ENDINGS
+    return isinstance(feature, Image) or _ends_as_image(name)
+
+
+def _ends_as_image(name: str) -> bool:
+    return f".{name.rpartition('.')[2].lower()}" in _ENDINGS
+
+
+def _is_bare(name: str) -> bool:
+    """True for a name that is only an ending, as jpg."""
+    return f".{name.lower()}" in _ENDINGS
 
 
 def _is_number(feature: object) -> bool:
-    return isinstance(feature, Value) and feature.dtype not in ("string", "large_string", "binary", "large_binary")
+    return isinstance(feature, Value) and feature.dtype not in (
+        "string",
+        "large_string",
+        "binary",
+        "large_binary",
+        "null",
+    )

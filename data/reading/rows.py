@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,13 +21,14 @@ from semidepth.data.source_spec import Source
 class Row(TypedDict):
     """One undecoded sample.
 
-    `image` and `depth` are file content, a local path, a URL (as text) or an array. `depth` is None where it was not
+    `image` and `depth` are file content, a local path, a URL (as text) or an array; `image` may also be what is wrong
+    with the sample. `depth` is None where it was not
     asked for, `depth_scale` where the set does not say, and `depth_shift` except for pseudo labels. `origin` names the
     sample.
     """
 
-    image: bytes | Path | str | Tensor | None
-    depth: bytes | Path | str | Tensor | list[Any] | None
+    image: bytes | Path | str | Tensor | np.ndarray | BrokenSampleError | None
+    depth: bytes | Path | str | Tensor | np.ndarray | None
     depth_scale: float | None
     depth_shift: float | None
     domain: str
@@ -40,7 +42,8 @@ def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = N
         row: from a shard of the source.
         source: its options say how depth is stored.
         labeled: whether to decode depth.
-        at_least: an unlabeled image may be decoded smaller, its shorter side no less than this, in pixels.
+        at_least: an image that is unlabeled or large may be decoded smaller, its shorter side no less than this, in
+            pixels.
 
     Returns:
         The sample; depth has the image's height and width.
@@ -50,7 +53,9 @@ def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = N
     """
     origin = row["origin"]
     content = content_of(row["image"], "image", origin)
-    image, orientation = decode_turned(content, name=origin, at_least=None if labeled else at_least)
+    image, orientation = decode_turned(
+        content, name=origin, at_least=None if labeled else at_least, large_at_least=at_least
+    )
     depth = None
     if labeled:
         label = content_of(row["depth"], "depth", origin)
@@ -85,6 +90,8 @@ def content_of(value: Any, what: str, origin: str) -> Any:
     Raises:
         BrokenSampleError: the value is missing or cannot be fetched.
     """
+    if isinstance(value, BrokenSampleError):
+        raise BrokenSampleError(f"{origin} {value}")
     if value is None:
         raise BrokenSampleError(f"{origin} has no {what}")
     if isinstance(value, str):

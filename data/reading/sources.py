@@ -14,24 +14,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from torch import Tensor
 
 from semidepth.common.retrying import read_on
 from semidepth.data.listing import Listing
-from semidepth.data.reading.columns import KEY_COLUMN
+from semidepth.data.reading.cells import plain, reliable_enough, table_row
 from semidepth.data.reading.image_folders import find_images, image_files
 from semidepth.data.reading.parts import SCENE_COLUMN, Cut, cut_images, cut_table
 from semidepth.data.reading.rows import Row
-from semidepth.data.reading.tables import (
-    DOMAIN_COLUMN,
-    RELIABILITY_COLUMN,
-    SCALE_COLUMN,
-    SHIFT_COLUMN,
-    Table,
-    count_rows,
-    open_table,
-    unopened,
-)
+from semidepth.data.reading.tables import Table, count_rows, open_table, unopened
 from semidepth.data.reading.whole_files import require_readable_tar, require_whole_end
 from semidepth.data.source_spec import Source, is_url, listing_of
 
@@ -42,7 +34,6 @@ SCENES_PER_CHUNK = 16
 ENDLESS_SCENE_SHARDS = 4096  # each is endless in itself: as many readers as this can share them
 IMAGE_SHARDS = 1024
 ROWS_PER_READ = 16
-REMOTE = ("https://", "http://", "hf://", "s3://")
 CACHED_SCENE_BYTES = 64 * 2**20
 
 
@@ -245,12 +236,12 @@ class TableRows(OpenedSource):
         if cut is not None and cut.rule == "file" and (file in cut.held) != (source.part == "held_out"):
             return
         try:
-            for number, row in self._numbered(table, shard, start):
-                if (number - start) % step or not _reliable_enough(source, row):
+            for number, cells in self._numbered(table, shard, start):
+                if (number - start) % step or not reliable_enough(source, cells):
                     continue
-                held = cut is not None and cut.holds_row(file, shard, number, row.get(SCENE_COLUMN))
+                held = cut is not None and cut.holds_row(file, shard, number, plain(cells.get(SCENE_COLUMN)))
                 if cut is None or held == (source.part == "held_out"):
-                    yield number, _table_row(source, table, row, file, number)
+                    yield number, table_row(source, table, cells, file, number)
             if source.format == "webdataset" and source.count is None:
                 (require_whole_end if is_url(file) else require_readable_tar)(file)
         except Exception as error:  # files, the network, the Hub, parsers: each has its own kinds
@@ -265,8 +256,11 @@ class TableRows(OpenedSource):
             # A loop over the dataset itself would let `datasets` hand each worker its own shards; `iter` does not.
             numbers = count(first)
             for batch in rows.skip(first).iter(batch_size=ROWS_PER_READ):
-                for values in zip(*batch.values(), strict=True):
-                    yield next(numbers), dict(zip(batch, values, strict=True))
+                columns = (
+                    dict(zip(batch.column_names, batch.columns, strict=True)) if isinstance(batch, pa.Table) else batch
+                )
+                for values in zip(*columns.values(), strict=True):
+                    yield next(numbers), dict(zip(columns, values, strict=True))
 
         return read_on(read, start, self.source.spec) if self.source.remote else read(start)
 
@@ -277,39 +271,6 @@ def _file(source: Source, table: Table, shard: int) -> str:
         return source.location
     split = f"{source.split} " if source.split else ""
     return table.files[shard] if table.files else f"{source.location}#{split}shard {shard}"
-
-
-def _reliable_enough(source: Source, row: dict[str, Any]) -> bool:
-    """True for a row within the reliability that its source asks for."""
-    if source.min_reliability is None and source.max_reliability is None:
-        return True
-    reliability = row[RELIABILITY_COLUMN]
-    above = source.min_reliability is None or reliability >= source.min_reliability
-    return above and (source.max_reliability is None or reliability < source.max_reliability)
-
-
-def _table_row(source: Source, table: Table, row: dict[str, Any], file: str, number: int) -> Row:
-    domain = row.get(DOMAIN_COLUMN)
-    if domain is not None and table.domain_names is not None:
-        domain = table.domain_names[domain]
-    return Row(
-        image=_content(row.get(table.image)),
-        depth=None if table.depth is None else _content(row.get(table.depth)),
-        depth_scale=row.get(SCALE_COLUMN),
-        depth_shift=row.get(SHIFT_COLUMN),
-        domain=source.domain or str(domain or ""),
-        origin=f"{file}#{row[KEY_COLUMN]}" if KEY_COLUMN in row else f"{file}#row {number}",
-    )
-
-
-def _content(value: Any) -> Any:
-    """Content of an undecoded cell: the bytes or the URL of an image, else the cell itself.
-
-    A table may come from anyone, so it may name files on the web and the Hub but no local ones: those are missing here.
-    """
-    if isinstance(value, dict) and "bytes" in value:
-        value = value["bytes"] if value["bytes"] is not None else value["path"]
-    return None if isinstance(value, str) and not value.startswith(REMOTE) else value
 
 
 _KINDS: dict[str, type[OpenedSource]] = {

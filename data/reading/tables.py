@@ -10,27 +10,33 @@ from typing import Any
 import datasets.config
 import numpy as np
 import pyarrow.parquet as pq
-from datasets import ClassLabel, Features, IterableDataset, load_dataset, load_dataset_builder
-from datasets.data_files import DataFilesList
+from datasets import ClassLabel, Features, IterableDataset, Value, load_dataset, load_dataset_builder
+from datasets.data_files import DataFilesDict, DataFilesList
 from fsspec.core import url_to_fs
 from huggingface_hub import HfApi
+from pyarrow.dataset import ParquetFragmentScanOptions
 
 import semidepth.data.reading.http_files  # noqa: F401  (registers itself)
 from semidepth.common.retrying import describe, retry
-from semidepth.data.reading.columns import KEY_COLUMN, depth_column, image_column, named_column
+from semidepth.data.reading.columns import (
+    DOMAIN_COLUMN,
+    KEY_COLUMN,
+    RELIABILITY_COLUMN,
+    SCALE_COLUMN,
+    SHIFT_COLUMN,
+    depth_column,
+    image_column,
+    named_column,
+)
+from semidepth.data.reading.parquet_files import check_sizes, features_of
 from semidepth.data.reading.parts import SCENE_COLUMN, Cut, cut_table, uncut
+from semidepth.data.reading.tars import TarSamples
 from semidepth.data.reading.whole_files import require_whole_end
 from semidepth.data.source_spec import (
     Source,
     is_url,
     local_files,
 )
-
-# Columns that carry these names are used when a source has them.
-SCALE_COLUMN = "depth_scale"
-SHIFT_COLUMN = "depth_shift"
-RELIABILITY_COLUMN = "reliability"
-DOMAIN_COLUMN = "domain"
 
 # Twenty tries at fixed waits of 5 to 60 seconds are the library's own; ours grow, and are told by what failed.
 datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = 1
@@ -84,17 +90,36 @@ def open_table(source: Source, labeled: bool) -> Table:
         named_column(source, "min_reliability or max_reliability", RELIABILITY_COLUMN, names)
     wanted = (image, depth, SCALE_COLUMN, SHIFT_COLUMN, RELIABILITY_COLUMN, DOMAIN_COLUMN, KEY_COLUMN)
     used = [name for name in names if name in wanted or (name == SCENE_COLUMN and source.part is not None)]
-    if source.format == "parquet":  # the reader then skips the other columns on disk, too
-        rows = _load(source, files, columns=used, batch_size=_PARQUET_BATCH)
-    else:
-        rows = rows.select_columns(used)
-    features = rows.features or {}
-    domain = features.get(DOMAIN_COLUMN)
-    if features:
-        # Decoding would turn float depth into uint8, and would decode rows that are only passed over.
-        rows = rows.decode(False)
+    rows = _with_columns(source, files, rows, used)
+    domain = (rows.features or {}).get(DOMAIN_COLUMN)
     domain_names = tuple(domain.names) if isinstance(domain, ClassLabel) else None
     return Table(rows, image, depth, domain_names, files, None if source.part is None else _require_cut(source, files))
+
+
+def _with_columns(source: Source, files: tuple[str, ...], rows: IterableDataset, used: list[str]) -> IterableDataset:
+    """The table with some of its columns, undecoded: decoding would turn float depth into uint8."""
+    if source.format == "webdataset":
+        return _load(source, files, columns=used, one_picture=source.image is None)
+    if source.format == "parquet":  # the reader then skips the other columns on disk, too
+        features = _known_features(files, rows.features, used)
+        for file in () if source.remote else files:
+            check_sizes(file, tuple(used))
+        rows = _load(source, files, columns=used, features=features, batch_size=_PARQUET_BATCH)
+    else:
+        rows = rows.select_columns(used)
+    return (rows.decode(False) if rows.features else rows).with_format("arrow")
+
+
+def _known_features(files: tuple[str, ...], features: Features, used: list[str]) -> Features:
+    """Types of columns, from a later file where the first has nothing but NULL in a column and so does not say."""
+    known = {name: features[name] for name in used}
+    for file in files[1:]:
+        unknown = [name for name, feature in known.items() if feature == Value("null")]
+        if not unknown:
+            break
+        found = features_of(file)
+        known |= {name: found[name] for name in unknown if name in found}
+    return Features(known)
 
 
 def count_rows(source: Source) -> int | None:
@@ -215,8 +240,6 @@ def _load(source: Source, files: tuple[str, ...], **options: Any) -> IterableDat
             return retry(lambda: _load_once(source, files, **options), source.spec)
         return _load_once(source, files, **options)
     except Exception as error:  # files, the network or the Hub: each has its own kinds of error
-        if source.format == "webdataset" and "Must pass at least one table" in str(error):  # as `datasets` puts it
-            raise ValueError(f"source {source.spec!r}: {files[0]} has no member that is named KEY.EXT") from error
         raise ValueError(unopened(source, error)) from error
 
 
@@ -229,7 +252,12 @@ def _load_once(source: Source, files: tuple[str, ...], **options: Any) -> Iterab
     # As DataFilesList they are names; a plain list would be taken for patterns.
     names = files if source.remote else [str(Path(file.removeprefix("file://")).absolute()) for file in files]
     data_files = {"train": DataFilesList(list(names), [()] * len(names))}
-    return load_dataset(source.format, data_files=data_files, split="train", streaming=True, **options)
+    if source.format == "webdataset":
+        tars = TarSamples(dataset_name="tars", data_files=DataFilesDict(data_files), **options)
+        return tars.as_streaming_dataset(split="train")
+    # Checksums of pages: most files have none, sets of pseudo labels do.
+    options["fragment_scan_options"] = ParquetFragmentScanOptions(page_checksum_verification=True)
+    return load_dataset("parquet", data_files=data_files, split="train", streaming=True, **options)
 
 
 def expand_numbers(location: str) -> list[str]:

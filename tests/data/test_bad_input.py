@@ -372,7 +372,7 @@ def test_a_member_of_such_a_name_stops_the_run(tmp_path):
     spec = write_members(tmp_path / "a.tar", [("caf\udce9.png", encoded(picture(0)))])
     words = refused(spec)
     assert "a.tar" in words
-    assert "UnicodeEncodeError" in words
+    assert r"caf\udce9.png', whose name is not UTF-8" in words
     words.encode()
 
 

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -185,3 +187,61 @@ def test_integers_become_the_same_metres_in_large_and_small_maps(deep, kind, lim
     np.testing.assert_array_equal(whole.numpy(), rows.numpy())
     whole.zero_()  # a map of its own, not one that later maps are made from
     np.testing.assert_array_equal(decode_depth(deep, coding).numpy(), rows.numpy())
+
+
+# Large pictures: band by band, one at a time, and smaller where they may be
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK", "L", "LA", "I;16", "1"])
+def test_bands_give_what_the_whole_gives(photo, mode, monkeypatch):
+    picture = Image.fromarray(photo)
+    if mode == "I;16":
+        picture = Image.fromarray(photo[..., 0].astype(np.uint16) * 257)
+    elif mode in ("RGBA", "LA"):
+        picture.putalpha(Image.fromarray(photo[..., 1]))
+        picture = picture.convert(mode)
+    else:
+        picture = picture.convert(mode)
+    whole = decode_image(picture)
+    monkeypatch.setattr(decoding, "BAND_PIXELS", 333 * 7)
+    assert torch.equal(decode_image(picture), whole)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+@pytest.mark.parametrize(("at_least", "factor"), [(None, 1), (50, 3), (70, 3), (105, 2), (106, 1)])
+def test_large_images_are_decoded_smaller_where_they_may_be(photo, format, at_least, factor, monkeypatch):
+    monkeypatch.setattr(decoding, "LARGE_PIXELS", 210 * 333 / 8)
+    monkeypatch.setattr(decoding, "BAND_PIXELS", 333 * 12)
+    data = encoded(photo, format, **({"quality": 95, "subsampling": 0} if format == "JPEG" else {}))
+    image, _ = decoding.decode_turned(data, large_at_least=at_least)
+    if format == "JPEG" and factor == 3:
+        assert min(image.shape[1:]) == 79  # in eighths: 3/8
+        return
+    height, width = 210 // factor, 333 // factor
+    assert tuple(image.shape) == (3, -(-210 // factor), -(-333 // factor))
+    blocks = photo[: height * factor, : width * factor].reshape(height, factor, width, factor, 3).mean(axis=(1, 3))
+    difference = np.abs(image[:, :height, :width].permute(1, 2, 0).numpy() - blocks)
+    assert difference.max() <= 1 if format == "PNG" else difference.mean() < 3.5
+
+
+def test_transparency_is_put_on_white_before_pixels_are_averaged(monkeypatch):
+    pixels = np.zeros((2, 2, 4), np.uint8)
+    pixels[0, 0] = (0, 0, 0, 255)  # one black pixel among three that are see-through
+    monkeypatch.setattr(decoding, "LARGE_PIXELS", 1)
+    assert decoding.decode_turned(encoded(pixels), large_at_least=1)[0].flatten().tolist() == [191] * 3
+
+
+@pytest.mark.parametrize(("mode", "bytes_each"), [("RGBA", 4), ("I;16", 2)])
+def test_memory_of_a_large_picture_is_bounded(tmp_path, mode, bytes_each):
+    """Its own pixels, those of the result, and bands; by what the system says of a process that decodes it alone."""
+    side = 5000
+    Image.new(mode, (side, side), (9, 9, 9, 99) if mode == "RGBA" else 999).save(tmp_path / "a.png", compress_level=1)
+    program = (
+        "import resource, sys; from semidepth.data.decoding import decode_image; decode_image(sys.argv[2]);"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; decode_image(sys.argv[1]);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    Image.new("RGBA", (9, 9)).save(tmp_path / "small.png")
+    command = [sys.executable, "-c", program, str(tmp_path / "a.png"), str(tmp_path / "small.png")]
+    used = int(subprocess.run(command, capture_output=True, check=True, text=True).stdout) * 1024
+    assert used < side**2 * (bytes_each + 3) + 130_000_000

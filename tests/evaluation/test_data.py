@@ -1,6 +1,7 @@
 """Scored data: each image goes to one process, has one place in every run, and can be read again."""
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -114,6 +115,25 @@ def test_a_broken_image_is_told_and_yielded_as_none(frames, caplog):
     items = [item for _, item in read_ahead(data.share(0, 1, (), None), 3)]
     assert [None if item is None else shown(item) for item in items] == [0, 1, None, 3, 4, 5, 6]
     assert "2.png" in caplog.text
+
+
+@pytest.mark.parametrize(("side", "most"), [(100, 6), (6000, 1), (9000, 1)])
+def test_of_large_images_few_are_read_ahead(side, most):
+    read = []
+
+    def items():
+        for number in range(20):
+
+            def image(number=number):
+                read.append(number)
+                return {"image": torch.zeros(1, dtype=torch.uint8).expand(3, side, side)}
+
+            yield (0, number), image
+
+    for (_, number), _ in read_ahead(items(), 6):
+        time.sleep(0.01)  # the consumer is slower
+        assert len(read) - 1 - number <= most
+    assert read == list(range(20))
 
 
 def test_an_image_without_a_label_is_named():

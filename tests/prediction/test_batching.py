@@ -5,6 +5,8 @@ import torch
 
 from semidepth.prediction.batching import (
     AHEAD,
+    MOST_PIXELS,
+    at_once,
     batches_of_one_size,
     groups_of_one_size,
     to_device,
@@ -29,6 +31,16 @@ def test_batches_hold_neighbours_of_one_size():
     assert batches("a1 a2 a3 b4 a5", 2) == ["a1 a2", "a3", "b4", "a5"]
     assert batches("a1 a2 a3 b4 a5", 1) == ["a1", "a2", "a3", "b4", "a5"]
     assert batches("", 2) == []
+
+
+def test_batches_of_large_images_are_small():
+    def lengths(pixels):
+        return [len(batch) for batch in batches_of_one_size(range(9), 4, lambda _: 0, pixels_of=lambda _: pixels)]
+
+    assert lengths(MOST_PIXELS // 4) == [4, 4, 1]
+    assert lengths(MOST_PIXELS // 4 + 1) == [3, 3, 3]
+    assert lengths(MOST_PIXELS * 2) == [1] * 9
+    assert [at_once(pixels) for pixels in (0, 1, MOST_PIXELS, MOST_PIXELS + 1)] == [MOST_PIXELS, MOST_PIXELS, 1, 1]
 
 
 def test_groups_fill_up_across_other_sizes_and_the_rest_comes_in_the_order_of_its_first():

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
-from transformers import AutoConfig
 
 from semidepth.common.console import first_line
 from semidepth.common.options import save_options
@@ -16,7 +15,7 @@ from semidepth.data.reading.sources import count_samples, open_source, tell_left
 from semidepth.data.source_spec import Source
 from semidepth.data.streaming.loading import BatchLoader
 from semidepth.data.streaming.plan import StreamPlan
-from semidepth.prediction.checkpoints import refuse_pickled
+from semidepth.prediction.checkpoints import load_config, refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, check_size, preprocessing_of
 from semidepth.training.engine.precision import resolve_precision
 from semidepth.training.engine.sharding import prepare_sharding
@@ -57,7 +56,7 @@ def resolve_preprocessing(options: RelativeOptions, encoder: str) -> Preprocessi
     """
     refuse_pickled(encoder)
     try:
-        config = AutoConfig.from_pretrained(encoder, trust_remote_code=False)
+        config = load_config(encoder)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"--encoder {encoder!r} could not be loaded ({first_line(error)}); give a Hub id or a local folder."

@@ -20,6 +20,7 @@ from sample_files import (
     write_tar,
 )
 
+from semidepth.data.depth_decoding import decode_depth
 from semidepth.data.listing import LOOKS_LIKE_DEPTH
 from semidepth.data.reading.image_folders import NO_DEPTH, find_images
 from semidepth.data.reading.sources import (
@@ -110,7 +111,8 @@ def test_webdataset_rows(tmp_path):
 def test_webdataset_numpy_depth_keeps_nan_and_sky(tmp_path):
     depth = np.array([[1.5, np.nan], [np.inf, 0.25]], dtype=np.float32)
     write_tar(tmp_path / "t.tar", {"0.png": encoded(picture(0)), "0.depth.npy": npy(depth)})
-    np.testing.assert_array_equal(np.asarray(rows(str(tmp_path))[0]["depth"], dtype=np.float32), depth)
+    assert rows(str(tmp_path))[0]["depth"] == npy(depth)
+    np.testing.assert_array_equal(decode_depth(rows(str(tmp_path))[0]["depth"]).numpy(), depth)
 
 
 def test_folder_of_images(tmp_path):

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, ZoeDepthConfig, ZoeDepthForDepthEstimation
+from transformers import PreTrainedConfig, PreTrainedModel, ZoeDepthConfig, ZoeDepthForDepthEstimation
 
 from semidepth.common.console import first_line
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.modeling.zoedepth_conversion import config_of_zoedepth
-from semidepth.prediction.checkpoints import refuse_pickled
+from semidepth.prediction.checkpoints import load_config, refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, check_size, preprocessing_of
 from semidepth.prediction.shipped.folder import find_model
 from semidepth.training.options.metric import Domain, MetricOptions
@@ -52,7 +52,7 @@ def check_student(name: str, options: MetricOptions) -> PreTrainedConfig:
     refuse_pickled(name)
     place = find_model(name)
     try:
-        config = AutoConfig.from_pretrained(place, trust_remote_code=False)
+        config = load_config(place)
     except (OSError, ValueError, KeyError, StrictDataclassError) as error:
         raise ValueError(
             f"--student {name!r} could not be loaded ({first_line(error)}); give a Hub id or a folder of a depth model."
