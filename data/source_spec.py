@@ -144,12 +144,14 @@ def listing_of(source: Source) -> Listing:
     kind: FileKind = source.format  # type: ignore[assignment]
     root = literal_part(source.location)
     listing = list_files(source.location)
-    if kind == "images":
-        listing = listing.without(lambda path: LOOKS_LIKE_DEPTH if looks_like_depth(path, root) else None)
-    listing = listing.without(only_kind(kind))
+    if kind != "images":
+        listing = listing.without(only_kind(kind))
     if source.split is not None:
         split = source.split
         listing = listing.without(lambda path: None if _in_split(path, root, split) else f"not of split {split!r}")
+    if kind == "images":  # whose depth files of other splits are not theirs
+        listing = listing.without(lambda path: LOOKS_LIKE_DEPTH if looks_like_depth(path, root) else None)
+        listing = listing.without(only_kind(kind))
     return listing
 
 

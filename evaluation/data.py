@@ -22,12 +22,13 @@ from torch import Tensor
 from semidepth.data.decoding import BrokenSampleError
 from semidepth.data.reading.image_folders import image_files
 from semidepth.data.reading.rows import decode_row
-from semidepth.data.reading.sources import count_samples, open_source, tell_left_out
+from semidepth.data.reading.sources import count_samples, open_source
 from semidepth.data.samples import Sample
 from semidepth.data.source_spec import Source, local_files, parse_source
 from semidepth.data.streaming.readers import plan_pass
 from semidepth.evaluation.benchmarks import open_benchmark
 from semidepth.evaluation.benchmarks.base import BenchmarkSet, PointPairs, PointPairSet
+from semidepth.evaluation.source_report.report import tell_sources
 from semidepth.prediction.batching import at_once
 
 logger = logging.getLogger(__name__)
@@ -161,7 +162,7 @@ def source_data(spec: str, limit: int | None) -> SourceData:
     total = count_samples(source, labeled=True)
     if open_source(source, labeled=True).num_shards == 0 or total == 0:
         raise ValueError(f"source {spec!r} is empty; name one with labeled images.")
-    tell_left_out(source, labeled=True)
+    tell_sources([source], labeled=True)
     return SourceData(spec, source, total, source_fingerprint(source))
 
 

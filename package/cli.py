@@ -1,6 +1,7 @@
 """One command for all of semidepth.
 
     semidepth predict photo.jpg --model outputs/demo/student --output depth/
+    semidepth data my_frames/ --pictures seen/
     semidepth score --model outputs/demo/student --data 'scenes:indoor?split=test&count=96'
     semidepth demo --model outputs/demo/metric
     semidepth train student --teacher outputs/demo/teacher --unlabeled my_photos/ --output_dir outputs/mine
@@ -119,6 +120,7 @@ class Entry:
 
 COMMANDS = {
     "predict": Entry("depth of images and videos", "semidepth.prediction.cli"),
+    "data": Entry("what is in data sources, and what looks wrong there", "semidepth.evaluation.source_report.cli"),
     "score": Entry("errors of a model on labeled data", "semidepth.evaluation.cli"),
     "demo": Entry("a page in the browser: images, 3D, videos", demo),
     "train": Entry("train a teacher, a student or a metric model", train),

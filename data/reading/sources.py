@@ -4,7 +4,6 @@ Every kind has shards that can be read from any row on. Nothing is decoded here,
 nothing is split among readers: `readers` does that.
 """
 
-import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -26,8 +25,6 @@ from semidepth.data.reading.rows import Row
 from semidepth.data.reading.tables import Table, count_rows, open_table, unopened
 from semidepth.data.reading.whole_files import require_readable_tar, require_whole_end
 from semidepth.data.source_spec import Source, is_url, listing_of
-
-logger = logging.getLogger(__name__)
 
 DEFAULT_SCENE_SIZE = 96
 SCENES_PER_CHUNK = 16
@@ -123,13 +120,6 @@ def files_of(source: Source, *, labeled: bool = False) -> Listing | None:
     if source.format == "scenes" or source.remote or is_url(source.location):
         return None
     return find_images(source, labeled).listing if source.format == "images" else listing_of(source)
-
-
-def tell_left_out(source: Source, *, labeled: bool) -> None:
-    """Logs in one line what is left out of a source's files, if anything is; of `images=`, pairing has told it."""
-    listing = None if source.maps is not None else files_of(source, labeled=labeled)
-    if listing is not None and listing.left_out:
-        logger.warning("source %s: %d files are read; left out are %s", source.spec, len(listing.used), listing.told())
 
 
 def cut_of(source: Source, *, labeled: bool) -> Cut | None:

@@ -24,7 +24,7 @@ from streams import make_loader, open_stream
 
 from semidepth.common.console import run_command
 from semidepth.common.options import save_options
-from semidepth.data.reading.sources import ROWS_PER_READ
+from semidepth.data.reading.sources import ROWS_PER_READ, open_source
 from semidepth.data.samples import Sample
 from semidepth.data.source_spec import parse_source
 from semidepth.data.streaming.loading import evaluation_samples
@@ -51,8 +51,8 @@ def refused(spec: str, labeled: bool = False) -> str:
 
 
 def stopped(spec: str, labeled: bool = False) -> tuple[int, str]:
-    """How many samples come before a run ends, and with what words."""
-    check_sources([parse_source(spec)], labeled=labeled)
+    """How many samples come before a run ends that could begin, and with what words."""
+    open_source(parse_source(spec), labeled=labeled)
     read: list[Sample] = []
     with pytest.raises(ValueError) as caught:
         read.extend(evaluation_samples([parse_source(spec)], labeled=labeled))
@@ -168,6 +168,7 @@ def test_a_damaged_parquet_file_stops_the_run_by_name(tmp_path):
     count, words = stopped(str(tmp_path), labeled=True)
     assert count == ROWS_PER_READ
     assert f"cannot be read at {path} (ArrowInvalid" in words
+    assert refused(str(tmp_path), labeled=True) == words  # where it is among the samples that are looked at first
 
 
 def test_a_shard_without_the_column_of_the_others_stops_the_run_by_name(tmp_path):

@@ -11,10 +11,11 @@ from accelerate.utils import DistributedDataParallelKwargs, set_seed
 
 from semidepth.common.console import first_line
 from semidepth.common.options import save_options
-from semidepth.data.reading.sources import count_samples, open_source, tell_left_out
+from semidepth.data.reading.sources import count_samples, open_source
 from semidepth.data.source_spec import Source
 from semidepth.data.streaming.loading import BatchLoader
 from semidepth.data.streaming.plan import StreamPlan
+from semidepth.evaluation.source_report.report import tell_sources
 from semidepth.prediction.checkpoints import load_config, refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, check_size, preprocessing_of
 from semidepth.training.engine.precision import resolve_precision
@@ -144,7 +145,7 @@ def make_run_loader(
 def check_sources(sources: Sequence[Source], *, labeled: bool = True) -> None:
     """Checks that every source can be opened, is not empty and has labels if they are needed.
 
-    Files that are left out are counted in the log.
+    What is found in them, and what looks wrong there, is told in the log.
 
     Raises:
         ValueError: naming the first source that fails.
@@ -152,7 +153,7 @@ def check_sources(sources: Sequence[Source], *, labeled: bool = True) -> None:
     for source in sources:
         if open_source(source, labeled=labeled).num_shards == 0 or count_samples(source, labeled=labeled) == 0:
             raise ValueError(f"source {source.spec!r} is empty; name one with {'labeled ' if labeled else ''}images.")
-        tell_left_out(source, labeled=labeled)
+    tell_sources(sources, labeled=labeled)
 
 
 def announce(options: RunOptions, accelerator: Accelerator, name: str) -> None:

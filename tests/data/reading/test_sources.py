@@ -28,7 +28,6 @@ from semidepth.data.reading.sources import (
     SCENES_PER_CHUNK,
     count_samples,
     open_source,
-    tell_left_out,
 )
 from semidepth.data.scenes.render import render_scenes
 from semidepth.data.source_spec import HELD_OUT_START, parse_source
@@ -215,21 +214,6 @@ def test_what_is_left_out_of_a_labeled_folder(tmp_path):
     assert {each.path.name: each.reason for each in listing.left_out} == {
         "0009_depth.png": LOOKS_LIKE_DEPTH, "0000.png": NO_DEPTH, "0002.png": NO_DEPTH,
     }  # fmt: skip
-
-
-def test_what_is_left_out_is_told_in_one_line(tmp_path, caplog):
-    write_images(tmp_path / "clean", range(2))
-    tell_left_out(parse_source(str(tmp_path / "clean")), labeled=False)
-    tell_left_out(parse_source("scenes:indoor?count=2"), labeled=True)
-    tell_left_out(parse_source("https://host.org/a.tar"), labeled=False)
-    assert not caplog.records
-    write_images(tmp_path / "photos", range(2))
-    (tmp_path / "photos" / "a_depth.png").write_bytes(encoded(depth_mm(0)))
-    (tmp_path / "photos" / "a.txt").write_bytes(b"")
-    tell_left_out(parse_source(str(tmp_path / "photos")), labeled=False)
-    (message,) = [record.getMessage() for record in caplog.records]
-    assert "2 files are read" in message
-    assert "1 that look like depth (a_depth.png), 1 with the ending .txt (a.txt)" in message
 
 
 def test_folder_without_depth_cannot_be_labeled(tmp_path):
