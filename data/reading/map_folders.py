@@ -42,7 +42,7 @@ def paired_maps(source: Source, photos: Sequence[Path]) -> list[tuple[str, str]]
     Raises:
         ValueError: no photo has a map, or one has several.
     """
-    root, folder = _root(source.location), Path(source.maps or "").expanduser()
+    root, folder = root_of(source.location), Path(source.maps or "").expanduser()
     known = set(photos)
     maps = [path for path in _files(folder) if path.suffix.lower() in DEPTH_SUFFIXES and path not in known]
     names = [PurePosixPath(path.relative_to(root).as_posix()) for path in photos]
@@ -162,7 +162,7 @@ def _some(paths: Sequence[PurePosixPath]) -> str:
     return shown + (", …" if len(paths) > SHOWN else "") if paths else "none"
 
 
-def _root(location: str) -> Path:
+def root_of(location: str) -> Path:
     """The folder that names are relative to: of a pattern, the last one above its first sign."""
     path = Path(location)
     if path.is_dir():

@@ -66,3 +66,38 @@ def test_maps_read_the_wrong_way_round_are_refused_by_the_start_models_predictio
     caplog.set_level(logging.INFO)
     assert student.main([*words, f"{maps}&kind=disparity"]) == 0
     assert "run the same way" in caplog.text
+
+
+def test_maps_of_several_teachers_are_fused_and_where_they_disagree_nothing_is_learned(setting, caplog):
+    """A second teacher has the same maps up to scale and shift, but for a corner; a third photo-less one is ignored."""
+    (setting / "others").mkdir()
+    for path in sorted((setting / "maps").iterdir())[:7]:  # the last photo has one map, and is left out
+        depth = np.load(path)
+        other = np.where(depth > 0, 1 / (0.5 + 3 / np.maximum(depth, 1)), 0)
+        other[:16, :16] = other[:16, :16][::-1, ::-1]
+        np.save(setting / "others" / path.name, other.astype(np.float32))
+    maps = [f"{setting}/{name}?images={setting}/photos&kind=depth" for name in ("maps", "others")]
+    words = options(setting, "--pseudo_labels", *maps, "--no_check_direction")
+    caplog.set_level(logging.INFO)
+    assert student.main(words) == 0
+    assert "7 photos have maps of several teachers" in caplog.text
+    folder = setting / "run/fused_labels/0"
+    assert sorted(path.name for path in folder.glob("*.npy")) == [f"{number}.npy" for number in range(7)]
+    fused, first = np.load(folder / "0.npy"), np.load(setting / "maps/0.npy")
+    known = first > 0
+    known[:16, :16] = False
+    assert np.isfinite(fused[known]).mean() > 0.99
+    assert np.isnan(fused[~known]).mean() > 0.5
+    # Outside the corner the median is the first teacher's inverse depth up to scale and shift.
+    assert np.corrcoef(fused[known], 1 / first[known])[0, 1] > 0.9999
+    (setting / "run/model.safetensors").unlink()
+    caplog.clear()
+    assert student.main([*words, "--steps", "4"]) == 0  # the maps are kept
+    assert "fused now: 0" in caplog.text
+
+
+def test_fused_maps_are_those_of_the_same_teachers(setting, refused):
+    maps = [f"{setting}/maps?images={setting}/photos&kind={kind}" for kind in ("depth", "disparity")]
+    words = options(setting, "--no_check_direction", "--agreement", "0")
+    assert student.main([*words, "--pseudo_labels", *maps]) == 0
+    assert "another --output_dir" in refused(student.main, *words, "--pseudo_labels", *reversed(maps))

@@ -37,7 +37,14 @@ class StudentOptions(RelativeOptions):
     )
     unlabeled_per_labeled: int = option(2, help="Unlabeled images for each labeled one in a batch.")
     pseudo_labels: tuple[str, ...] = option(
-        (), help="Sets that training/pseudo_label.py wrote, or any others with ?kind=: instead of --unlabeled."
+        (),
+        help="Sets that training/pseudo_label.py wrote, or any others with ?kind=: instead of --unlabeled. Several "
+        "folders of maps of the same photos (?images=) are fused: their median is taken.",
+    )
+    agreement: float = option(
+        0.8,
+        help="Pixels of fused maps count from this agreement on: 1 / (1 + mean distance from the median, in mean "
+        "absolute deviations of the map); 0: all (assumption).",
     )
     check_direction: bool = option(
         True, help="Compare the direction of other tools' maps with a model's prediction of a few photos first."
@@ -84,6 +91,7 @@ class StudentOptions(RelativeOptions):
         if not 0 <= self.drop_fraction < 1:
             raise ValueError(f"--drop_fraction is {self.drop_fraction}; give a share of at least 0, below 1.")
         check_share(self, "smallest_crop", least=0.1)
+        check_share(self, "agreement", least=0)
         check_effects(self, "camera_effects")
         if self.teacher_steps is not None and self.teacher_steps < 1:
             raise ValueError(f"--teacher_steps is {self.teacher_steps}; give at least 1.")

@@ -5,7 +5,7 @@ import logging
 import torch
 
 from semidepth.data.source_spec import parse_source
-from semidepth.evaluation.label_direction import check_direction
+from semidepth.evaluation.labels.direction import check_direction
 from semidepth.prediction.models import load_depth_model
 from semidepth.prediction.shipped.folder import shipped_names
 from semidepth.training.options.student import StudentOptions

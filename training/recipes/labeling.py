@@ -23,6 +23,7 @@ from semidepth.data.decoding import BrokenSampleError, decode_image
 from semidepth.data.pseudo_labels import encode_label
 from semidepth.data.public_names import public_origin
 from semidepth.data.reading.rows import Row, content_of
+from semidepth.evaluation.labels.stability import stability
 from semidepth.prediction.batching import (
     AHEAD,
     groups_of_one_size,
@@ -30,7 +31,6 @@ from semidepth.prediction.batching import (
     to_host,
 )
 from semidepth.prediction.models import DepthModel
-from semidepth.training.losses.stability import stability
 
 logger = logging.getLogger(__name__)
 

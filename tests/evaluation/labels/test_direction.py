@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 import torch
 
-from semidepth.evaluation.label_direction import judge, rank_correlation
+from semidepth.evaluation.labels.direction import judge, rank_correlation
 
 
 def test_rank_correlation_is_spearmans():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from semidepth.training.losses.stability import stability
+from semidepth.evaluation.labels.stability import stability
 
 
 def by_hand(earlier: np.ndarray, last: np.ndarray) -> float:

@@ -1,0 +1,1 @@
+"""What labels are worth: which way their maps run, and how far several predictions agree."""
