@@ -14,17 +14,18 @@ The last lines are for machines: median, lowest and highest ratio of ours to the
 of workers, and the share of the raw speed likewise.
 """
 
-import argparse
 import io
 import multiprocessing
 import random
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -33,6 +34,8 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 from torch.utils.data import DataLoader, IterableDataset
 
+from semidepth.common.commands import Command
+from semidepth.common.options import check_at_least, option
 from semidepth.data.decoding import decode_image
 from semidepth.data.depth_decoding import DepthCoding, decode_depth
 from semidepth.data.preparing import prepare_sample
@@ -45,6 +48,29 @@ SHARDS = 4
 MADE_ROWS = 64
 SHUFFLE_BUFFER = 64
 PREFETCHED = 2  # batches per worker, torch's default
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineOptions:
+    """Options of this program."""
+
+    photos: str | None = option(None, help="parquet files of images", metavar="GLOB")
+    frames: str | None = option(None, help="parquet files of images and depth", metavar="GLOB")
+    only: Literal["photos", "frames"] | None = option(None, help="leave the other one out")
+    workers: tuple[int, ...] = option((0, 1, 2), help="loader processes; one line for each")
+    size: int = option(518, help="side of the crops, pixels")
+    batch: int = option(8, help="images in a batch")
+    images: int = option(160, help="timed in each round")
+    rounds: int = option(5, help="timed, after one to warm up")
+    pause: float = option(0.5, help="seconds between measurements with workers")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, in one sentence, for a value that cannot work."""
+        for name in ("size", "batch", "rounds"):
+            check_at_least(self, name, 1)
+        check_at_least(self, "images", max(self.batch, *self.workers))
+        check_at_least(self, "workers", 0)
+        check_at_least(self, "pause", 0)
 
 
 # Files
@@ -232,7 +258,7 @@ def decode_all(rows: Sequence[dict[str, Any]], size: int, images: int) -> float:
     return time.perf_counter() - began
 
 
-def compare(folder: Path, rows: Sequence[dict[str, Any]], labeled: bool, args: argparse.Namespace) -> tuple[list, list]:
+def compare(folder: Path, rows: Sequence[dict[str, Any]], labeled: bool, args: PipelineOptions) -> tuple[list, list]:
     """Print one line for each number of workers; return the ratios to the peer and the shares of the raw speed."""
     files = sorted(str(path) for path in folder.glob("[0-9].parquet"))
     plan = StreamPlan(parse_sources(files), labeled=labeled, size=args.size, shuffle_buffer=SHUFFLE_BUFFER, repeat=True)
@@ -258,7 +284,7 @@ def compare(folder: Path, rows: Sequence[dict[str, Any]], labeled: bool, args: a
     return ratios, shares
 
 
-def rows_needed(args: argparse.Namespace) -> int:
+def rows_needed(args: PipelineOptions) -> int:
     """Rows that no loader comes to the end of: there `datasets` may sleep for 5 s, which no short round should hold."""
     workers = max(args.workers)
     taken = (args.rounds + 1) * (args.images + args.batch * (1 + PREFETCHED * workers))
@@ -269,18 +295,8 @@ def spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", metavar="GLOB", help="parquet files of images")
-    parser.add_argument("--frames", metavar="GLOB", help="parquet files of images and depth")
-    parser.add_argument("--only", choices=("photos", "frames"), help="leave the other one out")
-    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--size", type=int, default=518)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--images", type=int, default=160, help="timed in each round")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--pause", type=float, default=0.5, help="seconds between measurements with workers")
-    args = parser.parse_args(argv)
+def run(args: PipelineOptions) -> None:
+    """Compares and times both sides for photos and frames, and prints the tables and the results."""
     disable_progress_bars()
     torch.set_num_threads(1)  # as in the workers
     results = []
@@ -301,5 +317,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     print("\n".join(results))
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line at the top of the file and returns its exit status."""
+    return Command("python benchmarks/input_pipeline.py", PipelineOptions, run, __doc__).main(argv)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,14 +8,17 @@ row is computed here in numpy from the published definition; the first row of ea
 against `semidepth.training.losses`. Prints the tables of docs/metrics.md.
 """
 
-import argparse
 import math
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from semidepth.common.commands import Command
+from semidepth.common.options import check_positive, option
 from semidepth.data.source_spec import parse_sources
 from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.data import depth_label
@@ -29,6 +32,19 @@ COLUMNS = ("abs_rel", "delta1", "rmse", "silog")
 NEAREST_M = 1e-3
 
 
+@dataclass(frozen=True, kw_only=True)
+class ConventionOptions:
+    """Options of this program."""
+
+    data: tuple[str, ...] = option(("scenes:indoor?split=test&count=24",), help="labeled sources")
+    model: str | None = option(None, help="folder or Hub id; default: the ground truth, distorted")
+    max_depth_m: float = option(5.0, help="cap, metres")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, in one sentence, for a value that cannot work."""
+        check_positive(self, "max_depth_m")
+
+
 def distorted(depth: torch.Tensor) -> torch.Tensor:
     """A stand-in for a prediction: (H, W) inverse depth, larger is nearer, sky at 0."""
     disparity = (1 / depth).nan_to_num(0.0)
@@ -37,7 +53,7 @@ def distorted(depth: torch.Tensor) -> torch.Tensor:
     return 30 * blurred.pow(0.8) * (1 + 0.12 * ripple)
 
 
-def read_pairs(args: argparse.Namespace) -> Iterator[Pair]:
+def read_pairs(args: ConventionOptions) -> Iterator[Pair]:
     """Predictions and ground truth of every image."""
     model = load_depth_model(args.model, device="cpu") if args.model else None
     for sample in evaluation_samples(parse_sources(args.data), size=model.preprocessing.size if model else 192):
@@ -266,12 +282,8 @@ def largest_difference(pairs: list[Pair], cap: float, relative: Scores, metric: 
     return max(abs(value - float(np.mean(package[name]))) for name, value in theirs.items())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", nargs="+", default=["scenes:indoor?split=test&count=24"], help="labeled sources")
-    parser.add_argument("--model", help="folder or id; default: the ground truth, distorted")
-    parser.add_argument("--max_depth_m", type=float, default=5.0, help="cap, metres")
-    args = parser.parse_args()
+def run(args: ConventionOptions) -> None:
+    """Scores all images by every convention, and prints the tables and the result."""
     cap = args.max_depth_m
     pairs = list(read_pairs(args))
     print(f"{len(pairs)} images of {', '.join(args.data)}, {args.model or 'distorted ground truth'}, cap {cap:g} m")
@@ -292,5 +304,10 @@ def main() -> None:
     print(f"RESULT metric_conventions images={len(pairs)} largest_difference={worst:.1e} agrees={agrees}")
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line at the top of the file and returns its exit status."""
+    return Command("python benchmarks/metric_conventions.py", ConventionOptions, run, __doc__).main(argv)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,13 +10,14 @@ training step of the heads adds at its peak: on a GPU by torch's count, on a CPU
 step in a process of its own.
 """
 
-import argparse
 import multiprocessing
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import psutil
 import torch
@@ -24,11 +25,28 @@ from timing import timed
 from torch import Tensor, nn
 from transformers import BeitConfig, ZoeDepthConfig, ZoeDepthForDepthEstimation, set_seed
 
+from semidepth.common.commands import Command
+from semidepth.common.options import check_at_least, option
 from semidepth.modeling import RoutedDepthForDepthEstimation
 from semidepth.modeling.depth_cores import CoreFeatures
 
 HEIGHT, WIDTH = 384, 512
 TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadOptions:
+    """Options of this program."""
+
+    rounds: int = option(5, help="timed, after one to warm up")
+    batch: tuple[int, ...] = option((1, 4), help="images in a batch; lines for each")
+    domains: tuple[Literal[1, 2], ...] = option((1, 2), help="heads of the model; lines for each")
+    device: str = option("cuda" if torch.cuda.is_available() else "cpu", help="device of torch that computes")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, in one sentence, for a value that cannot work."""
+        check_at_least(self, "rounds", 1)
+        check_at_least(self, "batch", 1)
 
 
 def make_pair(domains: int, device: torch.device) -> tuple[nn.Module, RoutedDepthForDepthEstimation]:
@@ -143,14 +161,8 @@ def peak_mib(which: str, domains: int, batch: int, device: torch.device) -> floa
     return value
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Command line; see the top of the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 4])
-    parser.add_argument("--domains", type=int, nargs="+", choices=(1, 2), default=[1, 2])
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    options = parser.parse_args(argv)
+def run(options: HeadOptions) -> None:
+    """Compares and times both heads, and prints the table and the results."""
     device = torch.device(options.device)
     ratios: dict[str, list[tuple[float, float, float]]] = {"forward": [], "training": [], "memory": []}
     agrees = True
@@ -202,5 +214,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line at the top of the file and returns its exit status."""
+    return Command("python benchmarks/metric_head.py", HeadOptions, run, __doc__).main(argv)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

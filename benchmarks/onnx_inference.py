@@ -8,17 +8,20 @@ before anything is timed. Both use as many threads as torch does (OMP_NUM_THREAD
 alternate between the two, `low` and `high` the smallest and largest ratio of a round; above 1 onnxruntime is faster.
 """
 
-import argparse
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnxruntime
 import torch
 from transformers import DepthAnythingConfig, set_seed
 
+from semidepth.common.commands import Command
+from semidepth.common.options import check_at_least, option
 from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing.exports.onnx import OPSET, export_onnx
@@ -26,6 +29,20 @@ from semidepth.publishing.exports.onnx import OPSET, export_onnx
 SIZES_PX = ((518, 518), (392, 518))
 # Largest difference over the range of torch's output.
 TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnnxOptions:
+    """Options of this program."""
+
+    rounds: int = option(7, help="timed, after one to warm up")
+    batch: tuple[int, ...] = option((1,), help="images in a batch; lines for each")
+    opset: int = option(OPSET, help="ONNX operator set of the export")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, in one sentence, for a value that cannot work."""
+        for name in ("rounds", "batch", "opset"):
+            check_at_least(self, name, 1)
 
 
 def make_student(folder: Path) -> DepthStudentForDepthEstimation:
@@ -46,13 +63,8 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 @torch.inference_mode()
-def main(argv: Sequence[str] | None = None) -> None:
-    """Command line; see the top of the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--batch", type=int, nargs="+", default=[1])
-    parser.add_argument("--opset", type=int, default=OPSET)
-    options = parser.parse_args(argv)
+def run(options: OnnxOptions) -> None:
+    """Compares and times both runtimes, and prints the table and the result."""
     threads = torch.get_num_threads()
     with tempfile.TemporaryDirectory() as scratch:
         student, file = make_student(Path(scratch, "student")), Path(scratch, "model.onnx")
@@ -92,5 +104,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"RESULT onnx_inference ratio={middle:.2f} low={lowest:.2f} high={highest:.2f} agrees={str(agrees).lower()}")
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line at the top of the file and returns its exit status."""
+    return Command("python benchmarks/onnx_inference.py", OnnxOptions, run, __doc__).main(argv)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

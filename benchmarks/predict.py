@@ -11,10 +11,12 @@ timed, our predictions are compared with those of the stock model behind the sto
 and at the photo's, and the files with them.
 """
 
-import argparse
 import statistics
+import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +28,35 @@ from torch import nn
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, pipeline, set_seed
 from transformers.utils import logging as transformers_logging
 
+from semidepth.common.commands import Command
+from semidepth.common.options import check_at_least, option
 from semidepth.data.decoding import decode_image
 from semidepth.prediction.files import predict_files
 from semidepth.prediction.inputs import find_inputs
 from semidepth.prediction.models import load_depth_model
-from semidepth.prediction.options import DEFAULT_FORMATS, FORMATS, ResultOptions
+from semidepth.prediction.options import DEFAULT_FORMATS, ResultOptions
 from semidepth.prediction.predictor import Prediction, Predictor
 from semidepth.prediction.preprocessing import Preprocessing
 
 # Of the largest value: a cheaper order of the same sums.
 TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedOptions:
+    """Options of this program."""
+
+    size: int = option(518, help="shorter side in pixels")
+    images: int = option(24, help="photos that are predicted in each round")
+    batch_size: int = option(4, help="photos in a forward pass")
+    threads: int = option(2, help="threads that decode and write")
+    rounds: int = option(3, help="timed, after one to warm up")
+    formats: tuple[str, ...] = option(DEFAULT_FORMATS, name="format", help="what is written for each photo")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, in one sentence, for a value that cannot work."""
+        for name in ("size", "images", "batch_size", "threads", "rounds"):
+            check_at_least(self, name, 1)
 
 
 def save_stock(folder: Path, size: int) -> None:
@@ -90,16 +111,8 @@ def agrees(predictor: Predictor, stock: Any, photos: list[Path], results: Path) 
     return True
 
 
-def main() -> None:
-    """Command line; see the top of the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=518, help="shorter side in pixels")
-    parser.add_argument("--images", type=int, default=24)
-    parser.add_argument("--batch_size", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--format", nargs="+", choices=FORMATS, dest="formats", default=list(DEFAULT_FORMATS))
-    arguments = parser.parse_args()
+def run(arguments: SpeedOptions) -> None:
+    """Times all three, and prints the table and the results."""
     transformers_logging.set_verbosity_error()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     options = ResultOptions(
@@ -136,5 +149,10 @@ def main() -> None:
         )
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line at the top of the file and returns its exit status."""
+    return Command("python benchmarks/predict.py", SpeedOptions, run, __doc__).main(argv)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

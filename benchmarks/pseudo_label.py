@@ -9,14 +9,15 @@ with JPEG photos of several sizes in a folder and ends with parquet files: decod
 16-bit encoding and writing. Speed does not depend on the weights, so a random teacher of the shape will do.
 """
 
-import argparse
 import io
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -25,6 +26,8 @@ from PIL import Image
 from transformers import Dinov2Config, set_seed
 from transformers.utils import logging as transformers_logging
 
+from semidepth.common.commands import Command
+from semidepth.common.options import check_at_least, option
 from semidepth.data.decoding import decode_image
 from semidepth.data.pseudo_labels import LabelFolder, parts_to_make
 from semidepth.data.source_spec import parse_source
@@ -38,6 +41,24 @@ from semidepth.training.recipes.labeling import Labeler
 SIZES = ((640, 480), (800, 600), (480, 640), (700, 500))
 
 
+@dataclass(frozen=True, kw_only=True)
+class LabelingOptions:
+    """Options of this program."""
+
+    teacher: str | None = option(None, help="model to label with; default: random weights, ViT-S shape")
+    size: int = option(518, help="shorter side in pixels, for the random teacher")
+    precision: Literal["no", "bf16"] = option("no", help="number format of the forward pass")
+    images: int = option(24, help="photos that are labeled in each round")
+    batch_size: int = option(4, help="photos in a forward pass")
+    threads: int = option(2, help="threads that decode and encode")
+    rounds: int = option(3, help="timed")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, in one sentence, for a value that cannot work."""
+        for name in ("size", "images", "batch_size", "threads", "rounds"):
+            check_at_least(self, name, 1)
+
+
 def make_photos(folder: Path, count: int) -> None:
     """JPEG photos: smooth shapes and fine texture, so that they compress as photos do."""
     rng = np.random.default_rng(0)
@@ -49,7 +70,7 @@ def make_photos(folder: Path, count: int) -> None:
         Image.fromarray(pixels).save(folder / f"{number:04}.jpg", quality=90)
 
 
-def make_teacher(arguments: argparse.Namespace, device: torch.device) -> DepthModel:
+def make_teacher(arguments: LabelingOptions, device: torch.device) -> DepthModel:
     """The teacher that was named, else a random one of ViT-S shape."""
     if arguments.teacher:
         return load_depth_model(arguments.teacher, device=device)
@@ -106,17 +127,8 @@ def agrees(labeler: Labeler, photos: Path, output: Path) -> bool:
     return len(rows) > 0
 
 
-def main() -> None:
-    """Command line; see the top of the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--teacher", default=None, help="model to label with; default: random weights, ViT-S shape")
-    parser.add_argument("--size", type=int, default=518, help="shorter side in pixels, for the random teacher")
-    parser.add_argument("--precision", choices=("no", "bf16"), default="no")
-    parser.add_argument("--images", type=int, default=24)
-    parser.add_argument("--batch_size", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
+def run(arguments: LabelingOptions) -> None:
+    """Times the bare model and the labeler, and prints the table and the result."""
     transformers_logging.set_verbosity_error()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     labeler = Labeler(
@@ -150,5 +162,10 @@ def main() -> None:
     )
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line at the top of the file and returns its exit status."""
+    return Command("python benchmarks/pseudo_label.py", LabelingOptions, run, __doc__).main(argv)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,16 +9,40 @@ of the two domains' medians (lows, highs) at the first size. Every repeat draws 
 random.
 """
 
-import argparse
 import statistics
+import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
+from semidepth.common.commands import Command
+from semidepth.common.options import check_at_least, option
 from semidepth.data.scenes.render import DOMAINS, STYLES, render_scenes
 
 
-def rates(domain: str, size: int, args: argparse.Namespace) -> list[float]:
+@dataclass(frozen=True, kw_only=True)
+class SceneOptions:
+    """Options of this program."""
+
+    sizes: tuple[int, ...] = option((96, 518), help="sides of the pictures, pixels")
+    batch: int = option(32, help="pictures per call; at most 16 above 128 pixels")
+    images: int = option(320, help="pictures per repeat at 96 pixels, fewer above")
+    repeats: int = option(5, help="timed, after one to warm up")
+    style: str = option("any", help=f"{', '.join(STYLES)} or any: one drawn for each scene")
+    device: str = option("cpu", help="device of torch that renders")
+    threads: int | None = option(None, help="torch's threads on the CPU")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, in one sentence, for a value that cannot work."""
+        for name in ("sizes", "batch", "images", "repeats", "threads"):
+            check_at_least(self, name, 1)
+        if self.style not in (*STYLES, "any"):
+            raise ValueError(f"--style is {self.style!r}; choose one of {', '.join(STYLES)}, any.")
+
+
+def rates(domain: str, size: int, args: SceneOptions) -> list[float]:
     """Pictures per second of each repeat, slowest first."""
     found = []
     batch = args.batch if size <= 128 else min(args.batch, 16)
@@ -35,16 +59,8 @@ def rates(domain: str, size: int, args: argparse.Namespace) -> list[float]:
     return sorted(found)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[96, 518])
-    parser.add_argument("--batch", type=int, default=32, help="pictures per call; at most 16 above 128 pixels")
-    parser.add_argument("--images", type=int, default=320, help="pictures per repeat at 96 pixels, fewer above")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--style", choices=(*STYLES, "any"), default="any")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, help="torch's threads on the CPU")
-    args = parser.parse_args()
+def run(args: SceneOptions) -> None:
+    """Renders, and prints one line for each size and domain and the result."""
     if args.threads:
         torch.set_num_threads(args.threads)
     where = f"{torch.get_num_threads()} threads" if args.device == "cpu" else torch.cuda.get_device_name(args.device)
@@ -62,5 +78,10 @@ def main() -> None:
     print(f"RESULT scenes images_per_s={middle:.1f} {spread} size={size} batch={args.batch}")
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line at the top of the file and returns its exit status."""
+    return Command("python benchmarks/scenes.py", SceneOptions, run, __doc__).main(argv)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,22 +10,43 @@ called plainly, as its documentation does. Times are medians over rounds that al
 seconds in encoder, neck and head.
 """
 
-import argparse
 import copy
 import statistics
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from timing import timed
 from torch import nn
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, set_seed
 
+from semidepth.common.commands import Command
+from semidepth.common.options import check_at_least, option
 from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation
 
 SIZE_PX = 518
 # Largest difference over largest value: float32 differs by the order of sums, bfloat16 by its 8 bits of mantissa
 # (the stock class rounds its output to them).
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 5e-2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceOptions:
+    """Options of this program."""
+
+    rounds: int = option(7, help="timed, after one to warm up")
+    batch: tuple[int, ...] = option((1, 4), help="images in a batch; a line for each")
+    dtype: tuple[Literal["float32", "bfloat16"], ...] = option(("float32", "bfloat16"), help="lines for each")
+    device: str = option("cuda" if torch.cuda.is_available() else "cpu", help="device of torch that computes")
+    attention: str = option("sdpa", help="attn_implementation of the student")
+    compile: bool = option(False, help="torch.compile the student")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, in one sentence, for a value that cannot work."""
+        check_at_least(self, "rounds", 1)
+        check_at_least(self, "batch", 1)
 
 
 def make_pair(device: torch.device) -> tuple[nn.Module, nn.Module]:
@@ -66,16 +87,8 @@ def breakdown(student: nn.Module, pixels: torch.Tensor, device: torch.device, ro
 
 
 @torch.inference_mode()
-def main(argv: Sequence[str] | None = None) -> None:
-    """Command line; see the top of the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 4])
-    parser.add_argument("--dtype", nargs="+", choices=("float32", "bfloat16"), default=["float32", "bfloat16"])
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--attention", default="sdpa", help="attn_implementation of the student")
-    parser.add_argument("--compile", action="store_true", help="torch.compile the student")
-    options = parser.parse_args(argv)
+def run(options: InferenceOptions) -> None:
+    """Compares and times both models, and prints the table and the result."""
     device = torch.device(options.device)
     base_student, base_stock = make_pair(device)
     base_student.set_attn_implementation(options.attention)
@@ -108,5 +121,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"RESULT student_inference ratio={middle:.2f} low={low:.2f} high={high:.2f} agrees={str(agrees).lower()}")
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line at the top of the file and returns its exit status."""
+    return Command("python benchmarks/student_inference.py", InferenceOptions, run, __doc__).main(argv)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,12 +13,13 @@ What is projected rests on assumptions, each an option: the share of the peak th
 the price. A sweep shows every unlabeled image once, and 1 labeled image for 2 unlabeled ones.
 """
 
-import argparse
 import copy
 import statistics
+import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
@@ -28,6 +29,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import Dinov2Config, set_seed
 from transformers.initialization import no_init_weights
 
+from semidepth.common.commands import Command
+from semidepth.common.options import check_at_least, check_positive, option
 from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.prediction.models import DepthModel
 from semidepth.prediction.preprocessing import Preprocessing
@@ -39,6 +42,41 @@ from semidepth.training.recipes.student import student_losses
 PATCH = 14
 SHAPES = {"small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}  # width, layers, heads
 UNLABELED_PER_LABELED = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepOptions:
+    """Options of this program."""
+
+    encoder: Literal["small", "base", "large"] = option("small", help="the student that is timed")
+    teacher: Literal["small", "base", "large", "none"] = option("large", help="none: with pseudo labels")
+    size: int = option(518, help="side of the crop, pixels")
+    measure: bool = option(False, help="time steps on this device")
+    device: Literal["cpu", "cuda"] = option("cuda" if torch.cuda.is_available() else "cpu", help="that computes")
+    mixed_precision: Literal["no", "bf16"] = option("no", help="number format of the forward pass")
+    batch: int = option(1, help="labeled images of a step; twice as many unlabeled ones")
+    steps: int = option(3, help="that are timed")
+    images_per_s: float | None = option(None, help="labeled and unlabeled, of one process's log")
+    images: float = option(62e6, help="unlabeled images of the sweep")
+    gpus: tuple[int, ...] = option((1, 8, 64), help="numbers of GPUs; a line for each")
+    peak: float = option(989e12, help="FLOP/s; 989e12: H100 SXM, bf16, dense")
+    share: float = option(0.35, help="of the peak that is reached (assumption)")
+    scaling: float = option(0.9, help="of several GPUs against one (assumption)")
+    price: float = option(3.0, help="dollars per GPU hour (assumption)")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, in one sentence, for a value that cannot work."""
+        for name in ("size", "batch", "steps", "gpus"):
+            check_at_least(self, name, 1)
+        for name in (
+            "images",
+            "peak",
+            "share",
+            "scaling",
+            "images_per_s",
+        ):
+            check_positive(self, name)
+        check_at_least(self, "price", 0)
 
 
 def make_model(shape: str) -> DepthStudentForDepthEstimation:
@@ -69,7 +107,7 @@ def count_flop(shape: str, size_px: int) -> dict[str, float]:
     return found
 
 
-def measure(options: argparse.Namespace) -> list[float]:
+def measure(options: StepOptions) -> list[float]:
     """Seconds of each of --steps updates after one to warm up, on this device."""
     accelerator = Accelerator(cpu=options.device == "cpu", mixed_precision=options.mixed_precision)
     set_seed(0)
@@ -129,7 +167,7 @@ def flop_of_group(student: dict[str, float], teacher_flop: float) -> float:
     return student["training"] + UNLABELED_PER_LABELED * unlabeled
 
 
-def print_projection(images_per_s: float, what: str, options: argparse.Namespace) -> None:
+def print_projection(images_per_s: float, what: str, options: StepOptions) -> None:
     """Hours and price of a sweep for each number of GPUs, from images (labeled and unlabeled) per second of one."""
     shown = options.images * (1 + 1 / UNLABELED_PER_LABELED)
     for gpus in options.gpus:
@@ -141,7 +179,7 @@ def print_projection(images_per_s: float, what: str, options: argparse.Namespace
         )
 
 
-def print_measured(times: list[float], group: float, options: argparse.Namespace) -> None:
+def print_measured(times: list[float], group: float, options: StepOptions) -> None:
     """Images and FLOP per second of the timed steps."""
     middle = statistics.median(times)
     images = (1 + UNLABELED_PER_LABELED) * options.batch
@@ -154,30 +192,8 @@ def print_measured(times: list[float], group: float, options: argparse.Namespace
     print(f"RESULT student_step images_per_s={speed:.3f} low={low:.3f} high={high:.3f}")
 
 
-def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The command line; see the top of the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", choices=SHAPES, default="small", help="the student that is timed")
-    parser.add_argument("--teacher", choices=(*SHAPES, "none"), default="large", help="none: with pseudo labels")
-    parser.add_argument("--size", type=int, default=518, help="side of the crop, pixels")
-    parser.add_argument("--measure", action="store_true", help="time steps on this device")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--mixed_precision", choices=("no", "bf16"), default="no")
-    parser.add_argument("--batch", type=int, default=1, help="labeled images of a step; twice as many unlabeled ones")
-    parser.add_argument("--steps", type=int, default=3, help="that are timed")
-    parser.add_argument("--images_per_s", type=float, default=None, help="labeled and unlabeled, of one process's log")
-    parser.add_argument("--images", type=float, default=62e6, help="unlabeled images of the sweep")
-    parser.add_argument("--gpus", type=int, nargs="+", default=[1, 8, 64])
-    parser.add_argument("--peak", type=float, default=989e12, help="FLOP/s; 989e12: H100 SXM, bf16, dense")
-    parser.add_argument("--share", type=float, default=0.35, help="of the peak that is reached (assumption)")
-    parser.add_argument("--scaling", type=float, default=0.9, help="of several GPUs against one (assumption)")
-    parser.add_argument("--price", type=float, default=3.0, help="dollars per GPU hour (assumption)")
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Command line; see the top of the file."""
-    options = read_options(argv)
+def run(options: StepOptions) -> None:
+    """Counts FLOP, times steps where --measure is given, and prints the tables and the result."""
     flop = {shape: count_flop(shape, options.size) for shape in SHAPES}
     teacher = 0.0 if options.teacher == "none" else flop[options.teacher]["forward"]
     print(f"GFLOP per image at {options.size} px; a group is 1 labeled and {UNLABELED_PER_LABELED} unlabeled images")
@@ -197,5 +213,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         print_measured(measure(options), group, options)
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line at the top of the file and returns its exit status."""
+    return Command("python benchmarks/student_step.py", StepOptions, run, __doc__).main(argv)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from semidepth.common.files import check_folder
-from semidepth.common.options import option
+from semidepth.common.options import check_at_least, option
 from semidepth.evaluation.benchmarks import BENCHMARKS
 from semidepth.evaluation.depth_metrics.protocols import PROTOCOLS, Align, Space, find_protocol
 from semidepth.prediction.checkpoints import Kind
@@ -49,10 +49,8 @@ class ScoreOptions:
     def __post_init__(self) -> None:
         if not self.data and not self.benchmark:
             raise ValueError("there is nothing to score on; give --data SOURCE or --benchmark NAME --root FOLDER.")
-        if self.batch_size < 1:
-            raise ValueError(f"--batch_size is {self.batch_size}; give at least 1.")
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"--limit is {self.limit}; give at least 1.")
+        check_at_least(self, "batch_size", 1)
+        check_at_least(self, "limit", 1)
         if self.max_depth_m is not None and not 1e-3 < self.max_depth_m < math.inf:
             raise ValueError(f"--max_depth_m is {self.max_depth_m}; give a number of metres, more than 0.001.")
         if len(self.protocol) > 1:
@@ -72,7 +70,7 @@ class ScoreOptions:
     @property
     def command(self) -> str:
         """Command line that gives these options; options with their default value are left out."""
-        words = ["python", "training/score.py"]
+        words = ["semidepth", "score"]
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if value == field.default:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from semidepth.common.options import option
+from semidepth.common.options import check_at_least, option
 from semidepth.media.color_maps import DEFAULT_COLOR_MAP
 from semidepth.media.exif_camera import fov_from_exif
 from semidepth.media.point_clouds import focal_from_fov
@@ -122,8 +122,7 @@ class ResultOptions:
 
     def _check_numbers(self) -> None:
         for name in ("batch_size", "threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name} is {getattr(self, name)}; give at least 1.")
+            check_at_least(self, name, 1)
         if self.far_m is not None and not self.far_m > 0:
             raise ValueError(f"--far_m is {self.far_m}; give a positive number of metres.")
         if self.max_jump is not None and not self.max_jump > 1:

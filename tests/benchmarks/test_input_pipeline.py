@@ -1,20 +1,15 @@
 """The benchmark of the input pipeline runs, and refuses to compare sides that do different work."""
 
-import importlib.util
 import re
-from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-FILE = Path(__file__).parents[2] / "benchmarks" / "input_pipeline.py"
+from benchmark_programs import load_program
 
 
 @pytest.fixture
 def benchmark(monkeypatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("input_pipeline", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_program("input_pipeline")
     monkeypatch.setattr(module, "MADE_ROWS", 3)
     return module
 
@@ -23,7 +18,7 @@ def test_it_prints_a_table_and_results(benchmark, capsys, tmp_path, monkeypatch)
     monkeypatch.setattr(benchmark.torch, "set_num_threads", lambda threads: None)  # other tests keep theirs
     monkeypatch.setattr("datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)
     options = "--only frames --workers 0 --size 28 --images 4 --batch 2 --rounds 1"
-    benchmark.main(options.split())
+    assert benchmark.main(options.split()) == 0
     lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"frames: 3 different rows, on average image 1\d\d kB, depth 1\d\d kB", lines[0])
     assert re.fullmatch(r"  images agree to [012] grey level\(s\), depth and disparity to rounding", lines[1])

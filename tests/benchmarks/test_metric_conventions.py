@@ -4,12 +4,16 @@ import runpy
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "metric_conventions.py"
 
 
 def test_the_first_rows_are_the_package_s(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--data", "scenes:indoor?split=test&count=2&size=64"])
-    runpy.run_path(str(SCRIPT), run_name="__main__")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert ended.value.code == 0
     printed = capsys.readouterr().out
     assert printed.splitlines()[-1].startswith("RESULT metric_conventions images=2 ")
     assert printed.rstrip().endswith("agrees=true")

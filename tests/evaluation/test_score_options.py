@@ -22,13 +22,13 @@ from semidepth.evaluation.options import ScoreOptions
     ],
 )  # fmt: skip
 def test_the_recorded_command_line_gives_the_same_options(options):
-    python, script, *words = shlex.split(options.command)
-    assert (python, script) == ("python", "training/score.py")
+    program, command, *words = shlex.split(options.command)
+    assert (program, command) == ("semidepth", "score")
     assert parse_options(ScoreOptions, words) == options
 
 
 def test_defaults_are_left_out_of_the_command_line():
-    assert ScoreOptions(model=("m",), data=("d",)).command == "python training/score.py --model m --data d"
+    assert ScoreOptions(model=("m",), data=("d",)).command == "semidepth score --model m --data d"
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_it_makes_everything_that_it_promises(tmp_path):
     for name, heads in (("student", {""}), ("metric", {"router", "domain given"})):
         kept = json.loads((out / name / "scores/results.json").read_text())
         assert {entry["head"] for entry in kept["scores"]} == heads
-        assert kept["command"].startswith(f"python training/score.py --model {out / name} --data 'scenes:indoor?")
+        assert kept["command"].startswith(f"semidepth score --model {out / name} --data 'scenes:indoor?")
     metric = pipeline("depth-estimation", model=str(out / "metric"), trust_remote_code=True)
     assert metric(str(photos / "p.jpg"))["predicted_depth"].shape == (50, 70)
     for name in ("teacher", "student", "metric"):

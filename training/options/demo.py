@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from semidepth.common.options import check_choices, option
+from semidepth.common.options import check_at_least, check_choices, option
 from semidepth.prediction.inputs import find_inputs
 from semidepth.training.options.run import BUILT_IN_ENCODER
 
@@ -39,10 +39,8 @@ class DemoOptions:
         for name in (
             "labeled_scenes", "encoder_steps", "teacher_steps", "student_steps", "batch_size", "test_scenes"
         ):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name} is {getattr(self, name)}; give at least 1.")
-        if self.metric_steps < 0:
-            raise ValueError(f"--metric_steps is {self.metric_steps}; give at least 0.")
+            check_at_least(self, name, 1)
+        check_at_least(self, "metric_steps", 0)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"--seeds is {self.seeds}; give one or more different numbers, at least 0.")
         if self.photos:

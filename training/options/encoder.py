@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from semidepth.common.files import check_folder
-from semidepth.common.options import check_choices, option
+from semidepth.common.options import check_at_least, check_choices, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +35,7 @@ class EncoderOptions:
         """Raises ValueError for a value that cannot work."""
         check_choices(self)
         for name in ("steps", "batch_size", "size", "patch_size", "hidden_size", "layers", "heads", "cells"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name} is {getattr(self, name)}; give at least 1.")
+            check_at_least(self, name, 1)
         if self.layers < 4 or self.size < 8:
             raise ValueError(
                 f"--layers is {self.layers} and --size {self.size}; give at least 4 layers (for the decoder) and a "

@@ -1,0 +1,30 @@
+"""Every program has its options as a dataclass: --help lists them, and what cannot work is refused at once."""
+
+import pytest
+from benchmark_programs import FOLDER, load_program
+
+PROGRAMS = sorted(path.stem for path in FOLDER.glob("*.py") if "\ndef main(" in path.read_text())
+# An option that cannot be 0.
+ZERO = {
+    "input_pipeline": "--rounds",
+    "metric_conventions": "--max_depth_m",
+    "metric_head": "--batch",
+    "onnx_inference": "--rounds",
+    "predict": "--images",
+    "pseudo_label": "--threads",
+    "scenes": "--sizes",
+    "student_inference": "--rounds",
+    "student_step": "--images_per_s",
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_help_and_refusal(name, capsys):
+    program = load_program(name)
+    with pytest.raises(SystemExit) as ended:
+        program.main(["--help"])
+    assert ended.value.code == 0
+    assert ZERO.get(name, "--config") in capsys.readouterr().out
+    for words in (["--no_such_option", "0"], [ZERO[name], "0"])[: 1 + (name in ZERO)]:
+        assert program.main(words) == 2
+        assert words[0] in capsys.readouterr().err
