@@ -7,6 +7,7 @@
     semidepth train student --teacher outputs/demo/teacher --unlabeled my_photos/ --output_dir outputs/mine
     semidepth publish outputs/demo/student --repo NAME/student --dry_run
     semidepth info outputs/demo/student
+    semidepth convert-checkpoint depth_anything_v2_vits.pth models/v2-small
 
 Without a model predict, demo and info take the one that comes with semidepth.
 
@@ -126,6 +127,7 @@ COMMANDS = {
     "train": Entry("train a teacher, a student or a metric model", train),
     "publish": Entry("upload a model to the Hub", "semidepth.publishing.cli"),
     "info": Entry("facts about a model and its training", "semidepth.publishing.info"),
+    "convert-checkpoint": Entry("original .pth files to models", "semidepth.prediction.originals.cli"),
 }
 
 
@@ -134,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     parser = ArgumentParser(prog="semidepth", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="store_true", help="print the version")
-    lines = "\n".join(f"  {name:<8} {entry.summary}" for name, entry in COMMANDS.items())
+    lines = "\n".join(f"  {name:<{max(map(len, COMMANDS))}} {entry.summary}" for name, entry in COMMANDS.items())
     parser.epilog = f"commands:\n{lines}"
     parser.add_argument("command", nargs="?", choices=COMMANDS, metavar="COMMAND", help="see below")
     given = parser.parse_args(words[:1])  # what follows the command is the command's, --help and all

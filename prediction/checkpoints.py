@@ -163,8 +163,9 @@ def refuse_pickled(name: str) -> None:
     else:
         return _check_index(path)
     raise ValueError(
-        f"{name!r} has pickled weights ({found}), which could run code while they are read; convert them once with "
-        "torch.load(weights_only=True) and save_pretrained, which writes model.safetensors, and name that folder."
+        f"{name!r} has pickled weights ({found}), which could run code while they are read; if they are Depth "
+        f"Anything's or ZoeDepth's own, run `semidepth convert-checkpoint {found} FOLDER` once and name that folder, "
+        "else save the model as model.safetensors with save_pretrained."
     )
 
 

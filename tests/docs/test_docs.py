@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark_programs import load_program
 from PIL import Image
 from shipped_model import save_runs, ship, take
 
@@ -26,6 +27,7 @@ MODULES = {
     "semidepth score": "semidepth.evaluation.cli",
     "semidepth publish": "semidepth.publishing.cli",
     "semidepth info": "semidepth.publishing.info",
+    "semidepth convert-checkpoint": "semidepth.prediction.originals.cli",
     "training/score.py": "semidepth.evaluation.cli",
     "training/demo.py": "semidepth.training.demo",
     "training/pseudo_label.py": "semidepth.training.pseudo_label",
@@ -86,7 +88,8 @@ def known_options(command: str) -> set[str]:
         app = [sys.executable, ROOT / "spaces" / "depth_demo" / "app.py", "--help"]
         output.write(subprocess.run(app, capture_output=True, text=True, check=True).stdout)
     elif command.startswith("benchmarks/"):
-        output.write((ROOT / command).read_text())
+        with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+            load_program(Path(command).stem).main(["--help"])
     else:
         with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
             importlib.import_module(MODULES[command]).main(["--help"])
@@ -95,7 +98,7 @@ def known_options(command: str) -> set[str]:
 
 @pages
 def test_options_exist(page):
-    starts = r"semidepth (?:train \w+|\w+)|(?:benchmarks|training)/\w+\.py"
+    starts = r"semidepth (?:train \w+|[\w-]+)|(?:benchmarks|training)/\w+\.py"
     blocks = re.findall(r"^```\n(.*?)^```", PAGES[page], re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").split("\n")]
     for line in [*lines, *re.findall(r"`([^`\n]+(?:\n[^`\n]+)?)`", PAGES[page])]:

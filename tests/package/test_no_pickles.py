@@ -13,6 +13,7 @@ from semidepth.evaluation import cli as score
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.prediction import cli as predict
 from semidepth.prediction.models import load_depth_model
+from semidepth.prediction.originals.convert import convert
 from semidepth.publishing import cli as publish
 from semidepth.training import (
     metric,
@@ -117,7 +118,14 @@ def test_no_command_unpickles(command, form, tmp_path, capsys, monkeypatch):
     assert not list(tmp_path.glob("run/checkpoint*"))
     if form not in ("misnamed", "named by the configuration") and command != "publish":
         assert f"{Path(name).name}' has pickled weights (" in told
-        assert "convert them once with torch.load(weights_only=True)" in told
+        assert "semidepth convert-checkpoint" in told
+
+
+def test_conversion_of_original_weights_runs_no_code(tmp_path):
+    name, marker = evil_folder(tmp_path, ".pth")
+    with pytest.raises(ValueError, match="more than tensors"):
+        convert(Path(name), tmp_path / "model")
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize("form", FORMS)
