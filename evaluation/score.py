@@ -134,7 +134,7 @@ def _readable(items: Iterator[tuple[Place, Item | None]], bar: tqdm) -> Iterator
 
 
 def _device(state: PartialState, wanted: str | None) -> torch.device:
-    """This process's own GPU where several processes share the work on GPUs, else the one that is asked for."""
+    """Returns the process's own GPU where several processes share the work on GPUs, else the device asked for."""
     if state.num_processes > 1 and state.device.type == "cuda":
         return state.device
     return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -28,7 +28,7 @@ def sample_size(count: int) -> int:
 
 
 def spread(frames: Iterable[T], count: int) -> Iterator[T]:
-    """At most `SAMPLE_FRAMES` frames, evenly spaced, beginning with the first.
+    """Yields at most `SAMPLE_FRAMES` frames, evenly spaced, beginning with the first.
 
     Args:
         frames: of the clip; read no further than needed.

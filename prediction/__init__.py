@@ -1,1 +1,1 @@
-"""From a loaded model and an image to its depth."""
+"""Loading of depth models and prediction of arrays, files and videos."""

@@ -45,8 +45,12 @@ def domains_of(config: Any) -> list[str]:
 
 
 def router_names(config: Any) -> list[str]:
-    """Names of the heads that a model chooses from, in order: a routed model's, or stock ZoeDepth's."""
-    return domains_of(config) or [head["name"] for head in getattr(config, "bin_configurations", None) or []]
+    """Names of the heads that a model chooses from, in order: a routed model's, or stock ZoeDepth's.
+
+    A stock ZoeDepth with one head need not name it, and then there is no name.
+    """
+    heads = getattr(config, "bin_configurations", None) or []
+    return domains_of(config) or [head["name"] for head in heads if "name" in head]
 
 
 def load_config(place: str, *, trust_remote_code: bool = False) -> Any:

@@ -78,7 +78,7 @@ class Camera:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultOptions:
-    """Which results are made of each input, and how.
+    """Formats, colours, camera and limits of the results of each input.
 
     `formats` may be empty or hold several words with commas between them; afterwards it holds each format once.
 

@@ -99,7 +99,8 @@ def config_for(weights: dict[str, Tensor], max_depth_m: float | None) -> ZoeDept
             raise ValueError(f"has heads {', '.join(names)}; expected those of ZoeD_NK, nyu and kitti")
         heads = [{"name": head["name"], **bins, "max_depth": head["max_depth"]} for head in HEADS]
     else:
-        heads = [{**bins, "max_depth": (max_depth_m or 80.0) if bounded else 10.0}]
+        name, farthest = ("kitti", max_depth_m or 80.0) if bounded else ("nyu", 10.0)
+        heads = [{"name": name, **bins, "max_depth": farthest}]
     return ZoeDepthConfig(
         backbone_config=_encoder_for(weights),
         neck_hidden_sizes=[

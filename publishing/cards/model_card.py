@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path, PurePath
 from typing import Any
 
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from semidepth.prediction.shipped.errors import in_words, typical_errors
 from semidepth.prediction.shipped.folder import METRES, METRIC_NAME, NAME
@@ -91,16 +91,6 @@ def make_card(
     name = repo.rpartition("/")[2] if repo else Path(place).resolve().name
     scores = read_scores(facts, repo)
     command = command_of(facts, repo)
-    data = ModelCardData(
-        license=license,
-        library_name=LIBRARY,
-        pipeline_tag=TASK,
-        tags=_tags(facts),
-        base_model=base_models(facts) or None,
-        datasets=data_ids(facts) or None,
-        model_name=name if scores else None,
-        eval_results=eval_results(scores, command, repo) if scores else None,
-    )
     values: dict[str, Any] = {
         "name": name,
         "repo": repo,
@@ -117,12 +107,26 @@ def make_card(
         values |= {"heads": _heads_values(heads)}
     text = resources.files("semidepth.model_cards")
     card = ModelCard.from_template(
-        data,
+        _card_data(facts, name, license, eval_results(scores, command, repo) if scores else None),
         template_str=text.joinpath("parts.md").read_text("utf-8") + text.joinpath(template).read_text("utf-8"),
         **(_model_values(facts, place) | _training_values(facts, data_licences or {}) | values),
     )
     card.text = "\n" + re.sub(r"\n{3,}", "\n\n", card.text).strip() + "\n"
     return card
+
+
+def _card_data(facts: Facts, name: str, license: str | None, results: list[EvalResult] | None) -> ModelCardData:
+    """Returns the card's metadata, which the Hub reads; a model's name stands in it only with results."""
+    return ModelCardData(
+        license=license,
+        library_name=LIBRARY,
+        pipeline_tag=TASK,
+        tags=_tags(facts),
+        base_model=base_models(facts) or None,
+        datasets=data_ids(facts) or None,
+        model_name=None if results is None else name,
+        eval_results=results,
+    )
 
 
 def _pictures(files: Iterable[str]) -> list[str]:

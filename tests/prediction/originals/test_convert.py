@@ -12,13 +12,15 @@ import pytest
 import torch
 from original_layouts import depth_anything, fill, picture, zoedepth
 from safetensors.torch import save_file
+from transformers import ZoeDepthConfig
 
 from semidepth.common.options import parse_options
 from semidepth.modeling import RoutedDepthForDepthEstimation
-from semidepth.prediction.checkpoints import refuse_pickled
+from semidepth.prediction.checkpoints import refuse_pickled, router_names
 from semidepth.prediction.models import load_depth_model
 from semidepth.prediction.originals.cli import main
 from semidepth.prediction.originals.convert import convert
+from semidepth.prediction.originals.depth_anything import config_for
 from semidepth.prediction.originals.options import ConvertOptions
 
 
@@ -40,7 +42,6 @@ def check(values, expected):
         ("depth_anything_vits14.pth", {}, "disparity", [0.739293, 0.648584, 0.713301, 0.752929]),
         ("depth_anything_v2_vits.pth", {}, "disparity", [0.737497, 0.6651, 0.716334, 0.758241]),
         ("depth_anything_v2_metric_hypersim_vits.pth", {}, "depth", [13.528966, 13.208103, 13.435985, 13.579758]),
-        ("depth_anything_v2_vitl.pth", {"layers": 24}, "disparity", [0.741358, 0.666911, 0.715718, 0.756729]),
         (
             "depth_anything_v2_vitg.pth",
             {"layers": 40, "swiglu": True},
@@ -90,6 +91,16 @@ def test_the_command_converts_safetensors_in_folders_that_name_the_version(small
         "config.json", "model.safetensors", "preprocessor_config.json"
     ]  # fmt: skip
     assert load_depth_model(str(tmp_path / "model")).model.config.backbone_config.out_indices == [9, 10, 11, 12]
+
+
+@pytest.mark.parametrize(("version", "layers"), [("v1", [21, 22, 23, 24]), ("v2", [5, 12, 18, 24])])
+def test_the_version_decides_what_the_decoder_reads(version, layers):
+    config = config_for(fill(depth_anything(layers=24)), version, None)
+    assert config.backbone_config.out_indices == layers
+
+
+def test_a_single_head_needs_no_name():
+    assert router_names(ZoeDepthConfig()) == []
 
 
 def without(weights, name):
