@@ -31,6 +31,7 @@ from ablation_rows import CHANGES, LABELED_ONLY, METRICS, PAPER, ROWS, SCENES_ME
 
 from semidepth.common.console import run_command, set_up_logging
 from semidepth.common.files import check_folder, write_whole
+from semidepth.common.option_checks import check_at_least
 from semidepth.common.options import option, parse_options
 from semidepth.data.source_spec import parse_source, parse_sources
 from semidepth.data.streaming.loading import evaluation_samples
@@ -39,7 +40,7 @@ from semidepth.prediction.models import load_depth_model
 from semidepth.training.engine.setup import check_sources
 from semidepth.training.options.encoder import EncoderOptions
 from semidepth.training.options.presets import read_preset
-from semidepth.training.options.run import BUILT_IN_ENCODER, NO_VALIDATION, check_at_least
+from semidepth.training.options.run import BUILT_IN_ENCODER, NO_VALIDATION
 from semidepth.training.options.student import StudentOptions
 from semidepth.training.options.teacher import TeacherOptions
 from semidepth.training.recipes.demo.relative import DOMAINS, LABELED_STYLE, test_sources

@@ -28,13 +28,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from datasets import Dataset, disable_progress_bars, load_dataset
-from frame_files import features_of, square, write_shards
+from parts.frame_files import features_of, square, write_shards
 from PIL import Image as Pillow
 from PIL import ImageOps
 from torch.utils.data import DataLoader, IterableDataset
 
 from semidepth.common.commands import Command
-from semidepth.common.options import check_at_least, option
+from semidepth.common.option_checks import check_at_least
+from semidepth.common.options import option
 from semidepth.data.decoding import decode_image
 from semidepth.data.depth_decoding import DepthCoding, decode_depth
 from semidepth.data.preparing import prepare_sample

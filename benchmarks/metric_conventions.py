@@ -4,8 +4,8 @@
     python benchmarks/metric_conventions.py --model outputs/demo/student --data 'scenes:indoor?split=test&count=96'
 
 Without `--model` the predictions are the ground truth, distorted: blurred, its range compressed, with a ripple. Every
-row is computed in numpy (conventions.py) from the published definition; the first row of each table is ours, and is
-checked against `semidepth.evaluation.depth_metrics`. Prints the tables of docs/metrics.md.
+row is computed in numpy (parts/conventions.py) from the published definition; the first row of each table is ours, and
+is checked against `semidepth.evaluation.depth_metrics`. Prints the tables of docs/metrics.md.
 """
 
 import math
@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from conventions import METRIC, RELATIVE, Pair, Scores, known, metres, ours, pooled
+from parts.conventions import METRIC, RELATIVE, Pair, Scores, known, metres, ours, pooled
 from torch.nn import functional as F
 
 from semidepth.common.commands import Command
-from semidepth.common.options import check_positive, option
+from semidepth.common.option_checks import check_positive
+from semidepth.common.options import option
 from semidepth.data.source_spec import parse_sources
 from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.data import depth_label

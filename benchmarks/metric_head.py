@@ -21,12 +21,13 @@ from typing import Literal
 
 import psutil
 import torch
-from timing import timed
+from parts.timing import timed
 from torch import Tensor, nn
 from transformers import BeitConfig, ZoeDepthConfig, ZoeDepthForDepthEstimation, set_seed
 
 from semidepth.common.commands import Command
-from semidepth.common.options import check_at_least, option
+from semidepth.common.option_checks import check_at_least
+from semidepth.common.options import option
 from semidepth.modeling import RoutedDepthForDepthEstimation
 from semidepth.modeling.depth_cores import CoreFeatures
 

@@ -21,7 +21,8 @@ import torch
 from transformers import DepthAnythingConfig, set_seed
 
 from semidepth.common.commands import Command
-from semidepth.common.options import check_at_least, option
+from semidepth.common.option_checks import check_at_least
+from semidepth.common.options import option
 from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing.exports.onnx import OPSET, export_onnx

@@ -29,7 +29,8 @@ from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, p
 from transformers.utils import logging as transformers_logging
 
 from semidepth.common.commands import Command
-from semidepth.common.options import check_at_least, option
+from semidepth.common.option_checks import check_at_least
+from semidepth.common.options import option
 from semidepth.data.decoding import decode_image
 from semidepth.prediction.files import predict_files
 from semidepth.prediction.inputs import find_inputs

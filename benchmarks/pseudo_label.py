@@ -27,7 +27,8 @@ from transformers import Dinov2Config, set_seed
 from transformers.utils import logging as transformers_logging
 
 from semidepth.common.commands import Command
-from semidepth.common.options import check_at_least, option
+from semidepth.common.option_checks import check_at_least
+from semidepth.common.options import option
 from semidepth.data.decoding import decode_image
 from semidepth.data.pseudo_labels import LabelFolder, parts_to_make
 from semidepth.data.source_spec import parse_source

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import torch
 
 from semidepth.common.commands import Command
-from semidepth.common.options import check_at_least, option
+from semidepth.common.option_checks import check_at_least
+from semidepth.common.options import option
 from semidepth.data.scenes.render import DOMAINS, STYLES, render_scenes
 
 

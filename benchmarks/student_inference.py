@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from timing import timed
+from parts.timing import timed
 from torch import nn
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, set_seed
 
 from semidepth.common.commands import Command
-from semidepth.common.options import check_at_least, option
+from semidepth.common.option_checks import check_at_least
+from semidepth.common.options import option
 from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation
 
 SIZE_PX = 518

@@ -30,7 +30,8 @@ from transformers import Dinov2Config, set_seed
 from transformers.initialization import no_init_weights
 
 from semidepth.common.commands import Command
-from semidepth.common.options import check_at_least, check_positive, option
+from semidepth.common.option_checks import check_at_least, check_positive
+from semidepth.common.options import option
 from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.prediction.models import DepthModel
 from semidepth.prediction.preprocessing import Preprocessing

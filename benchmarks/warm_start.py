@@ -21,6 +21,7 @@ import torch
 
 from semidepth.common.console import run_command, set_up_logging
 from semidepth.common.files import write_whole
+from semidepth.common.option_checks import check_at_least
 from semidepth.common.options import option, parse_options
 from semidepth.data.source_spec import parse_source
 from semidepth.data.streaming.loading import evaluation_samples
@@ -28,7 +29,7 @@ from semidepth.evaluation.relative import score_relative
 from semidepth.prediction.models import load_depth_model
 from semidepth.training.options.encoder import EncoderOptions
 from semidepth.training.options.presets import read_preset
-from semidepth.training.options.run import BUILT_IN_ENCODER, NO_VALIDATION, check_at_least
+from semidepth.training.options.run import BUILT_IN_ENCODER, NO_VALIDATION
 from semidepth.training.options.teacher import TeacherOptions
 from semidepth.training.recipes.demo.relative import DOMAINS, LABELED_STYLE
 from semidepth.training.recipes.encoder import pretrain_encoder

@@ -74,25 +74,6 @@ def check_choices(options: Any) -> None:
                 raise ValueError(f"{item.flag} is {single!r}; choose {item.kind.expected()}.")
 
 
-def check_at_least(options: Any, name: str, least: float) -> None:
-    """Raises ValueError unless an option, or each of its values, is None or a finite number of at least `least`."""
-    given = getattr(options, name)
-    for value in given if isinstance(given, tuple) else (given,):
-        if value is None:
-            continue
-        if not value >= least:
-            raise ValueError(f"--{name} is {value}; give at least {least}.")
-        if value == float("inf"):
-            raise ValueError(f"--{name} is {value}; it must be finite.")
-
-
-def check_positive(options: Any, name: str) -> None:
-    """Raises ValueError unless an option is None or a finite number above 0."""
-    value = getattr(options, name)
-    if value is not None and not 0 < value < float("inf"):
-        raise ValueError(f"--{name} is {value}; give a positive number.")
-
-
 def default_values(cls: type) -> dict[str, Any]:
     """Returns the defaults of a command's options, without the required ones, by the options' names."""
     return {item.name: item.default for item in options_of(cls) if not item.required}

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from semidepth.common.files import check_folder
-from semidepth.common.options import check_at_least, option
+from semidepth.common.option_checks import check_at_least
+from semidepth.common.options import option
 from semidepth.evaluation.benchmarks import BENCHMARKS
 from semidepth.evaluation.depth_metrics.protocols import PROTOCOLS, Align, Space, find_protocol
 from semidepth.prediction.checkpoints import Kind

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from semidepth.common.options import check_at_least, option
+from semidepth.common.option_checks import check_at_least
+from semidepth.common.options import option
 from semidepth.media.color_maps import DEFAULT_COLOR_MAP
 from semidepth.media.exif_camera import fov_from_exif
 from semidepth.media.point_clouds import focal_from_fov

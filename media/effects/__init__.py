@@ -1,1 +1,1 @@
-"""What colours, cameras and files do to batches of images."""
+"""Effects on batches of images: changed colours, camera faults and file compression."""

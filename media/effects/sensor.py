@@ -1,4 +1,4 @@
-"""What a sensor does to images: the noise of few photons, and few pixels."""
+"""Sensor effects on batches of images: shot noise and lost resolution."""
 
 import torch
 from torch import Tensor

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from semidepth.common.options import check_choices, check_positive, option
+from semidepth.common.option_checks import check_positive
+from semidepth.common.options import check_choices, option
 
 Version = Literal["v1", "v2"]
 

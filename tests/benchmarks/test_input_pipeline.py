@@ -10,7 +10,7 @@ from benchmark_programs import load_program
 @pytest.fixture
 def benchmark(monkeypatch) -> ModuleType:
     module = load_program("input_pipeline")
-    monkeypatch.setattr("frame_files.MADE_ROWS", 3)
+    monkeypatch.setattr("parts.frame_files.MADE_ROWS", 3)
     return module
 
 

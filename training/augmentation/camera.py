@@ -1,4 +1,4 @@
-"""What cameras and files do to images: depth of field, shot noise, lost resolution and JPEG, on any device.
+"""Camera effects on batches of images: depth of field, shot noise, lost resolution and JPEG, on any device.
 
 MoGe's effects in MoGe's order (`image_color_augmentation` of its code; arXiv 2410.19115), each on its own random share
 of the images; all strengths are MoGe's. Every image has its own parameters, and all draws come from one CPU generator

@@ -8,7 +8,6 @@ the other files with their sizes and checksums, so a checkpoint that is damaged 
 
 import json
 import logging
-import random
 import shutil
 import zlib
 from pathlib import Path
@@ -23,8 +22,8 @@ from torch import nn
 
 from semidepth.common.console import CommandError
 from semidepth.common.files import sync
-from semidepth.training.engine.sharding import gather, shard_like
-from semidepth.training.engine.step_data import StepData
+from semidepth.training.engine.sharding import join_optimizer, shard_like, split_optimizer, whole_tensors
+from semidepth.training.engine.step_data import StepData, random_state, restore_random_state
 
 logger = logging.getLogger(__name__)
 
@@ -159,12 +158,17 @@ def save_checkpoint(
             "resume from the newest checkpoint (earlier ones are unchanged), or give another --output_dir."
         ) from error
     if accelerator.is_main_process:
-        whole = list_checkpoints(folder)
-        later = [path for path in whole if path.name > final.name]  # damaged: the run resumed from before them
-        for old in [*later, *[path for path in whole if path not in later][:-keep]]:
-            shutil.rmtree(old)
+        _delete_old(folder, final, keep)
     accelerator.wait_for_everyone()
     return final
+
+
+def _delete_old(folder: Path, newest: Path, keep: int) -> None:
+    """Deletes all but the newest `keep` checkpoints; later ones are damaged, the run resumed from before them."""
+    whole = list_checkpoints(folder)
+    later = [path for path in whole if path.name > newest.name]
+    for old in [*later, *[path for path in whole if path not in later][:-keep]]:
+        shutil.rmtree(old)
 
 
 def _write_trainer(partial: Path, trainer: dict[str, Any]) -> None:
@@ -183,10 +187,10 @@ def _save_tensors(
     folder: Path, accelerator: Accelerator, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer
 ) -> list[dict[str, Any]]:
     """Gathers weights and optimizer tensors in all processes, saves them in the main one; returns the groups."""
-    values, groups = _split_optimizer(optimizer.state_dict())
+    values, groups = split_optimizer(optimizer.state_dict())
     states = {name: accelerator.unwrap_model(module).state_dict() for name, module in modules.items()}
     for name, state in (states | {"optimizer": values}).items():
-        tensors = _whole_tensors(state, accelerator.is_main_process)
+        tensors = whole_tensors(state, accelerator.is_main_process)
         if accelerator.is_main_process:
             save_file(tensors, folder / f"{name}.safetensors")
     return groups
@@ -194,7 +198,7 @@ def _save_tensors(
 
 def _save_own(folder: Path, accelerator: Accelerator, data: StepData) -> None:
     """Saves this process's random generators and its position in the data."""
-    tensors, values = _random_state()
+    tensors, values = random_state()
     tensors["batches"] = data.generator.get_state()
     if accelerator.scaler is not None:
         values["scaler"] = accelerator.scaler.state_dict()
@@ -253,7 +257,7 @@ def load_checkpoint(
             bare.load_state_dict({key: shard_like(tensor, current.get(key)) for key, tensor in tensors.items()})
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         tensors = load_file(checkpoint / "optimizer.safetensors")
-        optimizer.load_state_dict(_join_optimizer(tensors, trainer["param_groups"], parameters))
+        optimizer.load_state_dict(join_optimizer(tensors, trainer["param_groups"], parameters))
     except (RuntimeError, ValueError, FileNotFoundError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{checkpoint} does not fit this run ({reason}); give another --output_dir.") from error
@@ -265,7 +269,7 @@ def load_checkpoint(
     random_file = checkpoint / f"random-{accelerator.process_index:05d}.safetensors"
     if random_file.is_file():
         tensors, values = load_file(random_file), json.loads(random_file.with_suffix(".json").read_text())
-        _restore_random_state(tensors, values)
+        restore_random_state(tensors, values)
         data.generator.set_state(tensors["batches"])
         if accelerator.scaler is not None and "scaler" in values:
             accelerator.scaler.load_state_dict(values["scaler"])
@@ -288,59 +292,3 @@ def _restore_schedule(
     # All schedules in use depend on the step number only, so one step from `step - 1` gives the right state.
     scheduler.last_epoch, scheduler._step_count = step - 1, step + 1
     scheduler.step()
-
-
-def _whole_tensors(state: dict[str, torch.Tensor], keep: bool) -> dict[str, torch.Tensor]:
-    """Gathers tensors one by one, in all processes; returns contiguous copies on the CPU where `keep` is true.
-
-    Copies, since safetensors refuses shared and non-contiguous tensors.
-    """
-    kept = {}
-    for name, tensor in state.items():
-        whole = gather(tensor.detach())
-        if keep:
-            kept[name] = whole.to("cpu", copy=True, memory_format=torch.contiguous_format)
-    return kept
-
-
-def _split_optimizer(state: dict[str, Any]) -> tuple[dict[str, torch.Tensor], list[dict]]:
-    """Splits an optimizer's state into named tensors and groups that fit JSON."""
-    tensors = {}
-    for index, values in state["state"].items():
-        for name, value in values.items():
-            tensors[f"{index}.{name}"] = torch.as_tensor(value)
-    return tensors, state["param_groups"]
-
-
-def _join_optimizer(
-    tensors: dict[str, torch.Tensor], groups: list[dict], parameters: list[torch.Tensor]
-) -> dict[str, Any]:
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in tensors.items():
-        index, name = key.split(".", 1)
-        like = parameters[int(index)] if int(index) < len(parameters) else None
-        state.setdefault(int(index), {})[name] = shard_like(tensor, like)
-    return {"state": state, "param_groups": groups}
-
-
-def _random_state() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    tensors = {"torch": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        tensors["cuda"] = torch.cuda.get_rng_state()
-    version, state, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 (other libraries draw from it)
-    values = {
-        "python": [version, list(state), gauss],
-        "numpy": [kind, np.asarray(keys).tolist(), position, has_gauss, cached],
-    }
-    return tensors, values
-
-
-def _restore_random_state(tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> None:
-    torch.set_rng_state(tensors["torch"])
-    if "cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["cuda"])
-    version, state, gauss = values["python"]
-    random.setstate((version, tuple(state), gauss))
-    kind, keys, position, has_gauss, cached = values["numpy"]
-    np.random.set_state((kind, np.asarray(keys, dtype=np.uint32), position, has_gauss, cached))  # noqa: NPY002

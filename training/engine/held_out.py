@@ -1,4 +1,4 @@
-"""What a run is validated on: the sources of --validation, or a part that is held out of the labeled ones."""
+"""Choice of a run's validation data: the sources of --validation, or a part held out of the labeled ones."""
 
 import logging
 

@@ -105,3 +105,37 @@ def shard_like(tensor: Tensor, like: Tensor | None) -> Tensor:
         tensor = tensor.to(like.device_mesh.device_type)
         return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)
     return tensor
+
+
+def whole_tensors(state: dict[str, torch.Tensor], keep: bool) -> dict[str, torch.Tensor]:
+    """Gathers tensors one by one, in all processes; returns contiguous copies on the CPU where `keep` is true.
+
+    Copies, since safetensors refuses shared and non-contiguous tensors.
+    """
+    kept = {}
+    for name, tensor in state.items():
+        whole = gather(tensor.detach())
+        if keep:
+            kept[name] = whole.to("cpu", copy=True, memory_format=torch.contiguous_format)
+    return kept
+
+
+def split_optimizer(state: dict[str, Any]) -> tuple[dict[str, torch.Tensor], list[dict]]:
+    """Splits an optimizer's state into named tensors and groups that fit JSON."""
+    tensors = {}
+    for index, values in state["state"].items():
+        for name, value in values.items():
+            tensors[f"{index}.{name}"] = torch.as_tensor(value)
+    return tensors, state["param_groups"]
+
+
+def join_optimizer(
+    tensors: dict[str, torch.Tensor], groups: list[dict], parameters: list[torch.Tensor]
+) -> dict[str, Any]:
+    """Joins what [`split_optimizer`] gave into an optimizer's state, sharded as its parameters are."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, name = key.split(".", 1)
+        like = parameters[int(index)] if int(index) < len(parameters) else None
+        state.setdefault(int(index), {})[name] = shard_like(tensor, like)
+    return {"state": state, "param_groups": groups}

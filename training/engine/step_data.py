@@ -1,8 +1,10 @@
-"""Batches of a run, and the position in the data that its checkpoints save and restore."""
+"""Batches of a run, and what its checkpoints save of them: the position in the data and random generators."""
 
+import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from semidepth.common.console import CommandError
@@ -56,3 +58,28 @@ class StepData:
         """Restores positions from the states of all ranks of an earlier run; returns text for a warning, or ""."""
         found = {loader.restore([state[name] for state in states]) for name, loader in self.loaders.items()}
         return "; ".join(sorted(text for text in found if text))
+
+
+def random_state() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Returns the states of all random generators of this process: torch's as tensors, the others fit JSON."""
+    tensors = {"torch": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        tensors["cuda"] = torch.cuda.get_rng_state()
+    version, state, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 (other libraries draw from it)
+    values = {
+        "python": [version, list(state), gauss],
+        "numpy": [kind, np.asarray(keys).tolist(), position, has_gauss, cached],
+    }
+    return tensors, values
+
+
+def restore_random_state(tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> None:
+    """Sets the generators to what [`random_state`] returned."""
+    torch.set_rng_state(tensors["torch"])
+    if "cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["cuda"])
+    version, state, gauss = values["python"]
+    random.setstate((version, tuple(state), gauss))
+    kind, keys, position, has_gauss, cached = values["numpy"]
+    np.random.set_state((kind, np.asarray(keys, dtype=np.uint32), position, has_gauss, cached))  # noqa: NPY002

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from semidepth.common.options import check_at_least, check_choices, option
+from semidepth.common.option_checks import check_at_least
+from semidepth.common.options import check_choices, option
 from semidepth.prediction.inputs import find_inputs
 from semidepth.training.options.run import BUILT_IN_ENCODER
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from semidepth.common.files import check_folder
-from semidepth.common.options import check_at_least, check_choices, option
+from semidepth.common.option_checks import check_at_least
+from semidepth.common.options import check_choices, option
 
 
 @dataclass(frozen=True, kw_only=True)

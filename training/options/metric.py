@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl
 
+from semidepth.common.option_checks import check_at_least, check_positive
 from semidepth.common.options import option
 from semidepth.data.source_spec import Source, parse_source
-from semidepth.training.options.run import RunOptions, check_at_least, check_positive
+from semidepth.training.options.run import RunOptions
 
 if TYPE_CHECKING:
     from semidepth.training.augmentation.metric import MetricAugmentation

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from semidepth.common.files import check_folder
+from semidepth.common.option_checks import check_at_least
 from semidepth.common.options import check_choices, option
 from semidepth.data.source_spec import parse_source
-from semidepth.training.options.run import MixedPrecision, check_at_least
+from semidepth.training.options.run import MixedPrecision
 from semidepth.training.options.teacher import TeacherKind
 
 

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
 from semidepth.common.files import check_folder
+from semidepth.common.option_checks import check_at_least, check_positive, check_share
 from semidepth.common.options import check_choices, option
 from semidepth.data.source_spec import parse_source
 from semidepth.publishing.hub import Target
@@ -30,7 +31,7 @@ class HubOptions:
     push_to_hub: str | None = option(
         None, help="org/name of a model on the Hub: pushed to at checkpoints, in the background. Default: no."
     )
-    hub_private: bool = option(True, help="Whether a new repository is private.")
+    hub_private: bool = option(True, help="Make a new repository private.")
     hub_branch: str | None = option(None, help="Branch to push to. Default: main.")
     hub_wait_s: float = option(600.0, help="Seconds that a finished training waits at most for its last push.")
 
@@ -57,30 +58,32 @@ class RunOptions(HubOptions):
     )
     batch_size: int = option(16, help="Labeled images per process and micro-batch.")
     steps: int | None = option(
-        None, help="Updates. Default: --epochs over the training set (a student's: the unlabeled one)."
+        None, help="Number of updates. Default: --epochs over the training set (a student's: the unlabeled one)."
     )
-    epochs: float = option(20.0, help="Passes over the set, where --steps is not given.")
+    epochs: float = option(20.0, help="Passes over the training set, unless --steps is given.")
     learning_rate: float = option(5e-6, help="Peak rate of the encoder.")
-    weight_decay: float = option(0.01, help="AdamW's, on matrices and kernels only (assumption).")
-    max_grad_norm: float = option(1.0, help="Gradients are clipped to this norm (assumption).")
+    weight_decay: float = option(0.01, help="Weight decay of AdamW, on matrices and kernels only (assumption).")
+    max_grad_norm: float = option(1.0, help="Largest norm of gradients; larger ones are clipped (assumption).")
     gradient_accumulation_steps: int = option(1, help="Micro-batches per update.")
     mixed_precision: MixedPrecision = option(
         "no", help="Number format of the forward pass. auto: bf16 where it is faster than float32. fp16: CUDA only."
     )
-    activation_checkpointing: bool = option(False, help="Less memory, a third more compute.")
+    activation_checkpointing: bool = option(
+        False, help="Recompute activations in the backward pass: less memory, a third more compute."
+    )
     compile: bool = option(False, help="torch.compile the model.")
     ema_decay: float = option(0.0, help="Keep and save an exponential average of the weights; 0: no.")
     num_workers: int = option(2, help="Loader processes per stream.")
     shuffle_buffer: int = option(1000, help="Samples (undecoded) among which a stream is shuffled.")
-    seed: int = option(0, help="Of weights, order and augmentation.")
+    seed: int = option(0, help="Random seed for weights, data order and augmentation.")
     log_every: int = option(10, help="Steps between log lines.")
     validate_every: int = option(1000, help="Steps between validations; 0: only at the end.")
     validation_images: int = option(200, help="Images scored per validation source.")
     preview_every: int = option(1000, help="Steps between pictures of predictions; 0: none.")
     checkpoint_every: int = option(1000, help="Steps between checkpoints; 0: none.")
     keep_checkpoints: int = option(2, help="Newest checkpoints kept.")
-    resume: bool = option(True, help="Go on from the newest checkpoint in output_dir, if any.")
-    tracker: Tracker = option("none", help="where losses and pictures are logged beside the console")
+    resume: bool = option(True, help="Resume from the newest checkpoint in --output_dir, if there is one.")
+    tracker: Tracker = option("none", help="Tool that logs losses and pictures, beside the console.")
     cpu: bool = option(False, help="Train on the CPU even where there is a GPU.")
 
     def __post_init__(self) -> None:
@@ -101,8 +104,7 @@ class RunOptions(HubOptions):
             check_positive(self, name)
         if self.learning_rate > 1:
             raise ValueError(f"--learning_rate is {self.learning_rate}; training would diverge, give one below 1.")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"--steps is {self.steps}; give at least 1.")
+        check_at_least(self, "steps", 1)
         if self.size is not None and self.size < 14:
             raise ValueError(f"--size is {self.size} pixels; give at least one patch, such as 518.")
         if not 0 <= self.ema_decay < 1:
@@ -129,7 +131,7 @@ class RelativeOptions(RunOptions):
         "the default without --start, is the built-in stand-in for DINOv2, pre-trained on rendered scenes (by "
         "training/encoder.py, when it is not there yet).",
     )
-    encoder_dir: str = option("outputs/encoder", help="Where the built-in encoder is kept; only with --encoder scenes.")
+    encoder_dir: str = option("outputs/encoder", help="Folder of the built-in encoder; only with --encoder scenes.")
     labeled: tuple[str, ...] = option(BUILT_IN_SCENES, help="Sources with depth labels: SOURCE[?option=value&...].")
     validation: tuple[str, ...] = option(
         (),
@@ -137,7 +139,7 @@ class RelativeOptions(RunOptions):
         "source, at most 200 images, which is held out of training.",
     )
     keep: Keep = option(
-        "best", help="weights to end with: of the best validation (mean AbsRel over its sources), or of the last step"
+        "best", help="Weights to end with: of the best validation (mean AbsRel over its sources), or of the last step."
     )
     decoder_lr_factor: float = option(10.0, help="The decoder's rate is this times the encoder's.")
     warmup_steps: int = option(500, help="Steps of linear warm-up; then linear decay to 0.")
@@ -164,8 +166,7 @@ class RelativeOptions(RunOptions):
         """Checks every value; see [`RunOptions`]."""
         super().__post_init__()
         check_at_least(self, "warmup_steps", 0)
-        if self.gradient_matching_weight is not None:
-            check_at_least(self, "gradient_matching_weight", 0)
+        check_at_least(self, "gradient_matching_weight", 0)
         _ = self.loss_weights  # which checks --losses
         check_share(self, "flip_probability", least=0)
         check_share(self, "labeled_smallest_crop", least=0.1)
@@ -203,29 +204,6 @@ class RelativeOptions(RunOptions):
             object.__setattr__(self, "encoder", BUILT_IN_ENCODER)  # frozen, but not yet handed out
         if "" in (self.start, self.encoder):
             raise ValueError("--start or --encoder is empty; give a Hub id or a folder.")
-
-
-def check_at_least(options: Any, name: str, least: float) -> None:
-    """Raises ValueError unless an option is a finite number of at least `least`."""
-    value = getattr(options, name)
-    if not value >= least:
-        raise ValueError(f"--{name} is {value}; give at least {least}.")
-    if value == float("inf"):
-        raise ValueError(f"--{name} is {value}; it must be finite.")
-
-
-def check_positive(options: Any, name: str) -> None:
-    """Raises ValueError unless an option is a finite number above 0."""
-    value = getattr(options, name)
-    if not 0 < value < float("inf"):
-        raise ValueError(f"--{name} is {value}; give a positive number.")
-
-
-def check_share(options: Any, name: str, *, least: float) -> None:
-    """Raises ValueError unless an option is a share from `least` to 1."""
-    value = getattr(options, name)
-    if not least <= value <= 1:
-        raise ValueError(f"--{name} is {value}; give a share from {least:g} to 1.")
 
 
 def check_effects(options: Any, name: str) -> None:

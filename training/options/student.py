@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from semidepth.common.option_checks import check_at_least, check_share
 from semidepth.common.options import option
 from semidepth.data.source_spec import Source, parse_source
 from semidepth.training.options.run import (
@@ -12,7 +13,6 @@ from semidepth.training.options.run import (
     CameraEffect,
     RelativeOptions,
     check_effects,
-    check_share,
 )
 from semidepth.training.options.teacher import TeacherKind
 
@@ -25,7 +25,7 @@ class StudentOptions(RelativeOptions):
     """Options of training/student.py; strengths of the perturbation are assumptions (the paper is silent)."""
 
     output_dir: str = option("outputs/student", help="Folder for weights, checkpoints and logs.")
-    epochs: float = option(1.0, help="Passes over the unlabeled set, where --steps is not given.")
+    epochs: float = option(1.0, help="Passes over the unlabeled set, unless --steps is given.")
     batch_size: int = option(16, help="Labeled images per process and micro-batch; without --labeled, unlabeled ones.")
     labeled: tuple[str, ...] = option(
         (),
@@ -57,9 +57,13 @@ class StudentOptions(RelativeOptions):
     teacher: str | None = option(
         None, help="Any depth-estimation model: Hub id or folder. Default: train one first, into --teacher_dir."
     )
-    teacher_kind: TeacherKind = option("auto", help="What the teacher predicts; auto: looked up.")
-    teacher_dir: str = option("outputs/teacher", help="Where a teacher of our own is kept.")
-    teacher_steps: int | None = option(None, help="Updates of that teacher; default: 20 epochs.")
+    teacher_kind: TeacherKind = option(
+        "auto", help="Output of the teacher: disparity (inverse depth) or depth; auto: by its class."
+    )
+    teacher_dir: str = option("outputs/teacher", help="Folder of a teacher that is trained first.")
+    teacher_steps: int | None = option(
+        None, help="Number of updates of a teacher that is trained first; default: 20 epochs."
+    )
     color_distortion: bool = option(True, help="Distort the student's unlabeled images.")
     jitter_strength: float = option(0.5, help="Brightness, contrast and saturation jitter; hue gets half of it.")
     blur_sigma_px: float = option(2.0, help="Largest sigma of the Gaussian blur, pixels.")
@@ -70,9 +74,11 @@ class StudentOptions(RelativeOptions):
         "depth), shot_noise, blur, jpeg.",
     )
     smallest_crop: float = option(
-        1.0, help="As --labeled_smallest_crop, of unlabeled images; the teacher sees the same."
+        1.0, help="Smallest crop of unlabeled images, like --labeled_smallest_crop; the teacher sees the same crop."
     )
-    feature_alignment: bool = option(True, help="Hold the features near the frozen encoder's.")
+    feature_alignment: bool = option(
+        True, help="Feature alignment loss: keeps the student's features near the frozen encoder's."
+    )
     feature_tolerance: float = option(0.85, help="Tokens whose cosine already exceeds this are left alone (alpha).")
     drop_fraction: float = option(
         0.0, help="Share of the largest pseudo-label losses left out (0.1 in Depth Anything V2)."
@@ -84,8 +90,8 @@ class StudentOptions(RelativeOptions):
             object.__setattr__(self, "labeled", BUILT_IN_SCENES)  # frozen, but not yet handed out
             object.__setattr__(self, "unlabeled", BUILT_IN_SCENES)
         super().__post_init__()
-        if self.unlabeled_per_labeled < 1:
-            raise ValueError(f"--unlabeled_per_labeled is {self.unlabeled_per_labeled}; give at least 1.")
+        check_at_least(self, "unlabeled_per_labeled", 1)
+        check_at_least(self, "teacher_steps", 1)
         if not 0 < self.feature_tolerance <= 1:
             raise ValueError(f"--feature_tolerance is {self.feature_tolerance}; give a cosine above 0, at most 1.")
         if not 0 <= self.drop_fraction < 1:
@@ -93,8 +99,6 @@ class StudentOptions(RelativeOptions):
         check_share(self, "smallest_crop", least=0.1)
         check_share(self, "agreement", least=0)
         check_effects(self, "camera_effects")
-        if self.teacher_steps is not None and self.teacher_steps < 1:
-            raise ValueError(f"--teacher_steps is {self.teacher_steps}; give at least 1.")
         if not 0 <= self.select_reliable < 1:
             raise ValueError(f"--select_reliable is {self.select_reliable}; give a share below 1, such as 0.5, or 0.")
         self._check_data()

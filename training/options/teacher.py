@@ -7,7 +7,7 @@ from semidepth.common.options import option
 from semidepth.prediction.checkpoints import Kind
 from semidepth.training.options.run import RelativeOptions
 
-# What a teacher predicts; auto: looked up by its class.
+# Output of a teacher; auto: looked up by its class.
 TeacherKind = Literal["auto", "disparity", "depth"]
 
 
@@ -15,7 +15,7 @@ TeacherKind = Literal["auto", "disparity", "depth"]
 class TeacherOptions(RelativeOptions):
     """Options of training/teacher.py."""
 
-    output_dir: str = option("outputs/teacher", help="folder for weights, checkpoints and logs")
+    output_dir: str = option("outputs/teacher", help="Folder for weights, checkpoints and logs.")
 
     def __post_init__(self) -> None:
         """Checks every value; see [`RelativeOptions`]."""

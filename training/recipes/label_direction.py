@@ -1,4 +1,4 @@
-"""Which model the direction of other tools' maps is checked with before a student learns from them."""
+"""Check of the direction of other tools' maps before a student learns from them, and the model it uses."""
 
 import logging
 

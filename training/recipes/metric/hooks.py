@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from torch import nn
+from transformers import DepthAnythingForDepthEstimation
 
 from semidepth.data.source_spec import Source
 from semidepth.data.streaming.loading import evaluation_samples
@@ -52,8 +53,8 @@ def make_metric_hooks(
         confusion: Counter[tuple[str, str]] = Counter()
         for domain in domains:
             sources = [source for source in validation if source.domain == domain.name]
-            found = _score_domain(DepthModel(model, preprocessing, "depth"), domain, sources, options, accelerator)
-            if found is None:
+            wrapped = DepthModel(model, preprocessing, "depth")
+            if (found := _score_domain(wrapped, domain, sources, options, accelerator)) is None:
                 continue
             kinds = {"": found.routed} | ({"/domain_given": found.given} if len(domains) > 1 else {})
             for suffix, kind in kinds.items():
@@ -61,10 +62,7 @@ def make_metric_hooks(
                 scores |= {f"{domain.name}{suffix}/{name}": means[name] for name in SHOWN}
             confusion += found.confusion
         if len(domains) > 1 and validation:
-            right = sum(count for (own, chosen), count in confusion.items() if own == chosen)
-            counts = torch.tensor([right, confusion.total()], device=accelerator.device)
-            right, total = accelerator.reduce(counts, "sum").tolist()
-            scores["validation/router_accuracy"] = right / total if total else float("nan")
+            scores["validation/router_accuracy"] = _router_accuracy(confusion, accelerator)
         return scores
 
     def preview(model: nn.Module, tracking: Tracking, step: int) -> None:
@@ -85,13 +83,24 @@ def make_metric_hooks(
 
     def save(model: nn.Module, folder: Path) -> None:
         if isinstance(model, DepthStudentForDepthEstimation):
-            # Saved as stock Depth Anything, which loads without custom code.
-            save_model(model.to_depth_anything(), preprocessing, folder)
-            return
-        assert isinstance(model, RoutedDepthForDepthEstimation)
+            model = model.to_depth_anything()  # stock, which loads without custom code
+        assert isinstance(model, DepthAnythingForDepthEstimation | RoutedDepthForDepthEstimation)
         save_model(model, preprocessing, folder)
 
     return Hooks(validate=validate, preview=preview, save=save)
+
+
+def _router_accuracy(confusion: Counter[tuple[str, str]], accelerator: Accelerator) -> float:
+    """Returns the share of images, over all processes, whose own domain the router chose; NaN without images.
+
+    Args:
+        confusion: images of this process by (own domain, chosen one).
+        accelerator: the run's accelerator.
+    """
+    right = sum(count for (own, chosen), count in confusion.items() if own == chosen)
+    counts = torch.tensor([right, confusion.total()], device=accelerator.device)
+    right, total = accelerator.reduce(counts, "sum").tolist()
+    return right / total if total else float("nan")
 
 
 def _score_domain(

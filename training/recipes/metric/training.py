@@ -212,18 +212,14 @@ def train_metric(options: MetricOptions) -> dict[str, Any]:
         make_optimizer=partial(metric_optimizer, options=options),
         data=StepData({"labeled": loader}, generator),
         compute_losses=partial(
-            metric_losses,
-            domains=domains,
-            preprocessing=preprocessing,
-            generator=generator,
-            options=options,
+            metric_losses, domains=domains, preprocessing=preprocessing, generator=generator, options=options,
             train_router=train_router,
         ),
         hooks=make_metric_hooks(
             options, accelerator, preprocessing, domains, validation=validation, previewed=validation or sources
         ),
         pusher=pusher,
-    )
+    )  # fmt: skip
     if accelerator.is_main_process:
         save_results(Path(options.output_dir), {"steps": steps, "student": name} | results)
         logger.info("saved the metric model in %s", options.output_dir)
