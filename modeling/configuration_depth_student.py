@@ -9,6 +9,14 @@ from transformers import DepthAnythingConfig
 AUTO_MAP = {"AutoModel": "modeling_depth_student.DepthStudentForDepthEstimation"}
 # Stock checkpoints carry this model type; their fields are ours, so they are read without a conversion step.
 STOCK_MODEL_TYPE = "depth_anything"
+# Decoder sizes by encoder width, as the stock checkpoints of Depth Anything S, B and L (and G) have them:
+# (neck_hidden_sizes, fusion_hidden_size).
+DECODER_SIZES = {
+    384: ([48, 96, 192, 384], 64),
+    768: ([96, 192, 384, 768], 128),
+    1024: ([256, 512, 1024, 1024], 256),
+    1536: ([1536, 1536, 1536, 1536], 384),
+}
 
 
 def as_pair(size: Any) -> tuple[int, int]:
@@ -84,4 +92,4 @@ class DepthStudentConfig(DepthAnythingConfig):
             )
 
 
-__all__ = ["DepthStudentConfig"]
+__all__ = ["DECODER_SIZES", "DepthStudentConfig"]

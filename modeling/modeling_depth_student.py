@@ -22,17 +22,8 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .affine_invariant import affine_invariant_loss
-from .configuration_depth_student import STOCK_MODEL_TYPE, DepthStudentConfig, as_pair
-from .dpt_decoder import DepthHead, Neck
-
-# Decoder sizes by encoder width, as the stock checkpoints of Depth Anything S, B and L (and G) have them:
-# (neck_hidden_sizes, fusion_hidden_size).
-DECODER_SIZES = {
-    384: ([48, 96, 192, 384], 64),
-    768: ([96, 192, 384, 768], 128),
-    1024: ([256, 512, 1024, 1024], 256),
-    1536: ([1536, 1536, 1536, 1536], 384),
-}
+from .configuration_depth_student import DECODER_SIZES, STOCK_MODEL_TYPE, DepthStudentConfig, as_pair
+from .dpt_decoder import DepthHead, Neck, patch_tokens
 
 
 @dataclass
@@ -54,21 +45,6 @@ class DepthStudentOutput(ModelOutput):
     features: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
-
-
-def patch_tokens(feature: torch.Tensor, patches: int) -> torch.Tensor:
-    """The patch tokens of a backbone's feature, without class and register tokens.
-
-    Args:
-        feature: (B, prefix + N, C) tokens or a (B, C, h, w) map.
-        patches: N, the number of patches.
-
-    Returns:
-        (B, N, C), row by row from the top left.
-    """
-    if feature.ndim == 4:
-        return feature.flatten(2).transpose(1, 2)  # (B, C, h, w) -> (B, h*w, C)
-    return feature[:, feature.shape[1] - patches :]
 
 
 def encoder_features(backbone: nn.Module, pixel_values: torch.Tensor) -> torch.Tensor:
@@ -304,7 +280,6 @@ class DepthStudentForDepthEstimation(DepthStudentPreTrainedModel):
 
 
 __all__ = [
-    "DECODER_SIZES",
     "STOCK_MODEL_TYPE",
     "DepthStudentForDepthEstimation",
     "DepthStudentOutput",

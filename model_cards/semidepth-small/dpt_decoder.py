@@ -34,6 +34,21 @@ def set_initial_scale(module: nn.Module, gain: float, bias: float = 0.0) -> None
     module.init_gain, module.init_bias = gain, bias  # type: ignore[assignment]
 
 
+def patch_tokens(feature: torch.Tensor, patches: int) -> torch.Tensor:
+    """The patch tokens of a backbone's feature, without class and register tokens.
+
+    Args:
+        feature: (B, prefix + N, C) tokens or a (B, C, h, w) map.
+        patches: N, the number of patches.
+
+    Returns:
+        (B, N, C), row by row from the top left.
+    """
+    if feature.ndim == 4:
+        return feature.flatten(2).transpose(1, 2)  # (B, C, h, w) -> (B, h*w, C)
+    return feature[:, feature.shape[1] - patches :]
+
+
 def tokens_to_map(feature: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Patch tokens as a channels-last map; a map stays as it is.
 
@@ -195,7 +210,7 @@ class OpeningReLU(torch.autograd.Function):
 
 
 class DepthHead(nn.Module):
-    """From the finest fused map to one value per pixel."""
+    """Predicts one value per pixel from the finest fused map."""
 
     def __init__(self, config: DepthStudentConfig):
         super().__init__()
@@ -241,4 +256,4 @@ class DepthHead(nn.Module):
         return x.squeeze(1) * self.max_depth  # (B, 1, H, W) -> (B, H, W)
 
 
-__all__ = ["DepthHead", "Neck", "tokens_to_map"]
+__all__ = ["DepthHead", "Neck", "patch_tokens", "tokens_to_map"]

@@ -15,8 +15,8 @@ from semidepth.modeling import (
     affine_invariant_loss,
     encoder_features,
 )
+from semidepth.modeling.configuration_depth_student import DECODER_SIZES
 from semidepth.modeling.dpt_decoder import OpeningReLU
-from semidepth.modeling.modeling_depth_student import DECODER_SIZES
 
 
 def relative_difference(ours, theirs):
