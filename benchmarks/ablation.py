@@ -29,10 +29,10 @@ from typing import Any
 import torch
 from ablation_rows import CHANGES, LABELED_ONLY, METRICS, PAPER, ROWS, SCENES_MEAN, TEACHER, TITLES, VARIANTS, WARM_RATE
 
-from semidepth.common.console import run_command, set_up_logging
+from semidepth.common.commands import Command
 from semidepth.common.files import check_folder, write_whole
 from semidepth.common.option_checks import check_at_least
-from semidepth.common.options import option, parse_options
+from semidepth.common.options import option
 from semidepth.data.source_spec import parse_source, parse_sources
 from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.relative import score_relative
@@ -268,10 +268,14 @@ def run_ablation(arguments: AblationOptions) -> str:
     return text
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Command line; see the top of the file. Returns the exit status."""
-    set_up_logging()
-    return run_command(lambda: print(run_ablation(parse_options(AblationOptions, argv, description=__doc__))))
+def run(options: AblationOptions) -> None:
+    """Runs what is missing of the ablation and prints its tables."""
+    print(run_ablation(options))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line at the top of the file and returns its exit status."""
+    return Command("python benchmarks/ablation.py", AblationOptions, run, __doc__).main(argv)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,23 @@ processor, so that other work on the machine does not count; rounds alternate be
 shown, and the ratio to the loader of photos and of frames with depth.
 """
 
-import argparse
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from datasets.utils.logging import disable_progress_bar
-from input_pipeline import rows_needed, write_shards
+from input_pipeline import rows_needed
+from parts.frame_files import write_shards
 
+from semidepth.common.commands import Command
+from semidepth.common.option_checks import check_at_least
+from semidepth.common.options import option
 from semidepth.data.source_spec import parse_sources
 from semidepth.data.streaming.loading import BatchLoader
 from semidepth.data.streaming.plan import StreamPlan
@@ -29,12 +34,27 @@ from semidepth.training.augmentation.strong import StrongAugmentation, apply_cut
 from semidepth.training.options.run import CameraEffect
 
 
-def open_loader(folder: Path, options: argparse.Namespace, *, labeled: bool, **plan: Any) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True, kw_only=True)
+class AugmentationOptions:
+    """Options of this program."""
+
+    size: int = option(518, help="side of the crop, pixels")
+    batch: int = option(8, help="images of a call")
+    rounds: int = option(20, help="timed, after one to warm up")
+    device: Literal["cpu", "cuda"] = option("cpu", help="device of the augmentations")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, in one sentence, for a value that cannot work."""
+        for name in ("size", "batch", "rounds"):
+            check_at_least(self, name, 1)
+
+
+def open_loader(folder: Path, options: AugmentationOptions, *, labeled: bool, **plan: Any) -> Iterator[dict[str, Any]]:
     """Batches of made-up pictures without end, decoded in this process."""
     folder.mkdir(exist_ok=True)
     if not any(folder.iterdir()):
-        options.workers = [0]
-        write_shards(folder, None, rows_needed(options), labeled)
+        count = rows_needed(rounds=options.rounds, images=options.batch, batch=options.batch, workers=0)
+        write_shards(folder, None, count, labeled)
     sources = parse_sources(sorted(str(path) for path in folder.glob("[0-9].parquet")))
     setting = {"labeled": labeled, "size": options.size, "shuffle_buffer": 64, "repeat": True}
     return iter(BatchLoader(StreamPlan(sources, **(setting | plan)), batch_size=options.batch))
@@ -67,7 +87,7 @@ def milliseconds(run: Callable[[], Any], images: int, device: torch.device) -> f
     return (clock() - began) / images * 1e3
 
 
-def compare(folder: Path, options: argparse.Namespace) -> dict[str, float]:
+def compare(folder: Path, options: AugmentationOptions) -> dict[str, float]:
     """Median milliseconds per image of loaders and augmentations."""
     device = torch.device(options.device)
     loaders = {
@@ -89,15 +109,8 @@ def compare(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     return {name: statistics.median(each) for name, each in times.items()}
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Command line; see the top of the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=518, help="side of the crop, pixels")
-    parser.add_argument("--batch", type=int, default=8, help="images of a call")
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of the augmentations")
-    options = parser.parse_args(argv)
-    options.images = options.batch
+def run(options: AugmentationOptions) -> None:
+    """Times loaders and augmentations, and prints the table and the result."""
     torch.set_num_threads(1)
     disable_progress_bar()
     with tempfile.TemporaryDirectory() as name:
@@ -111,5 +124,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"\nRESULT augmentation slowest={slowest.replace(' ', '_')} of_frames={found[slowest] / frames:.2f}")
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line at the top of the file and returns its exit status."""
+    return Command("python benchmarks/augmentation.py", AugmentationOptions, run, __doc__).main(argv)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -211,11 +211,10 @@ def compare(folder: Path, rows: Sequence[dict[str, Any]], labeled: bool, args: P
     return ratios, shares
 
 
-def rows_needed(args: PipelineOptions) -> int:
+def rows_needed(*, rounds: int, images: int, batch: int, workers: int) -> int:
     """Rows that no loader comes to the end of: there `datasets` may sleep for 5 s, which no short round should hold."""
-    workers = max(args.workers)
-    taken = (args.rounds + 1) * (args.images + args.batch * (1 + PREFETCHED * workers))
-    return taken + max(1, workers) * (SHUFFLE_BUFFER + args.batch * PREFETCHED)
+    taken = (rounds + 1) * (images + batch * (1 + PREFETCHED * workers))
+    return taken + max(1, workers) * (SHUFFLE_BUFFER + batch * PREFETCHED)
 
 
 def spread(values: Sequence[float]) -> str:
@@ -230,7 +229,8 @@ def run(args: PipelineOptions) -> None:
     for kind in ("photos", "frames") if args.only is None else (args.only,):
         with tempfile.TemporaryDirectory() as name:
             labeled = kind == "frames"
-            rows = write_shards(Path(name), getattr(args, kind), rows_needed(args), labeled)
+            count = rows_needed(rounds=args.rounds, images=args.images, batch=args.batch, workers=max(args.workers))
+            rows = write_shards(Path(name), getattr(args, kind), count, labeled)
             sizes = {
                 key: np.mean([len(row[key]["bytes"]) for row in rows]) for key in ("image", "depth")[: 1 + labeled]
             }

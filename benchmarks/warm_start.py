@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 
-from semidepth.common.console import run_command, set_up_logging
+from semidepth.common.commands import Command
 from semidepth.common.files import write_whole
 from semidepth.common.option_checks import check_at_least
-from semidepth.common.options import option, parse_options
+from semidepth.common.options import option
 from semidepth.data.source_spec import parse_source
 from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.relative import score_relative
@@ -141,9 +141,8 @@ def run_benchmark(options: WarmStartOptions) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; see the top of the file. Returns the exit status."""
-    set_up_logging()
-    return run_command(lambda: run_benchmark(parse_options(WarmStartOptions, argv, description=__doc__)))
+    """Runs the command line at the top of the file and returns its exit status."""
+    return Command("python benchmarks/warm_start.py", WarmStartOptions, run_benchmark, __doc__).main(argv)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from benchmark_programs import FOLDER, load_program
 PROGRAMS = sorted(path.stem for path in FOLDER.glob("*.py") if "\ndef main(" in path.read_text())
 # An option that cannot be 0.
 ZERO = {
+    "ablation": "--steps",
+    "augmentation": "--rounds",
     "input_pipeline": "--rounds",
     "metric_conventions": "--max_depth_m",
     "metric_head": "--batch",
@@ -15,6 +17,7 @@ ZERO = {
     "scenes": "--sizes",
     "student_inference": "--rounds",
     "student_step": "--images_per_s",
+    "warm_start": "--steps",
 }
 
 
@@ -25,6 +28,6 @@ def test_help_and_refusal(name, capsys):
         program.main(["--help"])
     assert ended.value.code == 0
     assert ZERO.get(name, "--config") in capsys.readouterr().out
-    for words in (["--no_such_option", "0"], [ZERO[name], "0"])[: 1 + (name in ZERO)]:
+    for words in [["--no_such_option", "0"], *([[ZERO[name], "0"]] if name in ZERO else [])]:
         assert program.main(words) == 2
         assert words[0] in capsys.readouterr().err
