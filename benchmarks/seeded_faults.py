@@ -7,7 +7,7 @@ A fault counts as named if one of the findings that stand for its kind is among 
 finding is a false alarm. Sets have 8 to 16 samples, in folders, parquet files and tars.
 """
 
-import argparse
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,11 +16,27 @@ from pathlib import Path
 import numpy as np
 from seeded_sets import FORMS, Pair, Pool, Stored, millimetres, store
 
+from semidepth.common.commands import Command
+from semidepth.common.option_checks import check_at_least
+from semidepth.common.options import option
 from semidepth.data.source_spec import parse_source
 from semidepth.evaluation.source_report.report import report_on
 
 MATERIALS = ("indoor", "photos", "outdoor")
 STORED_AS = {3: (0, True), 6: (1, False), 8: (-1, False)}  # quarter turns of the pixels by EXIF orientation
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultOptions:
+    """Options of this program."""
+
+    each: int = option(5, help="sets of each kind")
+    seed: int = option(0, help="random seed of the sets")
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, in one sentence, for a value that cannot work."""
+        check_at_least(self, "each", 1)
+        check_at_least(self, "seed", 0)
 
 
 @dataclass(frozen=True)
@@ -274,35 +290,36 @@ FAULTS: dict[str, tuple[Callable[[Case], str], tuple[str, ...]]] = {
 }
 
 
-def main() -> None:
+def run(options: FaultOptions) -> None:
     """Makes the sets, reports on them, and prints what was named."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--each", type=int, default=5, help="sets of each kind (default: 5)")
-    parser.add_argument("--seed", type=int, default=0, help="random seed of the sets (default: 0)")
-    arguments = parser.parse_args()
     pool, named, alarms = Pool(), 0, 0
     with tempfile.TemporaryDirectory() as temporary:
 
         def report(make: Callable[[Case], str], kind: int, number: int) -> tuple[str, ...]:
-            rng = np.random.default_rng([arguments.seed, kind, number])
+            rng = np.random.default_rng([options.seed, kind, number])
             case = Case(rng, pool, number, Path(temporary) / f"{kind}-{number}")
             return tuple(finding.name for finding in report_on(parse_source(make(case)), labeled=True).findings)
 
         print("| fault | named | as |\n|---|---|---|")
         for kind, (name, (make, expected)) in enumerate(FAULTS.items()):
-            found = [report(make, kind, number) for number in range(arguments.each)]
+            found = [report(make, kind, number) for number in range(options.each)]
             hits = sum(bool({*names} & {*expected}) for names in found)
             named += hits
             told = ", ".join(sorted({each for names in found for each in names}))
-            print(f"| {name} | {hits} of {arguments.each} | {told} |", flush=True)
+            print(f"| {name} | {hits} of {options.each} | {told} |", flush=True)
         for kind, make in enumerate(CLEAN, start=len(FAULTS)):
-            for number in range(arguments.each):
+            for number in range(options.each):
                 if names := report(make, kind, number):
                     alarms += 1
                     print(f"| {make.__name__} {number} | false alarm | {', '.join(names)} |", flush=True)
-    faults, clean = len(FAULTS) * arguments.each, len(CLEAN) * arguments.each
+    faults, clean = len(FAULTS) * options.each, len(CLEAN) * options.each
     print(f"RESULT seeded_faults named={named}/{faults} share={named / faults:.3f} clean={clean} false_alarms={alarms}")
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line at the top of the file and returns its exit status."""
+    return Command("python benchmarks/seeded_faults.py", FaultOptions, run, __doc__).main(argv)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

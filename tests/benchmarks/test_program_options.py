@@ -15,6 +15,7 @@ ZERO = {
     "predict": "--images",
     "pseudo_label": "--threads",
     "scenes": "--sizes",
+    "seeded_faults": "--each",
     "student_inference": "--rounds",
     "student_step": "--images_per_s",
     "warm_start": "--steps",
