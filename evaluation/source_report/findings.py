@@ -10,7 +10,7 @@ from semidepth.data.listing import LOOKS_LIKE_DEPTH, LeftOut, Listing
 from semidepth.data.source_spec import Source
 from semidepth.evaluation.source_report.edges import EdgeFit, edge_fit
 from semidepth.evaluation.source_report.looking import Looked
-from semidepth.evaluation.source_report.surfaces import runs_the_wrong_way
+from semidepth.evaluation.source_report.surfaces import roughness, runs_the_wrong_way
 
 LARGE_M, SMALL_M = 250.0, 0.06  # a median depth beyond these is another unit than metres
 LARGEST_M, LEAST_M = 20_000.0, 1e-3
@@ -19,7 +19,8 @@ FAR_CAP = 0.1  # of the known pixels at one value
 SKY_INDOORS, INDOORS_M = 0.03, 12.0
 FLAT = 1e-4  # of the largest depth: a label that varies less is constant
 COARSE = 24  # different numbers in a label
-ROUGH = 0.2  # of all pairs of neighbours
+ROUGH = 0.2  # see `roughness`
+DENSE = 0.3  # known pixels
 UNFIT = 0.07  # mean rank above chance below which labels do not fit
 # Of files that may belong to a set; notes, tables of text and hidden files beside one are no finding.
 DATA_ENDINGS = tuple(
@@ -154,7 +155,7 @@ def _edges(found: Seen) -> Iterator[Finding]:
             f"labels fit the edges of their pictures better if taken as {fit.better} ({fit.samples} samples): write "
             "them as the pictures lie",
         )
-    elif fit is not None and fit.samples >= 6 and fit.fit - fit.by_chance + 2 * fit.unsure < UNFIT:
+    elif fit is not None and _dense(found) and fit.samples >= 6 and fit.fit - fit.by_chance + 2 * fit.unsure < UNFIT:
         yield Finding(
             "edges",
             f"labels do not fit the edges of their pictures, no better than those of other pictures ({fit.samples} "
@@ -170,6 +171,11 @@ def _edges(found: Seen) -> Iterator[Finding]:
                 f"labels of photos with an EXIF orientation fit better if taken as {own.better} ({own.samples} "
                 f"samples): say label_frame={other}",
             )
+
+
+def _dense(found: Seen) -> bool:
+    """True where enough is known for edges; a lidar's rows, seen from beside the camera, have few that fit."""
+    return float(np.mean([(~depth.isnan()).float().mean() for depth in found.depths])) > DENSE
 
 
 def _constant(found: Seen) -> Iterator[Finding]:
@@ -259,22 +265,18 @@ def _sane(found: Seen) -> Iterator[Finding]:
             f"{label.negative:.0%} of the numbers of the first label are negative, which is taken for unknown: if "
             "they are a code, name it with unknown=; if they are depth, it may be log_depth or of another frame",
         )
-    rough = [depth for depth in found.depths if _is_rough(depth)]
+    if label is not None and label.swapped:
+        yield Finding(
+            "no sane depth",
+            "the two bytes of the first label's numbers look exchanged: write them in the order of the file's format",
+        )
+    rough = [depth for depth in found.depths if (roughness(depth.numpy()) or 0) > ROUGH]
     if len(rough) > 0.2 * len(found.depths):
         yield Finding(
             "no sane depth",
             f"{len(rough)} of {len(found.depths)} labels look like noise: neighbouring pixels have unrelated depths; "
-            "the order of bytes, or the type of numbers, may be wrong",
+            "the type of the numbers may be wrong",
         )
-
-
-def _is_rough(depth: Tensor) -> bool:
-    """True where the depths of many neighbours differ by a third, as no surface's do."""
-    metres = depth.numpy().astype(np.float64)
-    with np.errstate(all="ignore"):
-        steps = np.abs(np.diff(np.log(np.where(np.isfinite(metres), metres, np.nan)), axis=1))
-    steps = steps[np.isfinite(steps)]
-    return steps.size > 1000 and float((steps > 0.3).mean()) > ROUGH
 
 
 def _coarse(found: Seen) -> Iterator[Finding]:

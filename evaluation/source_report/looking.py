@@ -17,6 +17,7 @@ from semidepth.data.orientation import orientation_of
 from semidepth.data.reading.rows import Row, content_of, decode_row
 from semidepth.data.reading.sources import OpenedSource, count_samples, open_source
 from semidepth.data.source_spec import Source
+from semidepth.evaluation.source_report.surfaces import bytes_look_exchanged
 
 MOST_SAMPLES = 32
 SCENES = 8  # whose labels are exact
@@ -61,6 +62,7 @@ class FirstLabel:
         dtype: of its numbers.
         negative: share of them that is less than 0 and no code that the source names.
         scale: of its row, metres per stored unit; None where the row does not say.
+        swapped: the two bytes of its numbers look exchanged.
     """
 
     height: int
@@ -68,6 +70,7 @@ class FirstLabel:
     dtype: str
     negative: float
     scale: float | None
+    swapped: bool
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,9 @@ def _first_label(row: Row, source: Source) -> FirstLabel:
         told = np.isin(stored, np.asarray(source.unknown + source.sky, dtype=np.float64))
         negative = float(((stored < 0) & ~told).mean())
     shape = [length for length in stored.shape if length != 1] or [1]
-    return FirstLabel(shape[0], shape[-1], str(stored.dtype), negative, row["depth_scale"])
+    return FirstLabel(
+        shape[0], shape[-1], str(stored.dtype), negative, row["depth_scale"], bytes_look_exchanged(stored)
+    )
 
 
 def _orientation(row: Row) -> int:

@@ -1,4 +1,4 @@
-"""Tell by the surfaces in labels which way depth runs.
+"""Tell by the surfaces in labels which way depth runs, and whether there are any.
 
 On a plane inverse depth is linear in the pixels' places, and depth is not: between two pixels of a slanted plane the
 one in the middle has the harmonic mean of their depths. If inverse depth was stored and is read as depth, it has the
@@ -13,6 +13,8 @@ from torch import Tensor
 STEPS = (0.04, 0.08)  # of the longer side, from the middle pixel to either other
 SLANTED = (0.12, 0.8)  # |a - c| / ((a + c) / 2) of the triples that are looked at
 LEAST_TRIPLES = 300
+LEAST_STEPS = 1000
+EXCHANGED, LEAST_ROUGH = 3, 0.01
 BENT = 0.5  # half way between the harmonic and the arithmetic mean
 
 
@@ -60,6 +62,27 @@ def nearer_below(depth: Tensor) -> float | None:
     if not (middle.size and low.size):
         return None
     return float(np.log(np.median(middle) / np.median(low)))
+
+
+def roughness(values: np.ndarray) -> float | None:
+    """Mean difference of the logarithms of neighbours in a row, each 1 at most: some hundredths on surfaces.
+
+    Args:
+        values: (h, w), larger than 0 where known.
+    """
+    with np.errstate(all="ignore"):
+        logs = np.log(values.astype(np.float64))
+        steps = np.abs(np.diff(np.where(np.isfinite(logs), logs, np.nan), axis=-1))
+    steps = steps[np.isfinite(steps)]
+    return float(steps.clip(max=1).mean()) if steps.size >= LEAST_STEPS else None
+
+
+def bytes_look_exchanged(stored: np.ndarray) -> bool:
+    """True for 16-bit numbers (h, w) that are far smoother with their two bytes exchanged."""
+    if stored.dtype.itemsize != 2 or not np.issubdtype(stored.dtype, np.integer):
+        return False
+    rough, exchanged = roughness(stored), roughness(stored.byteswap())
+    return rough is not None and exchanged is not None and rough > EXCHANGED * max(exchanged, LEAST_ROUGH)
 
 
 def runs_the_wrong_way(depths: Sequence[Tensor]) -> bool:

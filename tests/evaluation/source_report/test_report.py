@@ -139,6 +139,22 @@ def test_a_fault_is_named(tmp_path, rooms, fault):
     assert name in names(store(tmp_path, changed))
 
 
+def test_exchanged_bytes_are_named(tmp_path, rooms):
+    for folder in ("right", "wrong"):
+        (tmp_path / folder).mkdir()
+        for number, (image, depth) in enumerate(rooms):
+            stored = np.rint(depth * 1000).astype(np.uint16)
+            stored = stored.byteswap() if folder == "wrong" else stored
+            (tmp_path / folder / f"{number}.jpg").write_bytes(encoded(image, "JPEG"))
+            (tmp_path / folder / f"{number}_depth.png").write_bytes(encoded(stored))
+    assert names(f"{tmp_path / 'right'}?depth_scale=0.001") == []
+    sentences = [finding.sentence for finding in report(f"{tmp_path / 'wrong'}?depth_scale=0.001").findings]
+    assert any("two bytes" in sentence for sentence in sentences)
+    right = report(f"{tmp_path / 'right'}?depth_scale=0.001").label
+    assert right is not None
+    assert not right.swapped
+
+
 def test_the_advice_names_the_unit_and_the_option(tmp_path, rooms):
     (finding,) = report(store(tmp_path, [(image, depth * 1000) for image, depth in rooms])).findings
     assert "millimetres" in finding.sentence
