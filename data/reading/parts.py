@@ -31,7 +31,7 @@ Rule = Literal["scene", "folder", "file", "image", "row"]
 
 @dataclass(frozen=True)
 class Cut:
-    """Which samples of a source are held out.
+    """Rule that says which samples of a source are held out.
 
     Args:
         rule: what was kept together: samples of a scene, images of a folder, rows of a file; "image" and "row":

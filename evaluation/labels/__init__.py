@@ -1,1 +1,1 @@
-"""What labels are worth: which way their maps run, and how far several predictions agree."""
+"""Checks of labels: the direction of their maps, and the agreement of several predictions."""

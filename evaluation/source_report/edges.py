@@ -33,7 +33,7 @@ QUARTERS: dict[str, Turn] = {
 
 @dataclass(frozen=True)
 class EdgeFit:
-    """How labels fit their pictures.
+    """Fit of labels to the edges of their pictures.
 
     Args:
         fit: mean rank of the pictures' gradients at the labels' jumps, 0 to 1; 0.5 by chance.

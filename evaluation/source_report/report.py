@@ -202,7 +202,7 @@ def tell_sources(sources: Sequence[Source], *, labeled: bool) -> None:
 
 
 def _pairing(source: Source, looks: Sequence[Look]) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """How images and labels were paired, and the names of a few pairs."""
+    """Returns the way in which images and labels were paired, and the names of a few pairs."""
     if source.format == "scenes":
         return "", ()
     if source.format == "images":

@@ -30,4 +30,5 @@ def uniform(generator: torch.Generator, rows: int, batch: int) -> Tensor:
 
 
 def between(draw: Tensor, low: float, high: float) -> Tensor:
+    """Maps draws in [0, 1) to [low, high)."""
     return low + (high - low) * draw

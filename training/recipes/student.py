@@ -192,11 +192,7 @@ def train_on_all(options: StudentOptions, *, selected_share: float = 0.0) -> dic
     model = start.make_model(accelerator.device)
     frozen_encoder = copy.deepcopy(model.backbone).to(accelerator.device).eval().requires_grad_(False)
     results = train(
-        options,
-        name="student",
-        steps=steps,
-        accelerator=accelerator,
-        model=model,
+        options, name="student", steps=steps, accelerator=accelerator, model=model,
         make_optimizer=partial(relative_optimizer, options=options),
         data=student_data(options, accelerator, start.preprocessing, labeled, unlabeled, generator),
         compute_losses=partial(
