@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,7 +99,8 @@ def look_at(source: Source, *, labeled: bool, most: int = MOST_SAMPLES) -> Looke
     """
     if source.format == "scenes":
         source, most = replace(source, size=min(source.size or SCENE_SIZE, SCENE_SIZE)), min(most, SCENES)
-    whole = replace(source, min_depth_m=None, max_depth_m=None)  # what is beyond the range is counted, too
+    no_range: dict[str, Any] = {"min_depth_m": None, "max_depth_m": None}  # fields of a parent, which mypy overlooks
+    whole = replace(source, **no_range)  # what is beyond the range is counted, too
     samples: list[Look] = []
     broken: list[str] = []
     first: FirstLabel | None = None
