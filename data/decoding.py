@@ -198,7 +198,7 @@ def open_picture(data: bytes) -> Image.Image:
         try:
             return Image.open(io.BytesIO(data))
         except UnidentifiedImageError:
-            if not (data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS):
+            if not is_heic(data):
                 raise
             if not heic_is_read():
                 raise OSError(f"it is a HEIC file; {HEIC_ADVICE}") from None
@@ -206,6 +206,11 @@ def open_picture(data: bytes) -> Image.Image:
 
     pillow_heif.register_heif_opener()
     return Image.open(io.BytesIO(data))
+
+
+def is_heic(data: bytes) -> bool:
+    """True for the content of a HEIC file, or its first 12 bytes."""
+    return data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS
 
 
 def load_pixels(picture: Image.Image) -> None:

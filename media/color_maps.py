@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-# Every 15th entry of two perceptually uniform maps, straight lines in between: magma (Smith and van der Walt; within
-# 3/255), and cividis, which looks alike with a red-green deficiency (Nunez, Anderton, Renslow 2018; within 11/255).
-# Both go from dark to bright, so that a print in grey keeps the order.
+# Evenly spaced entries, straight lines in between. Magma (Smith and van der Walt; within 3/255) and cividis, which
+# looks alike with a red-green deficiency (Nunez, Anderton, Renslow 2018; within 11/255), are perceptually uniform. Both
+# go from dark to bright, as grey does, so that a print in grey keeps the order. Turbo (Mikhailov 2019; within 6/255)
+# and Spectral (ColorBrewer, exact; near is red) tell more steps apart and keep no order in a print.
 COLOR_MAPS = {
     "magma": (
         "000004 090720 1a1042 311165 4a1079 621980 792282 912b81 aa337d "
@@ -23,6 +24,12 @@ COLOR_MAPS = {
         "00224e 002d68 163770 2e416d 3f4c6c 4e566c 5c616e 696b71 767676 "
         "838179 928c78 a09875 afa471 bfb06b cfbd62 dfca57 f0d846 fee838"
     ),
+    "turbo": (
+        "30123b 3f3e9c 4666dd 458cfd 2fb2f4 1ad4d0 22ebaa 52fa7a 8bff4b "
+        "b7f735 dbe236 f5c53a fea130 f9751d e84b0c ce2d04 a91601 7a0403"
+    ),
+    "spectral": "5e4fa2 3288bd 66c2a5 abdda4 e6f598 ffffbf fee08b fdae61 f46d43 d53e4f 9e0142",
+    "gray": "000000 ffffff",
 }
 DEFAULT_COLOR_MAP = "magma"
 UNKNOWN_COLOR = (64, 64, 64)
@@ -37,7 +44,7 @@ def color_table(name: str = DEFAULT_COLOR_MAP) -> np.ndarray:
         name: a key of `COLOR_MAPS`.
 
     Returns:
-        (256, 3) uint8 RGB: dark for 0, bright for 255.
+        (256, 3) uint8 RGB: far for 0, near for 255; of magma, cividis and gray dark and bright.
 
     Raises:
         ValueError: there is no such map.

@@ -53,7 +53,7 @@ class DepthMap:
     probabilities: dict[str, float] = field(default_factory=dict)
 
     def picture(self, color_map: str = DEFAULT_COLOR_MAP) -> Image.Image:
-        """Picture of the map in colours, near is bright; `color_map` is magma or cividis."""
+        """Picture of the map in colours, near is bright; `color_map` is a key of `media.color_maps.COLOR_MAPS`."""
         return Image.fromarray(colorize(disparity_of(self.values, self.unit), name=color_map))
 
 

@@ -25,7 +25,7 @@ FORMATS = {
 DEFAULT_FORMATS = ("png16", "npy", "color")
 VIDEO_RESULT = "_color.mp4"
 IN_SPACE = ("ply", "glb")
-ColorMap = Literal["magma", "cividis"]
+ColorMap = Literal["magma", "cividis", "turbo", "spectral", "gray"]
 
 
 @dataclass(frozen=True)

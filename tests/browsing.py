@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from playwright.sync_api import expect
+
 SHOTS = Path(__file__).resolve().parents[1] / "outputs" / "browser"
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
@@ -13,9 +15,36 @@ def keep(page, name: str) -> Path:
     return SHOTS / f"{name}.png"
 
 
+def choose(page, path) -> None:
+    """Takes a file with the button "Change photo", which is there where there is a photo, else as the first one."""
+    part = "#line" if page.locator("#picture img").count() else "#picture"
+    page.set_input_files(f"{part} input[type=file]", path)
+
+
 def hand_in(page, path) -> None:
-    page.set_input_files("#picture input[type=file]", path)
-    page.wait_for_selector("#slider img")
+    """Takes a photo and waits for its depth."""
+    choose(page, path)
+    expect(page.locator("#found")).to_contain_text(Path(path).name)
+    settled(page, "#depth img")
+
+
+def view(page, name: str) -> None:
+    """Opens a view of the stage."""
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def remove(page) -> None:
+    """Takes the photo away."""
+    page.locator("#picture button[aria-label='Remove Image']").click()
+
+
+def until(page, is_so) -> None:
+    """Waits until something is so, at most 10 seconds: a busy browser moves things late."""
+    for _ in range(50):
+        if is_so():
+            return
+        page.wait_for_timeout(200)
+    assert is_so()
 
 
 def settled(page, selector: str) -> str:

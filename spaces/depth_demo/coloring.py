@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 from predictor import Prediction
 from refusal import Refusal
+from trust import rounded
 from work import Seen
 
 from semidepth.media.color_maps import color_table, colorize, display_range, ticks
@@ -11,7 +12,9 @@ from semidepth.media.color_maps import color_table, colorize, display_range, tic
 SHOWN_SIDE = 1600  # pixels; larger pictures are shown smaller, their files are whole
 CLICKED_SIDE = 1000
 END_PERCENT = 18  # of a legend, which its ends' numbers take on a phone
-MAP_NAMES = {"magma": "Magma", "cividis": "Cividis (all eyes)"}
+MAP_NAMES = {
+    "magma": "Magma", "cividis": "Cividis (all eyes)", "turbo": "Turbo", "spectral": "Spectral", "gray": "Grey",
+}  # fmt: skip
 
 
 def value_range(prediction: Prediction) -> tuple[float, float]:
@@ -54,22 +57,6 @@ def far_most(prediction: Prediction) -> float:
     return float(np.ceil(max(prediction.values.max(), value_range(prediction)[1])))
 
 
-def pushed(near: float, far: float, moved: str, most: float, step: float) -> tuple[float, float]:
-    """The two ends of a range after one was moved: within bounds, and pushing the other where they would meet.
-
-    Args:
-        near: end.
-        far: end.
-        moved: the end that was moved, "near" or "far".
-        most: largest far end; the smallest near end is 0.
-        step: smallest distance between the two.
-    """
-    near, far = min(max(near, 0.0), most - step), min(max(far, step), most)
-    if far - near >= step:
-        return near, far
-    return (near, near + step) if moved == "near" else (far - step, far)
-
-
 def depth_picture(prediction: Prediction, limits: tuple[float, float], color_map: str) -> Image.Image:
     """Picture of the depth at full size, near is bright."""
     return Image.fromarray(colorize(prediction.values, limits, color_map, reverse=prediction.metric))
@@ -106,16 +93,13 @@ def _scaled(image: Image.Image, scale: float) -> tuple[int, int]:
     return max(1, round(image.width * scale)), max(1, round(image.height * scale))
 
 
-def legend_html(
-    limits: tuple[float, float], color_map: str, *, metric: bool, percent: tuple[float, float] = (0.0, 100.0)
-) -> str:
+def legend_html(limits: tuple[float, float], color_map: str, *, metric: bool) -> str:
     """A bar that says what the colours mean: metres, or near and far. Near is left.
 
     Args:
         limits: low and high value.
         color_map: of the colours.
         metric: whether they are metres.
-        percent: without metres, how far from the nearest to the farthest value the two ends lie.
     """
     table = color_table(color_map)[::-16]
     stops = ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in table.tolist())
@@ -126,12 +110,7 @@ def legend_html(
         places = [(0.0, _metres(low, high - low)), *free, (100.0, _metres(high, high - low))]
         says = f"Colours from {low:.2f} to {high:.2f} metres"
     else:
-        ends = [f"{part:g} % of near to far" for part in percent]
-        places = [
-            (0.0, "near" if percent[0] == 0 else ends[0]),
-            (100.0, "far" if percent[1] == 100 else ends[1]),
-        ]  # fmt: skip
-        says = f"Colours from {places[0][1]} to {places[1][1]}"
+        places, says = [(0.0, "near"), (100.0, "far")], "Colours from near to far"
     marks = "".join(
         f'<span style="left:{place:.2f}%;transform:translateX(-{place:.0f}%)">{text}</span>' for place, text in places
     )
@@ -147,13 +126,6 @@ def _metres(value: float, span: float) -> str:
     return f"{round(value, digits):.8g} m"
 
 
-def percent_of(prediction: Prediction, limits: tuple[float, float]) -> tuple[float, float]:
-    """Returns where a range of inverse depth begins and ends between its nearest and farthest value; whole per cent."""
-    low, high = value_range(prediction)
-    near, far = (100 * (high - limit) / (high - low) for limit in (limits[1], limits[0]))
-    return float(round(near)), float(round(far))
-
-
 def half_text(seen: Seen) -> str:
     """Says that a large picture was read at half its size; "" for others."""
     if seen.image.size == seen.picture.size:
@@ -163,9 +135,9 @@ def half_text(seen: Seen) -> str:
 
 
 def range_text(prediction: Prediction) -> str:
-    """Returns one line for people with the range that was found."""
+    """What was found, in one line for people."""
     if not prediction.metric:
-        return "Near and far, without a unit: this model is not metric."
+        return "without a unit"
     low, median, high = np.percentile(prediction.values, [1, 50, 99])
-    head = f" · {prediction.domain}" if prediction.domain else ""
-    return f"**{low:.2f} m** to **{high:.2f} m**, half of it within **{median:.2f} m**{head}"
+    near, middle, far = (rounded(float(value), prediction.error) for value in (low, median, high))
+    return f"{'about ' if prediction.error else ''}**{near}** to **{far}**, half of it within **{middle}**"

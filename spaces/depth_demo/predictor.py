@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from trust import ModelRecord, error_of, read_model_record
 from zero_gpu import ON_ZERO_GPU, gpu
 
 from semidepth.prediction.checkpoints import domains_of, kind_of, read_config, router_names
@@ -29,6 +30,7 @@ class ModelCard:
         domains: heads that its router chooses between, such as indoor and outdoor; empty for models with fewer.
         choosable: whether a head can be asked for.
         trusted: whether code that the model brings along is run.
+        record: what its folder records of it.
     """
 
     name: str
@@ -36,6 +38,7 @@ class ModelCard:
     domains: tuple[str, ...] = ()
     choosable: bool = False
     trusted: bool = False
+    record: ModelRecord = field(default_factory=ModelRecord)
 
     @property
     def short(self) -> str:
@@ -59,6 +62,7 @@ class Prediction:
         model: name of the model.
         domain: name of the head that was used; "" for models without a choice.
         domains: the router's probability of each head, in order; empty without a router.
+        error: mean relative error of the model's metres; None where it is not recorded.
     """
 
     values: np.ndarray
@@ -66,6 +70,7 @@ class Prediction:
     model: str
     domain: str = ""
     domains: dict[str, float] = field(default_factory=dict)
+    error: float | None = None
 
 
 def read_card(name: str, *, trusted: bool = False) -> ModelCard:
@@ -76,7 +81,8 @@ def read_card(name: str, *, trusted: bool = False) -> ModelCard:
         trusted: run code that the model brings along.
 
     Raises:
-        ValueError: there is no such model, it is not known what it predicts, or it needs code that is not to be run.
+        ValueError: there is no such model, it is not known what it predicts, it needs code that is not to be run, or
+            its record is damaged.
     """
     config = read_config(name, trust_remote_code=trusted)
     kind = kind_of(config)
@@ -84,7 +90,9 @@ def read_card(name: str, *, trusted: bool = False) -> ModelCard:
         raise ValueError(f"The model {name!r} is a {config.model_type}, of which it is not known what it predicts.")
     domains = tuple(router_names(config))
     several = domains if len(domains) > 1 else ()
-    return ModelCard(name, kind == "depth", several, choosable=len(domains_of(config)) > 1, trusted=trusted)
+    metric = kind == "depth"
+    record = read_model_record(name, metric=metric)
+    return ModelCard(name, metric, several, len(domains_of(config)) > 1, trusted, record)
 
 
 class Models:
@@ -153,7 +161,7 @@ class Models:
         return [
             Prediction(
                 depth.values, card.metric, name, (depth.domain or "") if several else "",
-                depth.probabilities if several else {},
+                depth.probabilities if several else {}, error_of(card.record, (depth.domain or "") if several else ""),
             )
             for depth in maps
         ]  # fmt: skip

@@ -1,12 +1,14 @@
 """Distances of one or two points of a picture: as numbers, as text, and drawn into it."""
 
 import math
+import re
 from typing import Any
 
 import numpy as np
 from measuring import FieldOfView, distance_between, find_field_of_view
 from PIL import Image, ImageDraw
 from refusal import Refusal, shown
+from trust import rounded
 from work import Seen
 
 from semidepth.media.point_clouds import point_at
@@ -43,6 +45,26 @@ def number_of(text: str | None, what: str) -> float | None:
     return number
 
 
+def points_text(points: list[Point]) -> str:
+    """Points as [`points_of`] reads them."""
+    return "; ".join(f"{x}, {y}" for x, y in points)
+
+
+def points_of(text: str) -> list[Point]:
+    """The points of a text such as "120, 80; 300, 200"; the last two where there are more.
+
+    Raises:
+        Refusal: it is no such text.
+    """
+    numbers = re.split(r"[\s,;]+", text.strip(" ,;"))
+    if numbers == [""]:
+        return []
+    if len(numbers) % 2 or not all(re.fullmatch(r"\d{1,6}", number) for number in numbers):
+        raise Refusal(f"The points are {shown(text)}; write x and y of one or two, such as 120, 80; 300, 200.")
+    pairs = [int(number) for number in numbers]
+    return list(zip(pairs[::2], pairs[1::2], strict=True))[-2:]
+
+
 def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[str, Any]:
     """Distances of one or two points.
 
@@ -53,7 +75,8 @@ def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[s
 
     Returns:
         `points` with `x`, `y` and `inverse_depth`, or `distance_m` along the camera's axis and `straight_m` from the
-        camera; of two points `between_m` too, or which is nearer; `fov_deg` and `fov_from`; `text` for people.
+        camera; of two points `between_m` too, or which is nearer; `fov_deg` and `fov_from`; for people `text` and
+        `notes` of metres, in as many digits as the model's typical error leaves true.
 
     Raises:
         Refusal: a point lies outside.
@@ -78,12 +101,15 @@ def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[s
     focal_px = fov.focal_px(prediction.values.shape[1])
     for point, place in zip(found["points"], places, strict=True):
         point["straight_m"] = float(np.linalg.norm(point_at(prediction.values, *place, focal_px)))
-    told = [f"Point {number}: **{value:.2f} m** away" for number, value in enumerate(values, 1)]
+    error, about = prediction.error, "about " if prediction.error else ""
+    told = [f"Point {number}: {about}**{rounded(value, error)}** away" for number, value in enumerate(values, 1)]
+    found["notes"] = [rounded(value, error) for value in values]
     if len(points) == 2:
         found["between_m"] = distance_between(prediction.values, *places, focal_px)
-        told.append(f"**{found['between_m']:.2f} m** apart")
+        found["notes"].append(rounded(found["between_m"], error))
+        told.append(f"{about}**{found['notes'][-1]}** apart")
     else:
-        told.append(f"{found['points'][0]['straight_m']:.2f} m in a straight line")
+        told.append(f"{about}{rounded(found['points'][0]['straight_m'], error)} in a straight line")
     along = "“Away” is along the camera's axis; the other distance goes by a field of view of"
     found["text"] = f"{' · '.join(told)}\n\n{along} {fov.degrees:.0f}°, {fov.origin}."
     return found
@@ -95,10 +121,8 @@ def notes_of(found: dict[str, Any]) -> list[str]:
     Args:
         found: by [`read_out`].
     """
-    points = found["points"]
-    if "between_m" in found or "distance_m" in points[0]:
-        notes = [f"{point['distance_m']:.2f} m" for point in points]
-        return [*notes, f"{found['between_m']:.2f} m"] if "between_m" in found else notes
+    if "notes" in found:
+        return list(found["notes"])
     if "nearer" not in found:
         return [""]
     return ["nearer" if number == found["nearer"] else "farther" for number in (1, 2)]

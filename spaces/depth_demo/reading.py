@@ -4,22 +4,21 @@ Beside the file's bytes a picture of 65 million pixels takes 0.8 GB while it is 
 tenth of that: its decoder leaves every second pixel out itself.
 """
 
-from pathlib import Path
-
 import numpy as np
 from PIL import Image
 from PIL.ExifTags import Base
 
-from semidepth.data.decoding import DEEP_GRAY, decode_image, load_pixels
+from semidepth.data.decoding import DEEP_GRAY, decode_image, load_pixels, open_picture
 from semidepth.data.samples import to_array
 
 HALVED_PIXELS = 24_000_000
-# Major brands of HEIF files whose pixels are coded as HEVC; Pillow reads those of AVIF.
-HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 
 
-def read_picture(path: str | Path) -> np.ndarray:
+def read_picture(data: bytes) -> np.ndarray:
     """Pixels of an upright picture.
+
+    Args:
+        data: content of its file.
 
     Returns:
         (H, W, 3) uint8, RGB. Of more than `HALVED_PIXELS` pixels: half the height and width, rounded up.
@@ -27,12 +26,12 @@ def read_picture(path: str | Path) -> np.ndarray:
     Raises:
         Exception: of many kinds, the file is no picture or damaged.
     """
-    with Image.open(path) as opened:
+    with open_picture(data) as opened:
         width, height = opened.size
         if width * height <= HALVED_PIXELS:
-            return to_array(decode_image(path))
+            return to_array(decode_image(data))
         if opened.format == "JPEG":
-            return to_array(decode_image(path, at_least=min(width, height) // 2))
+            return to_array(decode_image(data, at_least=min(width, height) // 2))
         load_pixels(opened)
         half = halved(opened)
         half.getexif()[Base.Orientation] = opened.getexif().get(Base.Orientation, 1)
@@ -53,13 +52,3 @@ def halved(picture: Image.Image) -> Image.Image:
     if picture.mode not in ("L", "LA", "RGB", "RGBA", "CMYK", "F"):
         picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     return picture.reduce(2)
-
-
-def is_heic(path: str | Path) -> bool:
-    """True for a HEIC file, by its first bytes."""
-    try:
-        with Path(path).open("rb") as file:
-            start = file.read(12)
-    except OSError:
-        return False
-    return start[4:8] == b"ftyp" and start[8:12] in HEIC_BRANDS

@@ -10,47 +10,51 @@ import torch
 from app_options import AppOptions
 from choosing import choose_models
 from clips import MOST_MEGABYTES
-from page import endpoints, image_tab, scene_tab, video_tab
-from page.appearance import CSS, SUBTITLE, THEME, TITLE, no_model
+from page import endpoints, image_tab, video_tab
+from page.appearance import CSS, FOOT, HEADING, THEME, TITLE, no_model, trust_html
 from page.image_events import ImageEvents
 from page.wiring import Page
-from predictor import Models
 from work import DepthWork
 from zero_gpu import ON_ZERO_GPU
 
 from semidepth.prediction.models import check_device
 
 HERE = Path(__file__).resolve().parent
+NAMES = (HERE / "page" / "browser" / "names.js").read_text(encoding="utf-8")
+FIRST = "bear.jpg"  # of the examples
 HOUR_S = 3600
 KEPT_S = 24 * HOUR_S  # uploads and results: a tab that is left open over night still has its picture
 
 
-def example_pictures() -> list[str]:
-    """Lists the photos in `examples/` beside this file."""
-    return [str(path) for path in sorted((HERE / "examples").glob("*.jpg"))]
+def example_pictures() -> list[Path]:
+    """Lists the photos in `examples/` beside this file; the page starts with the first."""
+    return sorted((HERE / "examples").glob("*.jpg"), key=lambda path: (path.name != FIRST, path.name))
 
 
-def build(models: Models) -> gr.Blocks:
+def build(work: DepthWork) -> gr.Blocks:
     """Builds the page.
 
     Args:
-        models: to choose from; without any the page says how to get one.
+        work: with the models to choose from; without any the page says how to get one.
     """
+    models, examples, events = work.models, example_pictures(), ImageEvents(work)
+    gr.set_static_paths([HERE / "examples"])
     with Page(title=TITLE, analytics_enabled=False, delete_cache=(HOUR_S, KEPT_S)) as page:
-        gr.Markdown(f"# {TITLE}\n{SUBTITLE}", elem_id="heading")
+        gr.HTML(HEADING, elem_id="heading")
         if not models.names:
             gr.HTML(no_model([html.escape(why) for why in models.skipped]))
             return page
-        work = DepthWork(models)
+        # On ZeroGPU nothing is computed before somebody asks.
+        trust = gr.HTML(trust_html(models.card(models.names[0])), elem_id="trust")
+        start = events.start(examples[0]) if examples and not ON_ZERO_GPU else image_tab.Start()
         with gr.Tabs(elem_id="tabs"):
-            with gr.Tab("Image", id="image"):
-                image = image_tab.build(work, example_pictures())
-            with gr.Tab("3D", id="scene") as opening:
-                scene = scene_tab.build(work, image)
+            with gr.Tab("Photo", id="photo"):
+                image = image_tab.build(work, trust, examples, start)
             with gr.Tab("Video", id="video"):
                 video = video_tab.build(work)
-        ImageEvents(work).connect(image)
-        scene_tab.SceneEvents(work).connect(scene, opening)
+        gr.HTML(FOOT, elem_id="foot")
+        events.connect(image)
+        page.load(None, js=NAMES)
         video_tab.VideoEvents(work).connect(video)
         endpoints.build(work)
     return page
@@ -73,7 +77,7 @@ def serve(options: AppOptions) -> None:
     models = choose_models(
         list(options.model), options.outputs, HERE / "README.md", device, trusted=options.trust_remote_code
     )
-    page = build(models)
+    page = build(DepthWork(models))
     # Every second: by default gradio tells nobody that somebody before them has left the queue.
     page.queue(default_concurrency_limit=4, max_size=64, status_update_rate=1)
     try:

@@ -15,8 +15,11 @@ import numpy as np
 from PIL import Image
 from PIL.ExifTags import Base
 from predictor import Models, Prediction
-from reading import HALVED_PIXELS, is_heic, read_picture
+from reading import HALVED_PIXELS, read_picture
 from refusal import Refusal
+
+from semidepth.data.decoding import is_heic
+from semidepth.data.decoding import open_picture as open_image
 
 MOST_PIXELS = 65_000_000
 # A narrow strip becomes very many patches: one picture would hold everybody else up for minutes.
@@ -72,16 +75,18 @@ class DepthWork:
 
     def __init__(self, models: Models) -> None:
         self.models = models
+        self._always: dict[tuple[str, str, str], Seen] = {}
         self._kept: OrderedDict[tuple[str, str, str], Seen] = OrderedDict()
         self._lock = threading.Lock()
 
-    def see(self, path: str | None, model: str | None, domain: str | None = None) -> Seen:
+    def see(self, path: str | None, model: str | None, domain: str | None = None, *, keep: bool = False) -> Seen:
         """A picture with its depth, predicted now or found in the cache.
 
         Args:
             path: of the uploaded file.
             model: one of the Space's; None or "": the first.
             domain: head to use; None, "" or "router": the router chooses.
+            keep: as long as this process runs, for photos that the page offers.
 
         Raises:
             Refusal: one sentence for the visitor.
@@ -90,6 +95,8 @@ class DepthWork:
         digest = digest_of(path)
         key = (digest, model, domain)
         with self._lock:
+            if key in self._always:
+                return self._always[key]
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
@@ -103,6 +110,9 @@ class DepthWork:
             raise Refusal(str(error), title="No depth") from error
         seen = Seen(picture, prediction)
         with self._lock:
+            if keep:
+                self._always[key] = seen
+                return seen
             self._kept[key] = seen
             while (
                 len(self._kept) > 1 and sum(kept.prediction.values.size for kept in self._kept.values()) > KEPT_PIXELS
@@ -136,21 +146,22 @@ def open_picture(path: str | Path | None) -> Picture:
     if not Path(path).is_file():
         raise Refusal("Pictures are kept for a day, and this one is gone; upload it again.", title="Picture gone")
     try:
-        with Image.open(path) as opened:
+        content = Path(path).read_bytes()
+        with open_image(content) as opened:
             width, height = opened.size
             check_shape(width, height)
             exif = opened.getexif()
         with _ONE_LARGE if width * height > HALVED_PIXELS else nullcontext():
-            pixels = read_picture(path)
+            pixels = read_picture(content)
     except Refusal:  # which is a ValueError to gradio
         raise
     except Image.DecompressionBombError as error:
         says = f"The picture is far too large; at most {MOST_PIXELS / 1e6:.0f} megapixels are taken here."
         raise Refusal(says, title="Too large") from error
     except Exception as error:  # damaged files make Pillow raise whatever it likes
-        if is_heic(path):
+        if is_heic(content[:12]):
             raise Refusal(
-                "This is a HEIC photo, which is not read here; export it as JPEG (on an iPhone: Settings, Camera, "
+                "This HEIC photo cannot be read here; export it as JPEG (on an iPhone: Settings, Camera, "
                 "Formats, Most Compatible) and hand that in.",
                 title="HEIC",
             ) from error

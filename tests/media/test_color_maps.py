@@ -13,11 +13,25 @@ from semidepth.media.color_maps import (
 )
 
 
-@pytest.mark.parametrize("name", COLOR_MAPS)
+@pytest.mark.parametrize("name", ["magma", "cividis", "gray"])
 def test_every_map_goes_from_dark_to_bright(name):
     luma = color_table(name) @ np.array([0.2126, 0.7152, 0.0722])
     assert (np.diff(luma) > -0.5).all()
     assert luma[-1] - luma[0] > 150
+
+
+def test_turbo_and_spectral_pass_through_their_published_colours():
+    assert color_table("turbo")[[0, 60, 120, 255]].tolist() == [
+        [48, 18, 59],
+        [47, 178, 244],
+        [139, 255, 75],
+        [122, 4, 3],
+    ]
+    table = color_table("spectral")  # of 11 colours: every other one is an entry
+    assert table[[0, 51, 102, 153, 204, 255]].tolist() == (
+        [[94, 79, 162], [102, 194, 165], [230, 245, 152], [254, 224, 139], [244, 109, 67], [158, 1, 66]]
+    )
+    assert len(COLOR_MAPS) == 5
 
 
 def test_cividis_keeps_its_order_without_red_and_green():

@@ -56,7 +56,7 @@ def visit(browser, space):
         page.set_default_timeout(WAIT_MS)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(space.url)
-        page.wait_for_selector("#picture input[type=file]", state="attached")
+        page.wait_for_selector("#depth img")  # the page starts with a result
         pages.append(page)
         return page
 

@@ -139,7 +139,8 @@ print(found.image.size, peak() - before)
     assert float(gigabytes) < (0.8 if kind == "png" else 0.3)
 
 
-def test_a_heic_photo_is_called_one(work, tmp_path):
+def test_a_heic_photo_that_cannot_be_read_is_called_one(work, tmp_path):
+    """Without pillow-heif, or as here cut off."""
     from refusal import Refusal
 
     (tmp_path / "x.heic").write_bytes(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(100))
@@ -147,3 +148,9 @@ def test_a_heic_photo_is_called_one(work, tmp_path):
         work.open_picture(tmp_path / "x.heic")
     Image.new("RGB", (40, 30)).save(tmp_path / "x.avif")  # of the same family, and read
     assert work.open_picture(tmp_path / "x.avif").size == (40, 30)
+
+
+def test_a_heic_photo_is_read_with_its_extra(work, tmp_path):
+    heif = pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
+    heif.from_pillow(Image.new("RGB", (48, 32), "red")).save(tmp_path / "x.heic")
+    assert work.open_picture(tmp_path / "x.heic").size == (48, 32)

@@ -1,6 +1,7 @@
 """Parts of the tab for pictures, without a page: ranges, legends, what is written into pictures, and captions."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,23 +25,6 @@ def seen(parts, values, metric=True, model="a/metric"):
     return parts["work"].Seen(picture, parts["predictor"].Prediction(values.astype(np.float32), metric, model))
 
 
-@pytest.mark.parametrize(
-    ("near", "far", "moved", "expected"),
-    [
-        (2, 5, "near", (2, 5)),
-        (3.34, 3, "far", (2.99, 3)),  # the far end pushes the near one
-        (6, 5, "near", (6, 6.01)),
-        (3, 3, "near", (3, 3.01)),
-        (3, 0, "far", (0, 0.01)),
-        (20, 5, "near", (9.99, 10)),
-        (2, -4, "far", (0, 0.01)),
-        (-1, 99, "far", (0, 10)),
-    ],
-)
-def test_one_end_pushes_the_other(parts, near, far, moved, expected):
-    assert parts["coloring"].pushed(near, far, moved, 10, 0.01) == pytest.approx(expected)
-
-
 def test_a_legend_of_metres_shows_its_ends(parts):
     def marks(low, high):
         html = parts["coloring"].legend_html((low, high), "magma", metric=True)
@@ -59,9 +43,53 @@ def test_a_legend_without_a_unit_says_per_cent(parts):
     values = np.linspace(1, 5, 5001).reshape(1, -1)
     relative = seen(parts, values, metric=False).prediction
     limits = coloring.limits_of(relative, 20, 40)
-    assert coloring.percent_of(relative, limits) == (20, 40)
-    html = coloring.legend_html(limits, "magma", metric=False, percent=(20, 40))
-    assert re.findall(r">([^<]+)</span>", html) == ["20 % of near to far", "40 % of near to far"]
+    spread = np.percentile(values, [1, 99])
+    assert limits == pytest.approx((spread[1] - 0.4 * np.ptp(spread), spread[1] - 0.2 * np.ptp(spread)))
+    assert re.findall(r">([^<]+)</span>", coloring.legend_html(limits, "magma", metric=False)) == ["near", "far"]
+
+
+@pytest.mark.parametrize(
+    ("values", "own", "most", "step"),
+    [(np.linspace(1, 5, 1001), (1.04, 4.96), 5, 0.02), (np.linspace(0, 80, 1001), (0.8, 79.2), 80, 0.5),
+     (np.full(9, 2.0), (2.0, 2.01), 3, 0.01)],
+)  # fmt: skip
+def test_the_bar_takes_steps_of_about_a_hundredth_of_the_range(parts, values, own, most, step):
+    from page.legend_bar import bar_of, own_range
+
+    prediction = seen(parts, values.reshape(1, -1)).prediction
+    assert own_range(prediction) == own
+    bar = bar_of(prediction, own)
+    assert (bar["near"], bar["far"], bar["most"], bar["step"]) == (*own, most, step)
+    assert own[1] - own[0] >= step * 0.99
+    assert [float(text) / most * 100 for _, text in bar["ticks"]] == pytest.approx([place for place, _ in bar["ticks"]])
+
+
+@pytest.mark.parametrize("sent", [3, "x", {}, {"near": 1}, {"near": 1, "far": "2"}, {"near": 1, "far": float("nan")}])
+def test_a_range_that_is_none_is_refused(parts, sent):
+    from page.legend_bar import ends_of
+    from refusal import Refusal
+
+    assert ends_of({"near": 1, "far": 2, "most": 3}) == (1.0, 2.0)
+    assert ends_of(None) == ends_of("") == (None, None)
+    with pytest.raises(Refusal, match="a near and a far end"):
+        ends_of(sent)
+
+
+def test_points_are_read_as_they_are_written(parts):
+    from refusal import Refusal
+
+    points_of, points_text = parts["read_outs"].points_of, parts["read_outs"].points_text
+    assert points_text([(1, 2), (30, 4)]) == "1, 2; 30, 4"
+    for text, points in (
+        ("1, 2; 30, 4", [(1, 2), (30, 4)]),
+        (" 7 8 ", [(7, 8)]),
+        ("", []),
+        ("1 2 3 4 5 6", [(3, 4), (5, 6)]),
+    ):
+        assert points_of(text) == points
+    for text in ("1", "1, 2; 3", "a, b", "1.5, 2", "-1, 2"):
+        with pytest.raises(Refusal, match="write x and y"):
+            points_of(text)
 
 
 @pytest.mark.parametrize("paper", ["black", "white"])
@@ -87,6 +115,13 @@ def test_the_notes_are_the_read_out_s_numbers(parts):
     apart = np.hypot((50.5 - 30) / focal * 5 - (10.5 - 30) / focal * 3, 20.5 / focal * 5 * 0 + 2)
     assert read_outs.notes_of(found)[:2] == ["3.00 m", "5.00 m"]
     assert float(read_outs.notes_of(found)[2].split()[0]) == pytest.approx(apart, abs=0.02)
+    near = seen(parts, values)
+    near = replace(near, prediction=replace(near.prediction, error=0.3))  # then it is rounded, in words alone
+    rough = read_outs.read_out(near, [(10, 20), (50, 20)], 60)
+    assert rough["points"] == found["points"]
+    assert rough["between_m"] == found["between_m"]
+    assert read_outs.notes_of(rough)[:2] == ["3.0 m", "5 m"]
+    assert "about **5 m** away" in rough["text"]
     one = read_outs.read_out(seen(parts, values), [(10, 20)], 60)
     assert read_outs.notes_of(one) == ["3.00 m"]
     relative = read_outs.read_out(seen(parts, values, metric=False), [(10, 20), (50, 20)], None)

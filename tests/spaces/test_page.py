@@ -54,7 +54,7 @@ def asked(work, tmp_path):
     from page.image_values import Asked
 
     path = str(photo(tmp_path / "a.png"))
-    return Asked(path, ROUTED, "router", "magma", 0, 100, "", "Photo", [], None)
+    return Asked(path, ROUTED, "router", "", "magma", (None, None), "", "Photo", "", [], None, 0)
 
 
 @pytest.fixture
@@ -67,30 +67,63 @@ def events(work):
 @pytest.fixture
 def page(models):
     import server
+    from work import DepthWork
 
-    return server.build(models)
+    return server.build(DepthWork(models))
 
 
 def test_a_result_is_named_updates(events, asked):
     updates = events.fresh(asked)
-    assert updates["found"].startswith("**1.")
-    assert updates["router"]["value"] == {"Indoor": 0.75, "Outdoor": 0.25}
-    assert updates["near"]["value"] == pytest.approx(1.04, abs=0.02)
-    assert updates["before"].ends == (updates["near"]["value"], updates["far"]["value"])
-    assert updates["slider"][0].size == (120, 90)
+    assert updates["found"].startswith(r"**a.png** · somebody/routed · metres · **1.")
+    assert updates["place"]["choices"] == [("Indoors · 75%", "indoor"), ("Outdoors · 25%", "outdoor")]
+    assert (updates["place"]["value"], updates["place"]["label"]) == ("indoor", "Taken")
+    assert updates["legend"]["near"] == pytest.approx(1.04, abs=0.02)
+    assert updates["before"].ends == (updates["legend"]["near"], updates["legend"]["far"])
+    assert updates["photo"].size == updates["depth"].size == (120, 90)
+
+
+def test_a_close_call_is_shown_as_one(events, asked, models, monkeypatch):
+    chances = {"indoor": 0.55, "outdoor": 0.45}
+    predict = models.predict
+    monkeypatch.setattr(models, "predict", lambda *given: [replace(each, domains=chances) for each in predict(*given)])
+    assert events.fresh(asked)["place"]["label"] == "Taken: a close call"
+    assert events.fresh(replace(asked, domain="outdoor"))["place"]["label"] == "Taken, as you say"
+
+
+def test_another_choice_takes_the_result_away_first(events, asked):
+    begun = events.begin("model", replace(asked, place="indoor", order=4))
+    assert begun["results"]["visible"] == "hidden"
+    assert "somebody/routed looks at" in begun["empty"]["value"]
+    assert (begun["domain"], begun["order"]) == ("router", 5)
+    assert events.begin("place", replace(asked, place="outdoor"))["domain"] == "outdoor"
+    assert "order" not in events.begin("picture", replace(asked, picture=None))
+    shown = replace(asked, before=events.fresh(asked)["before"])
+    assert events.begin("picture", shown) == {}  # as the page opens
+    assert events.begin("model", shown) == {}
+    assert "order" in events.begin("model", replace(shown, model=STOCK))
+    assert "order" in events.begin("model", replace(shown, order=1))  # another one is under way
 
 
 def test_points_and_range_stay_with_their_picture_alone(events, asked, tmp_path):
     before = events.fresh(asked)["before"]
-    later = replace(asked, before=before, near=2.0, far=3.0, points=[(3, 4)], fov="90")
+    later = replace(asked, before=before, legend=(2.0, 3.0), points=[(3, 4)], fov="90")
     kept = events.fresh(later)
-    assert (kept["near"]["value"], kept["far"]["value"]) == (2.0, 3.0)
+    assert (kept["legend"]["near"], kept["legend"]["far"]) == (2.0, 3.0)
     assert kept["points"] == [(3, 4)]
     assert "90°, given" in kept["told"]
     other = events.fresh(replace(later, picture=str(photo(tmp_path / "b.png", seed=1))))
     assert other["points"] == []
     assert other["fov"]["value"] == ""
-    assert other["near"]["value"] == before.ends[0]
+    assert other["legend"]["near"] == before.ends[0]
+
+
+def test_points_that_are_typed_are_measured(events, asked):
+    found = events.typed(replace(asked, places="10, 20; 30, 40"))
+    assert found["points"] == [(10, 20), (30, 40)]
+    assert "Point 2" in found["told"]
+    assert events.typed(replace(asked, places="10, 20", points=[(10, 20)])) == {}
+    assert "write x and y" in events.typed(replace(asked, places="here"))["told"]
+    assert "lies outside" in events.typed(replace(asked, places="1000, 20"))["told"]
 
 
 def test_without_a_picture_or_with_a_bad_one_nothing_is_shown(events, asked, tmp_path):
@@ -108,29 +141,28 @@ def test_a_third_point_starts_again(events, asked):
         asked = replace(asked, points=updates["points"])
 
 
-def test_only_an_end_that_was_moved_is_updated(events, asked):
-    inside = events.again("far", replace(asked, near=2.0, far=3.0))
-    assert "near" not in inside
-    assert "far" not in inside
-    pushed = events.again("far", replace(asked, near=2.0, far=1.5))
-    assert pushed["near"] == pytest.approx(1.49)
-    assert "far" not in pushed
+def test_another_range_is_answered_with_pictures_alone(events, asked):
+    """So that a late answer moves no handle back."""
+    assert set(events.again(replace(asked, legend=(2.0, 3.0)))) == {"depth"}
+    assert set(events.again(replace(asked, legend=(2.0, 3.0), under="Depth"))) == {"depth", "marked"}
 
 
 def test_a_scene_is_built_once_and_stays_where_a_setting_is_refused(work, asked, monkeypatch):
-    from page.scene_tab import MESH, SceneAsked, SceneEvents
+    from page.scene_view import MESH, SceneAsked, SceneEvents
 
     told = []
     monkeypatch.setattr(gr, "Warning", lambda message, **more: told.append(message))
     events = SceneEvents(work)
-    scene = SceneAsked(asked.picture, ROUTED, "router", MESH, "60", "", 1.5, None, True, None, None)
+    scene = SceneAsked(asked.picture, ROUTED, "router", MESH, "60", "", 1.5, "depth", None, True)
+    assert events.follow(scene) == {}  # the view is not open
     updates = events.opened(scene)
     assert "triangles" in updates["note"]
-    shown = replace(scene, built=updates["built"], glb=updates["glb"], ply=updates["ply"])
-    assert events.opened(shown) == {}
-    assert events.opened(replace(shown, cut="abc")) == {}
+    shown = replace(scene, view="scene", built=updates["built"])
+    assert events.follow(shown) == {}
+    assert events.follow(replace(shown, cut="abc")) == {}
     assert "abc" in told[0]
-    assert events.opened(replace(shown, model=STOCK, cut="abc"))["built"] is None
+    for view in ("scene", "depth"):  # of another model nothing of the old scene stays
+        assert events.follow(replace(shown, view=view, model=STOCK, cut="abc"))["built"] is None
     assert events.unit(replace(shown, model=STOCK))["metric"] is False
 
 
@@ -169,12 +201,15 @@ def test_what_the_browser_sends_becomes_one_typed_object(space_on_path, work, pa
     assert isinstance(wiring, Wiring)
     tab = wiring.parts
     sent = dict.fromkeys(measure.inputs) | {
-        tab.picture: {"path": "/tmp/a.png"}, tab.model: STOCK, tab.color_map: "magma", tab.near: 3, tab.points: [],
+        tab.picture: {"path": "/tmp/a.png"}, tab.model: STOCK, tab.color_map: "magma", tab.points: [],
+        tab.legend: {"near": 3, "far": 4, "most": 9},
     }  # fmt: skip
     asked = wiring.read(sent)
-    assert (asked.picture, asked.model, asked.near, asked.far, asked.fov) == ("/tmp/a.png", STOCK, 3.0, None, "")
-    for part, wrong in ((tab.model, "nobody/nothing"), (tab.color_map, 3), (tab.near, "abc"), (tab.fov, ["60"])):
-        with pytest.raises(Refusal, match=part.label.split(",")[0]):
+    assert (asked.picture, asked.model, asked.legend, asked.fov) == ("/tmp/a.png", STOCK, (3.0, 4.0), "")
+    wrongs = {"Model": (tab.model, "nobody/nothing"), "Colours": (tab.color_map, 3), "range": (tab.legend, "abc"),
+              "Field of view": (tab.fov, ["60"])}  # fmt: skip
+    for named, (part, wrong) in wrongs.items():
+        with pytest.raises(Refusal, match=named):
             wiring.read(sent | {part: wrong})
 
 

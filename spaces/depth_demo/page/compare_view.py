@@ -67,17 +67,22 @@ class CompareEvents:
     def __init__(self, work: DepthWork) -> None:
         self.work = work
 
-    def connect(self, parts: Any) -> None:
+    def connect(self, parts: Any) -> list[Any]:
         """Binds the handlers.
 
         Args:
-            parts: of the image tab, the view's own among them.
+            parts: of the tab for photos, the view's own among them.
+
+        Returns:
+            The events that show a comparison, to be cancelled where the result goes.
         """
         wiring = Wiring(parts, CompareAsked)
-        wiring.on(parts.compare.click, self.draw, CompareUpdates, concurrency_id="look")
-        for event in (parts.compared.input, parts.color_map.input):
-            wiring.on(event, self.follow, CompareUpdates, show_progress_on=parts.gallery, trigger_mode="always_last",
-                      concurrency_id="look")  # fmt: skip
+        options: dict[str, Any] = {"show_progress_on": parts.gallery, "concurrency_id": "look"}
+        following = [
+            wiring.on(event, self.follow, CompareUpdates, trigger_mode="always_last", **options)
+            for event in (parts.compared.input, parts.color_map.input)
+        ]
+        return [wiring.on(parts.compare.click, self.draw, CompareUpdates, **options), *following]
 
     def draw(self, asked: CompareAsked) -> CompareUpdates:
         """Shows each model's depth, with the chosen head where the model has it."""

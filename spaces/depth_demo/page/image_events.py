@@ -1,44 +1,53 @@
-"""Handlers of the tab for pictures: what happens when something is clicked, moved or handed in."""
+"""Handlers of the tab for photos: what happens when something is clicked, moved or handed in."""
 
+import html
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
-from coloring import (
-    clickable_size,
-    depth_shown,
-    far_most,
-    half_text,
-    legend_html,
-    limits_of,
-    percent_of,
-    pushed,
-    range_text,
-    shown_size,
-    value_range,
-)
-from PIL import Image
-from predictor import Prediction
-from read_outs import HINTS, notes_of, number_of, read_out, with_points
-from refusal import SHOWN_S, Refusal
+from coloring import clickable_size, limits_of, shown_size
+from read_outs import points_of, points_text
+from refusal import Refusal
 from result_files import KINDS, result_file
-from work import DepthWork, Seen
+from work import ROUTER, DepthWork, Seen
 
-from page.appearance import EMPTY_IMAGE, refused
+from page.appearance import EMPTY_IMAGE, progress_html, refused, trust_html
 from page.compare_view import CompareEvents, nothing_compared
-from page.image_tab import DEPTH, PNG16_LABELS, HeadUpdates, ImageParts, heads_of
-from page.image_values import Asked, Before, ColorUpdates, ReadUpdates, ResultUpdates, VisibleUpdates
+from page.image_results import before_of, colored, heading, kept_ends, measured, nothing, place_choice
+from page.image_tab import DEPTH, PHOTO, PNG16_LABELS, ImageParts, Start
+from page.image_values import (
+    Asked,
+    ColorUpdates,
+    OrderUpdates,
+    PictureUpdates,
+    ReadUpdates,
+    ResultUpdates,
+    StripAsked,
+    TrustUpdates,
+    ViewUpdates,
+)
+from page.legend_bar import bar_of, own_range
+from page.scene_view import VIEW as SCENE
+from page.scene_view import SceneEvents, no_scene
 from page.wiring import QUICK, Wiring
+from semidepth.media.color_maps import DEFAULT_COLOR_MAP
 
-STEPS = {True: 0.01, False: 1.0}  # of near and far end, by whether they are metres; else per cent
 # On a phone the answer begins below the screen; the page goes there when a picture was handed in.
 TO_THE_ANSWER = """() => {
-  const answer = document.querySelector('#sheet_answer');
-  const below = answer.getBoundingClientRect().top > window.innerHeight / 3;
-  if (below && document.querySelector('#picture img')) answer.scrollIntoView({behavior: 'smooth'});
+  const answer = document.querySelector('#results');
+  const below = answer && answer.getBoundingClientRect().top > window.innerHeight / 3;
+  if (below) answer.scrollIntoView({behavior: 'smooth'});
 }"""
+
+# Until the server has taken an old result away it is faint, so that it is not taken for that of what was just chosen.
+FAINT = """(...values) => {
+  document.querySelector('#results')?.classList.add('old');
+  return values;
+}"""
+FAINT_NO_MORE = "() => {setTimeout(() => document.querySelector('#results')?.classList.remove('old'), 100)}"
 
 
 class ImageEvents:
@@ -54,41 +63,84 @@ class ImageEvents:
     def connect(self, tab: ImageParts) -> None:
         """Binds the handlers to the tab's parts."""
         wiring = Wiring(tab, Asked)
-        fresh: dict[str, Any] = {
-            "handler": self.fresh, "updates": ResultUpdates, "concurrency_id": "look", "concurrency_limit": 2,
-            "show_progress_on": [tab.picture],
-        }  # fmt: skip
-        wiring.on(wiring.on(tab.run.click, self.ask_for_picture, None, **QUICK).then, **fresh)
-        wiring.on(tab.picture.change, **fresh).success(None, js=TO_THE_ANSWER, api_visibility="private", **QUICK)
-        wiring.on(tab.domain.input, **fresh)
-        wiring.on(wiring.on(tab.model.input, self.heads, HeadUpdates, **QUICK).then, **fresh)
-        for moved, event in (("", tab.color_map.input), ("near", tab.near.release), ("far", tab.far.release)):
-            wiring.on(event, partial(self.again, moved), ColorUpdates, **QUICK)
+        # Two steps: the first takes the old result away and stops what is under way for it, so that no late answer
+        # shows it again, or shows it under another model's name.
+        predicted = wiring.on(
+            tab.order.change, self.fresh, ResultUpdates, concurrency_id="look", concurrency_limit=2, **QUICK
+        )
+        for script in (TO_THE_ANSWER, FAINT_NO_MORE):
+            predicted.then(None, js=script, api_visibility="private", **QUICK)
+        late = [predicted, *self._connect_colors(wiring, tab), *SceneEvents(self.work).connect(tab, predicted)]
+        late += CompareEvents(self.work).connect(tab)
+        changes = {"picture": tab.picture.change, "model": tab.model.change, "place": tab.place.input}
+        for what, event in changes.items():
+            # Queued, since only then gradio tells of a State that has changed; and waiting for nobody.
+            wiring.on(
+                event, partial(self.begin, what), OrderUpdates, cancels=late, concurrency_limit=None,
+                js=None if what == "picture" else FAINT, **QUICK,
+            )  # fmt: skip
+        # The button forgets its file, else the same one could not be chosen again.
+        taken_over = {"js": "(file) => [file, null]", "api_visibility": "private", **QUICK}
+        tab.change.upload(None, tab.change, [tab.picture, tab.change], **taken_over)
+        if tab.strip is not None:
+            taken = partial(take_photo, tab.examples)
+            Wiring(tab, StripAsked).on(tab.strip.input, taken, PictureUpdates, queue=False, **QUICK)
+        wiring.on(tab.model.change, self.trust, TrustUpdates, queue=False, **QUICK)
         wiring.on_click_in(tab.marked, self.click, ReadUpdates, **QUICK)
         for event in (tab.fov.submit, tab.fov.blur, tab.under.input):
             wiring.on(event, self.measure, ReadUpdates, **QUICK)
+        for event in (tab.places.submit, tab.places.blur):
+            wiring.on(event, self.typed, ReadUpdates, **QUICK)
         wiring.on(tab.forget.click, self.clear, ReadUpdates, **QUICK)
         for kind in KINDS:
             wiring.hand_out(getattr(tab, kind), partial(self.file, kind))
-        # What belongs to one model's result is not shown below several models' results.
-        wiring.on(tab.compare_tab.select, partial(self.show_one, "hidden"), VisibleUpdates, **QUICK)
-        for view in (tab.look_tab, tab.measure_tab):
-            wiring.on(view.select, partial(self.show_one, True), VisibleUpdates, **QUICK)
-        CompareEvents(self.work).connect(tab)
 
-    def ask_for_picture(self, asked: Asked) -> None:
-        """Says what to do if there is no picture."""
+    def _connect_colors(self, wiring: Wiring[Asked], tab: ImageParts) -> list[Any]:
+        """Binds what changes the colours; returns the events that answer with a picture."""
+        views = {"depth": tab.depth_tab, "measure": tab.measure_tab, SCENE: tab.scene_tab, "compare": tab.compare_tab}
+        for name, view in views.items():
+            wiring.on(view.select, partial(self.open_view, name), ViewUpdates, **QUICK)
+        return [
+            wiring.on(event, self.again, ColorUpdates, trigger_mode="always_last", **QUICK)
+            for event in (tab.color_map.input, tab.legend.input)
+        ]
+
+    def start(self, picture: Path) -> Start:
+        """The result of a picture by the first model, which is kept.
+
+        Args:
+            picture: path of a photo.
+
+        Returns:
+            Updates of the tab's parts.
+        """
+        model = self.work.models.names[0]
+        self.work.see(str(picture), model, keep=True)
+        asked = Asked(str(picture), model, ROUTER, "", DEFAULT_COLOR_MAP, (None, None), "", PHOTO, "", [], None, 0)
+        return Start(self.fresh(asked) | {"picture": str(picture)})
+
+    def open_view(self, name: str, asked: Asked) -> ViewUpdates:
+        """Remembers the open view; one model's colours are not shown below the scene or several models' results."""
+        update = gr.update(visible=True if name in ("depth", "measure") else "hidden")
+        return {"view": name, "legend": update, "color_map": gr.update(visible=name != SCENE)}
+
+    def begin(self, what: str, asked: Asked) -> OrderUpdates:
+        """Takes the result away and says what is done, where another picture, model or head was chosen.
+
+        Args:
+            what: was chosen: "picture", "model" or "place". The marked head is used where it was, else the router's.
+            asked: values of the tab's parts.
+        """
+        domain = asked.place if what == "place" and asked.place else ROUTER
         if not asked.picture:
-            gr.Info("Upload a picture, take one, or click an example first.", duration=SHOWN_S)
-
-    def heads(self, asked: Asked) -> HeadUpdates:
-        """Offers the heads of the chosen model."""
-        return heads_of(self.work.models.card(asked.model))
-
-    def show_one(self, visible: bool | str, asked: Asked) -> VisibleUpdates:
-        """Shows or hides the parts that belong to one model's result."""
-        update = gr.update(visible=visible)
-        return {"legend": update, "near": update, "far": update, "downloads": update}
+            return {**nothing(EMPTY_IMAGE), "domain": domain}
+        if is_shown(what, asked):
+            return {}
+        doing = progress_html(None, f"{html.escape(self.work.models.card(asked.model).short)} looks at the photo …")
+        return {
+            "empty": gr.update(value=doing, visible=True), "results": gr.update(visible="hidden"), "domain": domain,
+            "order": asked.order + 1, "place": gr.update(visible=what == "place"),
+        }  # fmt: skip
 
     def fresh(self, asked: Asked) -> ResultUpdates:
         """Predicts anew. Points and settings of the same picture stay, as far as they mean the same.
@@ -101,42 +153,36 @@ class ImageEvents:
             seen = self._see(asked)
         except Refusal as refusal:
             return nothing(refused(refusal))
-        metric, own = seen.prediction.metric, own_range(seen.prediction)
+        card, metric = self.work.models.card(asked.model), seen.prediction.metric
         before = asked.before if asked.before and asked.before.path == asked.picture else None
         if before is None:
             asked = replace(asked, points=[], fov="")
-        ends = kept_ends(asked, before, seen.prediction) or own
+        ends = kept_ends(asked, before, seen.prediction) or own_range(seen.prediction)
         limits = limits_of(seen.prediction, *ends)
-        near, far = range_sliders(seen.prediction, ends)
         return {
             "empty": gr.update(value=EMPTY_IMAGE, visible=False), "results": gr.update(visible=True),
-            **colored(seen, limits, asked.color_map), "router": router_label(seen.prediction),
-            "near": near, "far": far, "found": range_text(seen.prediction) + half_text(seen),
-            **measured(seen, limits, asked),
+            "photo": seen.image.resize(shown_size(seen.image)), **colored(seen, limits, asked.color_map),
+            "place": place_choice(seen.prediction, card, asked.domain), "legend": bar_of(seen.prediction, ends),
+            "found": heading(asked.picture, card.label, seen), **measured(seen, limits, asked),
             "fov": gr.update(value=asked.fov, visible=metric), "png16": PNG16_LABELS[metric],
-            "before": Before(asked.picture, metric, own), **nothing_compared(),
+            "before": before_of(asked, seen.prediction), **nothing_compared(),
+            **no_scene(),  # that of the result before
         }  # fmt: skip
 
-    def again(self, moved: str, asked: Asked) -> ColorUpdates:
-        """Shows the same prediction in other colours or another range.
-
-        Args:
-            moved: end of the range that was moved, "near" or "far", which pushes the other along; "": neither.
-            asked: values of the tab's parts.
-        """
+    def again(self, asked: Asked) -> ColorUpdates:
+        """Shows the same prediction in other colours or another range."""
         if not asked.picture:
             return {}
         seen = self._see(asked)
-        prediction, sent = seen.prediction, (asked.near, asked.far)
-        near, far = (end if was is None else was for was, end in zip(sent, own_range(prediction), strict=True))
-        pair = pushed(near, far, moved, far_most(prediction), STEPS[prediction.metric])
-        ends = tuple(round(end, 2) for end in pair)
-        limits = limits_of(prediction, *ends)
-        updates: ColorUpdates = {**colored(seen, limits, asked.color_map)}
+        limits = limits_of(seen.prediction, *asked.legend)
+        updates = colored(seen, limits, asked.color_map)
         if asked.under == DEPTH:
             updates["marked"] = measured(seen, limits, asked)["marked"]
-        updates.update({name: end for name, end, was in zip(("near", "far"), ends, sent, strict=True) if end != was})
         return updates
+
+    def trust(self, asked: Asked) -> TrustUpdates:
+        """Says what is recorded of the chosen model."""
+        return {"trust": trust_html(self.work.models.card(asked.model))}
 
     def file(self, kind: str, asked: Asked) -> str:
         """Writes a file of the depth; returns its path.
@@ -146,7 +192,7 @@ class ImageEvents:
             asked: values of the tab's parts.
         """
         seen = self._see(asked)
-        limits = limits_of(seen.prediction, asked.near, asked.far)
+        limits = limits_of(seen.prediction, *asked.legend)
         return result_file(kind, seen, limits, asked.color_map, str(asked.picture))
 
     def click(self, asked: Asked, pixel: tuple[int, int]) -> ReadUpdates:
@@ -164,6 +210,16 @@ class ImageEvents:
         points = [*asked.points, (x, y)] if len(asked.points) < 2 else [(x, y)]
         return self.measure(replace(asked, points=points))
 
+    def typed(self, asked: Asked) -> ReadUpdates:
+        """Takes the points that were typed, and measures."""
+        if not asked.picture or asked.places.strip() == points_text(asked.points):
+            return {}
+        try:
+            points = points_of(asked.places)
+            return self.measure(replace(asked, points=points))
+        except Refusal as refusal:
+            return {"told": refusal.message}
+
     def clear(self, asked: Asked) -> ReadUpdates:
         """Takes the points away."""
         return self.measure(replace(asked, points=[]))
@@ -173,99 +229,37 @@ class ImageEvents:
         if not asked.picture:
             return {"points": []}
         seen = self._see(asked)
-        limits = limits_of(seen.prediction, asked.near, asked.far) if asked.under == DEPTH else (0.0, 1.0)
+        limits = limits_of(seen.prediction, *asked.legend) if asked.under == DEPTH else (0.0, 1.0)
         return measured(seen, limits, asked)
 
     def _see(self, asked: Asked) -> Seen:
         return self.work.see(asked.picture, asked.model, asked.domain)
 
 
-def nothing(why: str) -> ResultUpdates:
-    """Takes the result away.
+def is_shown(what: str, asked: Asked) -> bool:
+    """True where the result on the page is that of what was chosen, and none is under way.
 
-    Args:
-        why: HTML in its place.
+    Gradio tells of the picture as the page opens, too.
     """
-    hidden = gr.update(visible=False)
+    before = asked.before
+    if before is None or before.order != asked.order:
+        return False
     return {
-        "empty": gr.update(value=why, visible=True), "results": hidden, "slider": None, "legend": "", "router": hidden,
-        "found": "", "told": "", "marked": None, "points": [], "fov": "", "before": None, **nothing_compared(),
-    }  # fmt: skip
+        "picture": before.path == asked.picture, "model": before.model == asked.model,
+        "place": before.domain == asked.place,
+    }[what]  # fmt: skip
 
 
-def measured(seen: Seen, limits: tuple[float, float], asked: Asked) -> ReadUpdates:
-    """Tells what is known of the points, and draws them into the picture to click in.
-
-    A wrong field of view is told in the read-out's place: it is used again with every click.
-    """
-    points = [(int(x), int(y)) for x, y in asked.points]
-    told, notes = HINTS[seen.prediction.metric], None
-    if points:
-        try:
-            found = read_out(seen, points, number_of(asked.fov, "field of view"))
-            told, notes = found["text"], notes_of(found)
-        except Refusal as refusal:
-            told = refusal.message
-    marked = with_points(underlay(seen, limits, asked), points, seen.picture.size, notes)
-    return {"told": told, "marked": marked, "points": points}
-
-
-def underlay(seen: Seen, limits: tuple[float, float], asked: Asked) -> Image.Image:
-    """Returns the picture to click in, without points."""
-    size = clickable_size(seen.image)
-    if asked.under != DEPTH:
-        return seen.image.resize(size)
-    return depth_shown(seen.prediction, limits, asked.color_map, size)
-
-
-def colored(seen: Seen, limits: tuple[float, float], color_map: str) -> ColorUpdates:
-    """Shows the depth in colours, and what they mean."""
-    size, prediction = shown_size(seen.image), seen.prediction
-    percent = (0.0, 0.0) if prediction.metric else percent_of(prediction, limits)
-    return {
-        "slider": (seen.image.resize(size), depth_shown(prediction, limits, color_map, size)),
-        "legend": legend_html(limits, color_map, metric=prediction.metric, percent=percent),
-    }
-
-
-def kept_ends(asked: Asked, before: Before | None, prediction: Prediction) -> tuple[float, float] | None:
-    """Returns near and far end as they were set by hand; None where they were not, or mean nothing for this result.
+def take_photo(photos: list[Path], asked: StripAsked) -> PictureUpdates:
+    """Takes the photo of the strip that was clicked.
 
     Args:
-        asked: values of the tab's parts.
-        before: result of the same picture that was shown; None without one.
-        prediction: the new result.
+        photos: of the strip.
+        asked: which was clicked.
+
+    Raises:
+        Refusal: there is no such photo.
     """
-    near, far = asked.near, asked.far
-    if before is None or near is None or far is None:
-        return None
-    by_hand = before.metric == prediction.metric and before.ends != (near, far)
-    return (near, far) if by_hand and 0 <= near < far <= far_most(prediction) else None
-
-
-def router_label(prediction: Prediction) -> Any:
-    """Shows the router's guess; hidden for models without a router."""
-    named = {domain.capitalize(): chance for domain, chance in prediction.domains.items()}
-    return gr.update(value=named or None, visible=bool(named))
-
-
-def own_range(prediction: Prediction) -> tuple[float, float]:
-    """Returns near and far end of a result unless somebody moves them: metres, or 0 and 100 per cent."""
-    if not prediction.metric:
-        return 0.0, 100.0
-    near, far = (round(value, 2) for value in value_range(prediction))
-    return near, max(far, near + STEPS[True])
-
-
-def range_sliders(prediction: Prediction, ends: tuple[float, float]) -> list[Any]:
-    """Sets the sliders of near and far end, in metres or in per cent.
-
-    Args:
-        prediction: of the picture.
-        ends: near and far.
-    """
-    unit, most, step = "m" if prediction.metric else "%", far_most(prediction), STEPS[prediction.metric]
-    return [
-        gr.update(minimum=0, maximum=most, value=end, step=step, label=f"{name}, {unit}")
-        for name, end in zip(("Near", "Far"), ends, strict=True)
-    ]
+    if not 0 <= asked.strip < len(photos):
+        raise Refusal(f"There is no photo {asked.strip}; there are {len(photos)} to click on.")
+    return {"picture": str(photos[asked.strip])}

@@ -1,176 +1,213 @@
-"""The tab for pictures: its parts and where they stand. What they do is in image_events.py."""
+"""The tab for photos: its parts and where they stand. What they do is in image_events.py and scene_view.py."""
 
 from dataclasses import dataclass, fields
-from typing import Any, TypedDict
+from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from coloring import MAP_NAMES
-from predictor import ModelCard
 from read_outs import HINTS
 from work import ROUTER, DepthWork
 
+from page import compare_view, legend_bar, scene_view, strip
 from page.appearance import EMPTY_IMAGE
 from page.compare_view import CompareParts
-from page.compare_view import build as build_compare
+from page.scene_view import SceneParts
 from semidepth.media.color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 
-COLOR_CHOICES = [(MAP_NAMES.get(name, name), name) for name in COLOR_MAPS]
+BROWSER = Path(__file__).resolve().parent / "browser"
+COLOR_CHOICES = [(MAP_NAMES[name], name) for name in COLOR_MAPS]
 PHOTO, DEPTH = "Photo", "Depth"  # what is clicked in to measure
 PNG16_LABELS = {True: "16-bit PNG, mm", False: "16-bit PNG"}  # by whether the model predicts metres
+FILE_LABELS = {"color": "Coloured PNG", "png16": PNG16_LABELS[True], "npy": "NumPy .npy"}
+SPLIT = '<input type="range" min="0" max="100" value="50" step="1" aria-label="Photo to the left, depth to the right">'
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageParts(CompareParts):
-    """The parts of the tab, those of its view that compares models included.
+class ImageParts(CompareParts, SceneParts):
+    """The parts of the tab, those of its views that compare models and show the scene included.
 
     Args:
+        trust: line on what the model was trained and how far off it is.
+        change: button that takes another photo.
+        domain: head that somebody has chosen, or "router".
+        place: heads with the router's percentages, and the one that was used.
+        found: what is shown: photo, model and range.
+        photo: the photo below the depth.
         points: clicked ones, (column, row) of the upright picture.
         before: what is shown, an `image_events.Before`, or None.
+        order: changes when a picture is to be predicted.
+        view: name of the view that is open.
         png16: button for the file of this kind; likewise `npy` and `color`.
-        downloads: row of the three.
+        strip: of photos to click on; None without any.
+        examples: paths of these.
     """
 
+    trust: gr.HTML
     picture: gr.Image
+    change: gr.UploadButton
     model: gr.Dropdown
-    domain: gr.Radio
-    router: gr.Label
-    run: gr.Button
+    domain: gr.State
+    place: gr.Radio
     empty: gr.HTML
     results: gr.Column
-    slider: gr.ImageSlider
+    found: gr.Markdown
+    photo: gr.Image
+    depth: gr.Image
     told: gr.Markdown
     marked: gr.Image
+    places: gr.Textbox
     under: gr.Radio
     fov: gr.Textbox
     forget: gr.Button
     legend: gr.HTML
-    color_map: gr.Dropdown
-    near: gr.Slider
-    far: gr.Slider
-    found: gr.Markdown
+    color_map: gr.Radio
     png16: gr.Button
     npy: gr.Button
     color: gr.Button
-    downloads: gr.Row
-    look_tab: gr.Tab
+    depth_tab: gr.Tab
     measure_tab: gr.Tab
+    scene_tab: gr.Tab
     compare_tab: gr.Tab
     points: gr.State
     before: gr.State
+    order: gr.State
+    view: gr.State
+    strip: gr.HTML | None
+    examples: list[Path]
 
 
-def build(work: DepthWork, examples: list[str]) -> ImageParts:
+class Start(dict[str, Any]):
+    """Updates of parts by name, as keyword arguments of the parts while they are made."""
+
+    def of(self, name: str, **otherwise: Any) -> dict[str, Any]:
+        """Keyword arguments of one part.
+
+        Args:
+            name: of the part.
+            otherwise: those that hold where the updates say nothing else.
+        """
+        update = self.get(name, {})
+        if not (isinstance(update, dict) and update.get("__type__") == "update"):
+            update = {"value": update} if name in self else {}
+        return otherwise | {key: value for key, value in update.items() if key != "__type__"}
+
+
+def build(work: DepthWork, trust: gr.HTML, examples: list[Path], start: Start) -> ImageParts:
     """Lays out the tab.
 
     Args:
         work: whose models can be chosen.
-        examples: paths of pictures to click on.
+        trust: line above the tabs on how far the first model can be trusted.
+        examples: pictures to click on.
+        start: updates that show a result; empty: none is shown.
     """
-    with gr.Row(equal_height=False, elem_id="sheet"):  # a grid, which has the answer second where all is one column
-        with gr.Column(elem_id="sheet_picture", min_width=0):
-            picture = _picture(examples)
-        with gr.Column(elem_id="sheet_answer", min_width=0):
-            empty = gr.HTML(EMPTY_IMAGE, elem_id="empty")
-            with gr.Column(visible=False, elem_id="results") as results:
-                answer = _answer(work)
-        with gr.Column(elem_id="sheet_settings", min_width=0):
-            settings = _settings(work)
+    metric = work.models.card(work.models.names[0]).metric
+    with gr.Row(equal_height=False, elem_id="top"):
+        top = _top(work, start)
+    empty = gr.HTML(**start.of("empty", value=EMPTY_IMAGE), elem_id="empty")
+    with gr.Column(**start.of("results", visible=False), elem_id="results") as results:
+        found = gr.Markdown(**start.of("found"), elem_id="found")
+        views = _views(work, metric, start)
+        with gr.Row(elem_id="under"):
+            below = _below(metric, start)
+    photos = strip.build(examples, elem_id="examples") if examples else None
+    states = {
+        "domain": gr.State(ROUTER), "points": gr.State([]), "before": gr.State(start.get("before")),
+        "order": gr.State(0), "view": gr.State("depth"), "built": gr.State(None), "metric": gr.State(metric),
+    }  # fmt: skip
     return ImageParts(
-        picture=picture, empty=empty, results=results, **settings, **answer, points=gr.State([]), before=gr.State(None)
+        trust=trust,
+        empty=empty,
+        results=results,
+        found=found,
+        strip=photos,
+        examples=examples,
+        **top,
+        **views,
+        **below,
+        **states,
     )
 
 
-def head_choices(card: ModelCard) -> list[tuple[str, str]]:
-    """Lists labels and values of a model's heads to choose from, the router first."""
-    return [("Let the router choose", ROUTER)] + [(domain.capitalize(), domain) for domain in card.domains]
-
-
-class HeadUpdates(TypedDict):
-    """The choice of heads for another model."""
-
-    domain: Any
-
-
-def heads_of(card: ModelCard) -> HeadUpdates:
-    """Offers the heads of another model."""
-    return {"domain": gr.update(choices=head_choices(card), value=ROUTER, visible=card.choosable)}
-
-
-def _picture(examples: list[str]) -> gr.Image:
-    picture = gr.Image(
-        type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], label="Picture", height=300,
-        elem_id="picture",
-    )  # fmt: skip
-    if examples:
-        gr.Examples(examples, picture, label="Examples", elem_id="examples", api_visibility="private")
-    return picture
-
-
-def _settings(work: DepthWork) -> dict[str, Any]:
-    """Lays out the choice of a model and a head."""
+def _top(work: DepthWork, start: Start) -> dict[str, Any]:
+    """Lays out the picture, small once there is one, and which model looks at it."""
     cards = [work.models.card(name) for name in work.models.names]
-    return {
-        "model": gr.Dropdown(
+    picture = gr.Image(
+        **start.of("picture"), type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"],
+        label="Photo", show_label=False, elem_id="picture", buttons=[],
+    )  # fmt: skip
+    with gr.Column(elem_id="choices", min_width=0), gr.Row(elem_id="line"):
+        model = gr.Dropdown(
             [(card.label, card.name) for card in cards], value=cards[0].name, label="Model", elem_id="model",
-            info="“Metres” can be measured in; “near to far” has no unit.", filterable=len(cards) > 8,
-        ),
-        "domain": gr.Radio(
-            head_choices(cards[0]), value=ROUTER, label="Head", visible=cards[0].choosable, elem_id="domain",
-            info="Indoors and outdoors are measured by different parts of the model.",
-        ),
-        "router": gr.Label(
-            label="Where was this taken? The router's guess", visible=False, elem_id="router", show_heading=False
-        ),
-        "run": gr.Button("Show depth", variant="primary", elem_id="run"),
-    }  # fmt: skip
+            filterable=len(cards) > 8, min_width=220,
+        )  # fmt: skip
+        place = gr.Radio(**start.of("place", choices=[], visible=False), elem_id="place", min_width=220)
+        change = gr.UploadButton("Change photo", file_types=["image"], elem_id="change", size="md", min_width=140,
+                                 scale=0)  # fmt: skip
+    return {"picture": picture, "model": model, "place": place, "change": change}
 
 
-def _answer(work: DepthWork) -> dict[str, Any]:
-    """Lays out the results: three views, the colours and the files."""
-    metric = work.models.card(work.models.names[0]).metric
-    found = gr.Markdown(elem_id="found")
+def _views(work: DepthWork, metric: bool, start: Start) -> dict[str, Any]:
+    """Lays out the stage: one row of views on the picture."""
     with gr.Tabs(elem_id="views"):
-        with gr.Tab("Look", id="look") as look_tab:
-            slider = gr.ImageSlider(
-                show_label=False, type="pil", interactive=False, max_height=520, elem_id="slider", format="jpeg"
-            )
+        with gr.Tab("Depth", id="depth") as depth_tab, gr.Column(elem_id="stage"):
+            plain: dict[str, Any] = {
+                "show_label": False, "type": "pil", "interactive": False, "format": "jpeg", "buttons": [],
+                "container": False,
+            }  # fmt: skip
+            photo = gr.Image(**start.of("photo"), **plain, elem_id="photo")
+            depth = gr.Image(**start.of("depth"), **plain, elem_id="depth")
+            gr.HTML(html_template=SPLIT, js_on_load=(BROWSER / "split.js").read_text(encoding="utf-8"), elem_id="split")
         with gr.Tab("Measure", id="measure") as measure_tab:
-            measure = _measure(metric)
+            measure = _measure(metric, start)
+        with gr.Tab("3D", id="scene") as scene_tab:
+            scene = scene_view.build(metric)
         with gr.Tab("Compare", id="compare") as compare_tab:
-            compare = build_compare(work)
-    legend = gr.HTML(elem_id="legend")
-    with gr.Row(equal_height=True):
-        color_map = gr.Dropdown(
-            COLOR_CHOICES, value=DEFAULT_COLOR_MAP, label="Colours", elem_id="colors", min_width=150
-        )
-        near = gr.Slider(0, 100, 0, label="Near, %", elem_id="near", min_width=170)
-        far = gr.Slider(0, 100, 100, label="Far, %", elem_id="far", min_width=170)
-    with gr.Row() as downloads:
-        labels = {"png16": PNG16_LABELS[metric], "npy": "NumPy .npy", "color": "Coloured PNG"}
-        files = {
-            kind: gr.Button(label, size="md", min_width=110, elem_id=f"file_{kind}") for kind, label in labels.items()
-        }
+            compare = compare_view.build(work)
     return {
-        "found": found, "slider": slider, "legend": legend, "color_map": color_map, "near": near, "far": far,
-        "downloads": downloads, "look_tab": look_tab, "measure_tab": measure_tab, "compare_tab": compare_tab,
-        **measure, **files, **{each.name: getattr(compare, each.name) for each in fields(compare)},
+        "photo": photo, "depth": depth, "depth_tab": depth_tab, "measure_tab": measure_tab, "scene_tab": scene_tab,
+        "compare_tab": compare_tab, **measure, **scene,
+        **{each.name: getattr(compare, each.name) for each in fields(compare)},
     }  # fmt: skip
 
 
-def _measure(metric: bool) -> dict[str, Any]:
+def _measure(metric: bool, start: Start) -> dict[str, Any]:
     """Lays out the view to measure in.
 
     Args:
         metric: whether the first model predicts metres.
+        start: updates that show a result.
     """
-    told = gr.Markdown(HINTS[metric], elem_id="told")
+    told = gr.Markdown(**start.of("told", value=HINTS[metric]), elem_id="told")
     marked = gr.Image(
-        show_label=False, type="pil", interactive=False, buttons=["fullscreen"], elem_id="marked", format="jpeg",
-        height=460,
+        **start.of("marked"), show_label=False, type="pil", interactive=False, buttons=["fullscreen"],
+        elem_id="marked", format="jpeg",
     )  # fmt: skip
-    with gr.Row():
-        under = gr.Radio([PHOTO, DEPTH], value=PHOTO, label="Click in", elem_id="under", min_width=130)
-        fov = gr.Textbox(label="Field of view, degrees", placeholder="the photo's own, else 60", elem_id="fov",
-                         min_width=150, visible=metric)  # fmt: skip
-    forget = gr.Button("Clear the points", elem_id="forget", size="md")
-    return {"told": told, "marked": marked, "under": under, "fov": fov, "forget": forget}
+    with gr.Row(elem_id="measuring"):
+        places = gr.Textbox(
+            label="Points: x, y", placeholder="120, 80; 300, 200", elem_id="places", min_width=170,
+            info="In pixels from the upper left corner.",
+        )  # fmt: skip
+        fov = gr.Textbox(
+            **start.of("fov", visible=metric), label="Field of view, degrees", placeholder="the photo's own, else 60",
+            elem_id="fov", min_width=170, info="Horizontal. It sets widths and heights.",
+        )  # fmt: skip
+        under = gr.Radio([PHOTO, DEPTH], value=PHOTO, label="Click in", elem_id="click_in", min_width=150)
+        forget = gr.Button("Clear the points", elem_id="forget", size="md", min_width=120)
+    return {"told": told, "marked": marked, "places": places, "fov": fov, "under": under, "forget": forget}
+
+
+def _below(metric: bool, start: Start) -> dict[str, Any]:
+    """Lays out what stands under the picture: the range of colours, the colours, and the files."""
+    legend = legend_bar.build(**start.of("legend"), elem_id="legend")
+    color_map = gr.Radio(COLOR_CHOICES, value=DEFAULT_COLOR_MAP, label="Colours", elem_id="colors", min_width=240)
+    with gr.Accordion("Download", open=False, elem_id="download"):
+        labels = FILE_LABELS | {"png16": PNG16_LABELS[metric]}
+        files = {
+            kind: gr.Button(**start.of(kind, value=label), size="md", min_width=120, elem_id=f"file_{kind}")
+            for kind, label in labels.items()
+        }
+        scene = {kind: gr.Button(label, size="md", min_width=120, elem_id=kind)
+                 for kind, label in (("glb", "Mesh .glb"), ("ply", "Points .ply"))}  # fmt: skip
+    return {"legend": legend, "color_map": color_map, **files, **scene}

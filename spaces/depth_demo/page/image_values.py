@@ -1,11 +1,14 @@
-"""Values that handlers of the tab for pictures take, and the names of the parts that they update."""
+"""Values that handlers of the tab for photos take, and the names of the parts that they update."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from read_outs import Point
 
 from page.compare_view import CompareUpdates
+from page.legend_bar import Ends, ends_of
+from page.scene_view import SceneUpdates
+from page.strip import number_of
 
 
 @dataclass(frozen=True)
@@ -14,13 +17,19 @@ class Before:
 
     Args:
         path: of the picture.
+        model: its name.
+        domain: head that somebody has chosen, or "router".
         metric: whether in metres.
         ends: of the range, as long as nobody moves them.
+        order: number of the order that it answers.
     """
 
     path: str
+    model: str
+    domain: str
     metric: bool
     ends: tuple[float, float]
+    order: int
 
 
 @dataclass(frozen=True)
@@ -30,26 +39,43 @@ class Asked:
     Args:
         picture: path of the uploaded file; None without one.
         model: name.
-        domain: head that is chosen, or "router".
-        color_map: name.
-        near: end of the colours, metres or per cent; None for an emptied field.
-        far: likewise.
+        domain: head that somebody has chosen, or "router".
+        place: head that is marked, the chosen one or the router's.
+        color_map: of the colours.
+        legend: near and far end of the colours, metres or per cent; None without a result.
         fov: horizontal field of view in degrees, as it was typed.
         under: what is clicked in, photo or depth.
+        places: points as they were typed.
         points: clicked ones, (column, row) of the upright picture, at most two.
         before: the result that is shown.
+        order: number of the last order to predict.
     """
 
     picture: str | None
     model: str
     domain: str
+    place: str
     color_map: str
-    near: float | None
-    far: float | None
+    legend: Ends = field(metadata={"read": ends_of})
     fov: str
     under: str
+    places: str
     points: list[Point]
     before: Before | None
+    order: int
+
+
+@dataclass(frozen=True)
+class StripAsked:
+    """The number of the strip's photo that was clicked."""
+
+    strip: int = field(metadata={"read": number_of})
+
+
+class PictureUpdates(TypedDict):
+    """Another picture."""
+
+    picture: str
 
 
 class ReadUpdates(TypedDict, total=False):
@@ -57,35 +83,47 @@ class ReadUpdates(TypedDict, total=False):
 
     told: str
     marked: Any
+    places: str
     points: list[Point]
 
 
 class ColorUpdates(TypedDict, total=False):
-    """Updates of the parts that the colours change."""
+    """Updates of the pictures that the colours change."""
 
-    slider: Any
-    legend: str
+    depth: Any
     marked: Any
-    near: Any
-    far: Any
 
 
-class ResultUpdates(ReadUpdates, ColorUpdates, CompareUpdates, total=False):
+class TrustUpdates(TypedDict):
+    """What is recorded of another model."""
+
+    trust: str
+
+
+class ResultUpdates(ReadUpdates, ColorUpdates, CompareUpdates, SceneUpdates, total=False):
     """Updates of all parts that show a result."""
 
     empty: Any
     results: Any
-    router: Any
+    place: Any
     found: str
+    photo: Any
+    legend: Any
     fov: Any
     png16: Any
     before: Before | None
 
 
-class VisibleUpdates(TypedDict):
-    """Updates of the parts that belong to one model's result."""
+class OrderUpdates(ResultUpdates, total=False):
+    """Updates of all parts as a picture is to be predicted."""
 
+    domain: str
+    order: int
+
+
+class ViewUpdates(TypedDict):
+    """The view that is open, and the parts that belong to one model's colours."""
+
+    view: str
     legend: Any
-    near: Any
-    far: Any
-    downloads: Any
+    color_map: Any

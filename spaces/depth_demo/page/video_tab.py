@@ -8,11 +8,13 @@ from typing import Any, TypedDict
 import gradio as gr
 from clips import LIMITS_TEXT, Clip, Wish, depth_of_clip, duration, look_at
 from coloring import legend_html
+from predictor import ModelCard
 from refusal import Refusal
 from work import ROUTER, DepthWork
 
 from page.appearance import EMPTY_VIDEO, progress_html
-from page.image_tab import COLOR_CHOICES, HeadUpdates, head_choices, heads_of
+from page.image_results import PLACES
+from page.image_tab import COLOR_CHOICES
 from page.wiring import QUICK, Wiring
 from semidepth.media.color_maps import DEFAULT_COLOR_MAP
 
@@ -78,6 +80,12 @@ class VideoUpdates(TypedDict, total=False):
     cancel: Any
 
 
+class HeadUpdates(TypedDict):
+    """The choice of heads for another model."""
+
+    domain: Any
+
+
 class FactUpdates(TypedDict):
     """Facts of a clip that was handed in."""
 
@@ -107,8 +115,7 @@ def _settings(work: DepthWork) -> dict[str, Any]:
     model = gr.Dropdown([(card.label, card.name) for card in cards], value=cards[0].name, label="Model",
                         elem_id="video_model", filterable=False)  # fmt: skip
     domain = gr.Radio(
-        head_choices(cards[0]), value=ROUTER, label="Head", visible=cards[0].choosable,
-        elem_id="video_domain", info="One for the whole clip.",
+        place_choices(cards[0]), value=ROUTER, label="Taken", visible=cards[0].choosable, elem_id="video_domain",
     )  # fmt: skip
     color_map = gr.Dropdown(COLOR_CHOICES, value=DEFAULT_COLOR_MAP, label="Colours", elem_id="video_colors")
     beside = gr.Checkbox(True, label="Side by side with the clip", elem_id="beside")
@@ -172,7 +179,13 @@ class VideoEvents:
 
     def heads(self, asked: VideoAsked) -> HeadUpdates:
         """Offers the heads of the chosen model."""
-        return heads_of(self.work.models.card(asked.model))
+        card = self.work.models.card(asked.model)
+        return {"domain": gr.update(choices=place_choices(card), value=ROUTER, visible=card.choosable)}
+
+
+def place_choices(card: ModelCard) -> list[tuple[str, str]]:
+    """Lists labels and values of a model's heads to choose from, its own choice first."""
+    return [("As the model finds", ROUTER)] + [(PLACES.get(name, name.capitalize()), name) for name in card.domains]
 
 
 def wait(asked: VideoAsked) -> VideoUpdates:

@@ -55,7 +55,8 @@ class Wiring(Generic[T]):
 
     Args:
         parts: dataclass of the tab's components.
-        asked: dataclass that handlers take. Each field holds the value of the part of the same name.
+        asked: dataclass that handlers take. Each field holds the value of the part of the same name. For a part made of
+            HTML its metadata has a function `read`, which checks what was sent.
     """
 
     parts: Any
@@ -104,7 +105,12 @@ class Wiring(Generic[T]):
         Raises:
             Refusal: a value is of a wrong kind.
         """
-        return self.asked(**{name: value_of(part, values[part]) for name, part in self._inputs().items()})
+        found = {}
+        for each in fields(self.asked):  # type: ignore[arg-type]
+            part = getattr(self.parts, each.name)
+            read = each.metadata.get("read")
+            found[each.name] = read(values[part]) if read else value_of(part, values[part])
+        return self.asked(**found)
 
     def named(self, updates: Any) -> Any:
         """Turns updates by the parts' names into updates by component, as gradio takes them."""
@@ -162,5 +168,5 @@ def value_of(part: Any, sent: Any) -> Any:
         if not isinstance(sent, list) or not all(each in known for each in sent):
             raise Refusal(f"{name} is {shown(sent)}; choose some of {', '.join(map(str, known))}.")
         return sent
-    # The choices of a model's heads change with the model, and are checked where a head is used.
+    # The choices of heads change with the model, and are checked where a head is used.
     return word(sent, name, [value for _, value in part.choices] if isinstance(part, gr.Dropdown) else ()) or ""

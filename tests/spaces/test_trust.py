@@ -1,0 +1,71 @@
+"""What the page says of a model's training and accuracy, out of the model's own folder."""
+
+import json
+
+import pytest
+import yaml
+
+
+@pytest.fixture
+def trust(space_on_path):
+    import trust
+
+    return trust
+
+
+def write(folder, options=None, results=None, name="student"):
+    folder.mkdir(exist_ok=True)
+    if options is not None:
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(options))
+    if results is not None:
+        (folder / "results.json").write_text(json.dumps(results))
+    return str(folder)
+
+
+def test_a_model_without_metres(trust, tmp_path):
+    options = {"labeled": ["data/nyu_train-*.parquet", "scenes:outdoor?count=160"], "unlabeled": ["photos/*.parquet"]}
+    folder = write(tmp_path / "m", options, {"loss": 0.7, "nyu_val.parquet/delta1": 0.786})
+    text = trust.trust_text("a/m", trust.read_model_record(folder, metric=False))
+    assert text.endswith("Trained on nyu_train, rendered scenes and photos without labels.")
+    assert "79 % of pixels in nyu_val" in text
+
+
+def test_a_model_with_metres(trust, tmp_path):
+    results = {"indoor/abs_rel": 0.12, "outdoor/abs_rel": 0.3, "indoor/delta1": 0.9}
+    record = trust.read_model_record(write(tmp_path / "m", {"labeled": ["a.tar"]}, results, "metric"), metric=True)
+    assert (record.errors, record.near_enough) == ({"indoor": 0.12, "outdoor": 0.3}, {})
+    assert "about ± 12 % (indoor), ± 30 % (outdoor)" in trust.trust_text("m", record)
+    assert trust.error_of(record, "outdoor") == 0.3
+    assert trust.error_of(record, "") is None  # of which of them is not known
+    assert trust.error_of(trust.ModelRecord(errors={"indoor": 0.2}), "") == 0.2
+
+
+def test_nothing_recorded_is_said(trust, tmp_path):
+    record = trust.read_model_record(write(tmp_path / "m"), metric=True)
+    assert "not recorded" in trust.trust_text("m", record)
+    assert trust.read_model_record("somebody/on_the_hub", metric=True) == trust.ModelRecord()
+
+
+@pytest.mark.parametrize("damaged", ["results.json", "student.yaml"])
+def test_a_damaged_record_is_an_error(trust, tmp_path, damaged):
+    (tmp_path / damaged).write_text("[1, {")
+    with pytest.raises(ValueError, match=r"the record in .* is damaged"):
+        trust.read_model_record(str(tmp_path), metric=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "shown"),
+    [(2.434, 0.12, "2.4 m"), (2.434, 0.3, "2.5 m"), (17.9, 0.3, "20 m"), (63, 0.05, "64 m"), (0.314, 0.1, "0.32 m"),
+     (2.434, 0.001, "2.43 m"), (2.434, None, "2.43 m"), (0.0, 0.1, "0.00 m")],
+)  # fmt: skip
+def test_metres_have_as_many_digits_as_are_true(trust, value, error, shown):
+    assert trust.rounded(value, error) == shown
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("data/nyu_train-*.parquet", "nyu_train"), ("photos/*.parquet", "photos"), ("scenes:indoor?count=80",
+     "rendered scenes"), ("nyu_val.parquet", "nyu_val"), ("somebody/photos", "photos"), ("a/b-{000..9}.tar", "b")],
+)  # fmt: skip
+def test_names_of_sources(trust, source, name):
+    assert trust.short_name(source) == name
