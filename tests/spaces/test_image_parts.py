@@ -11,10 +11,10 @@ from PIL import Image
 @pytest.fixture
 def parts(space_on_path):
     import coloring
-    import comparing
     import predictor
     import read_outs
     import work
+    from page import comparing
 
     return {"coloring": coloring, "comparing": comparing, "predictor": predictor, "read_outs": read_outs, "work": work}
 

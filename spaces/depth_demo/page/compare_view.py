@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import gradio as gr
-from comparing import compare_models, compared_legend, has_head
 from refusal import SHOWN_S
 from work import ROUTER, DepthWork
 
+from page.comparing import compare_models, compared_legend, has_head
 from page.wiring import Wiring
 
 
