@@ -48,7 +48,9 @@ def decode_depth(
             f"{name} holds 8-bit depth, too coarse to use; store 16-bit integers or floats, or say kind= if it is depth"
         )
     if coding.scale is None and coding.invariant is None and integer:
-        raise ValueError(f"{name} holds {stored.dtype} depth without a scale; give depth_scale in metres per unit")
+        raise ValueError(
+            f"{name} holds {stored.dtype} depth without a scale; give depth_scale in metres per unit, 0.001 for millimetres"
+        )
     if stored.dtype == np.uint16 and stored.size > 65536 and not coding.per_map:
         # There are fewer numbers than pixels: each is converted once, here or for an earlier map.
         return torch.from_numpy(_metres_of_uint16(coding).take(stored))

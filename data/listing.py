@@ -31,6 +31,10 @@ class LeftOut(NamedTuple):
     reason: str
 
 
+class NoLabelsError(ValueError):
+    """A source holds nothing that could be depth labels."""
+
+
 @dataclass(frozen=True)
 class Listing:
     """The files behind a location: `used` in a fixed order, and those that are left out."""

@@ -4,7 +4,7 @@
     semidepth data my_frames/ --pictures seen/
     semidepth score --model outputs/demo/student --data 'scenes:indoor?split=test&count=96'
     semidepth demo --model outputs/demo/metric
-    semidepth train student --teacher outputs/demo/teacher --unlabeled my_photos/ --output_dir outputs/mine
+    semidepth train student --start semidepth-small --teacher TEACHER --unlabeled my_photos/ --output_dir outputs/mine
     semidepth publish outputs/demo/student --repo NAME/student --dry_run
     semidepth info outputs/demo/student
     semidepth convert-checkpoint depth_anything_v2_vits.pth models/v2-small
@@ -16,6 +16,7 @@ a training stopped; 2 for wrong usage; 70 for an unexpected error; 130 for Ctrl-
 has gone.
 """
 
+import logging
 import os
 import signal
 import subprocess
@@ -65,6 +66,7 @@ def train(words: Sequence[str]) -> int:
         return import_module(TRAINED[name]).main(own)
     from accelerate.commands.launch import launch_command, launch_command_parser  # takes seconds
 
+    logging.getLogger("accelerate.commands.launch").setLevel(logging.ERROR)  # it lists its defaults as warnings
     try:
         launch_command(launch_command_parser().parse_args([*launcher, "-m", TRAINED[name], *own]))
     except subprocess.CalledProcessError as error:  # the command has said what was wrong

@@ -11,8 +11,8 @@
     semidepth publish --space metrics --repo org/depth_metrics              # or demo
 
 Of a model are uploaded: weights (safetensors), configuration, image processor, remote code, card, options and results.
-Local paths in them are shortened to their last part. Checkpoints, logs and previews stay. A README.md in the folder is
-used as the card; else one is made from the records of the run.
+Local paths in them are shortened to their last part. Checkpoints, logs and previews of photos stay. A README.md in the
+folder is used as the card; else one is made from the records of the run.
 
 --to_folder writes the same files into a folder instead, with weights.json (bytes and sha256 of the weights). --heads
 adds a folder metres: the heads and router of a metric model that was trained on this one with --freeze_core, without

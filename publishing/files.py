@@ -1,7 +1,8 @@
 """Files that are published: chosen by name, inside their folder, free of secrets and never pickled.
 
 Of a model folder these are weights, configuration, image processor, remote code, card, options and results.
-Checkpoints, logs and previews stay, except for the pictures on the card. A set of pseudo labels is published whole.
+Checkpoints, logs and previews stay, but for the preview on the card of a run that saw nothing but rendered scenes:
+others show the photos that it was trained on. A set of pseudo labels is published whole.
 """
 
 import json
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import yaml
 from huggingface_hub import get_token
 from safetensors import SafetensorError, safe_open
 
@@ -24,6 +26,8 @@ PROCESSOR = "preprocessor_config.json"
 DESCRIPTION = ("config.json", PROCESSOR, "processor_config.json", "LICENSE")
 EXAMPLES, PREVIEWS = "scores/examples.png", "previews/*.png"
 SCORES = ("results.json", "scores/results.json", "scores/table.md", EXAMPLES)
+# Options that name images, and how built-in scenes begin there; those of metric.yaml begin with a domain.
+SOURCES, SCENES = ("labeled", "unlabeled", "validation", "pseudo_labels", "train"), "scenes:"
 CARD = "README.md"
 INDEX = "model.safetensors.index.json"
 PSEUDO_LABELS = "pseudo_labels.json"
@@ -148,8 +152,20 @@ def pictures_of(card: str, folder: Path) -> list[str]:
 
 
 def preview_names(folder: Path) -> list[str]:
-    """Returns the path of the newest preview of a training run, as a list of one; empty without previews."""
+    """Returns the path of the newest preview of a run on rendered scenes alone, as a list of one; else an empty list.
+
+    Previews of other runs show photos of the person who trained, and stay where they are.
+    """
+    if not all(re.match(rf"(\w+=)?{SCENES}", source) for source in _sources(folder)):
+        return []
     return [path.relative_to(folder).as_posix() for path in sorted(folder.glob(PREVIEWS))[-1:]]
+
+
+def _sources(folder: Path) -> list[str]:
+    """Returns the image sources in the options of a run; one that is unknown where there are no options."""
+    options = [yaml.safe_load((folder / name).read_text()) for name in OPTIONS if (folder / name).is_file()]
+    named = [source for values in options for name in SOURCES for source in values.get(name) or ()]
+    return named or ["unknown"]
 
 
 def left_out(folder: Path, files: Iterable[HubFile]) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datasets import Features, Image, Value
 
 from semidepth.data.depth_names import says_depth
-from semidepth.data.listing import HEIC_SUFFIXES, IMAGE_SUFFIXES
+from semidepth.data.listing import HEIC_SUFFIXES, IMAGE_SUFFIXES, NoLabelsError
 from semidepth.data.source_spec import Source
 
 # Columns that carry these names are used when a source has them.
@@ -76,7 +76,7 @@ def depth_column(source: Source, features: Features, names: Sequence[str]) -> st
             return candidates[0]
         if candidates:
             raise ValueError(_several(source, "depth", candidates, names))
-    raise ValueError(f"source {source.spec!r} has no depth column among {', '.join(names)}; name it with depth=NAME")
+    raise NoLabelsError(f"source {source.spec!r} has no depth column among {', '.join(names)}; name it with depth=NAME")
 
 
 def is_rival(name: str) -> bool:

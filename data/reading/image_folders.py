@@ -15,7 +15,7 @@ from semidepth.common.files import literal_part
 from semidepth.data.decoding import BrokenSampleError
 from semidepth.data.depth_decoding import decode_depth
 from semidepth.data.depth_names import IMAGE_FOLDERS, says_depth
-from semidepth.data.listing import LeftOut, Listing
+from semidepth.data.listing import LeftOut, Listing, NoLabelsError
 from semidepth.data.reading.map_folders import paired_maps
 from semidepth.data.reading.parts import cut_images, uncut
 from semidepth.data.source_spec import DEPTH_FOLDER, DEPTH_SUFFIXES, Source, listing_of
@@ -63,7 +63,7 @@ def find_images(source: Source, labeled: bool) -> ImageFiles:
         pairs = [(str(path), str(depth)) for path in images if (depth := beside.depth_of(path)) is not None]
     if not pairs:
         others = f" (found: {listing.told()})" if listing.left_out else ""
-        raise ValueError(
+        raise NoLabelsError(
             f"source {source.spec!r} has no depth beside its {len(images)} images{others}; name it NAME_depth.png "
             "(or npy, tiff), put it into a folder 'depth' that mirrors 'images', or, if these are the maps, say where "
             "their photos are with images=FOLDER"

@@ -14,6 +14,7 @@ and scoring tell the same of their sources when they begin. Exit status: 0, with
 source cannot be read.
 """
 
+import dataclasses
 import json
 import logging
 import sys
@@ -74,8 +75,11 @@ def run(options: DataOptions) -> None:
 
 def _report(source: "Source", options: DataOptions) -> "SourceReport":
     """The report with labels, or without where there are none and they are not insisted on."""
+    from semidepth.data.listing import NoLabelsError
+    from semidepth.evaluation.source_report.findings import Finding
     from semidepth.evaluation.source_report.report import report_on
 
+    unread: tuple[Finding, ...] = ()
     if options.labels != "no" and source.depth != "none":
         try:
             return report_on(source, labeled=True, most=options.samples)
@@ -83,7 +87,10 @@ def _report(source: "Source", options: DataOptions) -> "SourceReport":
             if options.labels == "yes":
                 raise
             logger.warning("read without labels: %s", error)
-    return report_on(source, labeled=False, most=options.samples)
+            if not isinstance(error, NoLabelsError):
+                unread = (Finding("labels", f"there are labels, and they cannot be read: {error}"),)
+    report = report_on(source, labeled=False, most=options.samples)
+    return dataclasses.replace(report, findings=unread + report.findings)
 
 
 COMMAND = Command("semidepth data", DataOptions, run, __doc__)

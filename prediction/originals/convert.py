@@ -95,11 +95,13 @@ def read_weights(file: Path) -> tuple[dict[str, Tensor], set[str]]:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{file} holds more than tensors ({first_line(error)}), which could run code while it is read; save only "
+            f"{file} is no file of weights, or holds more than tensors, which could run code while it is read; save only "
             "the weights, torch.save(model.state_dict(), FILE), with the program that made it."
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{file} cannot be read as weights ({first_line(error)}); fetch it again.") from error
+        raise ValueError(
+            f"{file} is damaged or no file of weights ({type(error).__name__}: {first_line(error)}); fetch it again."
+        ) from error
     beside: set[str] = set()
     for name in INNER:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):

@@ -414,12 +414,15 @@ def test_a_run_with_selection_names_its_steps_and_its_images(tmp_path):
 
 
 def test_pictures_are_shown_where_there_are_some(tmp_path):
-    folder = relative_folder(tmp_path)
+    rendered = {"labeled": ["scenes:indoor?count=8"], "unlabeled": ["scenes:outdoor"]}
+    folder = relative_folder(tmp_path, **rendered)
     picture = Image.fromarray(np.zeros((2, 2, 3), dtype=np.uint8))
     (folder / "previews").mkdir()
     for step in (5, 10):
         picture.save(folder / f"previews/predictions_step_{step:06d}.png")
     assert re.findall(r"!\[.*?\]\((.*?)\)", card_of(folder).text) == ["previews/predictions_step_000010.png"]
+    write_options(StudentOptions, folder / "student.yaml", rendered | {"unlabeled": ["/home/me/photos"]})
+    assert preview_names(folder) == []  # a preview of that run shows photos of its own
     (folder / "scores").mkdir()
     picture.save(folder / "scores/examples.png")
     assert re.findall(r"!\[.*?\]\((.*?)\)", card_of(folder).text) == ["scores/examples.png"]

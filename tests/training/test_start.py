@@ -136,6 +136,7 @@ def test_it_resumes_from_its_checkpoint_and_not_from_another_start(tmp_path, sto
     other = tiny.save_model(tiny.stock_model(seed=6), tmp_path / "other")
     with pytest.raises(ValueError, match="run with start="):
         train_teacher(arguments(TeacherOptions, tmp_path, **(run | {"start": other}), output_dir=str(part), steps=6))
+    assert yaml.safe_load((part / "teacher.yaml").read_text())["start"] == stock  # the refused run left no trace
 
 
 def test_rates_for_fine_tuning_are_the_default_of_both_commands(stock):

@@ -167,7 +167,6 @@ def train_on_all(options: StudentOptions, *, selected_share: float = 0.0) -> dic
     pusher = open_pusher(options, options.output_dir, main_process=accelerator.is_main_process)
     known = {"losses": options.loss_weights} | ({"selected_share": selected_share} if selected_share else {})
     pusher.known |= known
-    announce(options, accelerator, "student")
     unlabeled, pseudo_labeled = options.unlabeled_sources(), bool(options.pseudo_labels)
     check_sources(parse_sources(options.labeled))
     labeled, validation = split_labeled(options)
@@ -184,6 +183,7 @@ def train_on_all(options: StudentOptions, *, selected_share: float = 0.0) -> dic
     )  # fmt: skip
     labeled = tuple(with_label_types(labeled))
     check_resume(options, steps)
+    announce(options, accelerator, "student")  # what was refused is not recorded
     teacher, teacher_name = get_teacher()
     logger.info("%s", losses_text(options, teacher_name))
 

@@ -95,7 +95,6 @@ def train_teacher(options: TeacherOptions) -> dict[str, Any]:
     """
     accelerator = make_accelerator(options)
     pusher = open_pusher(options, options.output_dir, main_process=accelerator.is_main_process)
-    announce(options, accelerator, "teacher")
     check_sources(parse_sources(options.labeled))
     labeled, validation = split_labeled(options)
     check_sources(validation)
@@ -112,6 +111,7 @@ def train_teacher(options: TeacherOptions) -> dict[str, Any]:
     labeled = tuple(with_label_types(labeled))
     logger.info("losses: %s", describe(options.loss_weights))
     check_resume(options, steps)
+    announce(options, accelerator, "teacher")  # what was refused is not recorded
 
     loader = make_run_loader(
         options, accelerator, preprocessing, labeled, smallest_crop=options.labeled_smallest_crop,

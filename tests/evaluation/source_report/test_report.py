@@ -226,6 +226,18 @@ def test_the_command_prints_json_and_reads_photos_without_labels(tmp_path, rooms
     assert main(["data", str(tmp_path / "photos"), "--labels", "yes"]) == 2
 
 
+def test_labels_that_cannot_be_read_are_a_finding(tmp_path, rooms, capsys):
+    """Integers without a scale: the set is not told to be one of photos without labels and without faults."""
+    write_images(tmp_path / "set", range(2))
+    for number, path in enumerate(sorted((tmp_path / "set").iterdir())):
+        Image.fromarray(np.full((48, 64), 1000 + number, np.uint16)).save(path.with_name(f"{path.stem}_depth.png"))
+    assert main(["data", str(tmp_path / "set"), "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert not told["labeled"]
+    assert told["findings"][0]["name"] == "labels"
+    assert "depth_scale" in told["findings"][0]["sentence"]
+
+
 def test_a_run_tells_facts_and_warns_of_findings_once(tmp_path, rooms, caplog, monkeypatch):
     caplog.set_level(logging.INFO, logger="semidepth")
     sources = [parse_source(str(store(tmp_path, [(image, depth * 1000) for image, depth in rooms])))]
