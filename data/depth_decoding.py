@@ -49,7 +49,8 @@ def decode_depth(
         )
     if coding.scale is None and coding.invariant is None and integer:
         raise ValueError(
-            f"{name} holds {stored.dtype} depth without a scale; give depth_scale in metres per unit, 0.001 for millimetres"
+            f"{name} holds {stored.dtype} depth without a scale; give depth_scale in metres per unit "
+            "(0.001 for millimetres)"
         )
     if stored.dtype == np.uint16 and stored.size > 65536 and not coding.per_map:
         # There are fewer numbers than pixels: each is converted once, here or for an earlier map.

@@ -95,8 +95,8 @@ def read_weights(file: Path) -> tuple[dict[str, Tensor], set[str]]:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{file} is no file of weights, or holds more than tensors, which could run code while it is read; save only "
-            "the weights, torch.save(model.state_dict(), FILE), with the program that made it."
+            f"{file} is no file of weights, or holds more than tensors, which could run code while it is read; save "
+            "only the weights, torch.save(model.state_dict(), FILE), with the program that made it."
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise ValueError(

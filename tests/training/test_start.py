@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+import yaml
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
