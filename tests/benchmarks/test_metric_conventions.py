@@ -10,7 +10,8 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "metric_conventions.py"
 
 
 def test_the_first_rows_are_the_package_s(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--data", "scenes:indoor?split=test&count=2&size=64"])
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--data", "scenes:indoor?split=test&count=2&size=32"])
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(SCRIPT), run_name="__main__")
     assert ended.value.code == 0

@@ -80,7 +80,7 @@ def test_damaged_and_huge_npz_are_refused(monkeypatch):
         np.lib.format.write_array_header_1_0(member, {"descr": "<f8", "fortran_order": False, "shape": (90, 10**6)})
         for _ in range(90):
             member.write(bytes(8 * 10**6))
-    with pytest.raises(BrokenSampleError, match=r"720,000,\d+ bytes of 'depth'"):
+    with pytest.raises(BrokenSampleError, match=r"720,000,\d+ bytes of 'depth(.npy)?'"):
         stored_numbers(buffer.getvalue(), "a.npz")
     with pytest.raises(BrokenSampleError, match="allow_pickle"):
         stored_numbers(npz(depth=np.array([{}], dtype=object)), "a.npz")

@@ -169,9 +169,10 @@ def test_the_readme_names_a_model_to_fall_back_on(choosing):
 
 def test_without_any_model_the_page_says_so_and_why(choosing, tmp_path):
     import server
+    import work
 
     models = choosing.choose_models([], tmp_path, SPACE / "README.md", "cpu")  # the Hub is out of reach here
-    page = json.dumps(server.build(models).get_config_file())
+    page = json.dumps(server.build(work.DepthWork(models)).get_config_file())
     assert "There is no model yet" in page
     assert "Depth-Anything-V2-Small-hf" in page
 

@@ -24,6 +24,7 @@ LOSS_TOLERANCE = 1e-4
 COMMON = {
     "labeled": ["scenes:indoor?count=16"],
     "steps": STEPS,
+    "size": 48,
     "learning_rate": 1e-6,
     "warmup_steps": 0,
     "gradient_matching_weight": 1.0,
