@@ -168,7 +168,7 @@ def test_damaged_results_are_told(tmp_path, run, capsys, content):
     assert capsys.readouterr().out == table
 
 
-@pytest.mark.parametrize("output", [True, False])
+@pytest.mark.parametrize("output", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_two_processes_share_the_images(tmp_path, run, output):
     """13 images: 7 for one process and 6 for the other."""
     options = [*run, "--batch_size", "1"]

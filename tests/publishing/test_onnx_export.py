@@ -148,6 +148,7 @@ def test_the_docs_example_is_the_librarys_map_of_a_turned_photo(registers, orien
         (folder / name).unlink()
 
 
+@pytest.mark.slow
 def test_dinov3_with_weights_beside_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_export, "INLINE_BYTES", 1000)  # as if it were larger than 2 GB
     model = student("dinov3_vit")
@@ -162,6 +163,7 @@ def test_dinov3_with_weights_beside_the_file(tmp_path, monkeypatch):
         assert_near(found, model(pixels).predicted_depth)
 
 
+@pytest.mark.slow
 def test_stock_depth_anything_in_metres_with_another_opset(tmp_path):
     model = tiny.stock_model(tiny.stock_config(depth_estimation_type="metric", max_depth=20))
     nn.init.constant_(model.head.conv3.bias, 0.0)
@@ -176,6 +178,7 @@ def test_stock_depth_anything_in_metres_with_another_opset(tmp_path):
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_one_domain(tmp_path):
     model = routed(STREETS, attractor_kind="sum", relative_conditioning=True)
     record = export_onnx(save(model, tmp_path / "metric"), tmp_path / "model.onnx")

@@ -121,6 +121,7 @@ def test_a_run_is_pushed_as_it_goes_and_whole_at_its_end(hub, encoder, trained, 
     assert all(pushed[name].equal(plain[name]) for name in plain)
 
 
+@pytest.mark.slow
 def test_of_several_processes_one_pushes(hub, encoder, tmp_path):
     folder, script = tmp_path / "teacher", Path(teacher.__file__)
     run_processes(script, [

@@ -120,7 +120,7 @@ def test_points_are_pixels_of_the_whole_picture(work, monkeypatch):
     assert [seen.pixel(x, y) for x, y in ((0, 0), (120, 160), (60, 80), (2, 3))] == [(0, 0), (60, 80), (30, 40), (1, 1)]
 
 
-@pytest.mark.parametrize("kind", ["png", "jpg"])
+@pytest.mark.parametrize("kind", ["png", pytest.param("jpg", marks=pytest.mark.slow)])
 def test_memory_is_bounded_where_a_picture_is_as_large_as_is_taken(tmp_path, kind):
     path = tmp_path / f"large.{kind}"
     Image.new("RGBA" if kind == "png" else "RGB", (9300, 6900), "red").save(path, compress_level=1)

@@ -177,7 +177,14 @@ def test_without_any_model_the_page_says_so_and_why(choosing, tmp_path):
     assert "Depth-Anything-V2-Small-hf" in page
 
 
-@pytest.mark.parametrize(("number", "named"), [(signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGTERM, True)])
+@pytest.mark.parametrize(
+    ("number", "named"),
+    [
+        (signal.SIGTERM, False),
+        pytest.param(signal.SIGINT, False, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, True, marks=pytest.mark.slow),
+    ],
+)
 def test_files_are_gone_when_the_process_has_ended(tmp_path, models, number, named):
     """Uploads and results, while a page is open, and whether somebody has named their folder or not."""
     from gradio_client import Client, handle_file

@@ -75,7 +75,7 @@ def lines(path: Path) -> list[str]:
     return path.read_text().splitlines()
 
 
-@pytest.mark.parametrize("die_at", [7, 8, 15])
+@pytest.mark.parametrize("die_at", [7, *(pytest.param(die_at, marks=pytest.mark.slow) for die_at in (8, 15))])
 def test_killed_and_started_again_is_the_same_run(setting, die_at):
     """Killed amid accumulation, between checkpoints, and late; steps since the last checkpoint are done once more."""
     root, common = setting

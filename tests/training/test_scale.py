@@ -14,6 +14,9 @@ from safetensors.torch import load_file
 from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.training.options.presets import PRESETS
 
+# Minutes of several processes; tests/training/test_two_processes.py has DDP in the quick run.
+pytestmark = pytest.mark.slow
+
 # Writes the loss of every step. On CPUs accelerate takes DDP where FSDP is asked for; torch's sharding, which it calls,
 # does run on them, so here its choice is put right: all that comes after is what runs on GPUs.
 SCRIPT = """

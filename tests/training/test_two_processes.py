@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import tiny
 import torch
 from processes import run_processes
@@ -55,6 +56,7 @@ with open(f"{sys.argv[1]}/rank{rank}.json", "w") as file:
 """
 
 
+@pytest.mark.slow
 def test_heads_without_images_on_a_process_stay_the_same_on_both(tmp_path):
     """One image per process: each process trains one of the two heads in a step, and both end with the same weights."""
     set_seed(0)

@@ -44,7 +44,7 @@ def run_together(folder: Path, aligns: list[str]) -> list[subprocess.CompletedPr
     return done
 
 
-@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_several_processes_compute_one_mean(load, tmp_path, count):
     first, *others = run_together(tmp_path, ["none"] * count)
     assert not any(process.returncode for process in (first, *others)), [process.stderr for process in (first, *others)]
