@@ -28,6 +28,7 @@ from typing import Any
 
 import torch
 from ablation_rows import CHANGES, LABELED_ONLY, METRICS, PAPER, ROWS, SCENES_MEAN, TEACHER, TITLES, VARIANTS, WARM_RATE
+from parts.seeded_runs import find_encoder, with_error
 
 from semidepth.common.commands import Command
 from semidepth.common.files import check_folder, write_whole
@@ -38,13 +39,11 @@ from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.relative import score_relative
 from semidepth.prediction.models import load_depth_model
 from semidepth.training.engine.setup import check_sources
-from semidepth.training.options.encoder import EncoderOptions
 from semidepth.training.options.presets import read_preset
 from semidepth.training.options.run import BUILT_IN_ENCODER, NO_VALIDATION
 from semidepth.training.options.student import StudentOptions
 from semidepth.training.options.teacher import TeacherOptions
 from semidepth.training.recipes.demo.relative import DOMAINS, LABELED_STYLE, test_sources
-from semidepth.training.recipes.encoder import pretrain_encoder
 from semidepth.training.student import train_student
 from semidepth.training.teacher import train_teacher
 
@@ -198,12 +197,6 @@ def finish_row(arguments: AblationOptions, encoder: str, seed: int, row: str, de
     return found
 
 
-def with_error(values: Sequence[float], sign: str = "") -> str:
-    """Mean and, of several values, ± standard error of the mean."""
-    mean = f"{statistics.fmean(values):{sign}.4f}"
-    return f"{mean} ± {statistics.stdev(values) / len(values) ** 0.5:.4f}" if len(values) > 1 else mean
-
-
 def to_table(runs: dict[str, list[Scores]], metric: str, less: str = "") -> str:
     """One metric of each row on each test set, as Markdown: the values, or how far they are from another row's.
 
@@ -244,11 +237,7 @@ def run_ablation(arguments: AblationOptions) -> str:
     check_setting(arguments)
     output = Path(arguments.output_dir)
     device = torch.device("cuda" if torch.cuda.is_available() and not arguments.cpu else "cpu")
-    encoder = arguments.encoder
-    if encoder == BUILT_IN_ENCODER:
-        encoder = str(output / "encoder")
-        if not (output / "encoder" / "preprocessor_config.json").is_file():
-            pretrain_encoder(EncoderOptions(output_dir=encoder, steps=arguments.encoder_steps, cpu=arguments.cpu))
+    encoder = find_encoder(arguments.encoder, arguments.output_dir, steps=arguments.encoder_steps, cpu=arguments.cpu)
     rows = [TEACHER, *(row for row in ROWS if row in arguments.rows)]
     runs: dict[str, list[Scores]] = {row: [] for row in rows}
     for seed in arguments.seeds:

@@ -50,7 +50,7 @@ class AugmentationOptions:
 
 
 def open_loader(folder: Path, options: AugmentationOptions, *, labeled: bool, **plan: Any) -> Iterator[dict[str, Any]]:
-    """Batches of made-up pictures without end, decoded in this process."""
+    """Yields batches of made-up pictures without end, decoded in this process."""
     folder.mkdir(exist_ok=True)
     if not any(folder.iterdir()):
         count = rows_needed(rounds=options.rounds, images=options.batch, batch=options.batch, workers=0)
@@ -61,7 +61,7 @@ def open_loader(folder: Path, options: AugmentationOptions, *, labeled: bool, **
 
 
 def augmentations(images: torch.Tensor, disparity: torch.Tensor) -> dict[str, Callable[[], Any]]:
-    """Each augmentation of a batch at its default strength and probability."""
+    """Returns each augmentation of a batch, at its default strength and probability."""
     generator, strong = torch.Generator().manual_seed(0), StrongAugmentation()
 
     def cutmix() -> None:
@@ -78,7 +78,7 @@ def augmentations(images: torch.Tensor, disparity: torch.Tensor) -> dict[str, Ca
 
 
 def milliseconds(run: Callable[[], Any], images: int, device: torch.device) -> float:
-    """Time of one call, per image: the processor's, or the clock's with a GPU."""
+    """Returns the time of one call, per image: the processor's, or the clock's with a GPU."""
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     began = clock()
     run()
@@ -88,7 +88,7 @@ def milliseconds(run: Callable[[], Any], images: int, device: torch.device) -> f
 
 
 def compare(folder: Path, options: AugmentationOptions) -> dict[str, float]:
-    """Median milliseconds per image of loaders and augmentations."""
+    """Returns the median milliseconds per image of loaders and augmentations."""
     device = torch.device(options.device)
     loaders = {
         "loader, photos": open_loader(folder / "photos", options, labeled=False),

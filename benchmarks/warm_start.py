@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from parts.seeded_runs import find_encoder, with_error
 
 from semidepth.common.commands import Command
 from semidepth.common.files import write_whole
@@ -27,12 +28,10 @@ from semidepth.data.source_spec import parse_source
 from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.evaluation.relative import score_relative
 from semidepth.prediction.models import load_depth_model
-from semidepth.training.options.encoder import EncoderOptions
 from semidepth.training.options.presets import read_preset
 from semidepth.training.options.run import BUILT_IN_ENCODER, NO_VALIDATION
 from semidepth.training.options.teacher import TeacherOptions
 from semidepth.training.recipes.demo.relative import DOMAINS, LABELED_STYLE
-from semidepth.training.recipes.encoder import pretrain_encoder
 from semidepth.training.recipes.teacher import train_teacher
 
 logger = logging.getLogger("semidepth.benchmarks.warm_start")  # as a script it is __main__, whose lines are not shown
@@ -95,7 +94,7 @@ def train_row(options: WarmStartOptions, encoder: str, seed: int, row: str) -> P
 
 
 def finish_row(options: WarmStartOptions, encoder: str, seed: int, row: str) -> float:
-    """AbsRel on the new style of one row and seed, mean over rooms and streets: kept from before, or made now."""
+    """Returns the AbsRel of one row and seed on the new style, mean over rooms and streets: kept, or made now."""
     kept = Path(options.output_dir) / f"seed_{seed}" / f"{row}.json"
     if not kept.is_file():
         device = torch.device("cpu" if options.cpu or not torch.cuda.is_available() else "cuda")
@@ -112,19 +111,9 @@ def finish_row(options: WarmStartOptions, encoder: str, seed: int, row: str) -> 
     return value
 
 
-def with_error(values: Sequence[float], sign: str = "") -> str:
-    """Mean and, of several values, ± standard error of the mean."""
-    mean = f"{statistics.fmean(values):{sign}.4f}"
-    return f"{mean} ± {statistics.stdev(values) / len(values) ** 0.5:.4f}" if len(values) > 1 else mean
-
-
 def run_benchmark(options: WarmStartOptions) -> None:
     """Trains and scores what is not finished yet, and prints the table and the result."""
-    encoder = options.encoder
-    if encoder == BUILT_IN_ENCODER:
-        encoder = str(Path(options.output_dir) / "encoder")
-        if not (Path(encoder) / "preprocessor_config.json").is_file():
-            pretrain_encoder(EncoderOptions(output_dir=encoder, steps=options.encoder_steps, cpu=options.cpu))
+    encoder = find_encoder(options.encoder, options.output_dir, steps=options.encoder_steps, cpu=options.cpu)
     found = {row: [] for row in ROWS}
     for seed in options.seeds:
         for row in ROWS:

@@ -11,23 +11,23 @@ LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601 weights as torchvision has them.
 
 
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Each of (B, 3, H, W) in [0, 1] times its factor (B,), clamped; equal to torchvision's."""
+    """Multiplies each of (B, 3, H, W) in [0, 1] by its factor (B,), clamped; equal to torchvision's."""
     return (images * factor.view(-1, 1, 1, 1)).clamp_(0.0, 1.0)
 
 
 def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Each of (B, 3, H, W) in [0, 1] blended with its mean grey by factor (B,); equal to torchvision's."""
+    """Blends each of (B, 3, H, W) in [0, 1] with its mean grey by factor (B,); equal to torchvision's."""
     mean = grey(images).mean((1, 2, 3), keepdim=True)
     return torch.lerp(mean, images, factor.view(-1, 1, 1, 1)).clamp_(0.0, 1.0)
 
 
 def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Each of (B, 3, H, W) in [0, 1] blended with its grey by factor (B,); equal to torchvision's."""
+    """Blends each of (B, 3, H, W) in [0, 1] with its grey by factor (B,); equal to torchvision's."""
     return torch.lerp(grey(images), images, factor.view(-1, 1, 1, 1)).clamp_(0.0, 1.0)
 
 
 def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
-    """Each of (B, 3, H, W) in [0, 1] turned by its shift (B,) in turns of the HSV circle, like torchvision's.
+    """Turns each of (B, 3, H, W) in [0, 1] by its shift (B,), in turns of the HSV circle, like torchvision's.
 
     The smallest channel and the chroma stay, and each channel is a trapezoid of the hue h in [0, 6): smallest
     + chroma * clamp(t, 0, 1) with t = |h - 3| - 1, 2 - |h - 2| and 2 - |h - 4| for red, green and blue. That
@@ -73,6 +73,6 @@ def gaussian_blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
 
 
 def grey(images: Tensor) -> Tensor:
-    """The luma of (B, 3, H, W) as (B, 1, H, W)."""
+    """Returns the luma of (B, 3, H, W) as (B, 1, H, W)."""
     red, green, blue = images.split(1, dim=1)
     return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])

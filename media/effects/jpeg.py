@@ -40,7 +40,7 @@ CHROMA_TO_RGB = ((0.0, 1.402), (-0.344136286, -0.714136286), (1.772, 0.0))  # ad
 
 
 def jpeg(images: Tensor, quality: Tensor) -> Tensor:
-    """Gives images as a JPEG file of some quality would give them back.
+    """Returns images as they come back from a JPEG file of some quality.
 
     Args:
         images: (B, 3, H, W) floating point in [0, 1], RGB.

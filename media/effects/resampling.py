@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def halve(maps: Tensor) -> Tensor:
-    """Means of 2 x 2 pixels of (..., H, W), both sides even."""
+    """Returns the means of 2 x 2 pixels of (..., H, W), both sides even."""
     rows = maps[..., ::2, :] + maps[..., 1::2, :]
     return (rows[..., ::2] + rows[..., 1::2]).mul_(0.25)
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 def shot_noise(images: Tensor, photons: Tensor, generator: torch.Generator) -> Tensor:
-    """The noise of counting photons: each value has a variance of itself / photons.
+    """Adds the noise of counting photons: each value has a variance of itself / photons.
 
     Counts are Poisson's; here they are normal, which from ten photons on is hardly another distribution and is drawn
     many times as fast.
@@ -24,7 +24,7 @@ def shot_noise(images: Tensor, photons: Tensor, generator: torch.Generator) -> T
 
 
 def lose_resolution(image: Tensor, share: float) -> Tensor:
-    """An image (3, H, W) made smaller, each side by this share, and drawn out to its size again."""
+    """Makes an image (3, H, W) smaller, each side by this share, and draws it out to its size again."""
     sides = [max(1, round(side * share)) for side in image.shape[1:]]
     small = F.interpolate(image[None], size=sides, mode="area")
     return F.interpolate(small, size=image.shape[1:], mode="bilinear")[0]

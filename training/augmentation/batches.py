@@ -23,7 +23,7 @@ def change_chosen(images: Tensor, chosen: Tensor, change: Callable[[Tensor, Tens
 
 
 def uniform(generator: torch.Generator, rows: int, batch: int) -> Tensor:
-    """(rows, B) draws in [0, 1) on the CPU."""
+    """Returns (rows, B) draws in [0, 1) on the CPU."""
     if generator.device.type != "cpu":
         raise ValueError(f"Expected a generator on the CPU, got one on {generator.device}: use torch.Generator().")
     return torch.rand(rows, batch, generator=generator)

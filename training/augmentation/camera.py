@@ -65,7 +65,7 @@ def camera_effects(
     generator: torch.Generator,
     strength: CameraStrength = CameraStrength(),
 ) -> Tensor:
-    """Depth of field, shot noise, lost resolution and JPEG, in this order, those of them that are asked for.
+    """Applies depth of field, shot noise, lost resolution and JPEG, in this order, as far as they are asked for.
 
     Args:
         images: (B, 3, H, W) floating point in [0, 1], RGB.

@@ -2,7 +2,7 @@
 
 import logging
 
-from semidepth.data.reading.parts import part_of
+from semidepth.data.reading.parts import LEAST_SAMPLES, part_of
 from semidepth.data.reading.sources import count_samples, cut_of
 from semidepth.data.source_spec import Source, parse_source, parse_sources, split_options
 from semidepth.training.options.run import NO_VALIDATION, RelativeOptions
@@ -48,13 +48,27 @@ def _split(source: Source, images: int) -> tuple[Source, list[Source]]:
         return source, [held]
     cut = cut_of(source, labeled=True) if source.part is None else None
     if cut is None:
-        logger.warning("nothing of %s is held out for validation: it is too small, or cannot be cut", source.spec)
+        logger.warning("nothing of %s is held out for validation: %s", source.spec, _why_not_cut(source))
         return source, []
     kept, held = part_of(source, "train"), part_of(source, "held_out")
     count = count_samples(held, labeled=True)
     text = "a part of unknown length" if count is None else f"{count} images"
     logger.info("validation of %s: %s are held out of training, %s", source.spec, text, RULES[cut.rule])
     return kept, [held]
+
+
+def _why_not_cut(source: Source) -> str:
+    """Returns the reason why no part of a source is held out."""
+    if source.part is not None:
+        return f"it is a part itself ({source.part})"
+    if source.format == "scenes":
+        return f"it is the {source.split} split"
+    if source.min_reliability is not None or source.max_reliability is not None:
+        return "its labels are chosen by reliability"
+    count = count_samples(source, labeled=True)
+    if count is not None and count < LEAST_SAMPLES:
+        return f"it has {count} images, and fewer than {LEAST_SAMPLES} are not cut"
+    return "which images that would be is not known before it is read"
 
 
 def _validation_scenes(source: Source, images: int) -> Source:

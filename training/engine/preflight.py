@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 
 from semidepth.data.source_spec import Source
-from semidepth.data.streaming.loading import evaluation_samples
 from semidepth.training.options.run import BUILT_IN_ENCODER, NO_VALIDATION, RelativeOptions
 from semidepth.training.options.student import StudentOptions
 
@@ -12,21 +11,17 @@ logger = logging.getLogger(__name__)
 
 # From ten times the rate of a warm start on, what was learned may be lost before it is refined.
 WARM_RATE, TOO_WARM = 5e-6, 10
-# Below this share of known pixels most neighbours that gradient matching compares are unknown.
-SPARSE = 0.3
-LOOKED_AT = 4
 
 
-def warn(options: RelativeOptions, labeled: Sequence[Source], validation: Sequence[Source], *, world: int) -> None:
+def warn(options: RelativeOptions, validation: Sequence[Source], *, world: int) -> None:
     """Logs what is odd about a run, a sentence each, with what to do.
 
     Args:
         options: the command's options.
-        labeled: sources to train on; a few samples of each are looked at.
         validation: sources to validate on.
         world: number of processes.
     """
-    for text in [*odd_options(options, validation, world=world), *odd_labels(options, labeled)]:
+    for text in odd_options(options, validation, world=world):
         logger.warning("%s", text)
 
 
@@ -48,7 +43,8 @@ def odd_options(options: RelativeOptions, validation: Sequence[Source], *, world
         found.append("CutMix finds no second image in a batch of one; give a larger --batch_size")
     if not validation and options.validation != NO_VALIDATION:
         found.append(
-            "this run ends without a held-out number and keeps its last weights; name labeled images with --validation"
+            "there is no validation, so this run ends without scores and with its last weights; name labeled images "
+            "with --validation, or none to turn it off"
         )
     names = [*options.labeled, *getattr(options, "unlabeled", ()), *getattr(options, "pseudo_labels", ())]
     if options.encoder == BUILT_IN_ENCODER and not all(name.startswith("scenes:") for name in names):
@@ -56,21 +52,4 @@ def odd_options(options: RelativeOptions, validation: Sequence[Source], *, world
             "the built-in encoder has only seen rendered scenes; for photos give --encoder facebook/dinov2-small, or "
             "go on from a whole model with --start"
         )
-    return found
-
-
-def odd_labels(options: RelativeOptions, labeled: Sequence[Source]) -> list[str]:
-    """Returns the sources whose labels are too sparse for the losses that are on, a sentence each."""
-    if not options.gradient_matching_weight:
-        return []
-    found = []
-    for source in labeled:
-        depths = [sample["depth"] for sample in evaluation_samples([source], LOOKED_AT)]
-        known = [(~depth.isnan()).float().mean().item() for depth in depths if depth is not None]
-        share = sum(known) / len(known) if known else 1.0
-        if share < SPARSE:
-            found.append(
-                f"labels of {source.spec} know {share:.1%} of the pixels (of {len(known)} samples), and gradient "
-                "matching compares neighbours, of which few are known; give --gradient_matching_weight 0"
-            )
     return found

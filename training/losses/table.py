@@ -96,7 +96,7 @@ def parse_losses(text: str, gradient_weight: float | None = None) -> dict[str, f
 
 
 def describe(weights: Mapping[str, float]) -> str:
-    """The terms that are on, with their weights and the labels that each is for, for the log."""
+    """Names the terms that are on, with their weights and the labels that each is for, for the log."""
     parts = []
     for name, weight in weights.items():
         labels = sorted(TERMS[name].labels)

@@ -13,9 +13,9 @@ from semidepth.publishing.hub import Target
 
 # Name of the built-in encoder, which stands in for DINOv2 where nothing can be downloaded.
 BUILT_IN_ENCODER = "scenes"
-# Endless rendered rooms and streets: the data of a run that names none.
 # Value of --validation that turns it off.
 NO_VALIDATION = ("none",)
+# Endless rendered rooms and streets: the data of a run that names none.
 BUILT_IN_SCENES = ("scenes:indoor", "scenes:outdoor")
 MixedPrecision = Literal["auto", "no", "bf16", "fp16"]
 Tracker = Literal["none", "tensorboard", "trackio"]

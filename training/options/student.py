@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING
 from semidepth.common.option_checks import check_at_least, check_share
 from semidepth.common.options import option
 from semidepth.data.source_spec import Source, parse_source
-from semidepth.training.options.run import (
-    BUILT_IN_SCENES,
-    CameraEffect,
-    RelativeOptions,
-    check_effects,
-)
+from semidepth.training.options.run import BUILT_IN_SCENES, CameraEffect, RelativeOptions, check_effects
 from semidepth.training.options.teacher import TeacherKind
 
 if TYPE_CHECKING:

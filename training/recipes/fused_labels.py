@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from semidepth.common.console import bar_interval_s
 from semidepth.common.files import write_whole
+from semidepth.common.locks import hold_folder
 from semidepth.data.decoding import BrokenSampleError
 from semidepth.data.reading.image_folders import image_files
 from semidepth.data.reading.map_folders import root_of
@@ -40,7 +41,7 @@ def fuse_same_photos(
         size: side of the training crop in pixels; fused maps are no larger than it takes.
 
     Raises:
-        ValueError: no photo has two maps, or the folder holds maps that were fused otherwise.
+        ValueError: no photo has two maps, or the folder holds maps that were fused otherwise, or another run is on it.
     """
     groups: dict[str, list[Source]] = {}
     for number, source in enumerate(sources):
@@ -55,6 +56,7 @@ def fuse_same_photos(
 
 def _fuse(teachers: list[Source], folder: Path, options: StudentOptions, accelerator: Accelerator, side: int) -> Source:
     """Writes the fused map of each photo that is not there yet; returns all as a source."""
+    hold_folder("output_dir", Path(options.output_dir))  # nothing is written beside another run
     _keep_record(folder, {"maps": [each.spec for each in teachers], "agreement": options.agreement, "side": side})
     maps = [{photo: depth for photo, depth in image_files(each, True) if depth is not None} for each in teachers]
     several = Counter(photo for each in maps for photo in each)
@@ -79,13 +81,13 @@ def _fuse(teachers: list[Source], folder: Path, options: StudentOptions, acceler
         np.save(content, fused.numpy())
         write_whole(target, content.getvalue())
     accelerator.wait_for_everyone()
+    agree = f", on average {np.mean(kept):.0%} of their pixels agree" if kept else ""
     logger.info(
-        "%d photos have maps of several teachers (%s), whose median is taken; fused now: %d, on average %.0f%% of the "
-        "pixels agree; not fused: %d",
-        len(photos), ", ".join(each.spec for each in teachers), len(kept), 100 * np.mean(kept or [1.0]), failed,
+        "%d photos have maps of several teachers (%s), whose median is taken; fused now: %d%s; not fused: %d",
+        len(photos), ", ".join(each.spec for each in teachers), len(kept), agree, failed,
     )  # fmt: skip
     spec = f"fused maps of {', '.join(each.spec for each in teachers)}"
-    if len(photos) == failed:
+    if not any(folder.rglob("*.npy")):  # of all processes
         raise ValueError(f"{spec}: no photo has two maps that can be fused; name maps of the same photos.")
     return Source(
         spec=spec, format="images", location=teachers[0].location, maps=str(folder), kind="disparity",

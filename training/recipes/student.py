@@ -172,7 +172,7 @@ def train_on_all(options: StudentOptions, *, selected_share: float = 0.0) -> dic
     labeled, validation = split_labeled(options)
     check_sources(validation)
     check_sources(unlabeled, labeled=pseudo_labeled)
-    preflight.warn(options, labeled, validation, world=accelerator.num_processes)
+    preflight.warn(options, validation, world=accelerator.num_processes)
     get_teacher = find_teacher(options, accelerator)
     start = resolve_start(options, accelerator)
     check_pseudo_labels(options, accelerator.device)

@@ -98,7 +98,7 @@ def train_teacher(options: TeacherOptions) -> dict[str, Any]:
     check_sources(parse_sources(options.labeled))
     labeled, validation = split_labeled(options)
     check_sources(validation)
-    preflight.warn(options, labeled, validation, world=accelerator.num_processes)
+    preflight.warn(options, validation, world=accelerator.num_processes)
     start = resolve_start(options, accelerator)
     preprocessing = start.preprocessing
     steps = resolve_steps(

@@ -1,6 +1,7 @@
 """What a run is validated on where --validation does not say it."""
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from sample_files import depth_mm, picture, write_parquet
@@ -55,10 +56,20 @@ def test_named_sources_and_none_leave_the_labeled_ones_whole(tmp_path):
     assert [specs(part) for part in split(folder, validation=("none",))] == [[folder], []]
 
 
-def test_what_is_too_small_is_not_cut_and_that_is_said(tmp_path, caplog):
-    folder = photos(tmp_path / "photos", 4)
-    assert [specs(part) for part in split(folder)] == [[folder], []]
-    assert f"nothing of {folder} is held out" in caplog.text
+def test_what_is_not_cut_is_told_with_its_reason(tmp_path, caplog):
+    folder, table = photos(tmp_path / "photos", 4), tmp_path / "a.parquet"
+    rows = pq.read_table(write_parquet(table, range(40)))
+    pq.write_table(rows.append_column("reliability", [[1.0] * 40]), table)
+    for source, reason in {
+        folder: "it has 4 images",
+        f"{table}?part=train": "it is a part itself (train)",
+        f"{table}?min_reliability=0.5": "chosen by reliability",
+        "scenes:indoor?split=test&count=4": "it is the test split",
+    }.items():
+        caplog.clear()
+        assert [specs(part) for part in split(source)] == [[source], []]
+        assert f"nothing of {source} is held out for validation: " in caplog.text
+        assert reason in caplog.text
 
 
 def test_a_run_with_another_cut_is_another_run(tmp_path):
