@@ -119,7 +119,7 @@ def score_metres(
     """
     require_metres(model.kind, "this model")
     result = MetresScores()
-    for batch in batches_of_one_size(samples, batch_size, lambda sample: sample["image"].shape):
+    for batch in batches_of_one_size(samples, batch_size, lambda sample: sample["image"]):
         found = score_metres_batch(model, batch, protocol=protocol, flip=flip)
         origins = [sample["origin"] for sample in batch]
         result.routed.add(origins, found.routed)

@@ -131,7 +131,7 @@ def score_relative(
         ValueError: a sample has no label, or a prediction is not finite.
     """
     scores = Scores()
-    for batch in batches_of_one_size(samples, batch_size, lambda sample: sample["image"].shape):
+    for batch in batches_of_one_size(samples, batch_size, lambda sample: sample["image"]):
         found = score_relative_batch(predict_disparity, batch, device=device, spaces=("depth",))
         scores.add([sample["origin"] for sample in batch], found["depth"])
     return scores

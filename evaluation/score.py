@@ -114,11 +114,7 @@ def _score_task(
     )  # fmt: skip
     with bar:
         readable = _readable(read_ahead(items, 2 * batch_size), bar)
-        batches = batches_of_one_size(
-            readable, batch_size, lambda placed: placed[1]["image"].shape,
-            pixels_of=lambda placed: placed[1]["image"][0].numel(),
-        )  # fmt: skip
-        for batch in batches:
+        for batch in batches_of_one_size(readable, batch_size, lambda placed: placed[1]["image"]):
             folder.add(key, task.score(model, batch))
             bar.update(len(batch))
     folder.end(key)

@@ -19,27 +19,22 @@ def at_once(pixels: int) -> int:
     return max(1, MOST_PIXELS // max(1, pixels))
 
 
-def batches_of_one_size(
-    items: Iterable[T],
-    batch_size: int,
-    size_of: Callable[[T], Hashable],
-    *,
-    pixels_of: Callable[[T], int] = lambda item: 1,
-) -> Iterator[list[T]]:
-    """Batches of consecutive items of equal size, which keep their order.
+def batches_of_one_size(items: Iterable[T], batch_size: int, image_of: Callable[[T], Tensor]) -> Iterator[list[T]]:
+    """Batches of consecutive items whose images have one size; they keep their order.
 
     Args:
         items: in order.
-        batch_size: largest number of items in a batch.
-        size_of: gives what must be equal in a batch.
-        pixels_of: gives the pixels of an item; a batch of several has at most `MOST_PIXELS`.
+        batch_size: largest number of items in a batch; a batch of several has `MOST_PIXELS` at most, too.
+        image_of: gives the image (C, H, W) of an item.
     """
     batch: list[T] = []
     for item in items:
-        most = min(batch_size, at_once(pixels_of(batch[0]))) if batch else batch_size
-        if batch and (len(batch) >= most or size_of(batch[0]) != size_of(item)):
-            yield batch
-            batch = []
+        if batch:
+            first = image_of(batch[0])
+            most = min(batch_size, at_once(first[0].numel()))
+            if len(batch) >= most or first.shape != image_of(item).shape:
+                yield batch
+                batch = []
         batch.append(item)
     if batch:
         yield batch

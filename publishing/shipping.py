@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from semidepth.common.files import check_new
+from semidepth.common.files import check_new, whole_folder
 from semidepth.data.scenes.render import render_scenes
 from semidepth.prediction.models import load_depth_model
 from semidepth.prediction.shipped.folder import METRES, RECORD
@@ -106,9 +105,7 @@ def ship(files: Sequence[HubFile], target: Path, trained: Mapping[str, Path | No
             predictions; None: not there.
     """
     check_new("to_folder", target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
+    with whole_folder(target) as partial:
         record = {}
         for file in files:
             place = partial / file.path
@@ -120,10 +117,6 @@ def ship(files: Sequence[HubFile], target: Path, trained: Mapping[str, Path | No
         for name, folder in trained.items():
             if folder is not None:
                 tell_difference(folder, partial / name, str(target / name))
-        partial.chmod(0o755)  # mkdtemp's is for its owner alone
-        partial.replace(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     logger.info("wrote %d files, %.1f MB, to %s", len(files), sum(file.size for file in files) / 1e6, target)
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from semidepth.data.samples import to_disparity
 from semidepth.data.source_spec import Source
 from semidepth.data.streaming.loading import evaluation_samples
+from semidepth.evaluation.source_report.edges import mean_ranks
 from semidepth.prediction.models import DepthModel
 
 logger = logging.getLogger(__name__)
@@ -34,15 +35,10 @@ def rank_correlation(first: Tensor, second: Tensor) -> float:
         From -1 to 1, over the pixels that both know; NaN with fewer than two of them, or for a constant map.
     """
     known = first.isfinite() & second.isfinite()
-    ranks = [_ranks(values[known]) for values in (first, second)]
+    ranks = [mean_ranks(values[known]) for values in (first, second)]
     centred = [rank - rank.mean() for rank in ranks]
     norm = (centred[0].square().sum() * centred[1].square().sum()).sqrt()
     return float((centred[0] * centred[1]).sum() / norm)  # 0 / 0 is NaN
-
-
-def _ranks(values: Tensor) -> Tensor:
-    _, place, counts = values.unique(return_inverse=True, return_counts=True)
-    return (counts.cumsum(0).double() - (counts - 1) / 2)[place]
 
 
 def check_direction(sources: Sequence[Source], model: DepthModel, name: str) -> None:
@@ -94,7 +90,6 @@ def judge(correlations: Sequence[float], what: str, other: str) -> None:
 
 @torch.no_grad()
 def _agreement(model: DepthModel, image: Tensor, depth: Tensor) -> float:
-    device = next(model.model.parameters()).device
-    predicted = model.predict_disparity(model.preprocessing.resize(image)[None].to(device))[0].float().cpu()
+    predicted = model.predict_disparity(model.preprocessing.resize(image)[None].to(model.device))[0].float().cpu()
     disparity = F.interpolate(to_disparity(depth)[None, None], predicted.shape, mode="nearest-exact")[0, 0]
     return rank_correlation(disparity, predicted)

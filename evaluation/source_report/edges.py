@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 JUMP = 0.06  # of the logarithm of depth between two pixels
@@ -136,11 +137,21 @@ def _ranks(image: Tensor) -> np.ndarray | None:
         gradient[part] = np.maximum(gradient[part], values)
     if not gradient.any():
         return None
-    order = gradient.ravel()
-    levels, place, counts = np.unique(order, return_inverse=True, return_counts=True)
-    del levels
-    middle = (np.cumsum(counts) - counts / 2) / order.size  # equal gradients have equal ranks
-    return middle[place].reshape(gradient.shape).astype(np.float32)
+    ranks = (mean_ranks(torch.from_numpy(gradient)) - 0.5) / gradient.size
+    return ranks.numpy().astype(np.float32)
+
+
+def mean_ranks(values: Tensor) -> Tensor:
+    """Rank of each value, as `scipy.stats.rankdata` has it; SciPy is there only with some extras.
+
+    Args:
+        values: of any shape, finite.
+
+    Returns:
+        float64 of the same shape, from 1 on; equal values share the mean of their ranks.
+    """
+    _, place, counts = values.unique(return_inverse=True, return_counts=True)
+    return (counts.cumsum(0).double() - (counts - 1).double() / 2)[place]
 
 
 def jumps(depth: Tensor) -> np.ndarray:

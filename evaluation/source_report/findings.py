@@ -1,7 +1,7 @@
 """Find what looks wrong in samples of a source, each with advice."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
@@ -41,7 +41,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the checks look at: the source, its samples, its files (None where it has none here), the edges' fit."""
+    """A source, its samples, its files (None where it has none here) and the fit of edges, for the checks."""
 
     source: Source
     looked: Looked
@@ -60,18 +60,18 @@ class Seen:
 
 
 def seen(source: Source, looked: Looked, listing: Listing | None) -> Seen:
-    """All that the checks look at; the fit of edges is measured here."""
+    """Measures the fit of edges, and returns it with the rest that the checks need."""
     pairs = [(look.image, look.depth) for look in looked.samples if look.depth is not None]
     return Seen(source, looked, listing, edge_fit(pairs))
 
 
 def findings(found: Seen) -> tuple[Finding, ...]:
-    """What looks wrong in a source; nothing for one that looks as it should."""
+    """Runs all checks; returns nothing for a source that looks as it should."""
     return tuple(finding for check in _CHECKS for finding in check(found))
 
 
 def known(depth: Tensor) -> np.ndarray:
-    """The finite depths of a label, metres."""
+    """Finite depths of a label, (N,) metres."""
     values = depth.numpy()
     return values[np.isfinite(values)]
 
@@ -89,12 +89,13 @@ def _left_out(found: Seen) -> Iterator[Finding]:
     listing = found.listing
     if listing is None:
         return
-    told = Listing(left_out=tuple(each for each in listing.left_out if _may_belong(each, bool(found.depths))))
-    if told.left_out:
+    amiss = tuple(each for each in listing.left_out if _may_belong(each, bool(found.depths)))
+    if amiss:
+        told = replace(listing, left_out=amiss).told()
         yield Finding(
             "files left out",
-            f"{len(listing.used)} files are read; left out are {told.told()}: rename or convert them if they belong "
-            "to the set, else move them away",
+            f"{len(listing.used)} files are read; left out are {told}: rename or convert them if they belong to the "
+            "set, else move them away",
         )
 
 
@@ -108,11 +109,11 @@ def _may_belong(left: LeftOut, labeled: bool) -> bool:
 
 
 def _unit(found: Seen) -> Iterator[Finding]:
-    medians = [float(np.median(values)) for depth in found.depths if (values := known(depth)).size]
-    if not medians or not found.in_metres:
+    values = [each for depth in found.depths if (each := known(depth)).size]
+    if not values or not found.in_metres:
         return
-    middle = float(np.median(medians))
-    top = max(float(known(depth).max()) for depth in found.depths if known(depth).size)
+    middle = float(np.median([np.median(each) for each in values]))
+    top = float(max(map(np.max, values)))
     scale = found.source.depth_scale
     given = f"depth_scale is {scale:g}" if scale is not None else "no depth_scale is given"
     if middle > LARGE_M:

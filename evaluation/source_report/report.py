@@ -5,12 +5,12 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from semidepth.data.listing import Listing
 from semidepth.data.reading.image_folders import image_files
 from semidepth.data.reading.sources import count_samples, files_of, open_source, printable
 from semidepth.data.reading.tables import open_table
@@ -77,7 +77,7 @@ class SourceReport:
     looks: tuple[Look, ...]
 
     def lines(self) -> Iterator[str]:
-        """The facts, one line each; findings are not among them."""
+        """Yields the facts, one line each, without the findings."""
         many = (
             "endless" if self.shards is None else "unknown number of" if self.samples is None else f"{self.samples:,}"
         )
@@ -112,7 +112,7 @@ class SourceReport:
         return f"; {near:.3g} to {far:.4g}, median {median:.3g}{'' if 'unknown' in self.unit else ' m'}"
 
     def as_json(self) -> dict[str, Any]:
-        """The facts and findings as JSON has them."""
+        """Facts and findings as JSON has them."""
         near_far = None if self.range_m is None else dict(zip(("near", "far", "median"), self.range_m, strict=True))
         plain = {
             name: getattr(self, name)
@@ -154,7 +154,7 @@ def report_on(source: Source, *, labeled: bool, most: int = MOST_SAMPLES) -> Sou
         labeled=labeled,
         samples=count_samples(source, labeled=labeled),
         shards=None if source.endless else opened.num_shards,
-        left_out="" if listing is None else Listing(left_out=listing.left_out).told(),
+        left_out="" if listing is None else listing.told(),
         pairing=pairing,
         pairs=pairs,
         label=looked.label,
@@ -169,13 +169,11 @@ def report_on(source: Source, *, labeled: bool, most: int = MOST_SAMPLES) -> Sou
     )
 
 
-_told: set[tuple[Source, bool]] = set()
-
-
 def tell_sources(sources: Sequence[Source], *, labeled: bool) -> None:
-    """Logs the reports of sources at the start of a run, findings as warnings: once, in the main process alone.
+    """Logs the reports of sources at the start of a run, findings as warnings, in the main process alone.
 
-    Scenes, which are made without a fault, are only counted.
+    A process tells of a source once, since the steps of a run share sources. Scenes, which are made without a fault,
+    are only counted.
 
     Args:
         sources: parsed.
@@ -187,18 +185,20 @@ def tell_sources(sources: Sequence[Source], *, labeled: bool) -> None:
     if os.environ.get("RANK", "0") != "0":
         return
     for source in sources:
-        if (source, labeled) in _told:
-            continue
-        _told.add((source, labeled))
-        if source.format == "scenes":
-            many = "endless" if source.count is None else f"{source.count:,}"
-            logger.info("source %s: %s rendered scenes", source.spec, many)
-            continue
-        report = report_on(source, labeled=labeled)
-        for line in report.lines():
-            logger.info("%s", line)
-        for finding in report.findings:
-            logger.warning("source %s, %s: %s", source.spec, finding.name, finding.sentence)
+        _tell_once(source, labeled)
+
+
+@cache
+def _tell_once(source: Source, labeled: bool) -> None:
+    if source.format == "scenes":
+        many = "endless" if source.count is None else f"{source.count:,}"
+        logger.info("source %s: %s rendered scenes", source.spec, many)
+        return
+    report = report_on(source, labeled=labeled)
+    for line in report.lines():
+        logger.info("%s", line)
+    for finding in report.findings:
+        logger.warning("source %s, %s: %s", source.spec, finding.name, finding.sentence)
 
 
 def _pairing(source: Source, looks: Sequence[Look]) -> tuple[str, tuple[tuple[str, str], ...]]:

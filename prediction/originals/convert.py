@@ -2,8 +2,6 @@
 
 import logging
 import pickle
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from torch import Tensor
 from transformers import AutoModelForDepthEstimation, ZoeDepthImageProcessor
 
 from semidepth.common.console import first_line
+from semidepth.common.files import whole_folder
 from semidepth.prediction.originals import depth_anything, zoedepth
 from semidepth.prediction.originals.options import Version
 from semidepth.prediction.preprocessing import Preprocessing
@@ -135,9 +134,7 @@ def _write(config: Any, weights: dict[str, Tensor], processor: Any, output: Path
     Weights go through a folder with the names of published checkpoints, so that whatever version of transformers
     renames them to its own.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
+    with whole_folder(output) as partial:
         config.save_pretrained(partial)
         save_file({name: value.contiguous() for name, value in weights.items()}, partial / "model.safetensors")
         try:
@@ -151,7 +148,3 @@ def _write(config: Any, weights: dict[str, Tensor], processor: Any, output: Path
             raise ValueError(f"lacks, or has too many, of the model's weights: {odd[0]} and {len(odd) - 1} more")
         model.save_pretrained(partial)
         processor.save_pretrained(partial)
-        partial.chmod(0o755)  # mkdtemp's is for its owner alone
-        partial.rename(output)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -1,8 +1,6 @@
 """Conversion of a trained model to the stock classes of transformers, with the same predictions."""
 
 import logging
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForDepthEstimation, PreTrainedModel
 
 from semidepth.common.console import first_line
+from semidepth.common.files import whole_folder
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
 from semidepth.prediction.models import load_depth_model
 
@@ -46,16 +45,10 @@ def to_stock(folder: Path, target: Path) -> None:
         raise ValueError(
             f"{folder} has no image processor that loads ({first_line(error)}); put its preprocessor_config.json there."
         ) from error
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
+    with whole_folder(target) as partial:
         stock.save_pretrained(partial)
         processor.save_pretrained(partial)
         _check(model.float(), partial, str(folder))
-        partial.chmod(0o755)  # mkdtemp's is for its owner alone
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     logger.info("wrote %s: a %s for plain transformers", target, type(stock).__name__)
 
 
