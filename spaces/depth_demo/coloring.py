@@ -1,13 +1,15 @@
 """Depth in colours: ranges, pictures, and a legend in the page's text colour."""
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 from predictor import Prediction
-from refusal import Refusal
+from refusal import Refusal, word
 from trust import rounded
 from work import Seen
 
-from semidepth.media.color_maps import color_table, colorize, display_range, ticks
+from semidepth.media.color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP, color_table, colorize, display_range, ticks
 
 SHOWN_SIDE = 1600  # pixels; larger pictures are shown smaller, their files are whole
 CLICKED_SIDE = 1000
@@ -15,6 +17,15 @@ END_PERCENT = 18  # of a legend, which its ends' numbers take on a phone
 MAP_NAMES = {
     "magma": "Magma", "cividis": "Cividis (all eyes)", "turbo": "Turbo", "spectral": "Spectral", "gray": "Grey",
 }  # fmt: skip
+
+
+def colors_of(color_map: Any) -> str:
+    """Checks a colour map's name; returns it, or the default where none is given.
+
+    Raises:
+        Refusal: there is no such colour map.
+    """
+    return word(color_map, "color_map", list(COLOR_MAPS)) or DEFAULT_COLOR_MAP
 
 
 def value_range(prediction: Prediction) -> tuple[float, float]:
@@ -135,7 +146,7 @@ def half_text(seen: Seen) -> str:
 
 
 def range_text(prediction: Prediction) -> str:
-    """What was found, in one line for people."""
+    """Returns one line for people with the range that was found."""
     if not prediction.metric:
         return "without a unit"
     low, median, high = np.percentile(prediction.values, [1, 50, 99])

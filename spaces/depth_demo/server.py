@@ -12,6 +12,7 @@ from choosing import choose_models
 from clips import MOST_MEGABYTES
 from page import endpoints, image_tab, video_tab
 from page.appearance import CSS, FOOT, HEADING, THEME, TITLE, no_model, trust_html
+from page.browser_files import browser_file
 from page.image_events import ImageEvents
 from page.wiring import Page
 from work import DepthWork
@@ -20,7 +21,6 @@ from zero_gpu import ON_ZERO_GPU
 from semidepth.prediction.models import check_device
 
 HERE = Path(__file__).resolve().parent
-NAMES = (HERE / "page" / "browser" / "names.js").read_text(encoding="utf-8")
 FIRST = "bear.jpg"  # of the examples
 HOUR_S = 3600
 KEPT_S = 24 * HOUR_S  # uploads and results: a tab that is left open over night still has its picture
@@ -54,7 +54,7 @@ def build(work: DepthWork) -> gr.Blocks:
                 video = video_tab.build(work)
         gr.HTML(FOOT, elem_id="foot")
         events.connect(image)
-        page.load(None, js=NAMES)
+        page.load(None, js=browser_file("names.js"))
         video_tab.VideoEvents(work).connect(video)
         endpoints.build(work)
     return page

@@ -109,7 +109,12 @@ def rounded(value: float, error: float | None) -> str:
     """
     if not error or not value > 0:
         return f"{value:.2f} m"
-    power = 10.0 ** math.floor(math.log10(value * error))
-    step = power * next(times for times in (5, 2, 1) if times * power <= value * error * (1 + 1e-9))
+    step = round_step(value * error)
     digits = max(0, -math.floor(math.log10(step)))
     return f"{round(value / step) * step:.{min(digits, 2)}f} m"
+
+
+def round_step(step: float) -> float:
+    """Returns the largest of 1, 2 and 5 times a power of ten that is not above a positive step, at least 1e-9."""
+    power = 10.0 ** math.floor(math.log10(max(step, 1e-9)))
+    return float(f"{power * next((times for times in (5, 2) if times * power <= step * (1 + 1e-9)), 1):.6g}")

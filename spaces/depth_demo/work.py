@@ -80,7 +80,7 @@ class DepthWork:
         self._lock = threading.Lock()
 
     def see(self, path: str | None, model: str | None, domain: str | None = None, *, keep: bool = False) -> Seen:
-        """A picture with its depth, predicted now or found in the cache.
+        """Returns a picture with its depth, predicted now or found in the cache.
 
         Args:
             path: of the uploaded file.
@@ -122,7 +122,7 @@ class DepthWork:
 
 
 def digest_of(path: str | Path | None) -> str:
-    """SHA-256 of a file's bytes; "" where there is no file, which `open_picture` refuses."""
+    """Returns the SHA-256 of a file's bytes; "" where there is no file, which `open_picture` refuses."""
     try:
         with Path(path or "").open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -131,7 +131,7 @@ def digest_of(path: str | Path | None) -> str:
 
 
 def open_picture(path: str | Path | None) -> Picture:
-    """A picture as a viewer shows it, as `semidepth predict` decodes it.
+    """Reads a picture as a viewer shows it and `semidepth predict` decodes it.
 
     One of more than `HALVED_PIXELS` pixels is read at half its width and height, and only one such at a time.
 
@@ -143,10 +143,12 @@ def open_picture(path: str | Path | None) -> Picture:
     """
     if not path:
         raise Refusal("Upload a picture, take one, or click an example first.", title="There is no picture yet")
-    if not Path(path).is_file():
-        raise Refusal("Pictures are kept for a day, and this one is gone; upload it again.", title="Picture gone")
     try:
         content = Path(path).read_bytes()
+    except OSError as error:
+        gone = "Pictures are kept for a day, and this one is gone; upload it again."
+        raise Refusal(gone, title="Picture gone") from error
+    try:
         with open_image(content) as opened:
             width, height = opened.size
             check_shape(width, height)

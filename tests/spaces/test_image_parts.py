@@ -38,7 +38,7 @@ def test_a_legend_of_metres_shows_its_ends(parts):
         assert min(np.diff(places)) > 10  # they would run into each other
 
 
-def test_a_legend_without_a_unit_says_per_cent(parts):
+def test_a_range_without_a_unit_is_in_per_cent(parts):
     coloring = parts["coloring"]
     values = np.linspace(1, 5, 5001).reshape(1, -1)
     relative = seen(parts, values, metric=False).prediction

@@ -206,8 +206,8 @@ def test_what_the_browser_sends_becomes_one_typed_object(space_on_path, work, pa
     }  # fmt: skip
     asked = wiring.read(sent)
     assert (asked.picture, asked.model, asked.legend, asked.fov) == ("/tmp/a.png", STOCK, (3.0, 4.0), "")
-    wrongs = {"Model": (tab.model, "nobody/nothing"), "Colours": (tab.color_map, 3), "range": (tab.legend, "abc"),
-              "Field of view": (tab.fov, ["60"])}  # fmt: skip
+    wrongs = {"Model": (tab.model, "nobody/nothing"), "color_map": (tab.color_map, "none"),
+              "range": (tab.legend, "abc"), "Field of view": (tab.fov, ["60"])}  # fmt: skip
     for named, (part, wrong) in wrongs.items():
         with pytest.raises(Refusal, match=named):
             wiring.read(sent | {part: wrong})

@@ -7,6 +7,7 @@ import gradio as gr
 from predictor import ModelCard
 from trust import trust_text
 
+from page.browser_files import browser_file
 from page.legend_bar import color_css
 
 TITLE = "How far is everything in this picture?"
@@ -34,7 +35,7 @@ THEME = gr.themes.Soft(
     button_cancel_background_fill_hover_dark="#991b1b", button_cancel_text_color="white",
     button_cancel_text_color_dark="white", button_secondary_background_fill_hover_dark="*neutral_700",
 )  # fmt: skip
-CSS = (Path(__file__).resolve().parent / "browser" / "style.css").read_text(encoding="utf-8") + color_css()
+CSS = browser_file("style.css") + color_css()
 HEADING = f"<h1>{TITLE}</h1><p>{SUBTITLE}</p>"
 PAPERS = {
     "Depth Anything": "2401.10891", "Depth Anything V2": "2406.09414", "ZoeDepth": "2302.12288", "MiDaS": "1907.01341",

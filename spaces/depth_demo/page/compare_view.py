@@ -1,9 +1,10 @@
 """The view that shows several models' depth of the same picture, with a legend of its own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 import gradio as gr
+from coloring import colors_of
 from refusal import SHOWN_S
 from work import ROUTER, DepthWork
 
@@ -45,7 +46,7 @@ class CompareAsked:
     picture: str | None
     compared: list[str]
     domain: str
-    color_map: str
+    color_map: str = field(metadata={"read": colors_of})
     drawn: bool
 
 
@@ -110,7 +111,7 @@ def nothing_compared() -> CompareUpdates:
     return {"gallery": gr.update(value=None, visible=False), "compare_legend": "", "drawn": False}
 
 
-def build(work: DepthWork) -> CompareParts:
+def build(work: DepthWork) -> dict[str, Any]:
     """Lays out the view."""
     cards = [work.models.card(name) for name in work.models.names]
     compared = gr.CheckboxGroup(
@@ -128,6 +129,5 @@ def build(work: DepthWork) -> CompareParts:
         elem_id="gallery", interactive=False, format="jpeg", buttons=["download", "fullscreen"],
     )  # fmt: skip
     legend = gr.HTML(elem_id="compare_legend")
-    return CompareParts(
-        compared=compared, compare=compare, gallery=gallery, compare_legend=legend, drawn=gr.State(False)
-    )
+    return {"compared": compared, "compare": compare, "gallery": gallery, "compare_legend": legend,
+            "drawn": gr.State(False)}  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any
 
 import gradio as gr
 from clips import Clip, Wish, depth_of_clip
-from coloring import limits_of
+from coloring import colors_of, limits_of
 from measuring import FOV_RANGE_DEG
 from read_outs import read_out
 from refusal import file_path, number, pixels, word, words, yes_or_no
@@ -188,11 +188,6 @@ class Endpoints:
     def _see(self, picture: Any, model: Any, domain: Any) -> Seen:
         """Calls [`DepthWork.see`] with values that may be anything."""
         return self.work.see(file_path(picture), self._model(model), word(domain, "domain"))
-
-
-def colors_of(color_map: Any) -> str:
-    """Checks a colour map's name; returns it, or the default where none is given."""
-    return word(color_map, "color_map", list(COLOR_MAPS)) or DEFAULT_COLOR_MAP
 
 
 def facts(seen: Seen) -> dict[str, Any]:

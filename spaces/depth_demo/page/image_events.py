@@ -106,7 +106,7 @@ class ImageEvents:
         ]
 
     def start(self, picture: Path) -> Start:
-        """The result of a picture by the first model, which is kept.
+        """Predicts a picture by the first model, and keeps the result.
 
         Args:
             picture: path of a photo.
@@ -116,7 +116,10 @@ class ImageEvents:
         """
         model = self.work.models.names[0]
         self.work.see(str(picture), model, keep=True)
-        asked = Asked(str(picture), model, ROUTER, "", DEFAULT_COLOR_MAP, (None, None), "", PHOTO, "", [], None, 0)
+        asked = Asked(
+            picture=str(picture), model=model, domain=ROUTER, place="", color_map=DEFAULT_COLOR_MAP,
+            legend=(None, None), fov="", under=PHOTO, places="", points=[], before=None, order=0,
+        )  # fmt: skip
         return Start(self.fresh(asked) | {"picture": str(picture)})
 
     def open_view(self, name: str, asked: Asked) -> ViewUpdates:
@@ -237,7 +240,7 @@ class ImageEvents:
 
 
 def is_shown(what: str, asked: Asked) -> bool:
-    """True where the result on the page is that of what was chosen, and none is under way.
+    """Returns whether the result on the page is that of what was chosen, and none is under way.
 
     Gradio tells of the picture as the page opens, too.
     """

@@ -101,14 +101,16 @@ def place_choice(prediction: Prediction, card: ModelCard, chosen: str) -> Any:
     shares = prediction.domains
     if not shares:
         return gr.update(visible=False)
-    choices = [
-        (f"{PLACES.get(name, name.capitalize())} · {min(max(share, 0.01), 0.99):.0%}", name)
-        for name, share in shares.items()
-    ]
+    choices = [(f"{place_name(name)} · {min(max(share, 0.01), 0.99):.0%}", name) for name, share in shares.items()]
     label = "Taken" if chosen == ROUTER else "Taken, as you say"
     if chosen == ROUTER and max(shares.values()) < CLOSE_CALL:
         label = "Taken: a close call"
     return gr.update(choices=choices, value=prediction.domain, label=label, visible=True, interactive=card.choosable)
+
+
+def place_name(head: str) -> str:
+    """Returns a head's name for people."""
+    return PLACES.get(head, head.capitalize())
 
 
 def heading(path: str, label: str, seen: Seen) -> str:

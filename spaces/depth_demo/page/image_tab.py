@@ -1,6 +1,6 @@
 """The tab for photos: its parts and where they stand. What they do is in image_events.py and scene_view.py."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,11 @@ from work import ROUTER, DepthWork
 
 from page import compare_view, legend_bar, scene_view, strip
 from page.appearance import EMPTY_IMAGE
+from page.browser_files import browser_file
 from page.compare_view import CompareParts
 from page.scene_view import SceneParts
 from semidepth.media.color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 
-BROWSER = Path(__file__).resolve().parent / "browser"
 COLOR_CHOICES = [(MAP_NAMES[name], name) for name in COLOR_MAPS]
 PHOTO, DEPTH = "Photo", "Depth"  # what is clicked in to measure
 PNG16_LABELS = {True: "16-bit PNG, mm", False: "16-bit PNG"}  # by whether the model predicts metres
@@ -35,7 +35,7 @@ class ImageParts(CompareParts, SceneParts):
         found: what is shown: photo, model and range.
         photo: the photo below the depth.
         points: clicked ones, (column, row) of the upright picture.
-        before: what is shown, an `image_events.Before`, or None.
+        before: what is shown, an `image_values.Before`, or None.
         order: changes when a picture is to be predicted.
         view: name of the view that is open.
         png16: button for the file of this kind; likewise `npy` and `color`.
@@ -158,7 +158,7 @@ def _views(work: DepthWork, metric: bool, start: Start) -> dict[str, Any]:
             }  # fmt: skip
             photo = gr.Image(**start.of("photo"), **plain, elem_id="photo")
             depth = gr.Image(**start.of("depth"), **plain, elem_id="depth")
-            gr.HTML(html_template=SPLIT, js_on_load=(BROWSER / "split.js").read_text(encoding="utf-8"), elem_id="split")
+            gr.HTML(html_template=SPLIT, js_on_load=browser_file("split.js"), elem_id="split")
         with gr.Tab("Measure", id="measure") as measure_tab:
             measure = _measure(metric, start)
         with gr.Tab("3D", id="scene") as scene_tab:
@@ -167,8 +167,7 @@ def _views(work: DepthWork, metric: bool, start: Start) -> dict[str, Any]:
             compare = compare_view.build(work)
     return {
         "photo": photo, "depth": depth, "depth_tab": depth_tab, "measure_tab": measure_tab, "scene_tab": scene_tab,
-        "compare_tab": compare_tab, **measure, **scene,
-        **{each.name: getattr(compare, each.name) for each in fields(compare)},
+        "compare_tab": compare_tab, **measure, **scene, **compare,
     }  # fmt: skip
 
 

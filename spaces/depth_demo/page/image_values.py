@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from coloring import colors_of
 from read_outs import Point
 
 from page.compare_view import CompareUpdates
@@ -55,7 +56,7 @@ class Asked:
     model: str
     domain: str
     place: str
-    color_map: str
+    color_map: str = field(metadata={"read": colors_of})
     legend: Ends = field(metadata={"read": ends_of})
     fov: str
     under: str

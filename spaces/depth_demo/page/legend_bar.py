@@ -1,6 +1,5 @@
 """The bar of colours under the picture, with handles and number fields for its near and far end."""
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -8,11 +7,12 @@ import numpy as np
 from coloring import far_most, value_range
 from predictor import Prediction
 from refusal import Refusal, shown
+from trust import round_step
 
+from page.browser_files import browser_file
 from semidepth.media.color_maps import COLOR_MAPS, color_table, ticks
 
 Ends = tuple[float | None, float | None]
-BROWSER = Path(__file__).resolve().parent / "browser"
 STEPS = 100  # of the result's own range that an arrow key passes, about
 TEMPLATE = """
 <div class="scale" role="group" aria-label="Range of colours">
@@ -35,8 +35,7 @@ def build(**options: Any) -> gr.HTML:
     Args:
         options: of gr.HTML.
     """
-    script = (BROWSER / "legend.js").read_text(encoding="utf-8")
-    return gr.HTML(html_template=TEMPLATE, js_on_load=script, label="Range of colours", **options)
+    return gr.HTML(html_template=TEMPLATE, js_on_load=browser_file("legend.js"), label="Range of colours", **options)
 
 
 def ends_of(value: Any) -> Ends:
@@ -62,7 +61,7 @@ def own_range(prediction: Prediction) -> tuple[float, float]:
 
 
 def bar_of(prediction: Prediction, ends: tuple[float, float]) -> dict[str, Any]:
-    """What the bar shows.
+    """Returns the bar's value: ends, limits, steps and numbers.
 
     Args:
         prediction: of the picture.
@@ -74,7 +73,7 @@ def bar_of(prediction: Prediction, ends: tuple[float, float]) -> dict[str, Any]:
     """
     near, far = own = own_range(prediction)
     most = max(far_most(prediction), ends[1])
-    step = 1.0 if not prediction.metric else round_step((far - near) / STEPS)
+    step = max(0.01, round_step((far - near) / STEPS)) if prediction.metric else 1.0
     marks = [(100 * tick / most, f"{tick:g}") for tick in ticks(0, most, 6)]
     if not prediction.metric:
         marks = [(0.0, "near"), (100.0, "far")]
@@ -85,14 +84,8 @@ def bar_of(prediction: Prediction, ends: tuple[float, float]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def round_step(step: float) -> float:
-    """The largest of 1, 2 and 5 times a power of ten that is not above a step; at least 0.01."""
-    power = 10.0 ** np.floor(np.log10(max(step, 1e-9)))
-    return max(0.01, float(f"{power * next(times for times in (5, 2, 1) if times * power <= step * (1 + 1e-9)):.6g}"))
-
-
 def color_css() -> str:
-    """Style of the swatches and of the bar, which has the colours of the swatch that is chosen; near is left."""
+    """Returns the style of swatches and bar, which has the colours of the swatch that is chosen; near is left."""
     rules = []
     for number, name in enumerate(COLOR_MAPS, 1):
         colors = ["rgb({} {} {})".format(*color) for color in color_table(name)[::-15].tolist()]

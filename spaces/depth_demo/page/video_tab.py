@@ -13,7 +13,7 @@ from refusal import Refusal
 from work import ROUTER, DepthWork
 
 from page.appearance import EMPTY_VIDEO, progress_html
-from page.image_results import PLACES
+from page.image_results import place_name
 from page.image_tab import COLOR_CHOICES
 from page.wiring import QUICK, Wiring
 from semidepth.media.color_maps import DEFAULT_COLOR_MAP
@@ -185,7 +185,7 @@ class VideoEvents:
 
 def place_choices(card: ModelCard) -> list[tuple[str, str]]:
     """Lists labels and values of a model's heads to choose from, its own choice first."""
-    return [("As the model finds", ROUTER)] + [(PLACES.get(name, name.capitalize()), name) for name in card.domains]
+    return [("As the model finds", ROUTER)] + [(place_name(name), name) for name in card.domains]
 
 
 def wait(asked: VideoAsked) -> VideoUpdates:

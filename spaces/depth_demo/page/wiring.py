@@ -55,8 +55,8 @@ class Wiring(Generic[T]):
 
     Args:
         parts: dataclass of the tab's components.
-        asked: dataclass that handlers take. Each field holds the value of the part of the same name. For a part made of
-            HTML its metadata has a function `read`, which checks what was sent.
+        asked: dataclass that handlers take. Each field holds the value of the part of the same name. A
+            function `read` in its metadata checks what was sent, instead of [`value_of`].
     """
 
     parts: Any
