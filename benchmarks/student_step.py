@@ -69,13 +69,7 @@ class StepOptions:
         """Raises ValueError, in one sentence, for a value that cannot work."""
         for name in ("size", "batch", "steps", "gpus"):
             check_at_least(self, name, 1)
-        for name in (
-            "images",
-            "peak",
-            "share",
-            "scaling",
-            "images_per_s",
-        ):
+        for name in ("images", "peak", "share", "scaling", "images_per_s"):
             check_positive(self, name)
         check_at_least(self, "price", 0)
 

@@ -26,7 +26,7 @@ MIN_NEIGHBORS = 0.5
 
 
 def with_label_types(sources: Iterable[Source]) -> list[Source]:
-    """Labeled sources with their `labels` filled in; the log tells what was found and why.
+    """Returns labeled sources with their `labels` filled in; the log tells what was found and why.
 
     Raises:
         ValueError: a source has to be looked at and has no usable sample.
@@ -40,7 +40,7 @@ def with_label_types(sources: Iterable[Source]) -> list[Source]:
 
 
 def find_label_type(source: Source) -> tuple[LabelType, str]:
-    """The type of a labeled source's labels, and why.
+    """Finds the type of a labeled source's labels, and why it is that.
 
     Raises:
         ValueError: it has to be looked at and has no usable sample.
@@ -61,7 +61,7 @@ def find_label_type(source: Source) -> tuple[LabelType, str]:
 
 
 def share_with_neighbors(depth: Tensor) -> float:
-    """The share of known pixels (H, W) whose right neighbour is known, or whose lower one, whichever is smaller.
+    """Returns the share of known pixels (H, W) with a known neighbour on the right, or below, whichever is smaller.
 
     NaN is unknown; without a known pixel the share is 0.
     """

@@ -24,7 +24,7 @@ def prepare_sample(
     """Resize one sample to the model's input size.
 
     For training: a random square as large as the shorter side is resized to `size` x `size` and flipped left to
-    right with probability 0.5; nothing else is done to it. That is the papers' resize of the shorter side and crop,
+    right with `flip_probability`; nothing else is done to it. That is the papers' resize of the shorter side and crop,
     but no pixel is resized that the crop leaves out. With `smallest_crop` the square is smaller by chance: a narrower
     field of view. For evaluation: the image alone is resized, its shorter side to
     `size` and both sides to the nearest multiple; depth keeps its own size, to be scored there.
@@ -40,7 +40,7 @@ def prepare_sample(
         multiple: what both sides must be a multiple of: the encoder's patch size.
         smallest_crop: for training, the square's side is drawn evenly between this share of the shorter side and all
             of it, in (0, 1]; 1 draws nothing.
-        flip_probability: for training.
+        flip_probability: for training, in [0, 1].
 
     Returns:
         A new sample.

@@ -50,13 +50,13 @@ from semidepth.publishing.files import (
     kind_of_folder,
     left_out,
     model_files,
-    parse_size,
     pictures_of,
     preview_names,
-    split_weights,
 )
 from semidepth.publishing.hub import HubDownError, Target, limit_waiting, prepare, push
+from semidepth.publishing.licences import licences_behind
 from semidepth.publishing.records import public_files
+from semidepth.publishing.shards import parse_size, split_weights
 from semidepth.publishing.spaces import Name, space_files
 
 logger = logging.getLogger(__name__)
@@ -213,6 +213,10 @@ def files_of_model(folder: Path, options: PublishOptions, room: Path) -> list[Hu
         files += [HubFile(f"onnx/{path.name}", path) for path in sorted((room / "onnx").iterdir())]
     if not any(file.path == CARD for file in files):
         files = _with_card(folder, files, options, room)
+    elif options.license is not None or options.data_license:
+        logger.warning(
+            "--license and --data_license are for a card that is made; write them into %s, which is used", folder / CARD
+        )
     files = public_files(files, room / "public")
     if options.heads is not None:
         from semidepth.publishing.shipping import files_of_heads
@@ -229,6 +233,12 @@ def _with_card(folder: Path, files: list[HubFile], options: PublishOptions, room
 
     previews = checked_files(folder, preview_names(folder))
     facts = read_facts(folder, {file.path: file.source for file in files})
+    behind = licences_behind(facts) if options.license is None else {}
+    if behind:
+        logger.warning(
+            "the card states no licence, while models behind this one have one: %s; say yours with --license",
+            ", ".join(f"{name} ({licence})" for name, licence in behind.items()),
+        )
     card = make_card(
         facts,
         [file.path for file in (*files, *previews)],

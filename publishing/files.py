@@ -7,16 +7,17 @@ others show the photos that it was trained on. A set of pseudo labels is publish
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from huggingface_hub import get_token
 from safetensors import SafetensorError, safe_open
 
+from semidepth.common.options import read_options
 from semidepth.common.redaction import has_secret
+from semidepth.data.public_names import SOURCE_OPTIONS, split_source
 from semidepth.prediction.checkpoints import PICKLED, pickled_names
 
 Kind = Literal["model", "dataset", "space"]
@@ -26,8 +27,6 @@ PROCESSOR = "preprocessor_config.json"
 DESCRIPTION = ("config.json", PROCESSOR, "processor_config.json", "LICENSE")
 EXAMPLES, PREVIEWS = "scores/examples.png", "previews/*.png"
 SCORES = ("results.json", "scores/results.json", "scores/table.md", EXAMPLES)
-# Options that name images, and how built-in scenes begin there; those of metric.yaml begin with a domain.
-SOURCES, SCENES = ("labeled", "unlabeled", "validation", "pseudo_labels", "train"), "scenes:"
 CARD = "README.md"
 INDEX = "model.safetensors.index.json"
 PSEUDO_LABELS = "pseudo_labels.json"
@@ -35,8 +34,6 @@ PSEUDO_LABELS = "pseudo_labels.json"
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
 _TEXT = frozenset({"", ".json", ".yaml", ".yml", ".md", ".py", ".txt", ".toml", ".cfg", ".html", ".css", ".js"})
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)[^)]*\)|<img[^>]*?\bsrc=[\"']([^\"']+)")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|KB|MB|GB)")
-_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 @dataclass(frozen=True)
@@ -156,16 +153,10 @@ def preview_names(folder: Path) -> list[str]:
 
     Previews of other runs show photos of the person who trained, and stay where they are.
     """
-    if not all(re.match(rf"(\w+=)?{SCENES}", source) for source in _sources(folder)):
-        return []
-    return [path.relative_to(folder).as_posix() for path in sorted(folder.glob(PREVIEWS))[-1:]]
-
-
-def _sources(folder: Path) -> list[str]:
-    """Returns the image sources in the options of a run; one that is unknown where there are no options."""
-    options = [yaml.safe_load((folder / name).read_text()) for name in OPTIONS if (folder / name).is_file()]
-    named = [source for values in options for name in SOURCES for source in values.get(name) or ()]
-    return named or ["unknown"]
+    options = [read_options(folder / name) for name in OPTIONS if (folder / name).is_file()]
+    sources = [text for values in options for name in SOURCE_OPTIONS for text in values.get(name) or ()]
+    rendered = sources and all(split_source(text)[1].startswith("scenes:") for text in sources)
+    return [path.relative_to(folder).as_posix() for path in sorted(folder.glob(PREVIEWS))[-1:]] if rendered else []
 
 
 def left_out(folder: Path, files: Iterable[HubFile]) -> list[str]:
@@ -273,40 +264,3 @@ def secrets_in(files: Iterable[HubFile], has: Callable[[str], bool] = has_secret
             if has(line) or (own and own in line):
                 yield file.path, number
                 break
-
-
-def parse_size(text: str) -> int:
-    """Returns the bytes of a size such as 5GB or 500MB; huggingface_hub's own parser is private.
-
-    Raises:
-        ValueError: the text is no size.
-    """
-    found = _SIZE.fullmatch(text.strip().upper())
-    size = int(float(found[1]) * _UNITS[found[2]]) if found else 0
-    if size < 1:
-        raise ValueError(f"--max_shard_size is {text!r}; give a size such as 5GB or 500MB.")
-    return size
-
-
-def split_weights(files: Sequence[HubFile], room: Path, *, max_bytes: int) -> list[HubFile]:
-    """Returns a model's files with larger weights split into shards.
-
-    Args:
-        files: of the model.
-        room: folder for the shards; created when needed.
-        max_bytes: largest size of a shard. A single larger tensor still makes a larger one.
-
-    Returns:
-        The same files where all are small enough; else with other weights and their index.
-    """
-    from huggingface_hub import save_torch_state_dict  # here: it imports torch
-    from safetensors.torch import load_file
-
-    weights = [file for file in files if file.source.suffix == ".safetensors"]
-    if all(file.size <= max_bytes for file in weights):
-        return list(files)
-    room.mkdir(parents=True)
-    tensors = {name: tensor for file in weights for name, tensor in load_file(file.source).items()}
-    save_torch_state_dict(tensors, room, max_shard_size=max_bytes, metadata={"format": "pt"})
-    rest = [file for file in files if file not in weights and file.path != INDEX]
-    return [*(HubFile(name, room / name) for name in weight_names(room)), *rest]

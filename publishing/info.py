@@ -15,14 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import metadata_load
-
 from semidepth.common.commands import Command
 from semidepth.common.options import option
 from semidepth.prediction.shipped.errors import in_words, typical_errors
-from semidepth.prediction.shipped.folder import NAME, find_model, is_heads, shipped_names, shown_name
+from semidepth.prediction.shipped.folder import NAME, find_model, shipped_names, shown_name
 from semidepth.publishing.facts import Facts, read_facts
-from semidepth.publishing.files import CARD
+from semidepth.publishing.licences import card_license
 
 # Options that say what a model was trained on and for how long.
 RUN_FIELDS = (
@@ -68,7 +66,7 @@ def model_info(name: str | Path) -> dict[str, Any]:
     return {
         "name": shown_name(folder),
         "folder": folder,
-        "license": _license(Path(folder)),
+        "license": card_license(Path(folder)),
         "model_type": config["model_type"],
         "predicts_depth": depth or (False if architectures else None),
         "unit": UNITS[facts.kind],
@@ -84,12 +82,6 @@ def model_info(name: str | Path) -> dict[str, Any]:
         "scores": _scores(facts),
         "abs_rel": typical_errors(folder) if facts.metric else {},
     }
-
-
-def _license(folder: Path) -> str | None:
-    """Returns the licence of the weights by the card in their folder, or in the one above of metric heads."""
-    card = (folder.parent if is_heads(folder) else folder) / CARD
-    return (metadata_load(card) or {}).get("license") if card.is_file() else None
 
 
 def _training(facts: Facts) -> dict[str, Any] | None:

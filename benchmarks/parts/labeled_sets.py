@@ -23,7 +23,7 @@ Pair = tuple[np.ndarray, np.ndarray]  # (H, W, 3) uint8, (H, W) float32 metres, 
 
 @dataclass(frozen=True)
 class Stored:
-    """What is written for one sample: pixels, the label's numbers as they go to the file, the EXIF orientation."""
+    """One sample as it is written: pixels, the label's numbers as they go to the file, the EXIF orientation."""
 
     image: np.ndarray
     label: np.ndarray
@@ -53,11 +53,8 @@ def composed(number: int, height: int, width: int) -> Pair:
     image = np.where((ground < wall)[..., None], _texture(rng, height, width), _texture(rng, height, width))
     for z in np.sort(rng.uniform(1.3, 0.9 * back, rng.integers(5, 9)))[::-1]:
         foot = horizon + camera * focal / z
-        middle, across, tall = (
-            rng.uniform(0, width),
-            focal * rng.uniform(0.2, 0.5) / z,
-            focal * rng.uniform(0.4, 1.6) / z,
-        )
+        middle = rng.uniform(0, width)
+        across, tall = focal * rng.uniform(0.2, 0.5) / z, focal * rng.uniform(0.4, 1.6) / z
         x, y = (columns - middle) / across, (rows - (foot - tall / 2)) / (tall / 2)
         inside = (np.abs(x) < 1) & (np.abs(y) < 1) if rng.random() < 0.5 else x**2 + y**2 < 1
         inside &= depth > z
@@ -97,8 +94,9 @@ class Pool:
     def _make(self, material: str, number: int, height: int, width: int) -> Pair:
         key = (material, number, height, width)
         if key not in self._made:
-            make = composed if material == "photos" else None
-            self._made[key] = make(number, height, width) if make else rendered(material, number, height, width)
+            self._made[key] = (
+                composed(number, height, width) if material == "photos" else rendered(material, number, height, width)
+            )
         image, depth = self._made[key]
         return image.copy(), depth.copy()
 

@@ -124,10 +124,5 @@ def _is_bare(name: str) -> bool:
 
 
 def _is_number(feature: object) -> bool:
-    return isinstance(feature, Value) and feature.dtype not in (
-        "string",
-        "large_string",
-        "binary",
-        "large_binary",
-        "null",
-    )
+    others = ("string", "large_string", "binary", "large_binary", "null")
+    return isinstance(feature, Value) and feature.dtype not in others

@@ -61,7 +61,7 @@ def wanted_samples(total: int) -> int:
 
 
 def choose_groups(sizes: Mapping[str, int]) -> frozenset[str]:
-    """Groups that together have about as many samples as are wanted.
+    """Chooses groups that together have about as many samples as are wanted.
 
     Args:
         sizes: name of each group -> samples in it.
@@ -141,7 +141,7 @@ def cut_table(source: Source, files: tuple[str, ...]) -> Cut | None:
 
 
 def part_of(source: Source, part: Part) -> Source:
-    """A part of a source, which its `spec` names as well."""
+    """Returns a part of a source, which its `spec` names as well."""
     mark = "&" if split_options(source.spec)[1] else "?"
     return dataclasses.replace(source, spec=f"{source.spec}{mark}part={part}", part=part)
 

@@ -123,7 +123,7 @@ def files_of(source: Source, *, labeled: bool = False) -> Listing | None:
 
 
 def cut_of(source: Source, *, labeled: bool) -> Cut | None:
-    """Which samples of a source `part=held_out` holds; None for one that has no such part, such as scenes.
+    """Finds the samples of a source that `part=held_out` holds; None for one that has no such part, such as scenes.
 
     Raises:
         ValueError: the source cannot be opened.

@@ -70,7 +70,7 @@ class TarSamples(GeneratorBasedBuilder):
 def samples_of(
     path: str, members: Members, columns: list[str] | None = None, one_picture: bool = True
 ) -> Iterator[Sample]:
-    """The samples of one tar.
+    """Reads the samples of one tar.
 
     Args:
         path: of the tar, for errors and the log.

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from safetensors.torch import save_file
 from semidepth.modeling import DepthStudentConfig, RoutedDepthConfig
 from semidepth.publishing.cards import losses as card_losses
 from semidepth.publishing.cards.model_card import make_card
+from semidepth.publishing.cli import PublishOptions, publish
 from semidepth.publishing.facts import read_facts
 from semidepth.publishing.files import EXAMPLES, preview_names
 from semidepth.training.losses import table as table_of_losses
@@ -411,6 +413,39 @@ def test_a_run_with_selection_names_its_steps_and_its_images(tmp_path):
     assert "[org/big](https://huggingface.co/org/big) and the local model `first_student`" in card.text
     assert "ST++ (arXiv 2106.05095): a first student" in card.text
     assert "yang2022stpp" in card.text
+
+
+def test_a_licence_of_a_model_behind_is_told_where_the_card_would_state_none(tmp_path, caplog):
+    middle, start = tmp_path / "middle", tmp_path / "start"
+    folder = relative_folder(tmp_path, start=str(middle), teacher="org/big", encoder=None, unlabeled=["photos"])
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"auto_map": {}}))
+    shutil.copytree(folder, start)
+    shutil.copytree(folder, middle)
+    write_options(StudentOptions, middle / "student.yaml", {"start": str(start), "teacher": str(folder)})
+
+    def told(**options) -> list[str]:
+        caplog.clear()
+        publish(PublishOptions(folder=str(folder), dry_run=True, **options))
+        return [record.getMessage() for record in caplog.records if "--license" in record.getMessage()]
+
+    assert told() == []  # nobody on the way has one
+    (start / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    (warning,) = told()
+    assert str(start) in warning
+    assert "cc-by-nc-4.0" in warning
+    assert told(license="cc-by-nc-4.0") == []
+    (middle / "README.md").write_text("---\nlicense: mit\n---\n")
+    (warning,) = told()  # the nearest card speaks for what is behind it
+    assert "(mit)" in warning
+    assert "cc-by-nc-4.0" not in warning
+    write_options(StudentOptions, folder / "student.yaml", {"start": "semidepth-small"})
+    (warning,) = told()
+    assert "semidepth-small (cc-by-nc-4.0)" in warning
+    (folder / "README.md").write_text("---\nlicense: other\n---\n")
+    assert told() == []
+    (warning,) = told(license="mit")  # which would not be on the card
+    assert str(folder / "README.md") in warning
 
 
 def test_pictures_are_shown_where_there_are_some(tmp_path):

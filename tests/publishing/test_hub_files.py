@@ -18,11 +18,10 @@ from semidepth.publishing.files import (
     is_stale,
     kind_of_folder,
     model_files,
-    parse_size,
     pictures_of,
-    split_weights,
 )
 from semidepth.publishing.hub import Target
+from semidepth.publishing.shards import parse_size, split_weights
 
 TOKEN = "hf_" + "secret" * 6
 
