@@ -73,7 +73,7 @@ def _of_depth_anything(
     if max_depth_m is None and "previous_best" in beside:  # only V2's metric training writes it
         raise ValueError("is a checkpoint of metric training; say its range with --max_depth_m, as in that training")
     config = depth_anything.config_for(weights, version, max_depth_m)
-    backbone = config.backbone_config
+    backbone: Any = config.backbone_config
     processor = Preprocessing(size=backbone.image_size, multiple=backbone.patch_size).to_image_processor()
     return config, depth_anything.renamed(weights), processor, depth_anything.describe(config, version)
 

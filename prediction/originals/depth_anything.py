@@ -7,6 +7,7 @@ differ in the layers that the decoder reads, which only the name of the file tel
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from transformers import DepthAnythingConfig, Dinov2Config
@@ -86,9 +87,11 @@ def config_for(weights: dict[str, Tensor], version: Version, max_depth_m: float 
     grid = math.isqrt(weights["pretrained.pos_embed"].shape[1] - 1)
     if layers not in V2_LAYERS or width % HEAD_WIDTH:
         raise ValueError(f"has an encoder of {layers} layers and width {width}, which is no DINOv2")
-    metric = {} if max_depth_m is None else {"depth_estimation_type": "metric", "max_depth": whole(max_depth_m)}
+    metric: dict[str, Any] = (
+        {} if max_depth_m is None else {"depth_estimation_type": "metric", "max_depth": whole(max_depth_m)}
+    )
     return DepthAnythingConfig(
-        backbone_config=Dinov2Config(
+        backbone_config=Dinov2Config(  # type: ignore[call-arg] # out_indices is known to its __init__ alone
             hidden_size=width,
             num_hidden_layers=layers,
             num_attention_heads=width // HEAD_WIDTH,
@@ -122,7 +125,7 @@ def renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def describe(config: DepthAnythingConfig, version: Version) -> str:
     """Returns a few words about the model: version, size and what it predicts."""
-    backbone = config.backbone_config
+    backbone: Any = config.backbone_config
     size = SIZES.get((backbone.hidden_size, backbone.num_hidden_layers), f"ViT of width {backbone.hidden_size}")
     kind = f"metres to {config.max_depth}" if config.depth_estimation_type == "metric" else "inverse depth"
     return f"Depth Anything {version.upper()}, {size}, {kind}"

@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 from torch import Tensor
 from transformers import BeitConfig, ZoeDepthConfig
@@ -126,7 +127,7 @@ def _encoder_for(weights: dict[str, Tensor]) -> BeitConfig:
     grid = (math.isqrt(table[0] - 3) + 1) // 2
     if layers % 4:
         raise ValueError(f"has an encoder of {layers} layers; expected a multiple of 4, of which each fourth is read")
-    return BeitConfig(
+    return BeitConfig(  # type: ignore[call-arg] # out_features is known to its __init__ alone
         image_size=grid * patch,
         patch_size=patch,
         num_hidden_layers=layers,
@@ -139,7 +140,7 @@ def _encoder_for(weights: dict[str, Tensor]) -> BeitConfig:
     )
 
 
-def _router_for(weights: dict[str, Tensor]) -> dict[str, int]:
+def _router_for(weights: dict[str, Tensor]) -> dict[str, Any]:
     width = weights["patch_transformer.embedding_convPxP.weight"].shape[0]
     return {
         "num_patch_transformer_layers": len({found[1] for name in weights if (found := re.match(ROUTER, name))}),
