@@ -44,7 +44,7 @@ def run_demo(options: DemoOptions) -> str:
     began = time.perf_counter()
     output = Path(options.output_dir)
     device = "cuda" if torch.cuda.is_available() and not options.cpu else "cpu"
-    photos = find_inputs(options.photos or [str(EXAMPLES)], videos=False)
+    photos = find_inputs(options.photos or sorted(map(str, EXAMPLES.glob("*.jpg"))), videos=False)
     shown = draw_photos([photo for photo, _ in photos], output / "photos.png", device)
     logger.info("%s", shown)
     encoder = options.encoder
