@@ -26,12 +26,21 @@ class CommandError(Exception):
     """An error that the user of a command can mend; it ends the command with one sentence."""
 
 
+class NothingToDo(Exception):
+    """What a command was asked for is there already; it ends the command with one sentence and exit status 0."""
+
+
 def set_up_logging() -> None:
     """Sends this package's log lines to standard error; from processes other than the main one only warnings."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("semidepth").setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
+    logging.getLogger("semidepth").setLevel(logging.INFO if is_main_process() else logging.WARNING)
     for noisy in ("httpx", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def is_main_process() -> bool:
+    """True but in the further processes of a distributed run."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def bar_interval_s() -> float:
@@ -87,14 +96,18 @@ def run_command(command: Callable[[], object]) -> int:
         command: does the work; where it returns an int, that is the status, as 1 where some inputs failed.
 
     Returns:
-        0, or the command's own status; 1 after a CommandError; 2 after a ValueError: wrong usage; 130 after Ctrl-C;
-        141 where the reader of the output has gone; 70 after any other error, whose traceback goes into a file that
-        the sentence names.
+        0, or the command's own status; 0 after a NothingToDo; 1 after a CommandError; 2 after a ValueError: wrong
+        usage; 130 after Ctrl-C; 141 where the reader of the output has gone; 70 after any other error, whose traceback
+        goes into a file that the sentence names.
     """
     try:
         status = command()
         sys.stdout.flush()  # a closed pipe is noticed here
         return status if isinstance(status, int) else 0
+    except NothingToDo as told:
+        if is_main_process():
+            print(told, file=sys.stderr)
+        return 0
     except CommandError as error:
         print(f"error: {last_line(error)}", file=sys.stderr)
         return 1

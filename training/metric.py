@@ -24,6 +24,7 @@ def train_metric(options: MetricOptions) -> dict[str, Any]:
     """Trains and saves a metric model; returns final losses and scores.
 
     Raises:
+        NothingToDo: the run is finished already.
         ValueError: in one sentence, for options that do not fit the data or the model.
     """
     from semidepth.training.recipes.metric import training  # takes seconds

@@ -37,6 +37,7 @@ def train_student(options: StudentOptions) -> dict[str, Any]:
     """Trains and saves a student, in steps where `select_reliable` asks for it; returns final losses and scores.
 
     Raises:
+        NothingToDo: the run is finished already.
         ValueError: in one sentence, for options that do not fit the data, the encoder or the teacher.
     """
     from semidepth.training.recipes.selection import train_with_selection  # takes seconds

@@ -23,6 +23,7 @@ def train_teacher(options: TeacherOptions) -> dict[str, Any]:
     """Trains and saves a teacher; returns final losses and scores.
 
     Raises:
+        NothingToDo: the run is finished already.
         ValueError: in one sentence, for options that do not fit the data or the encoder.
     """
     from semidepth.training.recipes import teacher  # takes seconds

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from semidepth.common.console import CommandError, first_line, run_command
+from semidepth.common.console import CommandError, NothingToDo, first_line, run_command
 
 
 def raising(error):
@@ -25,6 +25,7 @@ def raising(error):
         (raising(ValueError("--steps is 0; give at least 1.")), 2, "error: --steps is 0; give at least 1.\n"),
         (raising(ValueError("Trace of a worker\n  line\nValueError: it is broken")), 2, "error: it is broken\n"),
         (raising(ValueError()), 2, "error: ValueError\n"),
+        (raising(NothingToDo("the run is finished")), 0, "the run is finished\n"),
         (raising(CommandError("the disk is full")), 1, "error: the disk is full\n"),
         (raising(KeyboardInterrupt()), 130, "stopped\n"),
         (raising(KeyboardInterrupt("run it again to resume")), 130, "stopped; run it again to resume\n"),

@@ -126,7 +126,7 @@ def test_a_checkpoint_that_it_cannot_resume_from_is_refused(tmp_path, encoder):
     train_teacher(arguments(tmp_path, encoder, checkpoint_every=2, steps=2))
     before = weights(tmp_path / "run")
     for changes, words in (
-        ({}, "checkpoint-00000002 .*2 steps.*--steps"),
+        ({"steps": 1}, "checkpoint-00000002 .*2 steps.*--steps"),
         ({"steps": 4, "labeled": ["scenes:indoor?count=4"]}, "checkpoint-00000002 .*labeled="),
         ({"steps": 4, "resume": False}, "checkpoint-00000002 .*--resume"),
     ):

@@ -7,6 +7,7 @@ from typing import Any
 
 from accelerate import Accelerator
 
+from semidepth.common.console import NothingToDo
 from semidepth.common.locks import hold_folder, release_folder
 from semidepth.common.options import default_values
 from semidepth.training.engine.checkpoints import check_setting, list_checkpoints, load_checkpoint, newest_checkpoint
@@ -60,6 +61,7 @@ def check_resume(options: RunOptions, steps: int) -> Path | None:
     From here on this process holds the folder: a second run on it is refused.
 
     Raises:
+        NothingToDo: if the run is finished already.
         ValueError: if there is a checkpoint that the run cannot resume from, or another run is on the folder.
     """
     folder = Path(options.output_dir)
@@ -68,14 +70,14 @@ def check_resume(options: RunOptions, steps: int) -> Path | None:
         newest = newest_checkpoint(folder)
         if newest is not None:
             _check_checkpoint(newest, options, steps)
-    except ValueError:
+    except (NothingToDo, ValueError):
         release_folder(folder)
         raise
     return newest
 
 
 def _check_checkpoint(newest: Path, options: RunOptions, steps: int) -> None:
-    """Raises ValueError if a run cannot resume from a checkpoint."""
+    """Raises ValueError if a run cannot resume from a checkpoint, NothingToDo if it has nothing left to do."""
     if not options.resume:
         raise ValueError(
             f"{newest} is left from an earlier run and --resume is off; delete it or give another --output_dir."
@@ -84,10 +86,16 @@ def _check_checkpoint(newest: Path, options: RunOptions, steps: int) -> None:
     # A checkpoint from before losses had presets does not say which it had; the log says which go on.
     defaults = _setting(default_values(type(options))) | {"losses": setting.get("losses")}
     done = check_setting(newest, setting, defaults)
-    if done > steps or (done == steps and (Path(options.output_dir) / "results.json").is_file()):
+    if done > steps:
         raise ValueError(
             f"{newest} has already done {done} steps and this run has {steps}; give more --steps or another "
             "--output_dir."
+        )
+    results = Path(options.output_dir) / "results.json"
+    if done == steps and results.is_file():
+        raise NothingToDo(
+            f"this run is finished already, after {steps} steps: the model is in {options.output_dir}, its scores are "
+            f"in {results}; give more --steps to train it further, or another --output_dir to train anew."
         )
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from semidepth.common.console import NothingToDo
 from semidepth.common.options import save_options
 from semidepth.training.engine.resuming import check_resume, setting_of
 from semidepth.training.options.metric import MetricOptions
+from semidepth.training.options.student import StudentOptions
 from semidepth.training.options.teacher import TeacherOptions
 from semidepth.training.recipes.own_teacher import TEACHER_SETTING, differing_options
 
@@ -39,6 +41,20 @@ def test_an_option_that_a_checkpoint_does_not_know_had_its_default(options):
 def test_an_option_that_is_gone_does_not_stop_a_run(options):
     newest = checkpoint(options, momentum=0.9)
     assert check_resume(options, 5) == newest
+
+
+@pytest.mark.parametrize("command", [TeacherOptions, StudentOptions, MetricOptions])
+def test_a_finished_run_says_where_its_result_is_and_can_be_trained_further(command, tmp_path):
+    options = command(output_dir=str(tmp_path / "run"))
+    newest = checkpoint(options)
+    assert check_resume(options, 3) == newest  # stopped between its last checkpoint and its results
+    (newest.parent / "results.json").write_text("{}")
+    with pytest.raises(NothingToDo, match=r"finished .*run/results.json.*--steps.*--output_dir") as told:
+        check_resume(options, 3)
+    assert "\n" not in str(told.value)
+    assert check_resume(options, 4) == newest
+    with pytest.raises(ValueError, match=r"3 steps .* has 2.*--steps"):
+        check_resume(options, 2)
 
 
 def test_other_values_are_refused(options):
