@@ -93,12 +93,16 @@ def tell(report: Report, output: Path) -> None:
     errors = {domain: error for domain, error in report.abs_rel.items() if domain in used or not used - {None}}
     meaning = "metres" if report.unit == "m" else "inverse depth, larger is nearer"
     meaning += f", {in_words(errors)}" if errors else ""
+    count = len(report.kept)
+    if count and count == report.inputs:  # nobody is told of "0 predicted" where all is there
+        print(f"{count} already there in {output} ({meaning}); --overwrite predicts them again")
+        return
     print(f"{len(report.results)} of {report.inputs} inputs predicted into {output} ({meaning})")
     partly = sum(bool(failure.files) for failure in report.broken.values())
     if partly:
         print(f"{partly} more have some of their results, not all")
-    if report.kept:
-        print(f"{len(report.kept)} had results already, which were kept; --overwrite replaces them")
+    if count:
+        print(f"{count} already there; --overwrite predicts them again")
     for result in report.results:
         if result.note:
             print(f"{result.input}: {result.note}")

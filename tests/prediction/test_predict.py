@@ -93,6 +93,21 @@ def test_broken_files_are_listed_and_do_not_stop_the_others(tmp_path, model_fold
     }  # fmt: skip
 
 
+def test_what_is_there_already_is_told_as_such_and_how_to_predict_it_again(tmp_path, model_folder, capsys):
+    def told(*extra):
+        assert run(model_folder, tmp_path / "out", tmp_path, extra=["--format", "npy", *extra]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    picture().save(tmp_path / "a.png")
+    first = "of {} inputs predicted into " + f"{tmp_path}/out (inverse depth, larger is nearer)"
+    assert told() == ["1 " + first.format(1)]
+    again = f"1 already there in {tmp_path}/out (inverse depth, larger is nearer); --overwrite predicts them again"
+    assert told() == [again]
+    picture().save(tmp_path / "b.png")
+    assert told() == ["1 " + first.format(2), "1 already there; --overwrite predicts them again"]
+    assert told("--overwrite") == ["2 " + first.format(2)]
+
+
 def test_a_name_without_a_file_is_listed_and_does_not_stop_the_others(tmp_path, model_folder, capsys):
     picture().save(tmp_path / "a.png")
     inputs = [tmp_path / "gone.jpg", tmp_path / "a.png"]
