@@ -82,6 +82,21 @@ def default_values(cls: type) -> dict[str, Any]:
 # The command line
 
 
+def option_words(options: Any) -> list[str]:
+    """Returns the words of a command line that gives these options; those that have their default are left out."""
+    words: list[str] = []
+    for item in sorted(options_of(type(options)), key=lambda item: not item.positional):
+        value = getattr(options, item.field)
+        if value == item.default:
+            continue
+        if isinstance(value, bool):
+            words.append(item.flag if value else f"--no-{item.name}")
+            continue
+        given = value if isinstance(value, tuple) else [value]
+        words += [*([] if item.positional else [item.flag]), *map(str, given)]
+    return words
+
+
 def parse_options(
     cls: type[OptionsT],
     argv: Sequence[str] | None = None,

@@ -1,6 +1,5 @@
 """Options of the score command, checked before any model or data is looked at."""
 
-import dataclasses
 import math
 import shlex
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Literal
 
 from semidepth.common.files import check_folder
 from semidepth.common.option_checks import check_at_least
-from semidepth.common.options import option
+from semidepth.common.options import option, option_words
 from semidepth.evaluation.benchmarks import BENCHMARKS
 from semidepth.evaluation.depth_metrics.protocols import PROTOCOLS, Align, Space, find_protocol
 from semidepth.prediction.checkpoints import Kind
@@ -71,16 +70,7 @@ class ScoreOptions:
     @property
     def command(self) -> str:
         """Command line that gives these options; options with their default value are left out."""
-        words = ["semidepth", "score"]
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value == field.default:
-                continue
-            if isinstance(value, bool):
-                words.append(f"--{field.name}" if value else f"--no-{field.name}")
-            else:
-                words += [f"--{field.name}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
-        return shlex.join(words)
+        return shlex.join(["semidepth", "score", *option_words(self)])
 
 
 def _check_output(folder: Path) -> None:

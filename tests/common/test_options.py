@@ -9,7 +9,15 @@ from typing import Literal
 import pytest
 import yaml
 
-from semidepth.common.options import check_choices, load_options, option, parse_options, read_options, save_options
+from semidepth.common.options import (
+    check_choices,
+    load_options,
+    option,
+    option_words,
+    parse_options,
+    read_options,
+    save_options,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +194,21 @@ def test_saved_options_are_loaded_again_and_are_a_config(tmp_path):
     assert load_options(Command, path) == options
     assert parse_options(Command, ["--config", str(path)]) == options
     assert read_options(path) == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], []),
+        (["--rate", "5e-6", "--flip", "--format", "npy"], []),
+        (["--format", "ply", "npy", "--no-flip", "--legend"], ["--no-flip", "--format", "ply", "npy", "--legend"]),
+        (["--output-dir", "a b", "--steps", "3"], ["--steps", "3", "--output_dir", "a b"]),
+    ],
+)
+def test_words_are_of_the_options_that_differ_and_give_them_again(words, told):
+    options = parsed(*words)
+    assert sorted(option_words(options)) == sorted(["photo.jpg", "--model", "m", *told])
+    assert parse_options(Command, option_words(options)) == options
 
 
 def test_records_of_other_versions_are_read_where_the_caller_asks(tmp_path):

@@ -213,6 +213,11 @@ def test_gradient_matching_is_on_and_its_weight_can_be_given():
 def test_the_log_tells_losses_and_types_of_label_before_the_first_step(tmp_path, encoder, caplog):
     caplog.set_level("INFO", logger="semidepth")
     train_teacher(arguments(tmp_path, encoder, losses="local", steps=1))
+    (options,) = [line.splitlines() for line in caplog.messages if line.startswith("teacher: ")]
+    assert f"{tmp_path}/run/teacher.yaml" in options[0]
+    assert len(options) < 6
+    assert "--steps 1 " in " ".join(options)
+    assert "--weight_decay" not in " ".join(options)  # it has its default
     told = [line for line in caplog.messages if line.startswith(("labels of", "losses:", "step 1"))]
     assert told[:2] == [f"labels of scenes:{domain}?count=8: synthetic (rendered)" for domain in ("indoor", "outdoor")]
     assert told[2].startswith("losses: 1 x affine, 2 x gradient (dense, pseudo, synthetic labels), 1 x local_4, ")

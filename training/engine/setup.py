@@ -2,6 +2,8 @@
 
 import logging
 import math
+import shlex
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 
 from semidepth.common.console import first_line
-from semidepth.common.options import save_options
+from semidepth.common.options import option_words, save_options
 from semidepth.data.reading.sources import count_samples, open_source
 from semidepth.data.source_spec import Source
 from semidepth.data.streaming.loading import BatchLoader
@@ -157,7 +159,12 @@ def check_sources(sources: Sequence[Source], *, labeled: bool = True) -> None:
 
 
 def announce(options: RunOptions, accelerator: Accelerator, name: str) -> None:
-    """Logs the options and saves them in the output folder as NAME.yaml."""
+    """Saves all options in the output folder as NAME.yaml, and logs those that differ from their default."""
     if accelerator.is_main_process:
-        text = save_options(options, Path(options.output_dir) / f"{name}.yaml")
-        logger.info("%s with these options (saved in %s/%s.yaml):\n%s", name, options.output_dir, name, text)
+        path = Path(options.output_dir) / f"{name}.yaml"
+        save_options(options, path)
+        given = textwrap.fill(
+            shlex.join(option_words(options)), 116, break_long_words=False, break_on_hyphens=False,
+            initial_indent="    ", subsequent_indent="    ",
+        )  # fmt: skip
+        logger.info("%s: all options are in %s; those that differ from their default:\n%s", name, path, given)
