@@ -11,6 +11,10 @@ from semidepth.data.decoding import decode_image
 from semidepth.data.samples import to_array
 from semidepth.evaluation.pictures import colorize_metres, grid, metre_range, save_picture
 from semidepth.media.color_maps import colorize
+from semidepth.media.exif_camera import fov_from_exif
+from semidepth.media.meshes import to_mesh
+from semidepth.media.point_clouds import focal_from_fov, guessed_depth, unproject
+from semidepth.media.turned_views import turned_view
 from semidepth.prediction.depth_maps import DepthMap, predict
 from semidepth.prediction.models import load_depth_model
 from semidepth.prediction.shipped.folder import default_name, shipped_names
@@ -19,11 +23,13 @@ from semidepth.prediction.shipped.folder import default_name, shipped_names
 # installed package.
 EXAMPLES = Path(__file__).resolve().parents[1] / "spaces" / "depth_demo" / "examples"
 CELL_PX = 300
-ACROSS = 2  # photos in a row, each with its depth
+ACROSS = 2  # photos in a row, each with its depth and its view from beside
+MESH_SIDE = 320  # pixels of the longer side that become corners of triangles
+GUESSED_FOV_DEG = 60.0
 
 
 def draw_photos(photos: Sequence[Path], path: Path, device: str) -> str:
-    """Predicts photos with the model that comes with semidepth and draws photos and depth into one picture.
+    """Draws photos, their depth by the model that comes with semidepth, and a view from beside them into one picture.
 
     Args:
         photos: files.
@@ -37,16 +43,37 @@ def draw_photos(photos: Sequence[Path], path: Path, device: str) -> str:
         return f"{path} is left out: no model comes with this installation of semidepth."
     began = time.perf_counter()
     maps = predict(photos, load_depth_model(device=device))
-    cells = [
-        cell for photo, depth in zip(photos, maps, strict=True) for cell in (to_array(decode_image(photo)), show(depth))
-    ]
-    while len(cells) % (2 * ACROSS):
-        cells += [np.full((1, 1, 3), 255, np.uint8)]
-    rows = [cells[first : first + 2 * ACROSS] for first in range(0, len(cells), 2 * ACROSS)]
+    cells = []
+    for photo, depth in zip(photos, maps, strict=True):
+        image = to_array(decode_image(photo))
+        cells += [image, show(depth), from_beside(photo, image, depth)]
     title = "metres" if maps[0].unit == "m" else "inverse depth, near is bright"
-    save_picture(grid(rows, ["photo", title] * ACROSS, cell_px=CELL_PX), path)
+    titles = ["photo", title, "from beside, by this depth"] * ACROSS
+    while len(cells) % len(titles):
+        cells += [np.full((1, 1, 3), 255, np.uint8)]
+    rows = [cells[first : first + len(titles)] for first in range(0, len(cells), len(titles))]
+    save_picture(grid(rows, titles, cell_px=CELL_PX), path)
     taken = time.perf_counter() - began
     return f"{path}: depth of {len(photos)} photos by {default_name()}, which comes with semidepth ({taken:.0f} s)"
+
+
+def from_beside(photo: Path, image: np.ndarray, depth: DepthMap) -> np.ndarray:
+    """Returns the photo as a camera beside its own would see it, (h, w, 3) uint8; the photo itself where it is flat.
+
+    Args:
+        photo: file, whose EXIF data may name the field of view; 60 degrees where they do not.
+        image: (H, W, 3) uint8, its pixels.
+        depth: of the photo.
+    """
+    height, width = image.shape[:2]
+    focal = focal_from_fov(fov_from_exif(photo, width, height) or GUESSED_FOV_DEG, width)
+    metres = depth.values if depth.unit == "m" else guessed_depth(depth.values)
+    step = max(1, -(-max(height, width) // MESH_SIDE))
+    metres, image = (each[step // 2 :: step, step // 2 :: step] for each in (metres, image))
+    mesh = to_mesh(unproject(metres, focal / step), image)
+    if not len(mesh.faces):
+        return image
+    return np.asarray(turned_view(mesh, focal / step, (image.shape[1], image.shape[0])))
 
 
 def show(depth: DepthMap) -> np.ndarray:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import trimesh
 from PIL import Image
 
 # Cut where something lies before what is behind it by 5 % or more, such as a cup 0.95 m away before a wall at 1 m.
@@ -112,6 +111,8 @@ def mesh_to_glb(mesh: Mesh, image: np.ndarray, turned_at_m: float | None = None)
     """
     if not len(mesh.faces):
         raise ValueError("the mesh has no triangle; allow larger jumps in depth (max_jump) or a greater far_m.")
+    import trimesh  # an optional package, which only the files need
+
     material = trimesh.visual.material.PBRMaterial(
         baseColorTexture=Image.fromarray(image), metallicFactor=0.0, roughnessFactor=1.0, doubleSided=True
     )
@@ -136,6 +137,8 @@ def points_to_glb(points: np.ndarray, colors: np.ndarray, turned_at_m: float | N
     """
     if not len(points):
         raise ValueError("there is no point with a known depth; allow a farther cut-off.")
+    import trimesh
+
     return _glb(trimesh.PointCloud(points, colors=_linear(colors)), points, turned_at_m)
 
 
@@ -210,6 +213,7 @@ def _linear(colors: np.ndarray) -> np.ndarray:
 
 def _glb(geometry: Any, points: np.ndarray, turned_at_m: float | None) -> bytes:
     """Content of the file, with unlit materials: a photo has its light in it."""
+    import trimesh
 
     def unlit(tree: dict[str, Any]) -> None:
         materials = tree.get("materials", [])

@@ -6,13 +6,34 @@ that `semidepth predict` makes without any.
 """
 
 import math
+from typing import Any
 
 import numpy as np
+
+FAR_OF_RELATIVE = 6.0  # depth of the farthest point where the model has no unit; the nearest is 1
 
 
 def focal_from_fov(fov_deg: float, width: int) -> float:
     """Focal length in pixels of a pinhole camera that sees `fov_deg` over `width` pixels."""
     return width / 2 / math.tan(math.radians(fov_deg) / 2)
+
+
+def guessed_depth(inverse_depth: np.ndarray) -> np.ndarray:
+    """Depth in a unit of its own for a map of relative inverse depth, whose scale and shift nobody knows: a guess.
+
+    Args:
+        inverse_depth: (H, W), larger is nearer; its half per cent of smallest and largest values are clipped.
+
+    Returns:
+        (H, W), from 1 for the nearest to `FAR_OF_RELATIVE` for the farthest.
+    """
+    low, high = (float(each) for each in np.nanpercentile(inverse_depth, [0.5, 99.5]))
+    return depth_of_nearness(np.clip((inverse_depth - low) / max(high - low, 1e-12), 0, 1))
+
+
+def depth_of_nearness(nearness: Any) -> Any:
+    """Depth from nearness, 0 for the farthest and 1 for the nearest, linear in inverse depth."""
+    return 1 / (nearness * (1 - 1 / FAR_OF_RELATIVE) + 1 / FAR_OF_RELATIVE)
 
 
 def unproject(depth_m: np.ndarray, focal_px: float) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from read_outs import field_of_view
@@ -11,14 +10,13 @@ from result_files import new_folder, safe_stem
 from work import Seen
 
 from semidepth.media.meshes import Mesh, mesh_to_glb, points_to_glb, to_mesh
-from semidepth.media.point_clouds import to_ply, unproject
+from semidepth.media.point_clouds import FAR_OF_RELATIVE, depth_of_nearness, guessed_depth, to_ply, unproject
 
 MOST_SIDE = 512  # pixels that become points; a browser turns so many around smoothly
 TEXTURE_SIDE = 1536
 # Gradio's viewer has a vertical field of view of 0.8 radians, and comes no nearer to what it turns about than this.
 VIEWER_HALF, VIEWER_NEAREST = math.tan(0.4), 0.1
 VIEWER_SHAPE = 1.4  # width / height of it on a desk
-FAR_OF_RELATIVE = 6.0  # depth of the farthest point where the model has no unit; the nearest is 1
 
 
 @dataclass(frozen=True)
@@ -111,10 +109,7 @@ def first_radius(points: np.ndarray, middle_m: float, half_width: float, half_he
 def depth_of(seen: Seen) -> np.ndarray:
     """(H, W) metres; for inverse depth a guess, from 1 for the nearest to 6 for the farthest."""
     values = seen.prediction.values
-    if seen.prediction.metric:
-        return values
-    low, high = (float(each) for each in np.percentile(values, [0.5, 99.5]))
-    return _invented_depth(np.clip((values - low) / max(high - low, 1e-12), 0, 1))
+    return values if seen.prediction.metric else guessed_depth(values)
 
 
 def cut_of(seen: Seen, far: float | None) -> float | None:
@@ -128,12 +123,7 @@ def cut_of(seen: Seen, far: float | None) -> float | None:
     if not far > 0 or (not seen.prediction.metric and far > 100):
         unit = "metres" if seen.prediction.metric else "per cent, at most 100"
         raise Refusal(f"The far end is {far:g}; give a positive number of {unit}.", title="3D")
-    return far if seen.prediction.metric else float(_invented_depth(1 - far / 100))
-
-
-def _invented_depth(nearness: Any) -> Any:
-    """Depth from nearness, 0 for the farthest and 1 for the nearest, linear in inverse depth."""
-    return 1 / (nearness * (1 - 1 / FAR_OF_RELATIVE) + 1 / FAR_OF_RELATIVE)
+    return far if seen.prediction.metric else float(depth_of_nearness(1 - far / 100))
 
 
 def told(seen: Seen, made: Mesh, mesh: bool, fov: str) -> str:
