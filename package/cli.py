@@ -5,6 +5,7 @@
     semidepth score --model outputs/demo/student --data 'scenes:indoor?split=test&count=96'
     semidepth demo --model outputs/demo/metric
     semidepth train student --start semidepth-small --teacher TEACHER --unlabeled my_photos/ --output_dir outputs/mine
+    semidepth pseudo-label --teacher outputs/teacher --unlabeled my_photos/ --output outputs/pseudo_labels
     semidepth publish outputs/demo/student --repo NAME/student --dry_run
     semidepth info outputs/demo/student
     semidepth convert-checkpoint depth_anything_v2_vits.pth models/v2-small
@@ -50,6 +51,7 @@ follows it goes to the command; without -- everything goes to the command.
 
 
 TRAINED = {name: f"semidepth.training.{name}" for name in ("teacher", "student", "metric")}
+LABELING = "semidepth.training.pseudo_label"
 
 
 def train(words: Sequence[str]) -> int:
@@ -57,18 +59,33 @@ def train(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(TRAIN_HELP, end="", file=sys.stdout if words else sys.stderr)
         return 0 if words else 2
-    name, options = words[0], list(words[1:])
-    if name not in TRAINED:
-        raise ValueError(f"`semidepth train` was given {name!r}; choose one of {', '.join(TRAINED)}.")
+    if words[0] not in TRAINED:
+        raise ValueError(f"`semidepth train` was given {words[0]!r}; choose one of {', '.join(TRAINED)}.")
+    return launch(TRAINED[words[0]], words[1:])
+
+
+def pseudo_label(words: Sequence[str]) -> int:
+    """Launches the labeling of images with accelerate and returns its exit status."""
+    return launch(LABELING, words)
+
+
+def launch(module: str, words: Sequence[str]) -> int:
+    """Launches a module's command with accelerate, in as many processes as are asked for; returns its exit status.
+
+    Args:
+        module: has the command as COMMAND.
+        words: options of `accelerate launch`, a lone `--` and the command's options; without `--` the latter alone.
+    """
+    options = list(words)
     cut = options.index("--") if "--" in options else None
     launcher, own = (options[:cut], options[cut + 1 :]) if cut is not None else ([], options)
     if not launcher and own and own[0] in ("-h", "--help"):
-        return import_module(TRAINED[name]).main(own)
+        return import_module(module).main(own)
     from accelerate.commands.launch import launch_command, launch_command_parser  # takes seconds
 
     logging.getLogger("accelerate.commands.launch").setLevel(logging.ERROR)  # it lists its defaults as warnings
     try:
-        launch_command(launch_command_parser().parse_args([*launcher, "-m", TRAINED[name], *own]))
+        launch_command(launch_command_parser().parse_args([*launcher, "-m", module, *own]))
     except subprocess.CalledProcessError as error:  # the command has said what was wrong
         return error.returncode
     except KeyboardInterrupt:  # the command, which Ctrl-C reaches too, says how it is resumed
@@ -127,6 +144,7 @@ COMMANDS = {
     "score": Entry("errors of a model on labeled data", "semidepth.evaluation.cli"),
     "demo": Entry("a page in the browser: images, 3D, videos", demo),
     "train": Entry("train a teacher, a student or a metric model", train),
+    "pseudo-label": Entry("label images once, with a teacher, for any number of students", pseudo_label),
     "publish": Entry("upload a model to the Hub", "semidepth.publishing.cli"),
     "info": Entry("facts about a model and its training", "semidepth.publishing.info"),
     "convert-checkpoint": Entry("original .pth files to models", "semidepth.prediction.originals.cli"),

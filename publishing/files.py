@@ -61,14 +61,14 @@ def kind_of_folder(folder: Path) -> Kind:
         ValueError: the folder is missing or holds neither.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder; give one that a training command or pseudo_label.py wrote.")
+        raise ValueError(f"{folder} is not a folder; give one that a training command or semidepth pseudo-label wrote.")
     if (folder / PSEUDO_LABELS).is_file():
         return "dataset"
     if (folder / "config.json").is_file():
         return "model"
     raise ValueError(
         f"{folder} has neither config.json (a model) nor {PSEUDO_LABELS} (a set of labels); give a folder that a "
-        "training command or pseudo_label.py wrote."
+        "training command or semidepth pseudo-label wrote."
     )
 
 
@@ -94,7 +94,7 @@ def dataset_files(folder: Path) -> list[HubFile]:
     """
     parts = [path.relative_to(folder).as_posix() for path in folder.glob("data/*.parquet")]
     if not parts:
-        raise ValueError(f"{folder} has no finished part (data/*.parquet); let pseudo_label.py finish one.")
+        raise ValueError(f"{folder} has no finished part (data/*.parquet); let semidepth pseudo-label finish one.")
     return checked_files(folder, [*parts, *(name for name in (PSEUDO_LABELS, CARD) if (folder / name).is_file())])
 
 

@@ -1,11 +1,13 @@
 """Label unlabeled images once, so that students of several sizes can train from the labels.
 
-    accelerate launch training/pseudo_label.py --teacher outputs/teacher \\
+    semidepth pseudo-label --teacher outputs/teacher \\
         --unlabeled 'scenes:indoor?count=500' --output outputs/pseudo_labels             # takes minutes on a CPU
-    accelerate launch training/pseudo_label.py --teacher depth-anything/Depth-Anything-V2-Large-hf \\
+    semidepth pseudo-label --teacher depth-anything/Depth-Anything-V2-Large-hf \\
         --unlabeled my_photos/ 'shards/*.tar' --output outputs/pseudo_labels --mixed_precision bf16
-    accelerate launch training/student.py --pseudo_labels outputs/pseudo_labels          # trains a student on them
+    semidepth pseudo-label --num_processes 4 -- --teacher …                              # on several GPUs
+    semidepth train student --pseudo_labels outputs/pseudo_labels                        # trains a student on them
 
+What stands before a lone -- goes to `accelerate launch`; `accelerate launch training/pseudo_label.py` is the same.
 The labels are parquet files of at most --part_size images. Each row has the image's original bytes, its inverse depth
 as a 16-bit PNG with scale and shift, the teacher's id and revision, and a reliability: the stability of the prediction
 over the checkpoints that the teacher saved in its training (ST++, arXiv 2106.05095). Any number of processes share the
@@ -25,7 +27,7 @@ def run(options: PseudoLabelOptions) -> None:
     pseudo_label(options)
 
 
-COMMAND = Command("python training/pseudo_label.py", PseudoLabelOptions, run, __doc__)
+COMMAND = Command("semidepth pseudo-label", PseudoLabelOptions, run, __doc__)
 main = COMMAND.main
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
         --mixed_precision bf16                                                # your photos and a teacher
     … --labeled 'rooms/*.parquet?depth_scale=0.001'     # and ground truth, where you have some
     … --start outputs/teacher                           # go on from a whole model instead of --encoder
-    … --pseudo_labels outputs/pseudo_labels       # with labels that training/pseudo_label.py made before
+    … --pseudo_labels outputs/pseudo_labels       # with labels that semidepth pseudo-label made before
     … --unlabeled my_photos/ --select_reliable 0.5      # reliable labels first, as ST++ does, in one command
     accelerate launch training/student.py …             # the same on several GPUs, see docs/scale.md
 

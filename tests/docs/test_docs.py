@@ -30,7 +30,7 @@ MODULES = {
     "semidepth convert-checkpoint": "semidepth.prediction.originals.cli",
     "training/score.py": "semidepth.evaluation.cli",
     "training/demo.py": "semidepth.training.demo",
-    "training/pseudo_label.py": "semidepth.training.pseudo_label",
+    **dict.fromkeys(("semidepth pseudo-label", "training/pseudo_label.py"), "semidepth.training.pseudo_label"),
 }
 for _name in ("teacher", "student", "metric"):
     MODULES |= dict.fromkeys((f"semidepth train {_name}", f"training/{_name}.py"), f"semidepth.training.{_name}")

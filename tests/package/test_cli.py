@@ -44,7 +44,7 @@ def test_help_shows_an_example_and_needs_no_torch(words):
 
 
 MODULES = {entry.target: name for name, entry in cli.COMMANDS.items() if isinstance(entry.target, str)}
-MODULES |= {module: f"train {name}" for name, module in cli.TRAINED.items()}
+MODULES |= {module: f"train {name}" for name, module in cli.TRAINED.items()} | {cli.LABELING: "pseudo-label"}
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -73,10 +73,17 @@ def test_wrong_usage_is_2_and_one_sentence(words, told):
     assert "Traceback" not in done.stderr
 
 
-def test_train_hands_its_options_to_the_launcher_and_the_command():
+@pytest.mark.parametrize(
+    ("command", "options", "told"),
+    [
+        (["train", "teacher"], ["--steps", "0"], "--steps is 0; give at least 1."),
+        (["pseudo-label"], ["--unlabeled", "photos/"], "--teacher must be given"),
+    ],
+)
+def test_options_are_handed_to_the_launcher_and_the_command(command, options, told):
     launcher = ["--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    done = semidepth("train", "teacher", *launcher, "--", "--steps", "0")
-    assert "--steps is 0; give at least 1." in done.stderr
+    done = semidepth(*command, *launcher, "--", *options)
+    assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert done.returncode == 2  # the command's own
 

@@ -1,4 +1,4 @@
-"""Options of the command that labels unlabeled images, training/pseudo_label.py."""
+"""Options of `semidepth pseudo-label`, the command that labels unlabeled images."""
 
 from dataclasses import dataclass
 

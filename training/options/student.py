@@ -33,7 +33,7 @@ class StudentOptions(RelativeOptions):
     unlabeled_per_labeled: int = option(2, help="Unlabeled images for each labeled one in a batch.")
     pseudo_labels: tuple[str, ...] = option(
         (),
-        help="Sets that training/pseudo_label.py wrote, or any others with ?kind=: instead of --unlabeled. Several "
+        help="Sets that semidepth pseudo-label wrote, or any others with ?kind=: instead of --unlabeled. Several "
         "folders of maps of the same photos (?images=) are fused: their median is taken.",
     )
     agreement: float = option(

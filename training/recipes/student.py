@@ -120,7 +120,7 @@ def student_losses(
     (height, width), augmentation = unlabeled["image"].shape[-2:], options.augmentation
 
     clean = unlabeled["image"].float() / 255
-    # (U, H, W), from the clean images: now, or by training/pseudo_label.py before
+    # (U, H, W), from the clean images: now, or by semidepth pseudo-label before
     pseudo = unlabeled["disparity"] if teacher is None else teacher.predict_disparity(clean)
 
     distorted = distort_colors(clean, generator, augmentation)
