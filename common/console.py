@@ -34,7 +34,8 @@ def set_up_logging() -> None:
     """Sends this package's log lines to standard error; from processes other than the main one only warnings."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("semidepth").setLevel(logging.INFO if is_main_process() else logging.WARNING)
-    for noisy in ("httpx", "huggingface_hub"):
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # where it is not imported yet: it sets its own level then
+    for noisy in ("httpx", "httpx2", "huggingface_hub"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
 
 

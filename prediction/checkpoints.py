@@ -5,12 +5,17 @@ Light to import: transformers is imported by the functions that read a configura
 
 import hashlib
 import json
+import logging
+import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from semidepth.common.console import first_line
 from semidepth.prediction.shipped.folder import find_model, is_heads, weight_files
+
+logger = logging.getLogger(__name__)
 
 Kind = Literal["disparity", "depth"]
 # What `predicted_depth` is, by model type. Depth Anything says in its configuration when it is metric. DPT does not:
@@ -25,6 +30,7 @@ LARGEST = {
     "image_size": 16_384, "hidden_size": 100_000, "intermediate_size": 1_000_000, "reassemble_hidden_size": 100_000,
     "neck_hidden_sizes": 100_000, "fusion_hidden_size": 100_000, "head_hidden_size": 100_000,
 }  # fmt: skip
+HUB_TIMEOUT_S = 5.0
 PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 
 
@@ -66,11 +72,38 @@ def load_config(place: str, *, trust_remote_code: bool = False) -> Any:
     """
     from transformers import AutoConfig, PretrainedConfig
 
+    offline = not Path(place).is_dir() and not hub_answers()
     fields, _ = PretrainedConfig.get_config_dict(place)
+    if offline:
+        logger.warning("the Hub cannot be reached: %s is read from the cache on this machine", place)
     check_numbers(fields)
     config = AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
     check_numbers(config.to_dict())
     return config
+
+
+@cache
+def hub_answers() -> bool:
+    """Asks the Hub for any answer, at most twice; without one this process is offline from then on.
+
+    huggingface_hub would ask for each file of each model six times, for half a minute, with a warning each time.
+
+    Returns:
+        False where no answer came; true also where HF_HUB_OFFLINE is set, since nothing was asked then.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    for last in (False, True):
+        try:
+            if not constants.HF_HUB_OFFLINE:
+                get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT_S)
+            return True
+        except Exception:  # of httpx or httpx2, as huggingface_hub's version has it
+            if not last:
+                time.sleep(1)
+    constants.HF_HUB_OFFLINE = True
+    return False
 
 
 def check_numbers(fields: dict[str, Any]) -> None:

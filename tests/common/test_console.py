@@ -50,6 +50,13 @@ def test_an_unexpected_error_is_one_sentence_and_a_file_with_the_details(capsys,
     assert "torch " in details
 
 
+def test_the_hubs_library_tells_errors_alone_also_where_it_is_imported_later():
+    code = "from semidepth.common.console import set_up_logging; set_up_logging()\nimport huggingface_hub, logging\n"
+    code += "print(logging.getLogger('huggingface_hub.utils._http').getEffectiveLevel() == logging.ERROR)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
 def test_details_of_an_unexpected_error_hold_no_secret(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     token = "hf_" + "secret" * 6
