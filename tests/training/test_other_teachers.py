@@ -98,6 +98,15 @@ def test_maps_of_several_teachers_are_fused_and_where_they_disagree_nothing_is_l
 
 def test_fused_maps_are_those_of_the_same_teachers(setting, refused):
     maps = [f"{setting}/maps?images={setting}/photos&kind={kind}" for kind in ("depth", "disparity")]
-    words = options(setting, "--no_check_direction", "--agreement", "0")
+    words = options(setting, "--no_check_direction", "--agreement", "0", "--checkpoint_every", "0")
     assert student.main([*words, "--pseudo_labels", *maps]) == 0
     assert "another --output_dir" in refused(student.main, *words, "--pseudo_labels", *reversed(maps))
+
+
+def test_a_run_that_its_checkpoint_refuses_fuses_nothing_first(setting, refused):
+    checkpoint = setting / "run/checkpoint-00000001"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "trainer.json").write_text(json.dumps({"files": {}, "step": 1, "setting": {"seed": 1}}))
+    maps = [f"{setting}/{name}?images={setting}/photos&kind=depth" for name in ("maps", "maps/")]
+    assert "seed=1" in refused(student.main, *options(setting, "--pseudo_labels", *maps))
+    assert not (setting / "run/fused_labels").exists()

@@ -249,6 +249,18 @@ def test_selection_trains_on_the_stable_share_first(setting, caplog):
     assert (folder / "model.safetensors").is_file()
 
 
+def test_selection_refuses_what_its_last_student_would_before_it_labels(setting, tmp_path, refused):
+    checkpoint = tmp_path / "run/checkpoint-00000001"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "trainer.json").write_text(json.dumps({"files": {}, "step": 1, "setting": {"seed": 1}}))
+    told = refused(student.main, *student_options(
+        setting, "no", "--unlabeled", setting / "photos", "--teacher", setting / "teacher", "--select_reliable", "0.5",
+        "--output_dir", tmp_path / "run",
+    ))  # fmt: skip
+    assert "seed=1" in told
+    assert not (tmp_path / "run/labels_of_teacher").exists()
+
+
 def test_selection_needs_a_teacher_with_checkpoints(setting, tmp_path, refused):
     load_depth_model(str(setting / "teacher")).model.save_pretrained(tmp_path / "bare")
     told = refused(student.main, *student_options(

@@ -229,8 +229,11 @@ def test_without_a_teacher_it_trains_one_first_and_says_so(tmp_path, encoder, ca
     assert own_teacher(arguments(tmp_path, encoder)) == str(tmp_path / "teacher")
     assert "using the one in" in caplog.text
     check_own_teacher(arguments(tmp_path, encoder))
+    another = {"output_dir": str(tmp_path / "another")}
     with pytest.raises(ValueError, match=r"teacher in .* labeled;.*--teacher_dir"):
-        train_student(arguments(tmp_path, encoder, labeled=["scenes:outdoor?count=8"]))
+        train_student(arguments(tmp_path, encoder, labeled=["scenes:outdoor?count=8"], **another))
+    with pytest.raises(ValueError, match=r"teacher in .* losses;.*--teacher_dir"):
+        train_student(arguments(tmp_path, encoder, losses="v1", **another))
 
 
 def test_a_named_teacher_is_loaded_once(tmp_path, encoder, teacher_folder, monkeypatch):

@@ -1,6 +1,7 @@
 """Resuming a run from its newest checkpoint, and the checks that the checkpoint belongs to the same run."""
 
 import logging
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -53,12 +54,17 @@ def _setting(values: dict[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def check_resume(options: RunOptions, steps: int) -> Path | None:
+def check_resume(options: RunOptions, steps: int | None, *, unknown: Collection[str] = ()) -> Path | None:
     """Returns the checkpoint that a run will resume from, or None where there is none.
 
     Commands call it before anything expensive; [`resume`] calls it again.
 
     From here on this process holds the folder: a second run on it is refused.
+
+    Args:
+        options: the command's options.
+        steps: number of updates; None while it is not known.
+        unknown: options whose values are not known yet, and not compared.
 
     Raises:
         NothingToDo: if the run is finished already.
@@ -69,23 +75,25 @@ def check_resume(options: RunOptions, steps: int) -> Path | None:
     try:
         newest = newest_checkpoint(folder)
         if newest is not None:
-            _check_checkpoint(newest, options, steps)
+            _check_checkpoint(newest, options, steps, unknown)
     except (NothingToDo, ValueError):
         release_folder(folder)
         raise
     return newest
 
 
-def _check_checkpoint(newest: Path, options: RunOptions, steps: int) -> None:
+def _check_checkpoint(newest: Path, options: RunOptions, steps: int | None, unknown: Collection[str]) -> None:
     """Raises ValueError if a run cannot resume from a checkpoint, NothingToDo if it has nothing left to do."""
     if not options.resume:
         raise ValueError(
             f"{newest} is left from an earlier run and --resume is off; delete it or give another --output_dir."
         )
-    setting = setting_of(options)
+    setting = {name: value for name, value in setting_of(options).items() if name not in unknown}
     # A checkpoint from before losses had presets does not say which it had; the log says which go on.
     defaults = _setting(default_values(type(options))) | {"losses": setting.get("losses")}
     done = check_setting(newest, setting, defaults)
+    if steps is None:
+        return
     if done > steps:
         raise ValueError(
             f"{newest} has already done {done} steps and this run has {steps}; give more --steps or another "

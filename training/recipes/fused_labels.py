@@ -43,15 +43,25 @@ def fuse_same_photos(
     Raises:
         ValueError: no photo has two maps, or the folder holds maps that were fused otherwise, or another run is on it.
     """
-    groups: dict[str, list[Source]] = {}
-    for number, source in enumerate(sources):
-        groups.setdefault(str(number) if source.maps is None else f"images={source.location}", []).append(source)
     side = math.ceil(size / options.smallest_crop)
     result = []
-    for number, group in enumerate(groups.values()):
+    for number, group in enumerate(_groups(sources)):
         folder = Path(options.output_dir) / "fused_labels" / str(number)
         result.append(group[0] if len(group) == 1 else _fuse(group, folder, options, accelerator, side))
     return result
+
+
+def has_same_photos(sources: Sequence[Source]) -> bool:
+    """True where [`fuse_same_photos`] has maps to fuse; how many photos are left is known only when it has."""
+    return any(len(group) > 1 for group in _groups(sources))
+
+
+def _groups(sources: Sequence[Source]) -> list[list[Source]]:
+    """The sources with maps of the same photos together; each other one alone."""
+    groups: dict[str, list[Source]] = {}
+    for number, source in enumerate(sources):
+        groups.setdefault(str(number) if source.maps is None else f"images={source.location}", []).append(source)
+    return list(groups.values())
 
 
 def _fuse(teachers: list[Source], folder: Path, options: StudentOptions, accelerator: Accelerator, side: int) -> Source:

@@ -22,7 +22,7 @@ from semidepth.training.recipes.teacher import train_teacher
 logger = logging.getLogger(__name__)
 
 # An existing teacher is used only if it was trained with the same values of these options.
-TEACHER_SETTING = ("start", "encoder", "labeled", "size", "steps", "seed")
+TEACHER_SETTING = ("start", "encoder", "labeled", "size", "steps", "seed", "losses", "gradient_matching_weight")
 
 
 def check_own_teacher(options: StudentOptions) -> None:

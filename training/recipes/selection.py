@@ -25,6 +25,7 @@ from semidepth.data.pseudo_labels import name_of_source, read_reliability
 from semidepth.data.source_spec import parse_sources
 from semidepth.publishing.pusher import open_pusher
 from semidepth.training.engine.held_out import split_labeled
+from semidepth.training.engine.resuming import check_resume
 from semidepth.training.engine.setup import check_sources
 from semidepth.training.options.pseudo_label import PseudoLabelOptions
 from semidepth.training.options.student import StudentOptions
@@ -60,6 +61,7 @@ def train_with_selection(options: StudentOptions) -> dict[str, Any]:
     check_sources(parse_sources(options.labeled))
     check_sources(split_labeled(options)[1])
     check_sources(parse_sources(options.unlabeled), labeled=False)
+    check_resume(options, None, unknown=("teacher", "pseudo_labels"))  # of the final student
     if options.teacher is None:
         check_own_teacher(options)
     teacher = options.teacher or own_teacher(options)

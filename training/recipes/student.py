@@ -53,7 +53,7 @@ from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.losses.feature_alignment import feature_alignment_loss
 from semidepth.training.losses.table import TERMS, describe, losses_of, weighted_sum
 from semidepth.training.options.student import StudentOptions
-from semidepth.training.recipes.fused_labels import fuse_same_photos
+from semidepth.training.recipes.fused_labels import fuse_same_photos, has_same_photos
 from semidepth.training.recipes.hooks import make_hooks
 from semidepth.training.recipes.label_direction import check_pseudo_labels
 from semidepth.training.recipes.own_teacher import find_teacher
@@ -173,16 +173,19 @@ def train_on_all(options: StudentOptions, *, selected_share: float = 0.0) -> dic
     check_sources(validation)
     check_sources(unlabeled, labeled=pseudo_labeled)
     preflight.warn(options, validation, world=accelerator.num_processes)
-    get_teacher = find_teacher(options, accelerator)
-    start = resolve_start(options, accelerator)
-    check_pseudo_labels(options, accelerator.device)
-    unlabeled = fuse_same_photos(unlabeled, options, accelerator, size=start.preprocessing.size)
-    steps = resolve_steps(
-        options, unlabeled, labeled=pseudo_labeled, batch_size=options.unlabeled_batch_size,
+    steps_over = partial(
+        resolve_steps, options, labeled=pseudo_labeled, batch_size=options.unlabeled_batch_size,
         world=accelerator.num_processes,
     )  # fmt: skip
-    labeled = tuple(with_label_types(labeled))
+    steps = options.steps if has_same_photos(unlabeled) else steps_over(unlabeled)
     check_resume(options, steps)
+    get_teacher = find_teacher(options, accelerator)
+    start = resolve_start(options, accelerator)  # a missing built-in encoder is pre-trained
+    check_pseudo_labels(options, accelerator.device)
+    unlabeled = fuse_same_photos(unlabeled, options, accelerator, size=start.preprocessing.size)
+    steps = steps or steps_over(unlabeled)
+    check_resume(options, steps)
+    labeled = tuple(with_label_types(labeled))
     announce(options, accelerator, "student")  # what was refused is not recorded
     teacher, teacher_name = get_teacher()
     logger.info("%s", losses_text(options, teacher_name))

@@ -99,8 +99,6 @@ def train_teacher(options: TeacherOptions) -> dict[str, Any]:
     labeled, validation = split_labeled(options)
     check_sources(validation)
     preflight.warn(options, validation, world=accelerator.num_processes)
-    start = resolve_start(options, accelerator)
-    preprocessing = start.preprocessing
     steps = resolve_steps(
         options,
         labeled,
@@ -108,9 +106,11 @@ def train_teacher(options: TeacherOptions) -> dict[str, Any]:
         batch_size=options.batch_size,
         world=accelerator.num_processes,
     )
+    check_resume(options, steps)
+    start = resolve_start(options, accelerator)  # a missing built-in encoder is pre-trained
+    preprocessing = start.preprocessing
     labeled = tuple(with_label_types(labeled))
     logger.info("losses: %s", describe(options.loss_weights))
-    check_resume(options, steps)
     announce(options, accelerator, "teacher")  # what was refused is not recorded
 
     loader = make_run_loader(

@@ -14,6 +14,8 @@ from semidepth.training.options.metric import MetricOptions
 from semidepth.training.options.student import StudentOptions
 from semidepth.training.options.teacher import TeacherOptions
 from semidepth.training.recipes.own_teacher import TEACHER_SETTING, differing_options
+from semidepth.training.recipes.student import train_on_all
+from semidepth.training.recipes.teacher import train_teacher
 
 
 @pytest.fixture
@@ -57,6 +59,25 @@ def test_a_finished_run_says_where_its_result_is_and_can_be_trained_further(comm
         check_resume(options, 2)
 
 
+def test_what_is_not_known_yet_is_not_compared_and_all_else_is(options):
+    newest = checkpoint(options, train=["outdoor=scenes:outdoor"])
+    (newest.parent / "results.json").write_text("{}")
+    assert check_resume(options, None, unknown=("train",)) == newest  # how many steps it has is not known, either
+    with pytest.raises(ValueError, match="train="):
+        check_resume(options, None)
+    with pytest.raises(ValueError, match="seed="):
+        check_resume(replace(options, seed=1), None, unknown=("train",))
+
+
+@pytest.mark.parametrize(("command", "train"), [(TeacherOptions, train_teacher), (StudentOptions, train_on_all)])
+def test_a_run_that_is_refused_pre_trains_no_encoder_first(command, train, tmp_path):
+    options = command(output_dir=str(tmp_path / "run"), encoder_dir=str(tmp_path / "encoder"), steps=5, cpu=True)
+    checkpoint(options, seed=1)
+    with pytest.raises(ValueError, match="seed=1, not seed=0"):
+        train(options)
+    assert not (tmp_path / "encoder").exists()
+
+
 def test_other_values_are_refused(options):
     checkpoint(options, train=["outdoor=scenes:outdoor"])
     with pytest.raises(ValueError, match="train="):
@@ -85,3 +106,5 @@ def test_a_teacher_of_another_version_is_used_where_its_options_are_the_same(tmp
     saved.write_text(yaml.safe_dump(values | {"momentum": 0.9}))
     assert differing_options(saved, wanted, TEACHER_SETTING) == []
     assert differing_options(saved, replace(wanted, seed=1, steps=4), TEACHER_SETTING) == ["steps", "seed"]
+    for name, value in (("losses", "v1"), ("gradient_matching_weight", 1.0)):
+        assert differing_options(saved, replace(wanted, **{name: value}), TEACHER_SETTING) == [name]
