@@ -74,6 +74,11 @@ class Source(LabelOptions):
         return self.format == "scenes" and self.count is None
 
     @property
+    def asks_reliability(self) -> bool:
+        """True where rows are chosen by their reliability."""
+        return self.min_reliability is not None or self.max_reliability is not None
+
+    @property
     def remote(self) -> bool:
         """True for a URL or a set on the Hub."""
         return self.format == "hub" or (is_url(self.location) and not self.location.startswith("file://"))

@@ -44,13 +44,13 @@ def table_row(source: Source, table: Table, cells: dict[str, Any], file: str, nu
     return Row(image=image, depth=depth, depth_scale=scale, depth_shift=shift, domain=domain, origin=origin)
 
 
-def reliable_enough(source: Source, cells: dict[str, Any]) -> bool:
-    """True for a row within the reliability that its source asks for; one without reliability is not."""
-    if source.min_reliability is None and source.max_reliability is None:
+def reliable_enough(source: Source, cells: dict[str, Any]) -> bool | None:
+    """True for a row within the reliability that its source asks for; None for one without reliability."""
+    if not source.asks_reliability:
         return True
     reliability = plain(cells[RELIABILITY_COLUMN])
-    if not isinstance(reliability, int | float):
-        return False
+    if not isinstance(reliability, int | float) or math.isnan(reliability):
+        return None
     above = source.min_reliability is None or reliability >= source.min_reliability
     return above and (source.max_reliability is None or reliability < source.max_reliability)
 

@@ -116,7 +116,7 @@ def cut_table(source: Source, files: tuple[str, ...]) -> Cut | None:
         The cut; None where it cannot be told beforehand what would be held out: fewer than 20 tars or URLs, whose
         lengths are not known; a dataset on the Hub; labels chosen by reliability; fewer than 10 rows.
     """
-    if source.min_reliability is not None or source.max_reliability is not None:
+    if source.asks_reliability:
         return None
     if source.format != "parquet" or is_url(source.location):
         if source.count is not None or len(files) < LEAST_FILES:

@@ -4,6 +4,7 @@ Every kind has shards that can be read from any row on. Nothing is decoded here,
 nothing is split among readers: `readers` does that.
 """
 
+import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from semidepth.data.reading.rows import Row
 from semidepth.data.reading.tables import Table, count_rows, open_table, unopened
 from semidepth.data.reading.whole_files import require_readable_tar, require_whole_end
 from semidepth.data.source_spec import Source, is_url, listing_of
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_SCENE_SIZE = 96
 SCENES_PER_CHUNK = 16
@@ -225,9 +228,13 @@ class TableRows(OpenedSource):
         file, cut = _file(source, table, shard), table.cut
         if cut is not None and cut.rule == "file" and (file in cut.held) != (source.part == "held_out"):
             return
+        unmeasured = 0
         try:
             for number, cells in self._numbered(table, shard, start):
-                if (number - start) % step or not reliable_enough(source, cells):
+                if (number - start) % step:
+                    continue
+                if not (reliable := reliable_enough(source, cells)):
+                    unmeasured += reliable is None
                     continue
                 held = cut is not None and cut.holds_row(file, shard, number, plain(cells.get(SCENE_COLUMN)))
                 if cut is None or held == (source.part == "held_out"):
@@ -236,6 +243,8 @@ class TableRows(OpenedSource):
                 (require_whole_end if is_url(file) else require_readable_tar)(file)
         except Exception as error:  # files, the network, the Hub, parsers: each has its own kinds
             raise ValueError(unopened(source, error, file)) from error
+        if unmeasured and (source.format != "parquet" or is_url(file)):  # of local files it is told beforehand
+            _tell_unmeasured(source.spec, file, unmeasured)
 
     def _numbered(self, table: Table, shard: int, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """Rows of a shard from a number on; a remote shard is reopened where its connection breaks."""
@@ -253,6 +262,11 @@ class TableRows(OpenedSource):
                     yield next(numbers), dict(zip(columns, values, strict=True))
 
         return read_on(read, start, self.source.spec) if self.source.remote else read(start)
+
+
+@lru_cache(maxsize=4096)
+def _tell_unmeasured(spec: str, file: str, count: int) -> None:
+    logger.warning("source %s: %d rows of %s have no reliability and are left out", spec, count, file)
 
 
 def _file(source: Source, table: Table, shard: int) -> str:

@@ -86,7 +86,7 @@ def open_table(source: Source, labeled: bool) -> Table:
     names = _column_names(rows)
     features = rows.features or Features()
     image, depth = image_column(source, features, names), depth_column(source, features, names) if labeled else None
-    if source.min_reliability is not None or source.max_reliability is not None:
+    if source.asks_reliability:
         named_column(source, "min_reliability or max_reliability", RELIABILITY_COLUMN, names)
     wanted = (image, depth, SCALE_COLUMN, SHIFT_COLUMN, RELIABILITY_COLUMN, DOMAIN_COLUMN, KEY_COLUMN)
     used = [name for name in names if name in wanted or (name == SCENE_COLUMN and source.part is not None)]
@@ -171,12 +171,26 @@ def _hub_splits(source: Source) -> dict[str, Any]:
 
 def _rows_in(path: Path, source: Source) -> int:
     require_whole_end(str(path))
-    low, high = source.min_reliability, source.max_reliability
-    if low is None and high is None:
+    if not source.asks_reliability:
         return pq.read_metadata(path).num_rows
-    reliability = pq.read_table(path, columns=[RELIABILITY_COLUMN])[RELIABILITY_COLUMN].to_numpy()
+    low, high, reliability = source.min_reliability, source.max_reliability, _reliability(path)
     chosen = (reliability >= (-np.inf if low is None else low)) & (reliability < (np.inf if high is None else high))
     return int(chosen.sum())
+
+
+def _reliability(path: Path) -> np.ndarray:
+    """(rows,) the reliability of each row of a parquet file, NaN where it has none."""
+    return pq.read_table(path, columns=[RELIABILITY_COLUMN])[RELIABILITY_COLUMN].to_numpy().astype(np.float64)
+
+
+def count_unmeasured(source: Source) -> int:
+    """Number of rows that are left out since the source asks for a reliability and they have none.
+
+    Rows of tars, URLs and Hub sets are not counted here: they are told as they are read.
+    """
+    if not source.asks_reliability or source.format != "parquet" or is_url(source.location):
+        return 0
+    return sum(int(np.isnan(_reliability(path)).sum()) for path in local_files(source))
 
 
 def unopened(source: Source, error: Exception, file: str | None = None) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from semidepth.data.reading.image_folders import image_files
 from semidepth.data.reading.sources import count_samples, files_of, open_source, printable
-from semidepth.data.reading.tables import open_table
+from semidepth.data.reading.tables import count_unmeasured, open_table
 from semidepth.data.source_spec import Source
 from semidepth.evaluation.source_report.edges import EdgeFit
 from semidepth.evaluation.source_report.findings import Finding, findings, known, seen
@@ -44,7 +44,7 @@ class SourceReport:
         labeled: whether it was read with labels.
         samples: in one pass, None where it is not known without reading it.
         shards: parts that can be read independently, None for endless scenes.
-        left_out: files that are not read, by reason; "" where there is none.
+        left_out: files and rows that are not read, by reason; "" where there is none.
         pairing: how images and labels were paired; "" without labels.
         pairs: names of up to three images and labels.
         label: the first one as it is stored, None without labels.
@@ -148,13 +148,15 @@ def report_on(source: Source, *, labeled: bool, most: int = MOST_SAMPLES) -> Sou
     looked = look_at(source, labeled=labeled, most=most)
     found = seen(source, looked, listing)
     pairing, pairs = _pairing(source, looked.samples) if labeled else ("", ())
+    count = count_unmeasured(source)
+    unmeasured = f"{count:,} rows without reliability" if count else ""
     return SourceReport(
         spec=source.spec,
         kind=source.format,
         labeled=labeled,
         samples=count_samples(source, labeled=labeled),
         shards=None if source.endless else opened.num_shards,
-        left_out="" if listing is None else listing.told(),
+        left_out=", ".join(filter(None, ["" if listing is None else listing.told(), unmeasured])),
         pairing=pairing,
         pairs=pairs,
         label=looked.label,

@@ -63,7 +63,7 @@ def _why_not_cut(source: Source) -> str:
         return f"it is a part itself ({source.part})"
     if source.format == "scenes":
         return f"it is the {source.split} split"
-    if source.min_reliability is not None or source.max_reliability is not None:
+    if source.asks_reliability:
         return "its labels are chosen by reliability"
     count = count_samples(source, labeled=True)
     if count is not None and count < LEAST_SAMPLES:

@@ -12,9 +12,10 @@ from datasets import Array2D, ClassLabel, Dataset, Features, Image, Value
 from sample_files import HEIGHT, WIDTH, depth_mm, encoded, picture
 
 from semidepth.data.reading import parquet_files
-from semidepth.data.reading.sources import open_source
+from semidepth.data.reading.sources import count_samples, open_source
 from semidepth.data.source_spec import parse_source
 from semidepth.data.streaming.loading import evaluation_samples
+from semidepth.evaluation.source_report.report import report_on
 
 PNG, MAP = encoded(picture(0)), encoded(depth_mm(0))
 METRES = np.arange(1, HEIGHT * WIDTH + 1, dtype=np.float32).reshape(HEIGHT, WIDTH)
@@ -111,11 +112,21 @@ def test_a_first_shard_of_nothing_but_null_does_not_say_what_a_column_is(tmp_pat
     assert len(labeled(tmp_path / "d")) == 1
 
 
-def test_rows_without_reliability_are_not_chosen(tmp_path):
-    path = write(tmp_path / "a.parquet", image=[PNG] * 3, reliability=[0.9, None, 0.1])
+def test_rows_without_reliability_are_not_chosen_and_are_counted(tmp_path, caplog):
+    path = write(tmp_path / "a.parquet", image=[PNG] * 4, reliability=[0.9, None, 0.1, float("nan")])
     for option, rows in (("min_reliability=0.5", [0]), ("max_reliability=0.5", [2])):
-        opened = open_source(parse_source(f"{path}?{option}"), labeled=False)
-        assert [number for number, _ in opened.rows(0)] == rows
+        source = parse_source(f"{path}?{option}")
+        assert [number for number, _ in open_source(source, labeled=False).rows(0)] == rows
+        assert report_on(source, labeled=False).left_out == "2 rows without reliability"
+        assert count_samples(source) == 1
+    assert report_on(parse_source(str(path)), labeled=False).left_out == ""
+    assert not caplog.records
+    # Elsewhere they are not known before they are read, and are told then, once for each file.
+    for _ in range(2):
+        assert len(list(open_source(parse_source(f"file://{path}?min_reliability=0.5"), labeled=False).rows(0))) == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        f"source file://{path}?min_reliability=0.5: 2 rows of file://{path} have no reliability and are left out"
+    ]
 
 
 def test_a_domain_number_without_a_name(tmp_path):
