@@ -16,7 +16,8 @@ logger = logging.getLogger(__name__)
 def card_license(folder: Path) -> str | None:
     """Returns the licence of the weights by the card in their folder, or in the one above of metric heads."""
     card = (folder.parent if is_heads(folder) else folder) / CARD
-    return (metadata_load(card) or {}).get("license") if card.is_file() else None
+    licence = (metadata_load(card) or {}).get("license") if card.is_file() else None
+    return str(licence) if licence else None
 
 
 def licences_behind(facts: Facts) -> dict[str, str]:

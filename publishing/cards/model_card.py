@@ -18,10 +18,13 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from semidepth.common.redaction import redact
 from semidepth.prediction.shipped.errors import in_words, typical_errors
 from semidepth.prediction.shipped.folder import METRES, METRIC_NAME, NAME
 from semidepth.publishing.cards.losses import effects_text, loss_weights, losses_text
 from semidepth.publishing.cards.scores import (
+    cell,
+    code,
     command_of,
     eval_results,
     read_scores,
@@ -47,6 +50,7 @@ from semidepth.publishing.cards.training import (
 )
 from semidepth.publishing.facts import Facts
 from semidepth.publishing.files import EXAMPLES, PREVIEWS
+from semidepth.publishing.licences import licences_behind
 
 LIBRARY = "transformers"
 TASK = "depth-estimation"
@@ -197,6 +201,7 @@ def _training_values(facts: Facts, licences: Mapping[str, str]) -> dict[str, Any
     is_hub = (lambda location: True) if facts.metric else facts.is_hub  # rows of a metric model are domains
     router_right = validation.pop("validation/router_accuracy", None)
     versions = facts.run.get("versions") or {}
+    behind = licences_behind(facts).items()
     return {
         "command": facts.command,
         "o": {name: int(value) if _is_whole(value) else value for name, value in options.items()},
@@ -221,6 +226,7 @@ def _training_values(facts: Facts, licences: Mapping[str, str]) -> dict[str, Any
         "has_scenes": any(text.startswith("scenes:") for _, text in sources_of(facts)),
         "only_scenes": only_scenes(facts),
         "papers": _papers(facts),
+        "models_behind": [f"{model_name(name, facts)} ({cell(code(redact(licence)))})" for name, licence in behind],
     }
 
 

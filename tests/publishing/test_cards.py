@@ -430,10 +430,12 @@ def test_a_licence_of_a_model_behind_is_told_where_the_card_would_state_none(tmp
         return [record.getMessage() for record in caplog.records if "--license" in record.getMessage()]
 
     assert told() == []  # nobody on the way has one
+    assert "licences of their own" not in card_of(folder).text
     (start / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
     (warning,) = told()
     assert str(start) in warning
     assert "cc-by-nc-4.0" in warning
+    assert "the local model `start` (`cc-by-nc-4.0`)" in card_of(folder).text  # and not its path
     assert told(license="cc-by-nc-4.0") == []
     (middle / "README.md").write_text("---\nlicense: mit\n---\n")
     (warning,) = told()  # the nearest card speaks for what is behind it
@@ -442,6 +444,8 @@ def test_a_licence_of_a_model_behind_is_told_where_the_card_would_state_none(tmp
     write_options(StudentOptions, folder / "student.yaml", {"start": "semidepth-small"})
     (warning,) = told()
     assert "semidepth-small (cc-by-nc-4.0)" in warning
+    assert "have licences of their own" in card_of(folder).text.partition("## Licence")[2]
+    assert "the local model `semidepth-small` (`cc-by-nc-4.0`)" in card_of(folder, license="mit").text
     (folder / "README.md").write_text("---\nlicense: other\n---\n")
     assert told() == []
     (warning,) = told(license="mit")  # which would not be on the card
