@@ -10,6 +10,7 @@ from page.compare_view import CompareUpdates
 from page.legend_bar import Ends, ends_of
 from page.scene_view import SceneUpdates
 from page.strip import number_of
+from page.wiring import head_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Asked:
     picture: str | None
     model: str
     domain: str
-    place: str
+    place: str = field(metadata={"read": head_of})
     color_map: str = field(metadata={"read": colors_of})
     legend: Ends = field(metadata={"read": ends_of})
     fov: str

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 import gradio as gr
@@ -15,7 +15,7 @@ from work import ROUTER, DepthWork
 from page.appearance import EMPTY_VIDEO, progress_html
 from page.image_results import place_name
 from page.image_tab import COLOR_CHOICES
-from page.wiring import QUICK, Wiring
+from page.wiring import QUICK, Wiring, head_of
 from semidepth.media.color_maps import DEFAULT_COLOR_MAP
 
 # Clips of the page and of the API are worked on one at a time: gradio's queue lets the others wait, and tells them.
@@ -59,7 +59,7 @@ class VideoAsked:
 
     clip: str | None
     model: str
-    domain: str
+    domain: str = field(metadata={"read": head_of})
     color_map: str
     beside: bool
 

@@ -56,7 +56,8 @@ class Wiring(Generic[T]):
     Args:
         parts: dataclass of the tab's components.
         asked: dataclass that handlers take. Each field holds the value of the part of the same name. A
-            function `read` in its metadata checks what was sent, instead of [`value_of`].
+            function `read` in its metadata checks what was sent, instead of [`value_of`]; so it has to where a part's
+            choices change.
     """
 
     parts: Any
@@ -149,7 +150,8 @@ def value_of(part: Any, sent: Any) -> Any:
         sent: its value.
 
     Returns:
-        The path of an upload, the text of a field ("" for an empty one), a number or None, and so on.
+        The path of an upload, the text of a field ("" for an empty one), one of the choices (that which the page
+        starts with where nothing was sent), a number or None, and so on.
 
     Raises:
         Refusal: no such part sends this.
@@ -168,5 +170,15 @@ def value_of(part: Any, sent: Any) -> Any:
         if not isinstance(sent, list) or not all(each in known for each in sent):
             raise Refusal(f"{name} is {shown(sent)}; choose some of {', '.join(map(str, known))}.")
         return sent
-    # The choices of heads change with the model, and are checked where a head is used.
-    return word(sent, name, [value for _, value in part.choices] if isinstance(part, gr.Dropdown) else ()) or ""
+    if isinstance(part, gr.Dropdown | gr.Radio):
+        return word(sent, name, [value for _, value in part.choices]) or part.value
+    return word(sent, name) or ""
+
+
+def head_of(sent: Any) -> str:
+    """Checks the name of a head; "" for none. Heads change with the model: where one is used, it has to be known.
+
+    Raises:
+        Refusal: it is no word.
+    """
+    return word(sent, "Taken") or ""
