@@ -42,6 +42,12 @@ class Served:
     stock: str
     folder: Path
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """Short names of the two, by which the API knows them: the last two parts of their paths."""
+        routed, stock = ("/".join(Path(folder).parts[-2:]) for folder in (self.routed, self.stock))
+        return routed, stock
+
 
 def save_models(folder: Path) -> tuple[str, str]:
     """A routed metric model and a stock relative one, whose maps vary over an image."""

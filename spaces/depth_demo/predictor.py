@@ -3,10 +3,12 @@
 Only ids and folders that the Space was started with are ever loaded; a visitor's input is never taken for one.
 """
 
+import itertools
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,12 +27,13 @@ class ModelCard:
     """A model as its configuration describes it.
 
     Args:
-        name: Hub id or folder.
+        name: short one that visitors see and the API takes, never a path of the server.
         metric: whether it predicts metres; else inverse depth without a unit.
         domains: heads that its router chooses between, such as indoor and outdoor; empty for models with fewer.
         choosable: whether a head can be asked for.
         trusted: whether code that the model brings along is run.
         record: what its folder records of it.
+        place: where it is loaded from, a Hub id or folder.
     """
 
     name: str
@@ -39,16 +42,12 @@ class ModelCard:
     choosable: bool = False
     trusted: bool = False
     record: ModelRecord = field(default_factory=ModelRecord)
-
-    @property
-    def short(self) -> str:
-        """The last two parts of the name."""
-        return "/".join(self.name.rstrip("/").split("/")[-2:])
+    place: str = ""
 
     @property
     def label(self) -> str:
-        """Short name and kind of values, for people."""
-        return f"{self.short} · {'metres' if self.metric else 'near to far'}"
+        """Name and kind of values, for people."""
+        return f"{self.name} · {'metres' if self.metric else 'near to far'}"
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Prediction:
         values: (H, W) float32 at the image's size: metres, larger is farther, or inverse depth without a unit, larger
             is nearer.
         metric: whether they are metres.
-        model: name of the model.
+        model: short name of the model.
         domain: name of the head that was used; "" for models without a choice.
         domains: the router's probability of each head, in order; empty without a router.
         error: mean relative error of the model's metres; None where it is not recorded.
@@ -73,33 +72,40 @@ class Prediction:
     error: float | None = None
 
 
-def read_card(name: str, *, trusted: bool = False) -> ModelCard:
+def short_name(place: str) -> str:
+    """The last two parts of a folder's path, such as "demo/metric"; a Hub id as it is."""
+    return "/".join([part for part in Path(place).parts if part not in ("/", "..")][-2:]) or place
+
+
+def read_card(place: str, *, trusted: bool = False) -> ModelCard:
     """The card of a model, from its configuration.
 
     Args:
-        name: Hub id or folder.
+        place: Hub id or folder.
         trusted: run code that the model brings along.
 
     Raises:
         ValueError: there is no such model, it is not known what it predicts, it needs code that is not to be run, or
             its record is damaged.
     """
-    config = read_config(name, trust_remote_code=trusted)
+    config = read_config(place, trust_remote_code=trusted)
     kind = kind_of(config)
     if kind is None:
-        raise ValueError(f"The model {name!r} is a {config.model_type}, of which it is not known what it predicts.")
+        raise ValueError(f"The model {place!r} is a {config.model_type}, of which it is not known what it predicts.")
     domains = tuple(router_names(config))
     several = domains if len(domains) > 1 else ()
     metric = kind == "depth"
-    record = read_model_record(name, metric=metric)
-    return ModelCard(name, metric, several, len(domains_of(config)) > 1, trusted, record)
+    record = read_model_record(place, metric=metric)
+    return ModelCard(short_name(place), metric, several, len(domains_of(config)) > 1, trusted, record, place)
 
 
 class Models:
     """The models that this Space was started with. The first is loaded at once: no visitor waits for it.
 
+    Where two folders would have the same short name, the later one's ends with a number, as in "demo/metric-2".
+
     Args:
-        names: Hub ids and folders; the first is shown first.
+        places: Hub ids and folders; the first is shown first.
         device: to run on.
         skip_broken: for models that nobody asked for by name: broken ones are left out with a warning.
         trusted: run code that models bring along.
@@ -108,13 +114,13 @@ class Models:
         ValueError: one of them is no depth model, or the first does not load.
     """
 
-    def __init__(self, names: list[str], device: str, *, skip_broken: bool = False, trusted: bool = False) -> None:
+    def __init__(self, places: list[str], device: str, *, skip_broken: bool = False, trusted: bool = False) -> None:
         self.device = device
         self.cards: dict[str, ModelCard] = {}
         self.skipped: list[str] = []
-        for name in names:
+        for place in places:
             try:
-                card = read_card(name, trusted=trusted)
+                card = read_card(place, trusted=trusted)
                 # On ZeroGPU all: the process that has the GPU is a copy of this one, with what is loaded by then.
                 if ON_ZERO_GPU or not self.cards:
                     _loaded(card, device)
@@ -124,7 +130,9 @@ class Models:
                 logger.warning("%s It is left out.", error)
                 self.skipped.append(str(error))
             else:
-                self.cards[name] = card
+                numbered = (f"{card.name}-{number}" for number in itertools.count(2))
+                name = next(each for each in itertools.chain([card.name], numbered) if each not in self.cards)
+                self.cards[name] = replace(card, name=name)
         self.names = list(self.cards)
 
     def card(self, name: str) -> ModelCard:
@@ -137,7 +145,7 @@ class Models:
         """Depth of images.
 
         Args:
-            name: of the model.
+            name: short one of the model.
             images: arrays (H, W, 3) of uint8, or whatever else `semidepth.predict` takes.
             domain: head to use instead of the router's choice.
 
@@ -175,20 +183,24 @@ _RUNNING = threading.Lock()
 @gpu
 def run_model(card: ModelCard, device: str, images: list[ImageLike], domain: str | None) -> list[DepthMap]:
     """One batch through a model. On ZeroGPU arguments and result travel between processes, so they can be pickled."""
-    model = _loaded(card, device)
+    try:
+        model = _loaded(card, device)
+    except ValueError as error:
+        logger.warning("%s", error)  # which names folders of this machine
+        raise ValueError(f"The model {card.name!r} cannot be loaded; the log of this page says why.") from error
     with _RUNNING:  # one at a time: two side by side take as long, and twice the memory
         return predict(images, model, domain=domain, batch_size=len(images))
 
 
 def _loaded(card: ModelCard, device: str) -> DepthModel:
     """A model, loaded now if it was not yet; others wait for the same model alone."""
-    key = (card.name, device)
+    key = (card.place, device)
     with _LOADING.setdefault(key, threading.Lock()):
         if key not in _LOADED:
-            logger.info("loading %s", card.name)
+            logger.info("loading %s", card.place)
             # ZeroGPU lends its device to calls alone: it can be named before, but nothing is computed on it.
             place = "cpu" if ON_ZERO_GPU else device
-            model = load_depth_model(card.name, device=place, trust_remote_code=card.trusted)
+            model = load_depth_model(card.place, device=place, trust_remote_code=card.trusted)
             model.model.to(device)
             _LOADED[key] = model
         return _LOADED[key]

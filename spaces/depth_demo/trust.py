@@ -84,20 +84,20 @@ def error_of(record: ModelRecord, domain: str) -> float | None:
     return next(iter(record.errors.values())) if len(record.errors) == 1 and not domain else None
 
 
-def trust_text(short: str, record: ModelRecord) -> str:
+def trust_text(name: str, record: ModelRecord) -> str:
     """Says in two short sentences how far off a model is and on what it was trained.
 
     Args:
-        short: the model's name for people.
+        name: the model's name for people.
         record: of the model.
     """
     trained = f" Trained on {' and '.join(record.sources)}." if record.sources else ""
     if record.errors:
-        return f"{short}: {in_words(record.errors)} off on average.{trained}"
+        return f"{name}: {in_words(record.errors)} off on average.{trained}"
     if record.near_enough:
-        shares = ", ".join(f"{100 * share:.0f} % of pixels in {name}" for name, share in record.near_enough.items())
-        return f"{short}: within a quarter of the true distance, once scaled, for {shares}.{trained}"
-    return f"{short}: how far off it is was not recorded; take its numbers as a guess.{trained}"
+        shares = ", ".join(f"{100 * share:.0f} % of pixels in {place}" for place, share in record.near_enough.items())
+        return f"{name}: within a quarter of the true distance, once scaled, for {shares}.{trained}"
+    return f"{name}: how far off it is was not recorded; take its numbers as a guess.{trained}"
 
 
 def rounded(value: float, error: float | None) -> str:

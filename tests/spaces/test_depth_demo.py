@@ -21,10 +21,11 @@ def picture(tmp_path):
     return photo(tmp_path / "a photo.png", seed=3)
 
 
-def test_models_are_listed(client, space):
+def test_models_are_listed_by_short_names(client, space):
+    assert space.names == tuple(f"{space.folder.name}/{name}" for name in ("metric", "relative"))
     assert client.predict(api_name="/models") == [
-        {"name": space.routed, "metric": True, "domains": ["indoor", "outdoor"]},
-        {"name": space.stock, "metric": False, "domains": []},
+        {"name": space.names[0], "metric": True, "domains": ["indoor", "outdoor"]},
+        {"name": space.names[1], "metric": False, "domains": []},
     ]
 
 
@@ -52,7 +53,7 @@ def test_the_heads_differ(space, picture):
 
 def test_predict_of_a_stock_model_is_relative_and_near_is_bright(client, space, picture):
     own = own_values(space.stock, picture)
-    info, color, png16, npy = client.predict(handle_file(picture), model=space.stock, api_name="/predict")
+    info, color, png16, npy = client.predict(handle_file(picture), model=space.names[1], api_name="/predict")
     np.testing.assert_allclose(np.load(npy), own, rtol=1e-4, atol=1e-4)
     assert info["unit"] == "inverse depth"
     stored = np.asarray(Image.open(png16)).astype(float)
@@ -138,10 +139,10 @@ def test_mesh_and_point_cloud_stand_upright_in_metres(client, space, picture):
 
 
 def test_compare_shows_each_model(client, space, picture):
-    told, files = client.predict(handle_file(picture), [space.stock, space.routed], api_name="/compare")
+    told, files = client.predict(handle_file(picture), [space.names[1], space.names[0]], api_name="/compare")
     assert [each["unit"] for each in told] == ["inverse depth", "metres"]
     assert len(files) == 2
-    folder = Path(space.stock).parent.name.replace("-", "_")
+    folder = space.folder.name.replace("-", "_")
     names = [Path(file).stem.replace("-", "_") for file in files]
     assert names == [f"a_photo_1_{folder}_relative", f"a_photo_2_{folder}_metric"]
     assert (np.asarray(Image.open(files[0])) != np.asarray(Image.open(files[1]))).any()
@@ -150,16 +151,16 @@ def test_compare_shows_each_model(client, space, picture):
 
 
 def test_compare_uses_the_chosen_head_where_there_is_one(client, space, picture):
-    names = [space.stock, space.routed]
+    names = [space.names[1], space.names[0]]
     told, _ = client.predict(handle_file(picture), names, domain="outdoor", api_name="/compare")
     assert [each["domain"] for each in told] == ["", "outdoor"]
     assert told[1]["largest"] == pytest.approx(own_values(space.routed, picture, 1).max(), rel=1e-4)
     with pytest.raises(AppError, match="None of these models has a head called 'outdoor'"):
-        client.predict(handle_file(picture), [space.stock], domain="outdoor", api_name="/compare")
+        client.predict(handle_file(picture), [space.names[1]], domain="outdoor", api_name="/compare")
 
 
 def test_the_far_end_of_a_relative_scene_is_per_cent(client, space, picture):
-    options = {"model": space.stock, "max_jump": 500}
+    options = {"model": space.names[1], "max_jump": 500}
     own = own_values(space.stock, picture)
     low, high = np.percentile(own, [0.5, 99.5])
     for far in (100, 40):
@@ -229,9 +230,8 @@ def test_files_of_the_server_are_out_of_reach(space):
     secret = Path(space.folder) / "secret.png"
     photo(secret)
     for path in (str(secret), "/etc/hostname", "app.py"):
-        body = {
-            "data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, space.routed, "router", "magma", None, None]
-        }
+        file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        body = {"data": [file, space.names[0], "router", "magma", None, None]}
         started = httpx.post(f"{space.url}/gradio_api/call/predict", json=body)
         if started.status_code == 200:
             answer = httpx.get(f"{space.url}/gradio_api/call/predict/{started.json()['event_id']}", timeout=60).text
@@ -241,18 +241,35 @@ def test_files_of_the_server_are_out_of_reach(space):
         assert fetched.status_code in (403, 404)
 
 
-def test_twenty_at_once_each_get_their_own_answer(space, tmp_path):
-    pictures = [photo(tmp_path / f"{number}.png", seed=number, size=(80 + number, 60)) for number in range(20)]
-    clients = [Client(space.url, verbose=False) for _ in range(4)]
+def test_thirty_at_once_each_get_their_own_answer(space, tmp_path):
+    """Of their picture, their model and their head."""
+    pictures = [photo(tmp_path / f"{number}.png", seed=number, size=(60 + number, 50)) for number in range(30)]
+    clients = [Client(space.url, verbose=False, httpx_kwargs={"timeout": 120}) for _ in range(4)]
+    wishes = [(space.names[0], "indoor"), (space.names[0], "outdoor"), (space.names[1], "router")]
 
     def ask(number):
-        *_, npy = clients[number % 4].predict(handle_file(pictures[number]), domain="indoor", api_name="/predict")
+        model, domain = wishes[number % 3]
+        info, *_, npy = clients[number % 4].predict(
+            handle_file(pictures[number]), model=model, domain=domain, api_name="/predict"
+        )
+        assert info["model"] == model
         return np.load(npy)
 
-    with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(ask, range(20)))
-    for picture, answer in zip(pictures, answers, strict=True):
-        np.testing.assert_allclose(answer, own_values(space.routed, picture, 0), rtol=1e-4, atol=1e-4)
+    with ThreadPoolExecutor(30) as pool:
+        answers = list(pool.map(ask, range(30)))
+    folders = [(space.routed, 0), (space.routed, 1), (space.stock, None)]
+    for number, answer in enumerate(answers):
+        folder, head = folders[number % 3]
+        np.testing.assert_allclose(answer, own_values(folder, pictures[number], head), rtol=1e-4, atol=1e-4)
+
+
+def test_no_path_of_the_server_is_told(client, space):
+    """Neither by the page's own description, nor by the API's, nor where a model is asked for by its folder."""
+    for address in ("config", "gradio_api/info"):
+        assert str(space.folder / "metric") not in httpx.get(f"{space.url}/{address}").text
+    with pytest.raises(AppError) as caught:
+        client.predict(handle_file(photo(space.folder / "x.png")), model=space.routed, api_name="/predict")
+    assert f"give one of {', '.join(space.names)}" in str(caught.value)
 
 
 def test_the_page_offers_documented_endpoints_alone(client):

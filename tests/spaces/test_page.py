@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 import gradio as gr
 import numpy as np
 import pytest
+from PIL import Image
 from serving import SPACE, photo
 
 ROUTED, STOCK = "somebody/routed", "somebody/stock"
@@ -166,15 +167,30 @@ def test_a_scene_is_built_once_and_stays_where_a_setting_is_refused(work, asked,
     assert events.unit(replace(shown, model=STOCK))["metric"] is False
 
 
-def test_a_comparison_follows_what_is_chosen(work, asked):
-    from page.compare_view import CompareAsked, CompareEvents
+def test_a_comparison_is_made_as_its_view_opens_and_follows_what_is_chosen(work, asked):
+    from page.compare_view import PHOTO, CompareAsked, CompareEvents
 
     events = CompareEvents(work)
-    compared = CompareAsked(asked.picture, [ROUTED, STOCK], "outdoor", "magma", False)
-    assert events.follow(compared) == {}
-    drawn = events.draw(compared)
+    compared = CompareAsked(asked.picture, [ROUTED, STOCK], "outdoor", "magma", "depth", None)
+    assert events.follow(compared) == {}  # the view is not open
+    drawn = events.opened(compared)
     assert [caption.split(" · ")[0] for _, caption in drawn["gallery"]["value"]] == [ROUTED, STOCK]
-    assert events.follow(replace(compared, compared=[], drawn=True))["drawn"] is True
+    shown = replace(compared, view="compare", drawn=drawn["drawn"])
+    assert events.opened(shown) == events.follow(shown) == {}  # this very comparison is shown
+    beside = events.follow(replace(shown, compared=[STOCK, PHOTO]))["gallery"]["value"]
+    assert [caption.split(" · ")[0] for _, caption in beside] == ["Photo", STOCK]
+    assert np.array_equal(beside[0][0], Image.open(asked.picture))
+    assert events.follow(replace(shown, compared=[PHOTO]))["compare_legend"] == ""
+    assert "Choose" in events.follow(replace(shown, compared=[]))["compare_legend"]
+    assert "gallery" in events.follow(replace(shown, color_map="turbo"))
+
+
+def test_the_photo_is_compared_with_the_only_model_and_else_two_models(work):
+    from page.compare_view import PHOTO, first_choice
+
+    cards = list(work.models.cards.values())
+    assert first_choice(cards[:1]) == [PHOTO, ROUTED]
+    assert first_choice([*cards, cards[0]]) == [ROUTED, STOCK]
 
 
 def test_a_clip_that_is_refused_resets_the_tab(work):
@@ -187,12 +203,17 @@ def test_a_clip_that_is_refused_resets_the_tab(work):
         next(steps)
 
 
+def bound(page, handler):
+    """The event of the page that calls a handler of this name."""
+    return next(fn for fn in page.fns.values() if fn.fn and handler in str(inspect.getclosurevars(fn.fn)))
+
+
 def test_what_the_browser_sends_becomes_one_typed_object(space_on_path, work, page):
     from page.image_values import Asked
     from page.wiring import Wiring
     from refusal import Refusal
 
-    measure = next(fn for fn in page.fns.values() if fn.fn and "measure" in str(inspect.getclosurevars(fn.fn)))
+    measure = bound(page, "measure")
     parts = dict(zip(fields(Asked), measure.inputs, strict=False))
     assert measure.inputs_as_dict
     assert not measure.preprocess
@@ -206,10 +227,28 @@ def test_what_the_browser_sends_becomes_one_typed_object(space_on_path, work, pa
     }  # fmt: skip
     asked = wiring.read(sent)
     assert (asked.picture, asked.model, asked.legend, asked.fov) == ("/tmp/a.png", STOCK, (3.0, 4.0), "")
-    wrongs = {"Model": (tab.model, "nobody/nothing"), "color_map": (tab.color_map, "none"),
+    assert (asked.under, asked.place) == ("Photo", "")  # nothing was sent: what the page starts with
+    wrongs = {"Model": (tab.model, "nobody/nothing"), "Click in": (tab.under, "Ceiling"), "Taken": (tab.place, 3),
+              "color_map": (tab.color_map, "none"),
               "range": (tab.legend, "abc"), "Field of view": (tab.fov, ["60"])}  # fmt: skip
     for named, (part, wrong) in wrongs.items():
         with pytest.raises(Refusal, match=named):
+            wiring.read(sent | {part: wrong})
+
+
+@pytest.mark.parametrize("wrong", ["Ceiling", "", 3, True, [], ["Photo"], {"a": 1}, float("nan"), "x" * 999])
+@pytest.mark.parametrize(("handler", "labels"), [("measure", {"Model", "Click in"}), ("opened", {"Model", "Shape"})])
+def test_a_choice_that_is_none_gets_a_sentence(space_on_path, page, handler, labels, wrong):
+    from refusal import Refusal
+
+    event = bound(page, handler)
+    wiring = inspect.getclosurevars(event.fn).nonlocals["self"]
+    sent = dict.fromkeys(event.inputs)
+    assert wiring.read(sent).model == ROUTED
+    choices = [part for part in event.inputs if part.elem_id in ("model", "click_in", "shape")]
+    assert {part.label for part in choices} == labels
+    for part in choices:
+        with pytest.raises(Refusal, match=f"{part.label} is .*give one of"):
             wiring.read(sent | {part: wrong})
 
 

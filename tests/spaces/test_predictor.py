@@ -84,6 +84,37 @@ def test_a_head_that_is_asked_for_is_used_everywhere(space_on_path, tmp_path):
     assert not np.array_equal(maps["indoor"].values, maps["outdoor"].values)
 
 
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [("/srv/models/outputs/demo/metric/", "demo/metric"), ("semidepth-small", "semidepth-small"), ("../m", "m"),
+     ("somebody/depth", "somebody/depth"), ("/m", "m")],
+)  # fmt: skip
+def test_a_model_has_a_short_name(space_on_path, place, name):
+    from predictor import short_name
+
+    assert short_name(place) == name
+
+
+def test_two_folders_of_one_name_are_told_apart(space_on_path, tmp_path):
+    from predictor import Models
+
+    places = [save("stock", tmp_path / str(number) / "here") for number in range(2)]
+    models = Models(places, "cpu")
+    assert models.names == ["here/relative", "here/relative-2"]
+    assert [models.card(name).place for name in models.names] == places
+
+
+def test_a_model_that_does_not_load_is_told_without_its_folder(space_on_path, tmp_path, caplog):
+    from predictor import Models
+
+    models = Models([save("routed", tmp_path), save("stock", tmp_path)], "cpu")
+    (tmp_path / "relative" / "model.safetensors").write_bytes(b"torn")
+    with pytest.raises(ValueError, match="cannot be loaded") as caught:
+        models.predict(models.names[1], [np.zeros((20, 20, 3), np.uint8)])
+    assert str(tmp_path) not in str(caught.value)
+    assert str(tmp_path) in caplog.text
+
+
 def test_code_that_a_model_brings_along_is_run_only_where_that_is_asked_for(space_on_path, tmp_path):
     from predictor import Models
 

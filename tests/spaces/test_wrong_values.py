@@ -39,7 +39,7 @@ def good(space, tmp_path_factory):
     folder = tmp_path_factory.mktemp("good")
     return {
         "picture": handle_file(photo(folder / "a.png")), "clip": handle_file(write_clip(folder / "a.mp4")),
-        "points": [[1, 2]], "models": [space.stock],
+        "points": [[1, 2]], "models": [space.names[1]],
     }  # fmt: skip
 
 

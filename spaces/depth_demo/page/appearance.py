@@ -49,10 +49,10 @@ FOOT = (
 
 def trust_html(card: ModelCard) -> str:
     """Returns the line on what a model was trained and how far off it is, with a link to its card on the Hub."""
-    text = html.escape(trust_text(card.short, card.record))
-    if Path(card.name).exists() or "/" not in card.name:
+    text = html.escape(trust_text(card.name, card.record))
+    if Path(card.place).exists() or "/" not in card.place:
         return f"<p>{text}</p>"
-    return f'<p>{text} <a href="https://huggingface.co/{html.escape(card.name)}">Its model card</a></p>'
+    return f'<p>{text} <a href="https://huggingface.co/{html.escape(card.place)}">Its model card</a></p>'
 
 
 def placeholder(title: str, text: str) -> str:

@@ -1,15 +1,19 @@
-"""The view that shows several models' depth of the same picture, with a legend of its own."""
+"""The view that shows several models' depth of the same picture, the photo among them, with a legend of its own."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
 import gradio as gr
-from coloring import colors_of
-from refusal import SHOWN_S
-from work import ROUTER, DepthWork
+from coloring import colors_of, shown_size
+from predictor import ModelCard
+from work import ROUTER, DepthWork, open_picture
 
 from page.comparing import compare_models, compared_legend, has_head
 from page.wiring import Wiring
+
+VIEW = "compare"  # its name among the views
+PHOTO = "the photo"  # its name among the models
+NOTHING_CHOSEN = '<p class="note">Choose what to compare.</p>'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,15 +21,13 @@ class CompareParts:
     """The parts of the view.
 
     Args:
-        compared: models to compare.
-        compare: button.
+        compared: models to compare, and the photo.
         gallery: of their pictures.
         compare_legend: of these.
-        drawn: whether a comparison is shown, which then follows what is chosen.
+        drawn: what the comparison that is shown was made from, a `CompareAsked`, or None.
     """
 
     compared: gr.CheckboxGroup
-    compare: gr.Button
     gallery: gr.Gallery
     compare_legend: gr.HTML
     drawn: gr.State
@@ -37,17 +39,23 @@ class CompareAsked:
 
     Args:
         picture: path of the uploaded file; None without one.
-        compared: names of the models.
+        compared: names of the models, the photo's among them.
         domain: head that is chosen, or "router".
         color_map: name.
-        drawn: whether a comparison is shown.
+        view: name of the view that is open.
+        drawn: what the comparison that is shown was made from; None without one.
     """
 
     picture: str | None
     compared: list[str]
     domain: str
     color_map: str = field(metadata={"read": colors_of})
-    drawn: bool
+    view: str
+    drawn: "CompareAsked | None"
+
+    def wish(self) -> "CompareAsked":
+        """Returns the same without what is shown, to compare two of them."""
+        return replace(self, view="", drawn=None)
 
 
 class CompareUpdates(TypedDict, total=False):
@@ -55,7 +63,7 @@ class CompareUpdates(TypedDict, total=False):
 
     gallery: Any
     compare_legend: Any
-    drawn: bool
+    drawn: CompareAsked | None
 
 
 class CompareEvents:
@@ -68,11 +76,12 @@ class CompareEvents:
     def __init__(self, work: DepthWork) -> None:
         self.work = work
 
-    def connect(self, parts: Any) -> list[Any]:
+    def connect(self, parts: Any, predicted: Any) -> list[Any]:
         """Binds the handlers.
 
         Args:
             parts: of the tab for photos, the view's own among them.
+            predicted: event after which another result is shown.
 
         Returns:
             The events that show a comparison, to be cancelled where the result goes.
@@ -81,53 +90,59 @@ class CompareEvents:
         options: dict[str, Any] = {"show_progress_on": parts.gallery, "concurrency_id": "look"}
         following = [
             wiring.on(event, self.follow, CompareUpdates, trigger_mode="always_last", **options)
-            for event in (parts.compared.input, parts.color_map.input)
+            for event in (predicted.then, parts.compared.input, parts.color_map.input)
         ]
-        return [wiring.on(parts.compare.click, self.draw, CompareUpdates, **options), *following]
+        return [wiring.on(parts.compare_tab.select, self.opened, CompareUpdates, **options), *following]
 
-    def draw(self, asked: CompareAsked) -> CompareUpdates:
-        """Shows each model's depth, with the chosen head where the model has it."""
-        if not asked.compared:
-            gr.Info("Choose at least one model to compare.", duration=SHOWN_S)
-            return nothing_compared()
-        having = any(has_head(self.work.models.card(name), asked.domain) for name in asked.compared)
-        head = asked.domain if having else ROUTER
-        found = compare_models(self.work, asked.picture, asked.compared, head, asked.color_map)
-        pictures = [(picture, caption) for picture, caption, _ in found]
-        legend = compared_legend([seen for _, _, seen in found], asked.color_map)
-        return {"gallery": gr.update(value=pictures, visible=True), "compare_legend": legend, "drawn": True}
+    def opened(self, asked: CompareAsked) -> CompareUpdates:
+        """Compares when the view is opened, unless this very comparison is shown."""
+        return self.follow(replace(asked, view=VIEW))
 
     def follow(self, asked: CompareAsked) -> CompareUpdates:
-        """Draws a comparison that is shown anew, as another model or another colour map is chosen."""
-        if not asked.drawn or not asked.picture:
+        """Compares what is chosen now, where the view is open and does not show it."""
+        if not asked.picture or asked.view != VIEW or asked.wish() == asked.drawn:
             return {}
         if not asked.compared:
-            return nothing_compared() | {"drawn": True}  # and follows once a model is chosen again
-        return self.draw(asked)
+            return nothing_compared() | {"compare_legend": NOTHING_CHOSEN, "drawn": asked.wish()}
+        return self.draw(asked) | {"drawn": asked.wish()}
+
+    def draw(self, asked: CompareAsked) -> CompareUpdates:
+        """Shows each model's depth, with the chosen head where the model has it; the photo first."""
+        names = [name for name in asked.compared if name != PHOTO]
+        having = any(has_head(self.work.models.card(name), asked.domain) for name in names)
+        head = asked.domain if having else ROUTER
+        found = compare_models(self.work, asked.picture, names, head, asked.color_map) if names else []
+        pictures = [(picture, caption) for picture, caption, _ in found]
+        if PHOTO in asked.compared:
+            image = found[0][2].image if found else open_picture(asked.picture).image
+            pictures.insert(0, (image.resize(shown_size(image)), "Photo"))
+        legend = compared_legend([seen for _, _, seen in found], asked.color_map) if found else ""
+        columns = 3 if len(pictures) in (3, 5, 6) else 2
+        return {"gallery": gr.update(value=pictures, columns=columns), "compare_legend": legend}
 
 
 def nothing_compared() -> CompareUpdates:
-    """Takes gallery and legend away."""
-    return {"gallery": gr.update(value=None, visible=False), "compare_legend": "", "drawn": False}
+    """Takes pictures and legend away."""
+    return {"gallery": None, "compare_legend": "", "drawn": None}
+
+
+def first_choice(cards: list[ModelCard]) -> list[str]:
+    """Returns what is compared as the view opens: two models, or the photo and the only one."""
+    return [card.name for card in cards[:2]] if len(cards) > 1 else [PHOTO, cards[0].name]
 
 
 def build(work: DepthWork) -> dict[str, Any]:
     """Lays out the view."""
     cards = [work.models.card(name) for name in work.models.names]
     compared = gr.CheckboxGroup(
-        [(card.label, card.name) for card in cards], value=[card.name for card in cards][:4], label="Models",
-        elem_id="compared", visible=len(cards) > 1,
-        info="The chosen head is used by all that have it; metres share one range of colours.",
+        [("Photo", PHOTO), *((card.label, card.name) for card in cards)], value=first_choice(cards), label="Compare",
+        elem_id="compared",
+        info="The chosen head is used by all that have it; metres share one range of colours." if len(cards) > 1 else
+        "More models to compare: start this page with --model FOLDER_OR_ID FOLDER_OR_ID.",
     )  # fmt: skip
-    gr.Markdown(
-        "Start this page with several models to compare them: `--model FOLDER_OR_ID FOLDER_OR_ID`.",
-        visible=len(cards) < 2,
-    )
-    compare = gr.Button("Compare", elem_id="compare", visible=len(cards) > 1)
     gallery = gr.Gallery(
-        show_label=False, columns=2, object_fit="contain", height="auto", visible=False,
-        elem_id="gallery", interactive=False, format="jpeg", buttons=["download", "fullscreen"],
+        show_label=False, columns=2, object_fit="contain", height="auto", elem_id="gallery", interactive=False,
+        format="jpeg", buttons=["download", "fullscreen"],
     )  # fmt: skip
     legend = gr.HTML(elem_id="compare_legend")
-    return {"compared": compared, "compare": compare, "gallery": gallery, "compare_legend": legend,
-            "drawn": gr.State(False)}  # fmt: skip
+    return {"compared": compared, "gallery": gallery, "compare_legend": legend, "drawn": gr.State(None)}

@@ -40,7 +40,7 @@ def compare_models(
     for each in seen:
         limits = shared if shared and each.prediction.metric else value_range(each.prediction)
         picture = depth_shown(each.prediction, limits, color_map, shown_size(each.image))
-        found.append((picture, caption(work, each), each))
+        found.append((picture, caption(each), each))
     return found
 
 
@@ -69,10 +69,10 @@ def has_head(card: ModelCard, head: str | None) -> bool:
     return card.choosable and head in card.domains
 
 
-def caption(work: DepthWork, seen: Seen) -> str:
-    """Short name of a model, its head, and its range of metres."""
+def caption(seen: Seen) -> str:
+    """Name of a model, its head, and its range of metres."""
     prediction = seen.prediction
     head = f" · {prediction.domain}" if prediction.domain else ""
     low, high = value_range(prediction)
     found = f"{low:.1f} to {high:.1f}\N{NO-BREAK SPACE}m" if prediction.metric else "near to far"
-    return f"{work.models.card(prediction.model).short}{head} · {found}"
+    return f"{prediction.model}{head} · {found}"

@@ -84,7 +84,7 @@ class Endpoints:
             trigger.click(function, inputs, outputs, api_name=name, preprocess=False, **line)
 
     def models(self) -> list[dict[str, Any]]:
-        """The models that can be asked: name, whether they predict metres, and the domains to choose from."""
+        """The models that can be asked: short name, whether they predict metres, and the domains to choose from."""
         cards = [self.work.models.card(name) for name in self.work.models.names]
         return [{"name": card.name, "metric": card.metric, "domains": list(card.domains)} for card in cards]
 
@@ -155,7 +155,7 @@ class Endpoints:
         path, told, paths = file_path(picture), [], []
         found, folder = compare_models(self.work, path, names, head, colors), new_folder()
         for position, (image, caption, seen) in enumerate(found, 1):
-            name = safe_stem(f"{self.work.models.card(seen.prediction.model).short.replace('/', '_')}.png")
+            name = safe_stem(f"{seen.prediction.model.replace('/', '_')}.png")
             paths.append(str(folder / f"{safe_stem(str(path))}_{position}_{name}.png"))
             image.save(paths[-1])
             told.append(facts(seen) | {"caption": caption})

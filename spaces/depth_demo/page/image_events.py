@@ -15,6 +15,7 @@ from result_files import KINDS, result_file
 from work import ROUTER, DepthWork, Seen
 
 from page.appearance import EMPTY_IMAGE, progress_html, refused, trust_html
+from page.compare_view import VIEW as COMPARE
 from page.compare_view import CompareEvents, nothing_compared
 from page.image_results import before_of, colored, heading, kept_ends, measured, nothing, place_choice
 from page.image_tab import DEPTH, PHOTO, PNG16_LABELS, ImageParts, Start
@@ -71,7 +72,7 @@ class ImageEvents:
         for script in (TO_THE_ANSWER, FAINT_NO_MORE):
             predicted.then(None, js=script, api_visibility="private", **QUICK)
         late = [predicted, *self._connect_colors(wiring, tab), *SceneEvents(self.work).connect(tab, predicted)]
-        late += CompareEvents(self.work).connect(tab)
+        late += CompareEvents(self.work).connect(tab, predicted)
         changes = {"picture": tab.picture.change, "model": tab.model.change, "place": tab.place.input}
         for what, event in changes.items():
             # Queued, since only then gradio tells of a State that has changed; and waiting for nobody.
@@ -97,7 +98,7 @@ class ImageEvents:
 
     def _connect_colors(self, wiring: Wiring[Asked], tab: ImageParts) -> list[Any]:
         """Binds what changes the colours; returns the events that answer with a picture."""
-        views = {"depth": tab.depth_tab, "measure": tab.measure_tab, SCENE: tab.scene_tab, "compare": tab.compare_tab}
+        views = {"depth": tab.depth_tab, "measure": tab.measure_tab, SCENE: tab.scene_tab, COMPARE: tab.compare_tab}
         for name, view in views.items():
             wiring.on(view.select, partial(self.open_view, name), ViewUpdates, **QUICK)
         return [
@@ -139,7 +140,7 @@ class ImageEvents:
             return {**nothing(EMPTY_IMAGE), "domain": domain}
         if is_shown(what, asked):
             return {}
-        doing = progress_html(None, f"{html.escape(self.work.models.card(asked.model).short)} looks at the photo …")
+        doing = progress_html(None, f"{html.escape(self.work.models.card(asked.model).name)} looks at the photo …")
         return {
             "empty": gr.update(value=doing, visible=True), "results": gr.update(visible="hidden"), "domain": domain,
             "order": asked.order + 1, "place": gr.update(visible=what == "place"),

@@ -112,11 +112,10 @@ def test_another_head_gives_other_metres(visit, space, picture):
         expect(page.locator("#found")).to_contain_text(f"{median:.2f} m")
 
 
-def test_models_are_compared(visit, picture):
+def test_models_are_compared_as_the_view_opens(visit, picture):
     page = visit()
     hand_in(page, picture)
     view(page, "Compare")
-    page.click("#compare")
     page.wait_for_selector("#gallery img")
     expect(page.locator("#gallery img")).to_have_count(2)
     keep(page, "compare")

@@ -161,19 +161,24 @@ def test_comparing_stands_alone_and_follows_what_is_chosen(visit, picture):
     hand_in(page, picture)
     view(page, "Compare")
     expect(page.locator("#legend")).to_be_hidden()
-    page.click("#compare")
     expect(page.locator("#gallery .caption-label")).to_have_count(2)
-    labels = page.locator("#compared label").all_inner_texts()
+    labels = page.locator("#compared label").all_inner_texts()[1:]  # after the photo
     for label, caption in zip(labels, page.locator("#gallery .caption-label").all_inner_texts(), strict=True):
         assert caption.split(" · ")[0] == label.split(" · ")[0].strip()
     expect(page.locator("#compare_legend")).to_contain_text("m")
     before = settled(page, "#gallery img")
     page.get_by_label("Cividis").check()
     page.wait_for_function("(old) => document.querySelector('#gallery img').src !== old", arg=before)
-    page.locator("#compared input").first.uncheck()
+    page.locator("#compared input").first.check()
+    expect(page.locator("#gallery .caption-label")).to_have_count(3)
+    expect(page.locator("#gallery .caption-label").first).to_have_text("Photo")
+    keep(page, "compared_with_photo")
+    for number in range(3):
+        page.locator("#compared input").nth(number).uncheck()
+    expect(page.locator("#gallery .caption-label")).to_have_count(0)
+    expect(page.locator("#compare_legend")).to_contain_text("Choose what to compare")
+    page.locator("#compared input").first.check()
     expect(page.locator("#gallery .caption-label")).to_have_count(1)
-    page.locator("#compared input").nth(1).uncheck()
-    expect(page.locator("#gallery")).to_be_hidden()
     view(page, "Depth")
     expect(page.locator("#legend")).to_be_visible()
 
@@ -186,7 +191,6 @@ def test_a_phone_shows_the_answer_and_a_compared_picture_whole(visit, picture):
                   return box.top >= 0 && box.bottom <= window.innerHeight}"""
     )
     view(page, "Compare")
-    page.click("#compare")
     page.wait_for_selector("#gallery img")
     page.locator("#gallery img").nth(1).click()
     box = page.locator("#gallery .preview img").first.bounding_box()
