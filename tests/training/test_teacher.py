@@ -248,7 +248,9 @@ def test_steps_follow_from_epochs(tmp_path, encoder):
 
 
 def test_the_command_says_what_is_wrong_and_exits(tmp_path, encoder, refused):
-    assert "--size 50" in refused(main, "--encoder", encoder, "--size", "50", "--output_dir", tmp_path / "run", "--cpu")
+    words = ["--encoder", encoder, "--output_dir", tmp_path / "run", "--cpu"]
+    assert "--steps" in refused(main, *words)  # rendered scenes have no end
+    assert "--size 50" in refused(main, *words, "--steps", "1", "--size", "50")
 
 
 @pytest.mark.parametrize("done", [0, 1, 2, 3])

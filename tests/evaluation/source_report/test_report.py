@@ -240,6 +240,7 @@ def test_labels_that_cannot_be_read_are_a_finding(tmp_path, rooms, capsys):
 
 def test_a_run_tells_facts_and_warns_of_findings_once(tmp_path, rooms, caplog, monkeypatch):
     caplog.set_level(logging.INFO, logger="semidepth")
+    reports._tell_once.cache_clear()  # another test of this process may have told of these scenes
     sources = [parse_source(str(store(tmp_path, [(image, depth * 1000) for image, depth in rooms])))]
     monkeypatch.setenv("RANK", "1")
     tell_sources(sources, labeled=True)
