@@ -30,7 +30,7 @@ def colors_of(color_map: Any) -> str:
 
 def value_range(prediction: Prediction) -> tuple[float, float]:
     """Default range of values for the colours."""
-    low, high = display_range(prediction.values)
+    low, high = display_range(prediction.known())
     return low, max(high, low + 1e-6)
 
 
@@ -65,12 +65,13 @@ def far_most(prediction: Prediction) -> float:
     """Largest value of the far end: metres, or per cent."""
     if not prediction.metric:
         return 100.0
-    return float(np.ceil(max(prediction.values.max(), value_range(prediction)[1])))
+    known = prediction.known()
+    return float(np.ceil(known[np.isfinite(known)].max(initial=value_range(prediction)[1])))
 
 
 def depth_picture(prediction: Prediction, limits: tuple[float, float], color_map: str) -> Image.Image:
-    """Picture of the depth at full size, near is bright."""
-    return Image.fromarray(colorize(prediction.values, limits, color_map, reverse=prediction.metric))
+    """Picture of the depth at full size, near is bright and what is beyond grey."""
+    return Image.fromarray(colorize(prediction.known(), limits, color_map, reverse=prediction.metric))
 
 
 def depth_shown(
@@ -85,8 +86,7 @@ def depth_shown(
         size: width and height.
     """
     step = max(1, min(prediction.values.shape[0] // size[1], prediction.values.shape[1] // size[0]))
-    values = prediction.values[::step, ::step]
-    small = Image.fromarray(colorize(values, limits, color_map, reverse=prediction.metric))
+    small = Image.fromarray(colorize(prediction.known(step), limits, color_map, reverse=prediction.metric))
     return small if small.size == size else small.resize(size)
 
 
@@ -147,8 +147,14 @@ def half_text(seen: Seen) -> str:
 
 def range_text(prediction: Prediction) -> str:
     """Returns one line for people with the range that was found."""
+    grey = (
+        f"; {prediction.beyond_share:.0%} sky or too far to tell, in grey" if prediction.beyond_share >= 0.005 else ""
+    )
     if not prediction.metric:
-        return "without a unit"
-    low, median, high = np.percentile(prediction.values, [1, 50, 99])
+        return f"without a unit{grey}"
+    known = prediction.known()
+    if not np.isfinite(known).any():
+        return "all of it sky or too far to tell"
+    low, median, high = np.nanpercentile(known, [1, 50, 99])
     near, middle, far = (rounded(float(value), prediction.error) for value in (low, median, high))
-    return f"{'about ' if prediction.error else ''}**{near}** to **{far}**, half of it within **{middle}**"
+    return f"{'about ' if prediction.error else ''}**{near}** to **{far}**, half of it within **{middle}**{grey}"

@@ -9,6 +9,7 @@ from semidepth.media.exif_camera import fov_from_exif
 from semidepth.media.point_clouds import focal_from_fov, point_at
 
 FOV_RANGE_DEG = 1.0, 170.0
+NEAR_REACH = 0.98  # of a head's largest depth: a head that stops there says of all that is beyond it that it is there
 GUESSED_FOV_DEG = 60.0  # about that of a phone's main camera held upright or a webcam
 
 
@@ -48,6 +49,20 @@ def find_field_of_view(image: Image.Image, given_deg: float | None) -> FieldOfVi
     if found_deg is not None:
         return FieldOfView(found_deg, "from the photo's EXIF data")
     return FieldOfView(GUESSED_FOV_DEG, "guessed")
+
+
+def too_far(values: np.ndarray, most_m: float | None, *, metric: bool) -> np.ndarray | None:
+    """(H, W) bool: the sky, and what the model cannot tell from it; None where there is nothing like it.
+
+    Args:
+        values: (H, W) metres, or inverse depth, whose 0 is infinitely far.
+        most_m: largest depth that the head was made for; None where that is not known.
+        metric: whether the values are metres.
+    """
+    if metric and most_m is None:
+        return None
+    found = values >= NEAR_REACH * most_m if metric and most_m else values <= 0
+    return found if found.any() else None
 
 
 def distance_between(depth_m: np.ndarray, first: tuple[int, int], second: tuple[int, int], focal_px: float) -> float:

@@ -9,9 +9,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from measuring import too_far
 from trust import ModelRecord, error_of, read_model_record
 from zero_gpu import ON_ZERO_GPU, gpu
 
@@ -34,6 +36,7 @@ class ModelCard:
         trusted: whether code that the model brings along is run.
         record: what its folder records of it.
         place: where it is loaded from, a Hub id or folder.
+        reach_m: largest depth of each head, "" for a model with one; empty where that is not known.
     """
 
     name: str
@@ -43,6 +46,7 @@ class ModelCard:
     trusted: bool = False
     record: ModelRecord = field(default_factory=ModelRecord)
     place: str = ""
+    reach_m: dict[str, float] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -62,6 +66,7 @@ class Prediction:
         domain: name of the head that was used; "" for models without a choice.
         domains: the router's probability of each head, in order; empty without a router.
         error: mean relative error of the model's metres; None where it is not recorded.
+        beyond: (H, W) bool, sky and what cannot be told from it, whose values mean nothing; None without any.
     """
 
     values: np.ndarray
@@ -70,6 +75,17 @@ class Prediction:
     domain: str = ""
     domains: dict[str, float] = field(default_factory=dict)
     error: float | None = None
+    beyond: np.ndarray | None = None
+
+    def known(self, step: int = 1) -> np.ndarray:
+        """The values of every `step`-th row and column, NaN beyond."""
+        values = self.values[::step, ::step]
+        return values if self.beyond is None else np.where(self.beyond[::step, ::step], np.nan, values)
+
+    @property
+    def beyond_share(self) -> float:
+        """Share of the picture that is beyond."""
+        return 0.0 if self.beyond is None else float(self.beyond.mean())
 
 
 def short_name(place: str) -> str:
@@ -95,8 +111,18 @@ def read_card(place: str, *, trusted: bool = False) -> ModelCard:
     domains = tuple(router_names(config))
     several = domains if len(domains) > 1 else ()
     metric = kind == "depth"
-    record = read_model_record(place, metric=metric)
-    return ModelCard(short_name(place), metric, several, len(domains_of(config)) > 1, trusted, record, place)
+    record, reach_m = read_model_record(place, metric=metric), reach_of(config) if metric else {}
+    return ModelCard(short_name(place), metric, several, len(domains_of(config)) > 1, trusted, record, place, reach_m)
+
+
+def reach_of(config: Any) -> dict[str, float]:
+    """Largest depth in metres of each head of a metric model, "" for the only one; empty where it is not known."""
+    if domains := getattr(config, "domains", None):
+        return {domain["name"]: float(domain["max_depth_m"]) for domain in domains}
+    if heads := getattr(config, "bin_configurations", None):
+        return {head.get("name", ""): float(head["max_depth"]) for head in heads}
+    most_m = getattr(config, "max_depth", None)
+    return {"": float(most_m)} if most_m else {}
 
 
 class Models:
@@ -165,14 +191,16 @@ class Models:
             ) from error
         if not all(np.isfinite(depth.values).all() for depth in maps):
             raise ValueError(f"{name} gave values that are not finite; this checkpoint is broken.")
-        several = bool(card.domains)
-        return [
-            Prediction(
-                depth.values, card.metric, name, (depth.domain or "") if several else "",
-                depth.probabilities if several else {}, error_of(card.record, (depth.domain or "") if several else ""),
-            )
-            for depth in maps
-        ]  # fmt: skip
+        return [_prediction(card, depth) for depth in maps]
+
+
+def _prediction(card: ModelCard, depth: DepthMap) -> Prediction:
+    """What the page shows of a model's map."""
+    domain = (depth.domain or "") if card.domains else ""
+    only = next(iter(card.reach_m.values())) if len(card.reach_m) == 1 else None
+    beyond = too_far(depth.values, card.reach_m.get(domain, only), metric=card.metric)
+    shares = depth.probabilities if card.domains else {}
+    return Prediction(depth.values, card.metric, card.name, domain, shares, error_of(card.record, domain), beyond)
 
 
 _LOADED: dict[tuple[str, str], DepthModel] = {}

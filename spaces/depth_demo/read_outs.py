@@ -14,6 +14,7 @@ from work import Seen
 from semidepth.media.point_clouds import point_at
 
 Point = tuple[int, int]
+TOO_FAR = "sky or too far to tell"
 HINTS = {
     True: "Click a point to read its distance, and a second one for the distance between the two.",
     False: "Click two points to learn which of them is nearer.",
@@ -74,9 +75,10 @@ def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[s
         given_deg: horizontal field of view; None: from the EXIF data, else guessed.
 
     Returns:
-        `points` with `x`, `y` and `inverse_depth`, or `distance_m` along the camera's axis and `straight_m` from the
-        camera; of two points `between_m` too, or which is nearer; `fov_deg` and `fov_from`; for people `text` and
-        `notes` of metres, in as many digits as the model's typical error leaves true.
+        `points` with `x`, `y`, `beyond` (sky or too far to tell), and `inverse_depth`, or `distance_m` along the
+        camera's axis and `straight_m` from the camera, None beyond; of two points `between_m` too, or which is nearer;
+        `fov_deg` and `fov_from`; for people `text` and `notes` of metres, in as many digits as the model's typical
+        error leaves true.
 
     Raises:
         Refusal: a point lies outside.
@@ -87,32 +89,53 @@ def read_out(seen: Seen, points: list[Point], given_deg: float | None) -> dict[s
             raise Refusal(f"The point ({x}, {y}) lies outside of the picture of {width} x {height}.")
     found: dict[str, Any] = {"model": prediction.model, "domain": prediction.domain}
     places = [seen.pixel(x, y) for x, y in points]
-    values = [float(prediction.values[y, x]) for x, y in places]
-    name = "distance_m" if prediction.metric else "inverse_depth"
-    found["points"] = [{"x": x, "y": y, name: value} for (x, y), value in zip(points, values, strict=True)]
-    if not prediction.metric:
-        found["text"] = "This model tells near from far, not metres: choose a metric model to measure."
-        if len(points) == 2:
-            found["nearer"] = 1 if values[0] >= values[1] else 2
-            found["text"] = f"Point {found['nearer']} is **nearer**. {found['text']}"
-        return found
-    fov = field_of_view(seen.image, given_deg)
-    found |= {"fov_deg": fov.degrees, "fov_from": fov.origin}
-    focal_px = fov.focal_px(prediction.values.shape[1])
-    for point, place in zip(found["points"], places, strict=True):
-        point["straight_m"] = float(np.linalg.norm(point_at(prediction.values, *place, focal_px)))
-    error, about = prediction.error, "about " if prediction.error else ""
-    told = [f"Point {number}: {about}**{rounded(value, error)}** away" for number, value in enumerate(values, 1)]
-    found["notes"] = [rounded(value, error) for value in values]
-    if len(points) == 2:
-        found["between_m"] = distance_between(prediction.values, *places, focal_px)
+    far = [prediction.beyond is not None and bool(prediction.beyond[y, x]) for x, y in places]
+    found["points"] = [{"x": x, "y": y, "beyond": beyond} for (x, y), beyond in zip(points, far, strict=True)]
+    told = _metres(found, seen, places, given_deg) if prediction.metric else _order(found, seen, places)
+    return found | {"text": told}
+
+
+def _order(found: dict[str, Any], seen: Seen, places: list[Point]) -> str:
+    """Writes down the inverse depth of points and which is nearer; returns it in words.
+
+    Args:
+        found: by [`read_out`] so far.
+        seen: picture and prediction.
+        places: pixels of the prediction.
+    """
+    for point, (x, y) in zip(found["points"], places, strict=True):
+        point["inverse_depth"] = float(seen.prediction.values[y, x])
+    unit = "This model tells near from far, not metres: choose a metric model to measure."
+    if all(point["beyond"] for point in found["points"]):
+        return f"{TOO_FAR.capitalize()}. {unit}"
+    if len(places) < 2:
+        return unit
+    first, second = (point["inverse_depth"] for point in found["points"])
+    found["nearer"] = 1 if first >= second else 2
+    return f"Point {found['nearer']} is **nearer**. {unit}"
+
+
+def _metres(found: dict[str, Any], seen: Seen, places: list[Point], given_deg: float | None) -> str:
+    """Writes down the metres of points, None for those beyond; returns them in words. Arguments as in [`_order`]."""
+    values, error, fov = seen.prediction.values, seen.prediction.error, field_of_view(seen.image, given_deg)
+    found |= {"fov_deg": fov.degrees, "fov_from": fov.origin, "notes": []}
+    focal_px, about, told = fov.focal_px(values.shape[1]), "about " if error else "", []
+    for number, (point, (x, y)) in enumerate(zip(found["points"], places, strict=True), 1):
+        known = not point["beyond"]
+        point["distance_m"] = float(values[y, x]) if known else None
+        point["straight_m"] = float(np.linalg.norm(point_at(values, x, y, focal_px))) if known else None
+        found["notes"].append(rounded(point["distance_m"], error) if known else TOO_FAR)
+        told.append(f"Point {number}: {about}**{found['notes'][-1]}** away" if known else f"Point {number}: {TOO_FAR}")
+    if any(point["beyond"] for point in found["points"]):
+        return f"{' · '.join(told)}\n\nThe model does not tell how far that is."
+    if len(places) == 2:
+        found["between_m"] = distance_between(values, *places, focal_px)
         found["notes"].append(rounded(found["between_m"], error))
         told.append(f"{about}**{found['notes'][-1]}** apart")
     else:
         told.append(f"{about}{rounded(found['points'][0]['straight_m'], error)} in a straight line")
     along = "“Away” is along the camera's axis; the other distance goes by a field of view of"
-    found["text"] = f"{' · '.join(told)}\n\n{along} {fov.degrees:.0f}°, {fov.origin}."
-    return found
+    return f"{' · '.join(told)}\n\n{along} {fov.degrees:.0f}°, {fov.origin}."
 
 
 def notes_of(found: dict[str, Any]) -> list[str]:

@@ -107,8 +107,8 @@ def first_radius(points: np.ndarray, middle_m: float, half_width: float, half_he
 
 
 def depth_of(seen: Seen) -> np.ndarray:
-    """(H, W) metres; for inverse depth a guess, from 1 for the nearest to 6 for the farthest."""
-    values = seen.prediction.values
+    """(H, W) metres, NaN beyond; for inverse depth a guess, from 1 for the nearest to 6 for the farthest."""
+    values = seen.prediction.known()
     return values if seen.prediction.metric else guessed_depth(values)
 
 
@@ -129,6 +129,7 @@ def cut_of(seen: Seen, far: float | None) -> float | None:
 def told(seen: Seen, made: Mesh, mesh: bool, fov: str) -> str:
     """Facts about a scene, for people."""
     count = f"{len(made.vertices):,} points" + (f", {len(made.faces):,} triangles" if mesh else "")
+    count += ", without sky and what is too far to tell" if seen.prediction.beyond is not None else ""
     if seen.prediction.metric:
         return f"{count}. In metres; field of view {fov}."
     guess = f"the shape is a guess, with the farthest point {FAR_OF_RELATIVE:.0f} times as far as the nearest"

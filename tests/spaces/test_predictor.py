@@ -115,6 +115,26 @@ def test_a_model_that_does_not_load_is_told_without_its_folder(space_on_path, tm
     assert str(tmp_path) in caplog.text
 
 
+def test_the_reach_of_heads_is_read_from_all_kinds_of_models(space_on_path, tmp_path):
+    from predictor import read_card
+
+    assert read_card(save("routed", tmp_path)).reach_m == {"indoor": 10.0, "outdoor": 80.0}
+    heads = read_card(save("zoedepth with two heads", tmp_path)).reach_m
+    assert heads == {head["name"]: head["max_depth"] for head in tiny.zoedepth(2, n_bins=16).config.bin_configurations}
+    assert read_card(save("stock", tmp_path)).reach_m == {}
+    assert reach_of_metric(tmp_path) == {"": 20.0}
+
+
+def reach_of_metric(folder) -> dict[str, float]:
+    """What is read of a metric Depth Anything that goes to 20 metres."""
+    from predictor import read_card
+
+    config = tiny.stock_config()
+    config.depth_estimation_type, config.max_depth = "metric", 20
+    config.save_pretrained(folder / "of metres")
+    return read_card(str(folder / "of metres")).reach_m
+
+
 def test_code_that_a_model_brings_along_is_run_only_where_that_is_asked_for(space_on_path, tmp_path):
     from predictor import Models
 

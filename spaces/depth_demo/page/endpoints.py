@@ -203,4 +203,5 @@ def facts(seen: Seen) -> dict[str, Any]:
         "height": height,
         "smallest": float(prediction.values.min()),
         "largest": float(prediction.values.max()),
+        "beyond_share": prediction.beyond_share,
     }

@@ -1,0 +1,110 @@
+"""Sky and what is too far to tell: found where the model knows it, grey, without metres, and not in the scene."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+from semidepth.media.color_maps import UNKNOWN_COLOR
+
+
+@pytest.fixture
+def seen(space_on_path, tmp_path, monkeypatch):
+    """A picture of 40 x 30, the upper third of which is beyond; metres grow to the right, inverse depth to the left."""
+    from measuring import too_far
+    from predictor import Prediction
+    from work import Picture, Seen
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+
+    def made(metric=True):
+        values = np.tile(np.linspace(2, 6, 40, dtype=np.float32), (30, 1))
+        values[:10] = 79.0 if metric else 0.0
+        image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8))
+        prediction = Prediction(values, metric, "m", beyond=too_far(values, 80.0 if metric else None, metric=metric))
+        return Seen(Picture(image, image.size), prediction)
+
+    return made
+
+
+def test_what_is_beyond_is_known_from_the_values_and_the_reach(space_on_path):
+    from measuring import too_far
+
+    metres = np.array([[1.0, 78.3, 78.4, 80.0]])
+    assert too_far(metres, 80.0, metric=True).tolist() == [[False, False, True, True]]
+    assert too_far(metres, None, metric=True) is None  # where the head ends is not known
+    assert too_far(metres, 100.0, metric=True) is None
+    assert too_far(np.array([[0.0, 1e-6, 3.0]]), None, metric=False).tolist() == [[True, False, False]]
+    assert too_far(np.array([[1.0, 2.0]]), None, metric=False) is None
+
+
+@pytest.mark.parametrize("metric", [True, False])
+def test_it_is_grey_and_stretches_no_range(seen, metric):
+    from coloring import depth_picture, depth_shown, far_most, limits_of, range_text, value_range
+
+    found = seen(metric).prediction
+    assert value_range(found) == pytest.approx(tuple(np.percentile(found.values[10:], [1, 99])))
+    assert far_most(found) == (6 if metric else 100)
+    for picture in (depth_picture(found, limits_of(found, None, None), "magma"),
+                    depth_shown(found, limits_of(found, None, None), "magma", (20, 15))):  # fmt: skip
+        colors = np.asarray(picture)
+        third = len(colors) // 3
+        assert (colors[:third] == UNKNOWN_COLOR).all()
+        assert (colors[third:] != UNKNOWN_COLOR).any(-1).all()
+    assert "33% sky or too far to tell" in range_text(found)
+    assert "79" not in range_text(found)
+    assert "sky" not in range_text(replace(found, beyond=None))
+
+
+def test_it_has_no_metres(seen):
+    from read_outs import notes_of, read_out
+
+    found = json.loads(json.dumps(read_out(seen(), [(20, 3), (20, 20)], 60)))
+    sky, thing = found["points"]
+    assert (sky["beyond"], sky["distance_m"], sky["straight_m"]) == (True, None, None)
+    assert (thing["beyond"], thing["distance_m"]) == (False, pytest.approx(2 + 4 * 20 / 39, rel=1e-5))
+    assert "between_m" not in found
+    assert "79" not in found["text"]
+    assert notes_of(found) == ["sky or too far to tell", "4.05 m"]
+    alone = read_out(seen(), [(20, 3)], 60)["text"]
+    assert "Point 1: sky" in alone
+
+
+def test_without_a_unit_it_is_farther_than_all_and_as_far_as_itself(seen):
+    from read_outs import notes_of, read_out
+
+    found = read_out(seen(False), [(20, 3), (20, 20)], None)
+    assert found["nearer"] == 2
+    both = read_out(seen(False), [(20, 3), (25, 3)], None)
+    assert "nearer" not in both
+    assert both["text"].startswith("Sky or too far to tell.")
+    assert notes_of(both) == [""]
+
+
+@pytest.mark.parametrize("metric", [True, False])
+@pytest.mark.parametrize("mesh", [True, False])
+def test_it_is_not_in_the_scene(seen, metric, mesh):
+    from scenes import build_scene
+
+    made = build_scene(seen(metric), "a.png", mesh=mesh, given_deg=60, far=None, max_jump=1.5)
+    points = trimesh.load(made.ply).vertices
+    assert len(points) == made.points == 40 * 20
+    assert points[:, 1].max() < 6 * np.tan(np.radians(30)) * 5 / 20  # no higher than row 10 of 30
+    assert "without sky" in made.note
+
+
+def test_a_picture_of_nothing_else_is_told_so(seen):
+    from coloring import limits_of, range_text
+    from refusal import Refusal
+    from scenes import build_scene
+
+    whole = seen()
+    whole = replace(whole, prediction=replace(whole.prediction, beyond=np.ones((30, 40), bool)))
+    low, high = limits_of(whole.prediction, None, None)
+    assert low < high
+    assert range_text(whole.prediction) == "all of it sky or too far to tell"
+    with pytest.raises(Refusal, match="Nothing to show"):
+        build_scene(whole, "a.png", mesh=True, given_deg=60, far=None, max_jump=1.5)
