@@ -273,5 +273,5 @@ Pseudo labels of `{record.teacher}` (revision `{record.teacher_revision}`).
 
 `disparity` is a 16-bit PNG of inverse depth, larger is nearer, no unit: stored value * `depth_scale` + `depth_shift`.
 `reliability` is 1 where the teacher's earlier checkpoints agree with it, less where they do not.
-Images are as they were found. Train from it with `training/student.py --pseudo_labels` of semidepth.
+Images are as they were found. Train from it with `semidepth train student --pseudo_labels`.
 """

@@ -1,4 +1,4 @@
-"""Options of training/student.py."""
+"""Options of `semidepth train student`."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class StudentOptions(RelativeOptions):
-    """Options of training/student.py; strengths of the perturbation are assumptions (the paper is silent)."""
+    """Options of `semidepth train student`; strengths of the perturbation are assumptions (the paper is silent)."""
 
     output_dir: str = option("outputs/student", help="Folder for weights, checkpoints and logs.")
     epochs: float = option(1.0, help="Passes over the unlabeled set, unless --steps is given.")
