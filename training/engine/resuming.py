@@ -100,7 +100,8 @@ def _check_checkpoint(newest: Path, options: RunOptions, steps: int | None, unkn
             "--output_dir."
         )
     results = Path(options.output_dir) / "results.json"
-    if done == steps and results.is_file():
+    saved = any(results.parent.glob("*.safetensors"))  # a model that was deleted is saved again, from its checkpoint
+    if done == steps and results.is_file() and saved:
         raise NothingToDo(
             f"this run is finished already, after {steps} steps: the model is in {options.output_dir}, its scores are "
             f"in {results}; give more --steps to train it further, or another --output_dir to train anew."

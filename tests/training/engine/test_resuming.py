@@ -51,6 +51,8 @@ def test_a_finished_run_says_where_its_result_is_and_can_be_trained_further(comm
     newest = checkpoint(options)
     assert check_resume(options, 3) == newest  # stopped between its last checkpoint and its results
     (newest.parent / "results.json").write_text("{}")
+    assert check_resume(options, 3) == newest  # its model was deleted
+    (newest.parent / "model.safetensors").touch()
     with pytest.raises(NothingToDo, match=r"finished .*run/results.json.*--steps.*--output_dir") as told:
         check_resume(options, 3)
     assert "\n" not in str(told.value)
