@@ -135,11 +135,17 @@ def test_without_a_picture_or_with_a_bad_one_nothing_is_shown(events, asked, tmp
     assert updates["before"] is None
 
 
-def test_a_third_point_starts_again(events, asked):
-    for click, count in (((5, 5), 1), ((50, 50), 2), ((7, 7), 1)):
-        updates = events.click(asked, click)
-        assert len(updates["points"]) == count
-        asked = replace(asked, points=updates["points"])
+def test_a_third_click_moves_the_nearer_point(events, asked):
+    """Clicks are in the picture as it was sent, 1000 pixels wide; the photo has 120 x 90."""
+    for click, points in (
+        ((50, 50), [(6, 6)]),
+        ((900, 700), [(6, 6), (108, 84)]),
+        ((800, 600), [(6, 6), (96, 72)]),
+        ((100, 300), [(12, 36), (96, 72)]),
+    ):
+        asked = replace(asked, points=events.click(asked, click)["points"])
+        assert asked.points == points
+    assert events.clear(asked)["points"] == []
 
 
 def test_another_range_is_answered_with_pictures_alone(events, asked):

@@ -1,6 +1,7 @@
 """Handlers of the tab for photos: what happens when something is clicked, moved or handed in."""
 
 import html
+import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -200,7 +201,7 @@ class ImageEvents:
         return result_file(kind, seen, limits, asked.color_map, str(asked.picture))
 
     def click(self, asked: Asked, pixel: tuple[int, int]) -> ReadUpdates:
-        """Adds a point and measures; a third point starts again.
+        """Adds a point and measures; with two there already, the nearer of them moves to where was clicked.
 
         Args:
             asked: values of the tab's parts.
@@ -211,7 +212,10 @@ class ImageEvents:
         seen = self._see(asked)
         full, sent = np.array(seen.picture.size), np.array(clickable_size(seen.image))
         x, y = np.clip((np.array(pixel) + 0.5) * full / sent, 0, full - 1).astype(int).tolist()
-        points = [*asked.points, (x, y)] if len(asked.points) < 2 else [(x, y)]
+        points = [*asked.points, (x, y)]
+        if len(points) > 2:
+            apart = [math.dist((x, y), point) for point in asked.points]
+            points = [points[0], (x, y)] if apart[1] <= apart[0] else [(x, y), points[1]]
         return self.measure(replace(asked, points=points))
 
     def typed(self, asked: Asked) -> ReadUpdates:
