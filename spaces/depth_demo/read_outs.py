@@ -16,7 +16,8 @@ from semidepth.media.point_clouds import point_at
 Point = tuple[int, int]
 TOO_FAR = "sky or too far to tell"
 HINTS = {
-    True: "Click a point to read its distance, and a second one for the distance between the two.",
+    True: "Click a point to read its distance, and a second one for the distance between the two. Further clicks move "
+    "the point that is nearer to them.",
     False: "Click two points to learn which of them is nearer.",
 }
 

@@ -37,7 +37,7 @@ def test_what_is_beyond_is_known_from_the_values_and_the_reach(space_on_path):
     assert too_far(metres, 80.0, metric=True).tolist() == [[False, False, True, True]]
     assert too_far(metres, None, metric=True) is None  # where the head ends is not known
     assert too_far(metres, 100.0, metric=True) is None
-    assert too_far(np.array([[0.0, 1e-6, 3.0]]), None, metric=False).tolist() == [[True, False, False]]
+    assert too_far(np.array([[0.0, 0.005, 0.007, 3.0]]), None, metric=False).tolist() == [[True, True, False, False]]
     assert too_far(np.array([[1.0, 2.0]]), None, metric=False) is None
 
 
