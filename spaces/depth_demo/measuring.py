@@ -10,9 +10,6 @@ from semidepth.media.point_clouds import focal_from_fov, point_at
 
 FOV_RANGE_DEG = 1.0, 170.0
 NEAR_REACH = 0.98  # of a head's largest depth: a head that stops there says of all that is beyond it that it is there
-# Of the largest inverse depth. In the sky models come close to 0 and reach it in patches; of the page's own photos
-# those without sky stay above 0.003 of it with the model that comes with semidepth.
-FARTHEST_SHARE = 0.002
 GUESSED_FOV_DEG = 60.0  # about that of a phone's main camera held upright or a webcam
 
 
@@ -54,18 +51,16 @@ def find_field_of_view(image: Image.Image, given_deg: float | None) -> FieldOfVi
     return FieldOfView(GUESSED_FOV_DEG, "guessed")
 
 
-def too_far(values: np.ndarray, most_m: float | None, *, metric: bool) -> np.ndarray | None:
+def too_far(values: np.ndarray, most_m: float | None) -> np.ndarray | None:
     """(H, W) bool: the sky, and what the model cannot tell from it; None where there is nothing like it.
 
     Args:
-        values: (H, W) metres, or inverse depth, whose 0 is infinitely far; see `FARTHEST_SHARE`.
-        most_m: largest depth that the head was made for; None where that is not known.
-        metric: whether the values are metres.
+        values: (H, W) metres.
+        most_m: largest depth that the head was made for; None where that is not known, and for models without a unit:
+            nobody knows where the sky is on a scale of unknown shift, whose 0 is the far wall of many a room.
     """
-    if metric and most_m is None:
-        return None
-    found = values >= NEAR_REACH * most_m if metric and most_m else values <= FARTHEST_SHARE * values.max()
-    return found if found.any() else None
+    found = None if most_m is None else values >= NEAR_REACH * most_m
+    return found if found is not None and found.any() else None
 
 
 def distance_between(depth_m: np.ndarray, first: tuple[int, int], second: tuple[int, int], focal_px: float) -> float:

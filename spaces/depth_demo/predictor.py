@@ -198,7 +198,7 @@ def _prediction(card: ModelCard, depth: DepthMap) -> Prediction:
     """What the page shows of a model's map."""
     domain = (depth.domain or "") if card.domains else ""
     only = next(iter(card.reach_m.values())) if len(card.reach_m) == 1 else None
-    beyond = too_far(depth.values, card.reach_m.get(domain, only), metric=card.metric)
+    beyond = too_far(depth.values, card.reach_m.get(domain, only))
     shares = depth.probabilities if card.domains else {}
     return Prediction(depth.values, card.metric, card.name, domain, shares, error_of(card.record, domain), beyond)
 

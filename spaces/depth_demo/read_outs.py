@@ -107,8 +107,6 @@ def _order(found: dict[str, Any], seen: Seen, places: list[Point]) -> str:
     for point, (x, y) in zip(found["points"], places, strict=True):
         point["inverse_depth"] = float(seen.prediction.values[y, x])
     unit = "This model tells near from far, not metres: choose a metric model to measure."
-    if all(point["beyond"] for point in found["points"]):
-        return f"{TOO_FAR.capitalize()}. {unit}"
     if len(places) < 2:
         return unit
     first, second = (point["inverse_depth"] for point in found["points"])

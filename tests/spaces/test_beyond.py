@@ -13,18 +13,18 @@ from semidepth.media.color_maps import UNKNOWN_COLOR
 
 @pytest.fixture
 def seen(space_on_path, tmp_path, monkeypatch):
-    """A picture of 40 x 30, the upper third of which is beyond; metres grow to the right, inverse depth to the left."""
+    """A picture of 40 x 30, the upper third of which is beyond; metres grow to the right."""
     from measuring import too_far
     from predictor import Prediction
     from work import Picture, Seen
 
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
 
-    def made(metric=True):
+    def made():
         values = np.tile(np.linspace(2, 6, 40, dtype=np.float32), (30, 1))
-        values[:10] = 79.0 if metric else 0.0
+        values[:10] = 79.0
         image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8))
-        prediction = Prediction(values, metric, "m", beyond=too_far(values, 80.0 if metric else None, metric=metric))
+        prediction = Prediction(values, True, "m", beyond=too_far(values, 80.0))
         return Seen(Picture(image, image.size), prediction)
 
     return made
@@ -34,20 +34,17 @@ def test_what_is_beyond_is_known_from_the_values_and_the_reach(space_on_path):
     from measuring import too_far
 
     metres = np.array([[1.0, 78.3, 78.4, 80.0]])
-    assert too_far(metres, 80.0, metric=True).tolist() == [[False, False, True, True]]
-    assert too_far(metres, None, metric=True) is None  # where the head ends is not known
-    assert too_far(metres, 100.0, metric=True) is None
-    assert too_far(np.array([[0.0, 0.005, 0.007, 3.0]]), None, metric=False).tolist() == [[True, True, False, False]]
-    assert too_far(np.array([[1.0, 2.0]]), None, metric=False) is None
+    assert too_far(metres, 80.0).tolist() == [[False, False, True, True]]
+    assert too_far(metres, None) is None  # where the head ends is not known, or there is no unit
+    assert too_far(metres, 100.0) is None
 
 
-@pytest.mark.parametrize("metric", [True, False])
-def test_it_is_grey_and_stretches_no_range(seen, metric):
+def test_it_is_grey_and_stretches_no_range(seen):
     from coloring import depth_picture, depth_shown, far_most, limits_of, range_text, value_range
 
-    found = seen(metric).prediction
+    found = seen().prediction
     assert value_range(found) == pytest.approx(tuple(np.percentile(found.values[10:], [1, 99])))
-    assert far_most(found) == (6 if metric else 100)
+    assert far_most(found) == 6
     for picture in (depth_picture(found, limits_of(found, None, None), "magma"),
                     depth_shown(found, limits_of(found, None, None), "magma", (20, 15))):  # fmt: skip
         colors = np.asarray(picture)
@@ -73,23 +70,11 @@ def test_it_has_no_metres(seen):
     assert "Point 1: sky" in alone
 
 
-def test_without_a_unit_it_is_farther_than_all_and_as_far_as_itself(seen):
-    from read_outs import notes_of, read_out
-
-    found = read_out(seen(False), [(20, 3), (20, 20)], None)
-    assert found["nearer"] == 2
-    both = read_out(seen(False), [(20, 3), (25, 3)], None)
-    assert "nearer" not in both
-    assert both["text"].startswith("Sky or too far to tell.")
-    assert notes_of(both) == [""]
-
-
-@pytest.mark.parametrize("metric", [True, False])
 @pytest.mark.parametrize("mesh", [True, False])
-def test_it_is_not_in_the_scene(seen, metric, mesh):
+def test_it_is_not_in_the_scene(seen, mesh):
     from scenes import build_scene
 
-    made = build_scene(seen(metric), "a.png", mesh=mesh, given_deg=60, far=None, max_jump=1.5)
+    made = build_scene(seen(), "a.png", mesh=mesh, given_deg=60, far=None, max_jump=1.5)
     points = trimesh.load(made.ply).vertices
     assert len(points) == made.points == 40 * 20
     assert points[:, 1].max() < 6 * np.tan(np.radians(30)) * 5 / 20  # no higher than row 10 of 30
