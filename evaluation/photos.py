@@ -26,6 +26,8 @@ CELL_PX = 300
 ACROSS = 2  # photos in a row, each with its depth and its view from beside
 MESH_SIDE = 320  # pixels of the longer side that become corners of triangles
 GUESSED_FOV_DEG = 60.0
+# Cut only where something lies twice as far as what is before it: a picture with few holes, as the camera turns little.
+MAX_JUMP = 2.0
 
 
 def draw_photos(photos: Sequence[Path], path: Path, device: str) -> str:
@@ -70,7 +72,7 @@ def from_beside(photo: Path, image: np.ndarray, depth: DepthMap) -> np.ndarray:
     metres = depth.values if depth.unit == "m" else guessed_depth(depth.values)
     step = max(1, -(-max(height, width) // MESH_SIDE))
     metres, image = (each[step // 2 :: step, step // 2 :: step] for each in (metres, image))
-    mesh = to_mesh(unproject(metres, focal / step), image)
+    mesh = to_mesh(unproject(metres, focal / step), image, max_jump=MAX_JUMP)
     if not len(mesh.faces):
         return image
     return np.asarray(turned_view(mesh, focal / step, (image.shape[1], image.shape[0])))
