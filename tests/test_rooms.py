@@ -186,3 +186,9 @@ def test_no_links_under_spaces():
         for path in (ROOT / "spaces").rglob("*")
         if path.is_symlink()
     )
+
+
+def test_no_two_test_files_have_one_name():
+    """Pytest imports them by name alone: of two, it refuses the second when both are run together."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
