@@ -9,6 +9,7 @@ from semidepth.media.exif_camera import fov_from_exif
 from semidepth.media.point_clouds import focal_from_fov, point_at
 
 FOV_RANGE_DEG = 1.0, 170.0
+LEAST_OUTDOORS_M = 20.0  # heads that end before are for rooms, where there is no sky
 NEAR_REACH = 0.98  # of a head's largest depth: a head that stops there says of all that is beyond it that it is there
 GUESSED_FOV_DEG = 60.0  # about that of a phone's main camera held upright or a webcam
 
@@ -59,7 +60,7 @@ def too_far(values: np.ndarray, most_m: float | None) -> np.ndarray | None:
         most_m: largest depth that the head was made for; None where that is not known, and for models without a unit:
             nobody knows where the sky is on a scale of unknown shift, whose 0 is the far wall of many a room.
     """
-    found = None if most_m is None else values >= NEAR_REACH * most_m
+    found = None if most_m is None or most_m < LEAST_OUTDOORS_M else values >= NEAR_REACH * most_m
     return found if found is not None and found.any() else None
 
 
