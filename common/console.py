@@ -27,7 +27,7 @@ class CommandError(Exception):
 
 
 class NothingToDo(Exception):
-    """What a command was asked for is there already; it ends the command with one sentence and exit status 0."""
+    """Ends a command whose result is there already, with one sentence and exit status 0."""
 
 
 def set_up_logging() -> None:

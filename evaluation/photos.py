@@ -11,7 +11,7 @@ from semidepth.data.decoding import decode_image
 from semidepth.data.samples import to_array
 from semidepth.evaluation.pictures import colorize_metres, grid, metre_range, save_picture
 from semidepth.media.color_maps import colorize
-from semidepth.media.exif_camera import fov_from_exif
+from semidepth.media.exif_camera import GUESSED_FOV_DEG, fov_from_exif
 from semidepth.media.meshes import to_mesh
 from semidepth.media.point_clouds import focal_from_fov, guessed_depth, unproject
 from semidepth.media.turned_views import turned_view
@@ -25,7 +25,6 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "spaces" / "depth_demo" / "exam
 CELL_PX = 300
 ACROSS = 2  # photos in a row, each with its depth and its view from beside
 MESH_SIDE = 320  # pixels of the longer side that become corners of triangles
-GUESSED_FOV_DEG = 60.0
 # Cut only where something lies twice as far as what is before it: a picture with few holes, as the camera turns little.
 MAX_JUMP = 2.0
 
@@ -49,8 +48,10 @@ def draw_photos(photos: Sequence[Path], path: Path, device: str) -> str:
     for photo, depth in zip(photos, maps, strict=True):
         image = to_array(decode_image(photo))
         cells += [image, show(depth), from_beside(photo, image, depth)]
-    title = "metres" if maps[0].unit == "m" else "inverse depth, near is bright"
-    titles = ["photo", title, "from beside, by this depth"] * ACROSS
+    metric = maps[0].unit == "m"
+    title = "metres" if metric else "inverse depth, near is bright"
+    beside = "from beside" if metric else "from beside, scale guessed"
+    titles = ["photo", title, beside] * ACROSS
     while len(cells) % len(titles):
         cells += [np.full((1, 1, 3), 255, np.uint8)]
     rows = [cells[first : first + len(titles)] for first in range(0, len(cells), len(titles))]

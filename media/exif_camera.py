@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 FULL_FRAME_MM = math.hypot(36, 24)  # diagonal of the film that "35 mm equivalent" focal lengths mean
+GUESSED_FOV_DEG = 60.0  # about that of a phone's main camera held upright or a webcam, for photos that do not tell
 EXIF_IFD, FOCAL_LENGTH_35MM = 0x8769, 0xA405
 
 

@@ -75,7 +75,10 @@ def load_config(place: str, *, trust_remote_code: bool = False) -> Any:
     offline = not Path(place).is_dir() and not hub_answers()
     fields, _ = PretrainedConfig.get_config_dict(place)
     if offline:
-        logger.warning("the Hub cannot be reached: %s is read from the cache on this machine", place)
+        logger.warning(
+            "the Hub cannot be reached, and this process does not ask it again: %s is read from the cache here",
+            place,
+        )
     check_numbers(fields)
     config = AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
     check_numbers(config.to_dict())

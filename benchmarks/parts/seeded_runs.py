@@ -1,4 +1,4 @@
-"""What programs that train over several seeds share: the encoder that all start from, and means with their errors."""
+"""Pre-trains the encoder that runs over several seeds start from, and takes means of their scores with errors."""
 
 import statistics
 from collections.abc import Sequence

@@ -147,11 +147,10 @@ def half_text(seen: Seen) -> str:
 
 def range_text(prediction: Prediction) -> str:
     """Returns one line for people with the range that was found."""
-    grey = (
-        f"; {prediction.beyond_share:.0%} sky or too far to tell, in grey" if prediction.beyond_share >= 0.005 else ""
-    )
     if not prediction.metric:
-        return f"without a unit{grey}"
+        return "without a unit"
+    share = prediction.beyond_share
+    grey = f"; {share:.0%} sky or too far to tell, in grey" if share >= 0.005 else ""
     known = prediction.known()
     if not np.isfinite(known).any():
         return "all of it sky or too far to tell"

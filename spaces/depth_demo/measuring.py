@@ -5,13 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from semidepth.media.exif_camera import fov_from_exif
+from semidepth.media.exif_camera import GUESSED_FOV_DEG, fov_from_exif
 from semidepth.media.point_clouds import focal_from_fov, point_at
 
 FOV_RANGE_DEG = 1.0, 170.0
 LEAST_OUTDOORS_M = 20.0  # heads that end before are for rooms, where there is no sky
 NEAR_REACH = 0.98  # of a head's largest depth: a head that stops there says of all that is beyond it that it is there
-GUESSED_FOV_DEG = 60.0  # about that of a phone's main camera held upright or a webcam
 
 
 @dataclass(frozen=True)

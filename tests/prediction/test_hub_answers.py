@@ -42,7 +42,7 @@ def test_a_copy_in_the_cache_is_loaded_without_retries_and_said_to_be_one(waits,
     assert load_depth_model("org/name").kind == "disparity"
     assert waits == [1]
     assert [record.getMessage() for record in caplog.records] == [
-        "the Hub cannot be reached: org/name is read from the cache on this machine"
+        "the Hub cannot be reached, and this process does not ask it again: org/name is read from the cache here"
     ]
 
 

@@ -15,7 +15,7 @@ export OMP_NUM_THREADS=1
 # Behind -- torchrun takes no option for its own, such as --start.
 train=(torchrun --nproc_per_node 2 --)
 labeled=("$DATA/nyu_train-*.parquet" 'scenes:outdoor?count=160' 'scenes:indoor?count=80')
-common=(--mixed_precision bf16 --num_workers 1)
+common=(--mixed_precision auto --num_workers 1)
 relative=(--validation "$DATA/nyu_val.parquet" --validation_images 80 --labeled "${labeled[@]}" --decoder_lr_factor 15
     --labeled_smallest_crop 0.6 "${common[@]}")
 

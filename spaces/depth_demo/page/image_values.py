@@ -97,7 +97,7 @@ class ColorUpdates(TypedDict, total=False):
 
 
 class TrustUpdates(TypedDict):
-    """What is recorded of another model."""
+    """Updates of the line that says what is recorded of a model."""
 
     trust: str
 
