@@ -48,8 +48,11 @@ def reliable_enough(source: Source, cells: dict[str, Any]) -> bool | None:
     """True for a row within the reliability that its source asks for; None for one without reliability."""
     if not source.asks_reliability:
         return True
-    reliability = plain(cells[RELIABILITY_COLUMN])
-    if not isinstance(reliability, int | float) or math.isnan(reliability):
+    try:
+        reliability = _number(plain(cells[RELIABILITY_COLUMN]), RELIABILITY_COLUMN)
+    except BrokenSampleError:
+        reliability = None
+    if reliability is None:
         return None
     above = source.min_reliability is None or reliability >= source.min_reliability
     return above and (source.max_reliability is None or reliability < source.max_reliability)

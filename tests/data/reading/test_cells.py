@@ -1,5 +1,7 @@
 """Cells of tables: what can be used, and that the fault of others is told in the field's words."""
 
+import io
+import tarfile
 import time
 import tracemalloc
 from pathlib import Path
@@ -215,3 +217,15 @@ def test_damage_in_lists_is_found_where_pages_have_checksums(tmp_path, checksum)
             labeled(path)
     else:  # as docs/data.md says
         assert float(labeled(path)[0]["depth"][5, 0]) != METRES[5, 0]
+
+
+def test_reliability_in_a_tar_is_text_and_counts(tmp_path, caplog):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for number, text in enumerate((b"0.9", b"0.1", b"high")):
+            for ending, content in (("png", PNG), ("reliability", text)):
+                member = tarfile.TarInfo(f"{number}.{ending}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    rows = list(open_source(parse_source(f"{tmp_path}/a.tar?min_reliability=0.5"), labeled=False).rows(0))
+    assert [row["origin"] for _, row in rows] == [f"{tmp_path}/a.tar#0"]
+    assert "1 rows of" in caplog.text
