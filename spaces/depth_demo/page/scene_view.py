@@ -179,10 +179,15 @@ class SceneEvents:
                 gr.Warning(html.escape(refusal.message), title=html.escape(refusal.title))
                 return {}
             return no_scene(refused(refusal))
+        # With other settings the same picture is seen from where it was, also if Front view was clicked meanwhile.
+        stays = before is not None and same_prediction(asked, before)
+        view = {} if stays else {"camera_position": (*OBLIQUE_DEG, scene.radius_m)}
         return {
-            "no_scene": gr.update(visible=False), "note": scene.note, "built": (asked.wish(), scene.radius_m),
-            "viewer": gr.update(value=scene.view, camera_position=(*OBLIQUE_DEG, scene.radius_m), visible=True),
-        }  # fmt: skip
+            "no_scene": gr.update(visible=False),
+            "note": scene.note,
+            "built": (asked.wish(), scene.radius_m),
+            "viewer": gr.update(value=scene.view, visible=True, **view),
+        }
 
     def scene(self, asked: SceneAsked, *, mesh: bool) -> Scene:
         """The scene of a picture.

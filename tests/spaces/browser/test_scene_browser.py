@@ -36,7 +36,10 @@ def type_fov(page, text: str) -> None:
 
 
 def test_the_first_view_is_from_the_side_and_the_photo_s_own_is_a_button_away(in_space, picture):
+    note = in_space.locator("#scene_note")
+    before = note.inner_text()
     fill(in_space, "#jump", "2")
+    expect(note).not_to_have_text(before)
     # 60 degrees over 200 pixels; the viewer shows 0.8 radians from top to bottom.
     shown = 2 * np.tan(0.4) * 100 / np.tan(np.radians(30))  # of the photo's 150 pixels
     photo = Image.open(picture).convert("RGB")
@@ -67,6 +70,11 @@ def test_the_first_view_is_from_the_side_and_the_photo_s_own_is_a_button_away(in
     fits = likeness(seen, 1.0)
     assert fits > 0.97
     assert fits > max(likeness(seen, 0.9), likeness(seen, 1.1))
+    now = note.inner_text()
+    fill(in_space, "#jump", "1.9")  # another scene of the same picture
+    expect(note).not_to_have_text(now)
+    in_space.wait_for_timeout(3000)
+    assert likeness(settled(lambda seen: likeness(seen, 1.0) > 0.97), 1.0) > 0.97
 
 
 @pytest.mark.parametrize(
