@@ -9,12 +9,13 @@ import gradio as gr
 import torch
 from app_options import AppOptions
 from choosing import choose_models
-from clips import MOST_MEGABYTES
-from page import endpoints, image_tab, video_tab
+from page import endpoints, video_tab
 from page.appearance import CSS, FOOT, HEADING, THEME, TITLE, no_model, trust_html
 from page.browser_files import browser_file
-from page.image_events import ImageEvents
+from page.photo import image_tab
+from page.photo.image_events import ImageEvents
 from page.wiring import Page
+from results.clips import MOST_MEGABYTES
 from work import DepthWork
 from zero_gpu import ON_ZERO_GPU
 

@@ -40,7 +40,7 @@ def test_what_is_beyond_is_known_from_the_values_and_the_reach(space_on_path):
 
 
 def test_it_is_grey_and_stretches_no_range(seen):
-    from coloring import depth_picture, depth_shown, far_most, limits_of, range_text, value_range
+    from results.coloring import depth_picture, depth_shown, far_most, limits_of, range_text, value_range
 
     found = seen().prediction
     assert value_range(found) == pytest.approx(tuple(np.percentile(found.values[10:], [1, 99])))
@@ -57,7 +57,7 @@ def test_it_is_grey_and_stretches_no_range(seen):
 
 
 def test_it_has_no_metres(seen):
-    from read_outs import notes_of, read_out
+    from results.read_outs import notes_of, read_out
 
     found = json.loads(json.dumps(read_out(seen(), [(20, 3), (20, 20)], 60)))
     sky, thing = found["points"]
@@ -72,7 +72,7 @@ def test_it_has_no_metres(seen):
 
 @pytest.mark.parametrize("mesh", [True, False])
 def test_it_is_not_in_the_scene(seen, mesh):
-    from scenes import build_scene
+    from results.scenes import build_scene
 
     made = build_scene(seen(), "a.png", mesh=mesh, given_deg=60, far=None, max_jump=1.5)
     points = trimesh.load(made.ply).vertices
@@ -82,9 +82,9 @@ def test_it_is_not_in_the_scene(seen, mesh):
 
 
 def test_a_picture_of_nothing_else_is_told_so(seen):
-    from coloring import limits_of, range_text
     from refusal import Refusal
-    from scenes import build_scene
+    from results.coloring import limits_of, range_text
+    from results.scenes import build_scene
 
     whole = seen()
     whole = replace(whole, prediction=replace(whole.prediction, beyond=np.ones((30, 40), bool)))

@@ -9,7 +9,7 @@ from serving import SPACE, save_models
 @pytest.fixture
 def clips(monkeypatch):
     monkeypatch.syspath_prepend(str(SPACE))
-    import clips
+    from results import clips
 
     return clips
 

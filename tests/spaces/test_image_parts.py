@@ -10,11 +10,10 @@ from PIL import Image
 
 @pytest.fixture
 def parts(space_on_path):
-    import coloring
     import predictor
-    import read_outs
     import work
-    from page import comparing
+    from page.photo import comparing
+    from results import coloring, read_outs
 
     return {"coloring": coloring, "comparing": comparing, "predictor": predictor, "read_outs": read_outs, "work": work}
 
@@ -54,7 +53,7 @@ def test_a_range_without_a_unit_is_in_per_cent(parts):
      (np.full(9, 2.0), (2.0, 2.01), 3, 0.01)],
 )  # fmt: skip
 def test_the_bar_takes_steps_of_about_a_hundredth_of_the_range(parts, values, own, most, step):
-    from page.legend_bar import bar_of, own_range
+    from page.photo.legend_bar import bar_of, own_range
 
     prediction = seen(parts, values.reshape(1, -1)).prediction
     assert own_range(prediction) == own
@@ -66,7 +65,7 @@ def test_the_bar_takes_steps_of_about_a_hundredth_of_the_range(parts, values, ow
 
 @pytest.mark.parametrize("sent", [3, "x", {}, {"near": 1}, {"near": 1, "far": "2"}, {"near": 1, "far": float("nan")}])
 def test_a_range_that_is_none_is_refused(parts, sent):
-    from page.legend_bar import ends_of
+    from page.photo.legend_bar import ends_of
     from refusal import Refusal
 
     assert ends_of({"near": 1, "far": 2, "most": 3}) == (1.0, 2.0)

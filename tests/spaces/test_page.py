@@ -52,7 +52,7 @@ def work(models):
 @pytest.fixture
 def asked(work, tmp_path):
     """The values of the image tab as a picture has just been handed in."""
-    from page.image_values import Asked
+    from page.photo.image_values import Asked
 
     path = str(photo(tmp_path / "a.png"))
     return Asked(path, ROUTED, "router", "", "magma", (None, None), "", "Photo", "", [], None, 0)
@@ -60,7 +60,7 @@ def asked(work, tmp_path):
 
 @pytest.fixture
 def events(work):
-    from page.image_events import ImageEvents
+    from page.photo.image_events import ImageEvents
 
     return ImageEvents(work)
 
@@ -155,7 +155,7 @@ def test_another_range_is_answered_with_pictures_alone(events, asked):
 
 
 def test_a_scene_is_built_once_and_stays_where_a_setting_is_refused(work, asked, monkeypatch):
-    from page.scene_view import MESH, SceneAsked, SceneEvents
+    from page.photo.scene_view import MESH, SceneAsked, SceneEvents
 
     told = []
     monkeypatch.setattr(gr, "Warning", lambda message, **more: told.append(message))
@@ -174,7 +174,7 @@ def test_a_scene_is_built_once_and_stays_where_a_setting_is_refused(work, asked,
 
 
 def test_a_comparison_is_made_as_its_view_opens_and_follows_what_is_chosen(work, asked):
-    from page.compare_view import PHOTO, CompareAsked, CompareEvents
+    from page.photo.compare_view import PHOTO, CompareAsked, CompareEvents
 
     events = CompareEvents(work)
     compared = CompareAsked(asked.picture, [ROUTED, STOCK], "outdoor", "magma", "depth", None)
@@ -192,7 +192,7 @@ def test_a_comparison_is_made_as_its_view_opens_and_follows_what_is_chosen(work,
 
 
 def test_the_photo_is_compared_with_the_only_model_and_else_two_models(work):
-    from page.compare_view import PHOTO, first_choice
+    from page.photo.compare_view import PHOTO, first_choice
 
     cards = list(work.models.cards.values())
     assert first_choice(cards[:1]) == [PHOTO, ROUTED]
@@ -215,7 +215,7 @@ def bound(page, handler):
 
 
 def test_what_the_browser_sends_becomes_one_typed_object(space_on_path, work, page):
-    from page.image_values import Asked
+    from page.photo.image_values import Asked
     from page.wiring import Wiring
     from refusal import Refusal
 

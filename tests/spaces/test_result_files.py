@@ -12,7 +12,7 @@ from gradio.route_utils import delete_files_created_by_app
 @pytest.fixture
 def result_files(space_on_path, monkeypatch, tmp_path):
     """The module, with folders of results in `tmp_path / "results"`."""
-    import result_files
+    from results import result_files
 
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     return result_files

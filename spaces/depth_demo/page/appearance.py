@@ -8,7 +8,7 @@ from predictor import ModelCard
 from trust import trust_text
 
 from page.browser_files import browser_file
-from page.legend_bar import color_css
+from page.photo.legend_bar import color_css
 
 TITLE = "How far is everything in this picture?"
 SUBTITLE = "One photo in: look at its depth, measure in it, walk around in it."

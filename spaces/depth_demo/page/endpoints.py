@@ -13,16 +13,16 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
-from clips import Clip, Wish, depth_of_clip
-from coloring import colors_of, limits_of
 from measuring import FOV_RANGE_DEG
-from read_outs import read_out
 from refusal import file_path, number, pixels, word, words, yes_or_no
-from result_files import KINDS, new_folder, result_file, safe_stem
-from scenes import build_scene
+from results.clips import Clip, Wish, depth_of_clip
+from results.coloring import colors_of, limits_of
+from results.read_outs import read_out
+from results.result_files import KINDS, new_folder, result_file, safe_stem
+from results.scenes import build_scene
 from work import DepthWork, Seen
 
-from page.comparing import compare_models
+from page.photo.comparing import compare_models
 from page.video_tab import ONE_CLIP
 from semidepth.media.color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 from semidepth.media.meshes import MAX_JUMP

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 import gradio as gr
-from clips import LIMITS_TEXT, Clip, Wish, depth_of_clip, duration, look_at
-from coloring import legend_html
 from predictor import ModelCard
 from refusal import Refusal
+from results.clips import LIMITS_TEXT, Clip, Wish, depth_of_clip, duration, look_at
+from results.coloring import legend_html
 from work import ROUTER, DepthWork
 
 from page.appearance import EMPTY_VIDEO, progress_html
-from page.image_results import place_name
-from page.image_tab import COLOR_CHOICES
+from page.photo.image_results import place_name
+from page.photo.image_tab import COLOR_CHOICES
 from page.wiring import QUICK, Wiring, head_of
 from semidepth.media.color_maps import DEFAULT_COLOR_MAP
 

@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from coloring import depth_picture
 from gradio.utils import get_upload_folder
 from PIL import Image
 from refusal import Refusal
 from work import Seen
 
+from results.coloring import depth_picture
 from semidepth.prediction.formats import to_16_bit
 from semidepth.prediction.predictor import Unit
 

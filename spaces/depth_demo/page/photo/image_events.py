@@ -9,18 +9,18 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from coloring import clickable_size, limits_of, shown_size
-from read_outs import points_of, points_text
 from refusal import Refusal
-from result_files import KINDS, result_file
+from results.coloring import clickable_size, limits_of, shown_size
+from results.read_outs import points_of, points_text
+from results.result_files import KINDS, result_file
 from work import ROUTER, DepthWork, Seen
 
 from page.appearance import EMPTY_IMAGE, progress_html, refused, trust_html
-from page.compare_view import VIEW as COMPARE
-from page.compare_view import CompareEvents, nothing_compared
-from page.image_results import before_of, colored, heading, kept_ends, measured, nothing, place_choice
-from page.image_tab import DEPTH, PHOTO, PNG16_LABELS, ImageParts, Start
-from page.image_values import (
+from page.photo.compare_view import VIEW as COMPARE
+from page.photo.compare_view import CompareEvents, nothing_compared
+from page.photo.image_results import before_of, colored, heading, kept_ends, measured, nothing, place_choice
+from page.photo.image_tab import DEPTH, PHOTO, PNG16_LABELS, ImageParts, Start
+from page.photo.image_values import (
     Asked,
     ColorUpdates,
     OrderUpdates,
@@ -31,9 +31,9 @@ from page.image_values import (
     TrustUpdates,
     ViewUpdates,
 )
-from page.legend_bar import bar_of, own_range
-from page.scene_view import VIEW as SCENE
-from page.scene_view import SceneEvents, no_scene
+from page.photo.legend_bar import bar_of, own_range
+from page.photo.scene_view import VIEW as SCENE
+from page.photo.scene_view import SceneEvents, no_scene
 from page.wiring import QUICK, Wiring
 from semidepth.media.color_maps import DEFAULT_COLOR_MAP
 

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from coloring import MAP_NAMES
-from read_outs import HINTS
+from results.coloring import MAP_NAMES
+from results.read_outs import HINTS
 from work import ROUTER, DepthWork
 
-from page import compare_view, legend_bar, scene_view, strip
 from page.appearance import EMPTY_IMAGE
 from page.browser_files import browser_file
-from page.compare_view import CompareParts
-from page.scene_view import SceneParts
+from page.photo import compare_view, legend_bar, scene_view, strip
+from page.photo.compare_view import CompareParts
+from page.photo.scene_view import SceneParts
 from semidepth.media.color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 
 COLOR_CHOICES = [(MAP_NAMES[name], name) for name in COLOR_MAPS]

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from predictor import Models, Prediction
 from refusal import Refusal
-from result_files import new_folder, safe_stem
 from work import ROUTER
 
+from results.result_files import new_folder, safe_stem
 from semidepth.media.video_reading import Frame, VideoInfo, video_info
 from semidepth.prediction.videos import FrameDepth, VideoResult, VideoStep, depth_video
 

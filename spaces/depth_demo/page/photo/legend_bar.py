@@ -4,9 +4,9 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from coloring import far_most, value_range
 from predictor import Prediction
 from refusal import Refusal, shown
+from results.coloring import far_most, value_range
 from trust import round_step
 
 from page.browser_files import browser_file

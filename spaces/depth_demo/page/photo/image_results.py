@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from coloring import clickable_size, depth_shown, far_most, half_text, range_text, shown_size
 from PIL import Image
 from predictor import ModelCard, Prediction
-from read_outs import HINTS, notes_of, number_of, points_text, read_out, with_points
 from refusal import Refusal
+from results.coloring import clickable_size, depth_shown, far_most, half_text, range_text, shown_size
+from results.read_outs import HINTS, notes_of, number_of, points_text, read_out, with_points
 from work import ROUTER, Seen
 
-from page.compare_view import nothing_compared
-from page.image_tab import DEPTH
-from page.image_values import Asked, Before, ColorUpdates, ReadUpdates, ResultUpdates
-from page.legend_bar import own_range
+from page.photo.compare_view import nothing_compared
+from page.photo.image_tab import DEPTH
+from page.photo.image_values import Asked, Before, ColorUpdates, ReadUpdates, ResultUpdates
+from page.photo.legend_bar import own_range
 
 CLOSE_CALL = 0.7  # the router is less sure than this
 PLACES = {"indoor": "Indoors", "outdoor": "Outdoors"}

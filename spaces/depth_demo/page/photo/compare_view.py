@@ -4,11 +4,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
 import gradio as gr
-from coloring import colors_of, shown_size
 from predictor import ModelCard
+from results.coloring import colors_of, shown_size
 from work import ROUTER, DepthWork, open_picture
 
-from page.comparing import compare_models, compared_legend, has_head
+from page.photo.comparing import compare_models, compared_legend, has_head
 from page.wiring import Wiring
 
 VIEW = "compare"  # its name among the views

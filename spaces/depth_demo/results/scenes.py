@@ -4,11 +4,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from read_outs import field_of_view
 from refusal import Refusal
-from result_files import new_folder, safe_stem
 from work import Seen
 
+from results.read_outs import field_of_view
+from results.result_files import new_folder, safe_stem
 from semidepth.media.meshes import Mesh, mesh_to_glb, points_to_glb, to_mesh
 from semidepth.media.point_clouds import FAR_OF_RELATIVE, depth_of_nearness, guessed_depth, to_ply, unproject
 

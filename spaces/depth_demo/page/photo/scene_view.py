@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any, TypedDict
 
 import gradio as gr
-from read_outs import number_of
 from refusal import Refusal
-from scenes import Scene, build_scene
+from results.read_outs import number_of
+from results.scenes import Scene, build_scene
 from work import DepthWork
 
 from page.appearance import refused

@@ -2,10 +2,10 @@
 
 import html
 
-from coloring import depth_shown, legend_html, shown_size, value_range
 from PIL import Image
 from predictor import ModelCard
 from refusal import Refusal, shown
+from results.coloring import depth_shown, legend_html, shown_size, value_range
 from work import ROUTER, DepthWork, Seen
 
 MOST_MODELS = 6

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-from coloring import colors_of
-from read_outs import Point
+from results.coloring import colors_of
+from results.read_outs import Point
 
-from page.compare_view import CompareUpdates
-from page.legend_bar import Ends, ends_of
-from page.scene_view import SceneUpdates
-from page.strip import number_of
+from page.photo.compare_view import CompareUpdates
+from page.photo.legend_bar import Ends, ends_of
+from page.photo.scene_view import SceneUpdates
+from page.photo.strip import number_of
 from page.wiring import head_of
 
 

@@ -1,0 +1,1 @@
+"""The tab for photos: its parts and views, and what they do."""
