@@ -161,6 +161,14 @@ class RelativeOptions(RunOptions):
         (),
         help="Effects on labeled images, each on half of them: depth_of_field, shot_noise, blur, jpeg. Default: none.",
     )
+    labeled_rotation_deg: float = option(
+        0.0, help="Labeled images are turned with their labels by up to this angle, each at random: tilted cameras."
+    )
+    labeled_jitter_strength: float = option(
+        0.0,
+        help="Brightness, contrast and saturation jitter of labeled images, hue half of it, and a fifth turned grey: "
+        "other cameras and lamps. Depth Anything keeps labeled images clean, so the default is 0.",
+    )
 
     def __post_init__(self) -> None:
         """Checks every value; see [`RunOptions`]."""
@@ -171,6 +179,11 @@ class RelativeOptions(RunOptions):
         check_share(self, "flip_probability", least=0)
         check_share(self, "labeled_smallest_crop", least=0.1)
         check_effects(self, "labeled_camera_effects")
+        check_share(self, "labeled_jitter_strength", least=0)
+        if not 0 <= self.labeled_rotation_deg <= 45:
+            raise ValueError(
+                f"--labeled_rotation_deg is {self.labeled_rotation_deg}; give an angle from 0 to 45 degrees."
+            )
         check_positive(self, "decoder_lr_factor")
         if self.learning_rate * self.decoder_lr_factor > 1:
             raise ValueError(

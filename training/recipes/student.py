@@ -58,7 +58,7 @@ from semidepth.training.recipes.hooks import make_hooks
 from semidepth.training.recipes.label_direction import check_pseudo_labels
 from semidepth.training.recipes.own_teacher import find_teacher
 from semidepth.training.recipes.start import resolve_start
-from semidepth.training.recipes.teacher import labeled_images, labeled_terms
+from semidepth.training.recipes.teacher import labeled_terms, perturb_labeled
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,9 @@ def student_losses(
     mixed, partner = apply_cutmix(distorted, masks)
 
     hard_unlabeled = preprocessing.normalize(mixed)
-    images = preprocessing.normalize(labeled_images(labeled, options, generator)) if labeled else hard_unlabeled[:0]
+    if labeled:
+        labeled = perturb_labeled(labeled, options, generator)
+    images = preprocessing.normalize(labeled["image"]) if labeled else hard_unlabeled[:0]
     count = len(images)
     output = model(pixel_values=torch.cat([images, hard_unlabeled]), output_features=True)
     predicted = output.predicted_depth  # (B + U, H, W), inverse depth

@@ -5,6 +5,7 @@ the pretrained encoder. With --start a whole model goes on learning.
 """
 
 import logging
+import math
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,10 @@ from semidepth.data.label_types import with_label_types
 from semidepth.data.source_spec import parse_sources
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing.pusher import open_pusher
+from semidepth.training.augmentation.batches import between, uniform
 from semidepth.training.augmentation.camera import camera_effects
+from semidepth.training.augmentation.metric import rotate
+from semidepth.training.augmentation.strong import StrongAugmentation, distort_colors
 from semidepth.training.engine import preflight
 from semidepth.training.engine.held_out import split_labeled
 from semidepth.training.engine.loop import train
@@ -58,12 +62,38 @@ def labeled_terms(predicted: Tensor, labeled: Batch, weights: Mapping[str, float
     return weighted_sum("labeled", losses, weights)
 
 
-def labeled_images(labeled: Batch, options: RelativeOptions, generator: torch.Generator) -> Tensor:
-    """Returns the labeled images (B, 3, H, W), clean, or with the camera effects that the options name."""
-    if not options.labeled_camera_effects:
-        return labeled["image"]
-    images = labeled["image"].float() / 255
-    return camera_effects(images, labeled["disparity"], options.labeled_camera_effects, generator)
+def perturb_labeled(labeled: Batch, options: RelativeOptions, generator: torch.Generator) -> Batch:
+    """Returns the labeled batch as the model sees it: clean, or with the perturbations that the options name.
+
+    A turned image takes its labels along: NaN where nothing was turned in.
+    """
+    images, disparity = labeled["image"], labeled["disparity"]
+    strength = options.labeled_jitter_strength
+    if options.labeled_rotation_deg or strength or options.labeled_camera_effects:
+        images = images.float() / 255
+    if options.labeled_rotation_deg:
+        angle = between(uniform(generator, 1, len(images))[0], -1.0, 1.0) * math.radians(options.labeled_rotation_deg)
+        images, disparity = turn(images, disparity, angle.to(images.device, non_blocking=True))
+    if strength:
+        images = distort_colors(images, generator, jitter(strength))
+    if options.labeled_camera_effects:
+        images = camera_effects(images, disparity, options.labeled_camera_effects, generator)
+    return {**labeled, "image": images, "disparity": disparity}
+
+
+def turn(images: Tensor, disparity: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns images and their inverse depth, each turned about its middle by an angle in radians; NaN is unknown."""
+    known = disparity.isfinite()
+    images, turned = rotate(images, torch.where(known, disparity, 0.0), angle)
+    _, inside = rotate(images[:, :1], known.float(), angle)
+    return images, torch.where(inside > 0, turned, torch.nan)
+
+
+def jitter(strength: float) -> StrongAugmentation:
+    """Returns the student's colour jitter at another strength, without its blur."""
+    return StrongAugmentation(
+        brightness=strength, contrast=strength, saturation=strength, hue=min(strength / 2, 0.5), blur_probability=0.0
+    )
 
 
 def teacher_losses(
@@ -75,7 +105,8 @@ def teacher_losses(
     options: RelativeOptions,
 ) -> Losses:
     """Returns the teacher's loss on one batch of labeled images."""
-    images = preprocessing.normalize(labeled_images(batch, options, generator))
+    batch = perturb_labeled(batch, options, generator)
+    images = preprocessing.normalize(batch["image"])
     predicted = model(pixel_values=images).predicted_depth
     terms = labeled_terms(predicted, batch, options.loss_weights)
     return Losses(
