@@ -30,9 +30,13 @@ def losses_text(facts: Facts) -> str:
 
 
 def effects_text(facts: Facts, prefix: str = "") -> str:
-    """Returns camera effects and smaller crops of labeled (`labeled_`) or other images; empty without any."""
+    """Returns what is done to labeled (`labeled_`) or other images beside colours and cutting; empty without any."""
     parts = [EFFECTS.get(name, name) for name in facts.options.get(f"{prefix}camera_effects") or ()]
     smallest = facts.options.get(f"{prefix}smallest_crop")
     if smallest is not None and smallest < 1:
         parts.append(f"crops from {smallest:.0%} of the shorter side on")
+    if angle := facts.options.get(f"{prefix}rotation_deg"):
+        parts.append(f"turned by up to {angle:g} degrees")
+    if prefix and (strength := facts.options.get(f"{prefix}jitter_strength")):
+        parts.append(f"colour jitter of {strength:g}")
     return ", ".join(parts)

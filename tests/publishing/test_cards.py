@@ -163,14 +163,22 @@ def test_losses_and_augmentation_are_those_of_the_run(tmp_path):
     assert set(card_losses.TERMS) == set(table_of_losses.TERMS) - {"affine"}
     assert set(card_losses.EFFECTS) == set(get_args(CameraEffect))
     folder = relative_folder(
-        tmp_path, losses="local", gradient_matching_weight=None, smallest_crop=0.5, labeled_camera_effects=["jpeg"]
+        tmp_path,
+        losses="local",
+        gradient_matching_weight=None,
+        smallest_crop=0.5,
+        labeled_camera_effects=["jpeg"],
+        labeled_rotation_deg=10,
+        labeled_jitter_strength=0.3,
+        jitter_strength=0.5,
     )
     results = json.loads((folder / "results.json").read_text())
     results["losses"] = {"affine": 1.0, "gradient": 2.0, "local_4": 0.5}
     (folder / "results.json").write_text(json.dumps(results))
     text = " ".join(card_of(folder).text.split())
     assert (
-        "Labeled images, with JPEG: affine-invariant loss on inverse depth, plus 2 x the multi-scale gradient matching "
+        "Labeled images, with JPEG, turned by up to 10 degrees, colour jitter of 0.3: affine-invariant loss on "
+        "inverse depth, plus 2 x the multi-scale gradient matching "
         "loss, plus 0.5 x the same loss in each of 4 x 4 windows." in text
     )
     assert "the same losses against the inverse depth" in text
@@ -180,7 +188,7 @@ def test_losses_and_augmentation_are_those_of_the_run(tmp_path):
     results["losses"] = {"affine": 1.0}
     (folder / "results.json").write_text(json.dumps(results))
     text = " ".join(card_of(folder).text.split())
-    assert "with JPEG: affine-invariant loss on inverse depth. " in text
+    assert "colour jitter of 0.3: affine-invariant loss on inverse depth. " in text
     assert "wang2025moge" not in text
 
 

@@ -295,6 +295,49 @@ def test_the_loss_is_silog_by_domain_plus_the_routers_weighted_cross_entropy(tmp
     assert set(losses.terms) == {"silog", "router", "router_accuracy", "beyond_range"}
 
 
+def test_images_without_depth_teach_the_router_alone(tmp_path, student):
+    torch.manual_seed(0)
+    options = arguments(tmp_path, student, rotation_deg=0.0, color_augmentation=False, router_loss_weight=7.0)
+    domains = [parse_domain("indoor"), parse_domain("outdoor")]
+    model = RoutedDepthForDepthEstimation.from_student(student, [domain.head() for domain in domains]).eval()
+    image = torch.randint(0, 255, (6, 3, 48, 48), dtype=torch.uint8)
+    depth, names = torch.rand(4, 48, 48) * 5 + 1, ["indoor", "outdoor", "outdoor", "indoor", "outdoor", "outdoor"]
+    labeled = {"image": image[:4], "depth": depth, "domain": names[:4], "origin": list("abcd")}
+    extra = {"image": image[4:], "domain": names[4:], "origin": list("ef")}
+    preprocessing = Preprocessing(size=48, multiple=8)
+    known = {"domains": domains, "preprocessing": preprocessing, "options": options}
+    alone = metric_losses(model, labeled, generator=torch.Generator(), **known)
+    both = metric_losses(model, labeled, generator=torch.Generator(), router_batch=extra, **known)
+    assert torch.allclose(both.terms["silog"], alone.terms["silog"])
+    assert both.terms["beyond_range"] == alone.terms["beyond_range"]
+    logits = model(preprocessing.normalize(image)).domain_logits
+    expected = -logits.log_softmax(1)[range(6), [0, 1, 1, 0, 1, 1]].mean()
+    assert torch.allclose(both.terms["router"], expected)
+    assert both.origins == list("abcdef")
+
+
+def test_photos_of_a_domain_are_streamed_for_the_router(tmp_path, student, caplog):
+    for name in ("a", "b"):
+        Image.fromarray(np.full((50, 60, 3), 90, np.uint8)).save(tmp_path / f"{name}.png")
+    results = train_metric(arguments(tmp_path, student, router_images=[f"outdoor={tmp_path}"]))
+    assert np.isfinite(results["router"])
+    with pytest.raises(ValueError, match=r"--router_images .*--train"):  # a router that this run keeps
+        train_metric(
+            arguments(
+                tmp_path, metric_of_three(tmp_path, student), output_dir=str(tmp_path / "no"),
+                router_images=[f"outdoor={tmp_path}"],
+            )
+        )  # fmt: skip
+
+
+def metric_of_three(tmp_path, student):
+    """A metric model with a third domain, trained for a step."""
+    garden = "garden=scenes:outdoor?count=8"
+    options = {"train": [*SCENES, garden], "domains": ["garden?max_depth_m=9"], "steps": 1}
+    train_metric(arguments(tmp_path, student, output_dir=str(tmp_path / "three"), **options))
+    return str(tmp_path / "three")
+
+
 def test_the_schedule_is_one_cycle_and_every_part_has_its_rate(tmp_path, student):
     options = arguments(tmp_path, student, learning_rate=1e-3, encoder_lr_factor=0.02, core_lr_factor=0.1)
     domains = [parse_domain("indoor"), parse_domain("outdoor")]

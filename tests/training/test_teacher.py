@@ -19,7 +19,7 @@ from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.training.engine.loss_window import NonFiniteLossError
 from semidepth.training.losses.gradient_matching import gradient_matching_loss
 from semidepth.training.options.teacher import TeacherOptions
-from semidepth.training.recipes.teacher import labeled_terms, teacher_losses, train_teacher
+from semidepth.training.recipes.teacher import labeled_terms, perturb_labeled, teacher_losses, train_teacher
 from semidepth.training.teacher import main
 
 
@@ -194,6 +194,38 @@ def test_labeled_images_reach_the_model_clean(tmp_path, encoder):
     assert torch.equal(seen[0], preprocessing.normalize(image))
     assert losses.total is losses.terms["labeled"]
     assert losses.finite.tolist() == [True, True]
+
+
+def test_labels_are_turned_with_their_images():
+    """The image shows the label itself, so that both must still agree, and what was turned in is unknown."""
+    generator = torch.Generator().manual_seed(0)
+    blocks = torch.rand(4, 6, 6, generator=generator).repeat_interleave(16, 1).repeat_interleave(16, 2)
+    disparity = blocks.clone()
+    disparity[:, 40:56, 40:56] = 0.0  # sky
+    disparity[:, :16, 40:56] = torch.nan
+    image = (disparity.nan_to_num(0.5) * 255).round().to(torch.uint8)[:, None].expand(-1, 3, -1, -1)
+    batch = {"image": image, "disparity": disparity, "origin": list("abcd")}
+    turned = perturb_labeled(batch, TeacherOptions(labeled_rotation_deg=40.0), generator)
+    shown, labels = turned["image"], turned["disparity"]
+    known = labels.isfinite()
+    agree = (shown[:, 0] - labels)[known].abs() < 0.02
+    assert agree.float().mean() > 0.9  # all but the seams between blocks, which the image blends
+    assert known.float().mean() < disparity.isfinite().float().mean() - 0.05  # the corners
+    assert 0.5 < (labels == 0).sum() / (disparity == 0).sum() < 1.5  # the sky, and nothing but the sky, is 0
+    assert not torch.equal(labels.nan_to_num(), disparity.nan_to_num())
+    assert torch.equal(batch["disparity"].nan_to_num(), disparity.nan_to_num())  # the input stays
+
+
+def test_labeled_colours_change_and_labels_do_not():
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    batch = {"image": image, "disparity": torch.rand(8, 32, 32), "origin": list("abcdefgh")}
+    changed = perturb_labeled(batch, TeacherOptions(labeled_jitter_strength=0.4), generator)
+    assert changed["disparity"] is batch["disparity"]
+    differing = (changed["image"] - image.float() / 255).abs().flatten(1).amax(1) > 0.02
+    assert 4 <= differing.sum() <= 8  # each of them by chance
+    assert changed["image"].min() >= 0
+    assert changed["image"].max() <= 1
 
 
 def test_gradient_matching_is_on_and_its_weight_can_be_given():

@@ -136,6 +136,11 @@ class MetricOptions(RunOptions):
     validation: tuple[str, ...] = option(
         (), help="Labeled sources to score during training, each with its domain: NAME=SOURCE. Default: no validation."
     )
+    router_images: tuple[str, ...] = option(
+        (),
+        help="Images without depth, each source with its domain: NAME=SOURCE. They teach the router alone, one for two "
+        "labeled images: what a domain looks like beyond its labels, such as real streets beside rendered ones.",
+    )
     domains: tuple[str, ...] = option(
         (),
         help="Depth range, bins, sampling weight and brightness augmentation of a domain: 'NAME?min_depth_m=0.001&"
@@ -202,12 +207,18 @@ class MetricOptions(RunOptions):
                 )
         if self.metric_head == "stock":
             self._check_stock_head()
-        for source in self.validation_sources():
-            if source.domain not in names:
-                raise ValueError(
-                    f"--validation {source.spec!r} has the domain {source.domain!r}, which is not in --train; choose "
-                    f"from {', '.join(names)}."
-                )
+        for kind, sources in (("validation", self.validation_sources()), ("router_images", self.router_sources())):
+            for source in sources:
+                if source.domain not in names:
+                    raise ValueError(
+                        f"--{kind} {source.spec!r} has the domain {source.domain!r}, which is not in --train; choose "
+                        f"from {', '.join(names)}."
+                    )
+        if self.router_images and len(names) < 2:
+            raise ValueError(
+                f"--router_images teach a router, and --train has one domain ({names[0]}); leave them out, or give a "
+                "second domain."
+            )
         self.augmentation()
 
     def train_sources(self) -> list[Source]:
@@ -217,6 +228,10 @@ class MetricOptions(RunOptions):
     def validation_sources(self) -> list[Source]:
         """Returns the validation sources, each with its domain."""
         return [parse_named_source(text, "validation") for text in self.validation]
+
+    def router_sources(self) -> list[Source]:
+        """Returns the sources of images for the router alone, each with its domain."""
+        return [parse_named_source(text, "router_images") for text in self.router_images]
 
     def domain_names(self) -> list[str]:
         """Returns the names of the domains, in the order of their first appearance in --train."""

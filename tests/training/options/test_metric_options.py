@@ -83,6 +83,12 @@ def test_heads_are_in_the_order_of_the_sources():
         ({"domains": ["faces?max_depth_m=1"]}, "'faces'.*--train"),
         ({"domains": ["indoor?bin_centers_type=hybrid"]}, "softplus or normed"),
         ({"validation": ["faces=scenes:indoor"]}, "'faces'.*--train"),
+        ({"router_images": ["faces=scenes:indoor"]}, "--router_images .*'faces'.*--train"),
+        ({"router_images": ["scenes:indoor"]}, "--router_images .*NAME=SOURCE"),
+        (
+            {"train": ["indoor=scenes:indoor"], "router_images": ["indoor=scenes:indoor"]},
+            "--router_images .*one domain",
+        ),
         ({"metric_head": "linear"}, "choose one of bins, stock"),
         ({"metric_head": "stock"}, "--metric_head stock .* indoor, outdoor"),
         ({"student": " "}, "--student is empty"),

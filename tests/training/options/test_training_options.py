@@ -96,6 +96,8 @@ def test_wrong_values_get_one_sentence(refused, argv, words):
         (["--cutmix_probability", "2"], "cutmix_probability is 2.0"),
         (["--drop_fraction", "1"], "--drop_fraction is 1.0"),
         (["--unlabeled_per_labeled", "0"], "--unlabeled_per_labeled is 0"),
+        (["--labeled_rotation_deg", "90"], "--labeled_rotation_deg is 90"),
+        (["--labeled_jitter_strength", "2"], "--labeled_jitter_strength is 2"),
     ],
 )
 def test_wrong_student_values_get_one_sentence(refused, argv, words):

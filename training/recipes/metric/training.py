@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
+from accelerate import Accelerator, PartialState
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,7 +24,7 @@ from transformers import PreTrainedConfig
 
 from semidepth.data.preparing import prepare_sample
 from semidepth.data.source_spec import Source
-from semidepth.data.streaming.loading import evaluation_samples
+from semidepth.data.streaming.loading import BatchLoader, evaluation_samples
 from semidepth.data.streaming.stream import natural_weights
 from semidepth.modeling.silog import known_depth, silog_loss_by_domain
 from semidepth.prediction.preprocessing import Preprocessing
@@ -88,6 +88,7 @@ def metric_losses(
     generator: torch.Generator,
     options: MetricOptions,
     train_router: bool = True,
+    router_batch: Batch | None = None,
 ) -> Losses:
     """Returns the losses of one batch of labeled images of several domains.
 
@@ -99,12 +100,16 @@ def metric_losses(
         generator: random generator on the CPU, for the augmentation.
         options: the command's options.
         train_router: false leaves the router's cross-entropy out of the total.
+        router_batch: `image`, `domain` and `origin` of images without depth, for the router's cross-entropy alone.
 
     Returns:
         The total is SILog plus the router's weighted cross-entropy. The terms also have the router's accuracy and the
         share of labels outside their head's range, which the loss ignores.
     """
     names = [domain.name for domain in domains]
+    labeled = len(batch["image"])
+    if router_batch is not None:
+        batch = _joined(batch, router_batch)
     chosen = [names.index(name) for name in batch["domain"]]  # on the host, so that nothing waits for the device
     own = [domains[index] for index in chosen]
     brightness = [domain.brightness if options.color_augmentation else 0.0 for domain in own]
@@ -117,7 +122,7 @@ def metric_losses(
     output = model(
         pixel_values=preprocessing.normalize(images), **({"domain_labels": chosen} if routed else {})
     )  # fmt: skip
-    silog = silog_loss_by_domain(output.predicted_depth, labels, chosen)
+    silog = silog_loss_by_domain(output.predicted_depth[:labeled], labels[:labeled], chosen[:labeled])
     total, terms = silog, {"silog": silog}
     if len(domains) > 1:
         target = torch.tensor(chosen).to(silog.device, non_blocking=True)
@@ -132,6 +137,18 @@ def metric_losses(
         origins=batch["origin"],
         images=len(images),
     )
+
+
+def _joined(batch: Batch, router_batch: Batch) -> Batch:
+    """Returns labeled images, then images whose depth is unknown everywhere."""
+    image = router_batch["image"]
+    depth = torch.full_like(image[:, 0], torch.nan, dtype=batch["depth"].dtype)
+    return {
+        "image": torch.cat([batch["image"], image]),
+        "depth": torch.cat([batch["depth"], depth]),
+        "domain": [*batch["domain"], *router_batch["domain"]],
+        "origin": [*batch["origin"], *router_batch["origin"]],
+    }
 
 
 def prepare_core(
@@ -178,6 +195,7 @@ def train_metric(options: MetricOptions) -> dict[str, Any]:
     sources = options.train_sources()
     validation = options.validation_sources()
     check_sources(sources + validation)
+    check_sources(options.router_sources(), labeled=False)
     steps = resolve_steps(options, sources, labeled=True, batch_size=options.batch_size, world=state.num_processes)
     check_resume(options, steps)
     if options.student is None:
@@ -198,9 +216,14 @@ def train_metric(options: MetricOptions) -> dict[str, Any]:
     announce(options, accelerator, "metric")
 
     generator = torch.Generator().manual_seed(options.seed * 100_003 + accelerator.process_index)
-    loader = make_run_loader(options, accelerator, preprocessing, sources, weights=source_weights(sources, domains))
+    loaders = make_loaders(options, accelerator, preprocessing, sources, domains)
     prepare_core(model, config, options, preprocessing, accelerator.device)
     train_router = freeze_untrained(model, domains, options)
+    if options.router_images and not train_router:
+        raise ValueError(
+            "--router_images teach the router, and this run keeps it, as --train has not all of the model's domains; "
+            "leave them out, or add sources of the other domains."
+        )
     if fresh:
         measure_scales(model, sources, preprocessing, accelerator.device)
     results = train(
@@ -210,10 +233,10 @@ def train_metric(options: MetricOptions) -> dict[str, Any]:
         accelerator=accelerator,
         model=model,
         make_optimizer=partial(metric_optimizer, options=options),
-        data=StepData({"labeled": loader}, generator),
-        compute_losses=partial(
-            metric_losses, domains=domains, preprocessing=preprocessing, generator=generator, options=options,
-            train_router=train_router,
+        data=StepData(loaders, generator, by_name=True),
+        compute_losses=lambda model, batch: metric_losses(
+            model, batch["labeled"], domains=domains, preprocessing=preprocessing, generator=generator,
+            options=options, train_router=train_router, router_batch=batch.get("router"),
         ),
         hooks=make_metric_hooks(
             options, accelerator, preprocessing, domains, validation=validation, previewed=validation or sources
@@ -227,14 +250,33 @@ def train_metric(options: MetricOptions) -> dict[str, Any]:
     return results
 
 
-def source_weights(sources: Sequence[Source], domains: Sequence[Domain]) -> list[float]:
+def make_loaders(
+    options: MetricOptions,
+    accelerator: Accelerator,
+    preprocessing: Preprocessing,
+    sources: Sequence[Source],
+    domains: Sequence[Domain],
+) -> dict[str, BatchLoader]:
+    """Returns the loader of labeled images and, with --router_images, one of half as many images for the router."""
+    make = partial(make_run_loader, options, accelerator, preprocessing)
+    loaders = {"labeled": make(sources, weights=source_weights(sources, domains))}
+    if options.router_images:
+        images = options.router_sources()
+        loaders["router"] = make(
+            images, labeled=False, batch_size=max(1, options.batch_size // 2), seed=options.seed + 1,
+            weights=source_weights(images, domains, labeled=False),
+        )  # fmt: skip
+    return loaders
+
+
+def source_weights(sources: Sequence[Source], domains: Sequence[Domain], *, labeled: bool = True) -> list[float]:
     """Returns the sampling weight of each source: its domain's weight, divided among the sources by their sizes."""
     weights = [0.0] * len(sources)
     for domain in domains:
         members = [index for index, source in enumerate(sources) if source.domain == domain.name]
         if not members:  # a head that this run does not train
             continue
-        sizes = natural_weights([sources[index] for index in members], labeled=True)
+        sizes = natural_weights([sources[index] for index in members], labeled=labeled)
         for index, size in zip(members, sizes, strict=True):
             weights[index] = domain.weight * size / sum(sizes)
     return weights
