@@ -1,4 +1,4 @@
-"""Pseudo-label sets on disk: parquet files with the original images and 16-bit inverse depth.
+"""Pseudo-label sets on disk: parquet files with the original images and inverse depth.
 
 A set is a folder, local or remote (anything that fsspec writes to: `hf://datasets/org/name`, `s3://bucket/name`):
 
@@ -54,7 +54,7 @@ class Record:
     `shards` and `images` (None: not known beforehand) of the sources tell whether they are what they were. A set may be
     shown to everybody: teacher and sources have their local paths cut to the last part, and `made_from` is a digest of
     them as they were given. `reliability_from` names the earlier checkpoints of the teacher that the reliability was
-    measured with.
+    measured with, or the sets whose labels were fused.
     """
 
     teacher: str
@@ -210,16 +210,24 @@ class LabelFolder:
 
 
 def is_pseudo_label_set(source: Source) -> bool:
-    """True for a set in the layout above: its record lies at the source's location or up to two folders above.
+    """True for a set in the layout above; raises ValueError as [`read_record`]."""
+    return read_record(source) is not None
+
+
+def read_record(source: Source) -> dict[str, Any] | None:
+    """The record of a set in the layout above: it lies at the source's location or up to two folders above.
 
     Args:
-        source: tables, local or remote; anything else is none.
+        source: tables, local or remote; anything else has none.
+
+    Returns:
+        The fields of [`Record`]; None for a source that is no such set.
 
     Raises:
-        ValueError: the location cannot be reached.
+        ValueError: the location cannot be reached, or the record cannot be read.
     """
     if source.format not in ("parquet", "hub"):
-        return False
+        return None
     place = source.location
     if source.format == "hub":
         place = f"hf://datasets/{place}{f'@{source.revision}' if source.revision else ''}"
@@ -228,10 +236,12 @@ def is_pseudo_label_set(source: Source) -> bool:
         folders += [place.rpartition("/")[0], place.rpartition("/")[0].rpartition("/")[0]]
     try:
         files, _ = fsspec.core.url_to_fs(place)
-        records = [f"{folder}/{RECORD}" for folder in folders if folder]
-        return any(retry(partial(files.exists, record), record) for record in records)
+        for record in (f"{folder}/{RECORD}" for folder in folders if folder):
+            if retry(partial(files.exists, record), record):
+                return dict(json.loads(retry(partial(files.cat_file, record), record)))
     except Exception as error:  # the Hub, a store, a missing package: each has its own kinds of error
         raise ValueError(unopened(source, error)) from error
+    return None
 
 
 def read_reliability(location: str) -> dict[int, np.ndarray]:
@@ -271,7 +281,8 @@ task_categories:
 ---
 Pseudo labels of `{record.teacher}` (revision `{record.teacher_revision}`).
 
-`disparity` is a 16-bit PNG of inverse depth, larger is nearer, no unit: stored value * `depth_scale` + `depth_shift`.
-`reliability` is 1 where the teacher's earlier checkpoints agree with it, less where they do not.
+`disparity` is a picture of inverse depth, larger is nearer, no unit: stored number * `depth_scale` + `depth_shift`, NaN
+is unknown. `reliability` is 1 where the teacher's earlier checkpoints agree with it, or several teachers with each
+other, and less where they do not.
 Images are as they were found. Train from it with `semidepth train student --pseudo_labels`.
 """

@@ -36,3 +36,16 @@ def fuse_maps(maps: Tensor) -> tuple[Tensor, Tensor]:
     several = known.sum(0) >= 2
     reliability = 1 / (1 + (aligned - fused).abs().nanmean(0))
     return torch.where(several, fused, torch.nan), torch.where(several, reliability, 0.0)
+
+
+def image_reliability(reliability: Tensor) -> float:
+    """Reliability of a whole fused map, as [`stability`] has it: 1 / (1 + d), d the mean distance over its pixels.
+
+    Args:
+        reliability: (H, W) of the pixels, as [`fuse_maps`] returns it: 0 where fewer than two maps know the pixel.
+
+    Returns:
+        In (0, 1]; 0 for a map without a pixel that two maps know.
+    """
+    known = reliability[reliability > 0]
+    return 1 / (1 + float((1 / known - 1).mean())) if len(known) else 0.0

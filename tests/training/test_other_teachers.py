@@ -1,16 +1,21 @@
 """A student that learns from another tool's maps: the right way round, whatever is unknown in them."""
 
+import io
 import json
 import logging
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import tiny
 from PIL import Image
 
 from semidepth.data.decoding import decode_image
+from semidepth.data.pseudo_labels import LabelFolder, Record, encode_label
 from semidepth.prediction.models import load_depth_model
 from semidepth.training import student
+from semidepth.training.recipes import fused_sets
+from semidepth.training.recipes import student as student_recipe
 
 
 @pytest.fixture
@@ -80,7 +85,7 @@ def test_maps_of_several_teachers_are_fused_and_where_they_disagree_nothing_is_l
     words = options(setting, "--pseudo_labels", *maps, "--no_check_direction")
     caplog.set_level(logging.INFO)
     assert student.main(words) == 0
-    assert "7 photos have maps of several teachers" in caplog.text
+    assert "7 photos have labels of several teachers" in caplog.text
     folder = setting / "run/fused_labels/0"
     assert sorted(path.name for path in folder.glob("*.npy")) == [f"{number}.npy" for number in range(7)]
     fused, first = np.load(folder / "0.npy"), np.load(setting / "maps/0.npy")
@@ -93,7 +98,92 @@ def test_maps_of_several_teachers_are_fused_and_where_they_disagree_nothing_is_l
     (setting / "run/model.safetensors").unlink()
     caplog.clear()
     assert student.main([*words, "--steps", "4"]) == 0  # the maps are kept
-    assert "fused now: 0" in caplog.text
+    assert "fused before are used again" in caplog.text
+
+
+def write_set(folder, name, labels, part_size):
+    """A set of pseudo labels as `semidepth pseudo-label` writes it: labels by their photo's path, in its order."""
+    written = LabelFolder(str(folder / name))
+    written.begin(Record(name, "1", [], ["photos"], name, [8], [8], part_size, 48))
+    rows = []
+    for photo, disparity in labels.items():
+        label, scale, shift = encode_label(disparity)
+        rows.append({
+            "image": {"bytes": photo.read_bytes(), "path": None}, "disparity": {"bytes": label, "path": None},
+            "depth_scale": scale, "depth_shift": shift, "reliability": 0.5, "teacher": name, "teacher_revision": "1",
+            "domain": "", "origin": photo.name,
+        })  # fmt: skip
+    for part, first in enumerate(range(0, len(rows), part_size)):
+        written.write_part(f"labels-00-{part:05d}-00000.parquet", rows[first : first + part_size])
+    written.release()
+    return str(folder / name)
+
+
+@pytest.fixture
+def two_sets(setting):
+    """Labels of eight photos by two teachers who agree but for a corner, the last photo by the first alone."""
+    rng = np.random.default_rng(1)
+    photos = sorted((setting / "photos").iterdir())
+    first = {photo: rng.uniform(0.1, 2, (48, 64)).astype(np.float32) for photo in photos}
+    second = {photo: 3 * label + 1 for photo, label in list(first.items())[:7]}
+    for label in second.values():
+        label[:12, :12] = label[:12, :12][::-1, ::-1]
+    return first, write_set(setting, "one", first, 3), write_set(setting, "two", second, 4)
+
+
+def test_sets_of_several_teachers_are_fused_by_the_bytes_of_their_photos(setting, two_sets, caplog, monkeypatch):
+    monkeypatch.setattr(fused_sets, "PART_SIZE", 4)
+    first, *sets = two_sets
+    words = options(setting, "--pseudo_labels", *sets, "--steps", "2")
+    caplog.set_level(logging.INFO)
+    assert student.main(words) == 0
+    assert "7 photos have labels of several teachers" in caplog.text
+    assert "one teacher alone: 1" in caplog.text
+    folder = setting / "run/fused_labels/0"
+    files = sorted((folder / "data").iterdir())
+    rows = [row for path in files for row in pq.read_table(path).to_pylist()]
+    assert (len(files), len(rows)) == (2, 7)
+    for row, (photo, label) in zip(rows, first.items(), strict=False):
+        assert row["image"]["bytes"] == photo.read_bytes()
+        fused = np.asarray(Image.open(io.BytesIO(row["disparity"]["bytes"])))
+        known = np.isfinite(fused)
+        assert known[12:].all()
+        assert known[:12, :12].mean() < 0.7
+        known[:12, :12] = False  # a corner where the labels may agree by chance
+        assert np.corrcoef(fused[known], label[known])[0, 1] > 0.9999
+        both = np.stack([label, np.array(label)])
+        both[1, :12, :12] = both[1, :12, :12][::-1, ::-1]
+        spread = np.abs(label - np.sort(label, axis=None)[label.size // 2 - 1]).mean()
+        assert row["reliability"] == pytest.approx(1 / (1 + np.abs(both[0] - both[1]).mean() / 2 / spread), abs=1e-3)
+    # The fused set is one like others: a run can choose among its images by how far the teachers agreed.
+    least = sorted(row["reliability"] for row in rows)[3]
+    chosen = options(setting, "--pseudo_labels", f"{folder}?min_reliability={least}", "--output_dir", setting / "b")
+    assert student.main([*map(str, chosen), "--steps", "1"]) == 0
+    assert f"{folder}?min_reliability={least}: 4 samples" in caplog.text
+
+
+def test_a_finished_run_on_fused_labels_says_so_before_its_model_is_looked_at(setting, two_sets, capsys, monkeypatch):
+    words = options(setting, "--pseudo_labels", *two_sets[1:])
+    words = [*words[:2], *words[4:], "--epochs", "0.5"]  # the number of steps is not given
+    assert student.main(words) == 0
+    monkeypatch.setattr(student_recipe, "resolve_start", None)
+    capsys.readouterr()
+    assert student.main(words) == 0
+    assert "finished already, after 2 steps" in capsys.readouterr().err
+
+
+def test_sets_of_other_photos_stay_two(setting, two_sets, caplog):
+    """Their sources have the same names and lengths."""
+    first, one, _ = two_sets
+    for photo in list(first):
+        Image.fromarray(np.zeros((48, 64, 3), np.uint8) + int(photo.stem)).save(photo)
+    other = write_set(setting, "other", first, 8)
+    assert student.main(options(setting, "--pseudo_labels", one, other)) == 0
+    assert "no photo in common" in caplog.text
+    caplog.clear()
+    again = options(setting, "--pseudo_labels", one, f"{one}?count=4", "--output_dir", setting / "b")
+    assert student.main([str(word) for word in again]) == 0  # one set, twice
+    assert not (setting / "b/fused_labels").exists()
 
 
 def test_fused_maps_are_those_of_the_same_teachers(setting, refused):

@@ -34,11 +34,12 @@ class StudentOptions(RelativeOptions):
     pseudo_labels: tuple[str, ...] = option(
         (),
         help="Sets that semidepth pseudo-label wrote, or any others with ?kind=: instead of --unlabeled. Several "
-        "folders of maps of the same photos (?images=) are fused: their median is taken.",
+        "sets from the same sources, or folders of maps of the same photos (?images=), are fused: their median is "
+        "taken.",
     )
     agreement: float = option(
         0.8,
-        help="Pixels of fused maps count from this agreement on: 1 / (1 + mean distance from the median, in mean "
+        help="Pixels of fused labels count from this agreement on: 1 / (1 + mean distance from the median, in mean "
         "absolute deviations of the map); 0: all (assumption).",
     )
     check_direction: bool = option(

@@ -53,7 +53,7 @@ from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.losses.feature_alignment import feature_alignment_loss
 from semidepth.training.losses.table import TERMS, describe, losses_of, weighted_sum
 from semidepth.training.options.student import StudentOptions
-from semidepth.training.recipes.fused_labels import fuse_same_photos, has_same_photos
+from semidepth.training.recipes.fused_labels import fuse_same_photos, fused_before
 from semidepth.training.recipes.hooks import make_hooks
 from semidepth.training.recipes.label_direction import check_pseudo_labels
 from semidepth.training.recipes.own_teacher import find_teacher
@@ -179,7 +179,8 @@ def train_on_all(options: StudentOptions, *, selected_share: float = 0.0) -> dic
         resolve_steps, options, labeled=pseudo_labeled, batch_size=options.unlabeled_batch_size,
         world=accelerator.num_processes,
     )  # fmt: skip
-    steps = options.steps if has_same_photos(unlabeled) else steps_over(unlabeled)
+    fused = fused_before(unlabeled, options)
+    steps = options.steps if fused is None else steps_over(fused)  # how many photos are left is known when it is done
     check_resume(options, steps)
     get_teacher = find_teacher(options, accelerator)
     start = resolve_start(options, accelerator)  # a missing built-in encoder is pre-trained

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from semidepth.evaluation.labels.fusion import fuse_maps
+from semidepth.evaluation.labels.fusion import fuse_maps, image_reliability
 
 FIRST = torch.tensor([[0.0, 1.0, 2.0, 3.0, 4.0]])  # median 2, mean absolute deviation 1.2
 OUTLIER = torch.tensor([[0.0, 1.0, 2.0, 3.0, 14.0]])  # median 2, mean absolute deviation 3.2
@@ -17,6 +17,7 @@ def test_three_maps_by_hand():
     assert torch.allclose(fused, torch.tensor([aligned]))
     distances = [(5 / 3 - 0.625) / 3, (5 / 6 - 0.3125) / 3, 0.0, (5 / 6 - 0.3125) / 3, (3.75 - 5 / 3) / 3]
     assert torch.allclose(reliability, torch.tensor([[1 / (1 + d) for d in distances]]))
+    assert image_reliability(reliability) == pytest.approx(1 / (1 + sum(distances) / 5))
 
 
 def test_of_two_maps_the_middle_is_taken():
@@ -32,6 +33,8 @@ def test_what_one_map_alone_knows_is_unknown():
     # Of the three common pixels: median the second, mean absolute deviation 2/3 of a step. All are the same line.
     assert torch.allclose(fused[0, :4], torch.tensor([-1.5, 0.0, 1.5, 3.0]))
     assert fused[0, 4].isnan()
+    assert image_reliability(reliability) == pytest.approx(1.0)
+    assert image_reliability(torch.zeros(2, 3)) == 0
     assert torch.allclose(reliability, torch.tensor([[1.0, 1.0, 1.0, 1.0, 0.0]]))
 
 
