@@ -1,6 +1,7 @@
 """Resize, crop and flip samples without changing label values; stack them to batches."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -48,27 +49,59 @@ def prepare_sample(
     Raises:
         ValueError: `size` is no multiple, or training without `rng`.
     """
+    image, depth = sample["image"], sample["depth"]
+    view = draw_view(
+        image, size, rng, train=train, multiple=multiple, smallest_crop=smallest_crop, flip_probability=flip_probability
+    )
+    if train and depth is not None:
+        depth = view.of_map(depth)  # (H, W) -> (S, S)
+    return {**sample, "image": view.of_image(image), "depth": depth}
+
+
+class View(NamedTuple):
+    """The part of a picture that is shown, its height and width as shown, and whether it is mirrored left to right."""
+
+    rows: slice
+    columns: slice
+    sides: tuple[int, int]
+    flip: bool = False
+
+    def of_image(self, image: Tensor) -> Tensor:
+        """(3, H, W) -> (3, *sides), uint8, bilinear with antialiasing."""
+        shown = _resize_image(image[:, self.rows, self.columns], self.sides)
+        return shown.flip(-1) if self.flip else shown
+
+    def of_map(self, values: Tensor) -> Tensor:
+        """(H, W) -> sides, by nearest neighbour."""
+        return _resize_nearest(values[self.rows, self.columns], self.sides, self.flip)
+
+
+def draw_view(
+    image: Tensor,
+    size: int,
+    rng: np.random.Generator | None,
+    *,
+    train: bool,
+    multiple: int = 1,
+    smallest_crop: float = 1.0,
+    flip_probability: float = 0.5,
+) -> View:
+    """Draws how a picture is shown; arguments and errors as in [`prepare_sample`]."""
     if size < 1 or size % multiple:
         raise ValueError(f"size {size} is not a positive multiple of {multiple}; choose one, the patch size divides it")
-    image, depth = sample["image"], sample["depth"]
     height, width = image.shape[-2:]
     side = min(height, width)
     if not train:
         scale = size / side
-        sides = [max(multiple, round(length * scale / multiple) * multiple) for length in (height, width)]
-        return {**sample, "image": _resize_image(image, sides)}
+        rows, columns = (max(multiple, round(length * scale / multiple) * multiple) for length in (height, width))
+        return View(slice(height), slice(width), (rows, columns))
     if rng is None:
         raise ValueError("training draws a crop and a flip, but rng is None; give a numpy Generator")
     if smallest_crop < 1:
         side = max(1, round(side * rng.uniform(smallest_crop, 1.0)))
     top, left = (int(rng.integers(length - side + 1)) for length in (height, width))
     flip = bool(rng.random() < flip_probability)
-    window = (slice(top, top + side), slice(left, left + side))
-    image = _resize_image(image[:, *window], (size, size))  # (3, H, W) -> (3, S, S)
-    image = image.flip(-1) if flip else image
-    if depth is not None:
-        depth = _resize_nearest(depth[window], (size, size), flip)  # (H, W) -> (S, S)
-    return {**sample, "image": image, "depth": depth}
+    return View(slice(top, top + side), slice(left, left + side), (size, size), flip)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from semidepth.data.depth_coding import LabelType
+from semidepth.data.masks.layers import ImageMasks
 
 
 def to_array(image: Tensor) -> np.ndarray:
@@ -18,7 +19,8 @@ class Sample(TypedDict):
     """One decoded sample.
 
     `image` is (3, H, W) uint8 RGB; `depth` is (H, W) float32 in metres, NaN where unknown and inf for sky, or
-    None when unlabeled; `labels` is the type of its label, where the source says it; `origin` names the sample in logs;
+    None when unlabeled; `masks` are those of single objects, of unlabeled samples whose source has them; `labels` is
+    the type of its label, where the source says it; `origin` names the sample in logs;
     `meeting` (number of the source, pass, shard, row) differs
     in every pass and does not depend on the reader: it seeds crop and flip.
     """
@@ -28,6 +30,7 @@ class Sample(TypedDict):
     domain: str
     origin: str
     labels: NotRequired[LabelType | None]
+    masks: NotRequired[ImageMasks]
     meeting: NotRequired[tuple[int, int, int, int]]
 
 

@@ -70,7 +70,13 @@ _COMMON_OPTIONS: dict[str, Callable[[str], Any]] = {
     "max_depth_m": _positive,
     "count": _whole(1),
 }
-SCENE_OPTIONS = _COMMON_OPTIONS | {"style": _text, "seed": _whole(0), "size": _whole(8), "start": _whole(0)}
+SCENE_OPTIONS = _COMMON_OPTIONS | {
+    "style": _text,
+    "seed": _whole(0),
+    "size": _whole(8),
+    "start": _whole(0),
+    "masks": _one_of("things", "parts", "both"),
+}
 FILE_OPTIONS = _COMMON_OPTIONS | {
     "config": _text,
     "name": _text,
@@ -78,6 +84,7 @@ FILE_OPTIONS = _COMMON_OPTIONS | {
     "image": _text,
     "depth": _text,
     "images": _text,
+    "masks": _text,
     "map": _text,
     "stretch": _yes_or_no,
     "label_frame": _one_of(*get_args(LabelFrame)),

@@ -29,6 +29,8 @@ Kind = Literal["scenes", "images", "parquet", "webdataset", "hub"]
 SCENE_DOMAINS = ("indoor", "outdoor")
 DEPTH_SUFFIXES = (".png", ".npy", ".tiff", ".tif", ".npz", ".exr", ".pfm")
 DEPTH_FOLDER = "depth"
+MASK_STEM, MASK_FOLDER = "_mask", "_masks"  # what follows a photo's name
+MASKS_BESIDE = ("json", "folder")
 
 # Scenes are numbered without end. Training counts from 0, validation from HELD_OUT_START and test from twice
 # that, so that no held-out scene is ever rendered for training.
@@ -45,6 +47,7 @@ class Source(LabelOptions):
 
     `spec` is the string as written, `location` the part before the options; for depth maps that lie apart from their
     photos (`MAPS?images=PHOTOS`) it is the photos' place and `maps` the maps' folder.
+    `masks` says where masks of single objects are, see `masks.finding`; of scenes, which ones they are.
     `first_index` is the number of the first scene. `min_reliability` (itself included) and `max_reliability` (itself
     not) choose among pseudo labels; `part` is a fixed part, see `reading.parts`. None: the option was not given.
     """
@@ -58,6 +61,7 @@ class Source(LabelOptions):
     image: str | None = None
     depth: str | None = None
     maps: str | None = None
+    masks: str | None = None
     domain: str | None = None
     count: int | None = None
     min_reliability: float | None = None
@@ -82,6 +86,13 @@ class Source(LabelOptions):
     def remote(self) -> bool:
         """True for a URL or a set on the Hub."""
         return self.format == "hub" or (is_url(self.location) and not self.location.startswith("file://"))
+
+    @property
+    def mask_file(self) -> Path:
+        """The json of a folder's masks: in that folder, else as the path is written."""
+        name = Path(self.masks or "").expanduser()
+        inside = literal_part(self.location) / name
+        return inside if inside.is_file() else name
 
     @property
     def first_index(self) -> int:
@@ -156,8 +167,14 @@ def listing_of(source: Source) -> Listing:
         listing = listing.without(lambda path: None if _in_split(path, root, split) else f"not of split {split!r}")
     if kind == "images":  # whose depth files of other splits are not theirs
         listing = listing.without(lambda path: LOOKS_LIKE_DEPTH if looks_like_depth(path, root) else None)
+        if source.masks == "folder":
+            listing = listing.without(lambda path: "that are masks" if _is_mask(path) else None)
         listing = listing.without(only_kind(kind))
     return listing
+
+
+def _is_mask(path: Path) -> bool:
+    return path.stem.endswith(MASK_STEM) or path.parent.name.endswith(MASK_FOLDER)
 
 
 def local_files(source: Source) -> list[Path]:
@@ -233,6 +250,12 @@ def _check_together(source: Source) -> None:
     except ValueError as error:
         raise ValueError(f"source {spec!r}: {error}") from None
     _check_maps(source)
+    named = source.format == "images" and source.masks not in (None, *MASKS_BESIDE)
+    if named and (source.mask_file.suffix.lower() != ".json" or not source.mask_file.is_file()):
+        raise ValueError(
+            f"source {spec!r}: masks={source.masks} is no json file; name COCO's, in the photos' folder or as a path, "
+            "or say masks=json or masks=folder for masks beside each photo"
+        )
     if source.format == "scenes":
         from semidepth.data.scenes.render import STYLES
 

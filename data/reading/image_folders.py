@@ -16,6 +16,7 @@ from semidepth.data.decoding import BrokenSampleError
 from semidepth.data.depth_decoding import decode_depth
 from semidepth.data.depth_names import IMAGE_FOLDERS, says_depth
 from semidepth.data.listing import LeftOut, Listing, NoLabelsError
+from semidepth.data.masks.finding import NO_MASKS, mask_finder
 from semidepth.data.reading.map_folders import paired_maps
 from semidepth.data.reading.parts import cut_images, uncut
 from semidepth.data.source_spec import DEPTH_FOLDER, DEPTH_SUFFIXES, Source, listing_of
@@ -54,7 +55,12 @@ def find_images(source: Source, labeled: bool) -> ImageFiles:
     images = listing.used
     pairs: list[tuple[str, str | None]]
     if not labeled:
-        pairs = [(str(path), None) for path in images[: source.count]]
+        if source.masks is not None:
+            masks_of = mask_finder(source)
+            listing = listing.without(lambda path: NO_MASKS if masks_of(path) is None else None)
+            if not listing.used:
+                raise NoLabelsError(f"source {source.spec!r} has no masks of its {len(images)} images; check masks=")
+        pairs = [(str(path), None) for path in listing.used[: source.count]]
         return ImageFiles(_part(source, pairs), listing)
     if source.maps is not None:
         pairs = list(paired_maps(source, images))

@@ -1,7 +1,7 @@
 """One undecoded row of a source, and how it is decoded to a sample."""
 
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from semidepth.common.retrying import describe
 from semidepth.data.decoding import BrokenSampleError, decode_turned
 from semidepth.data.depth_decoding import decode_depth, match_depth_to_image
 from semidepth.data.depth_files import turns_itself
+from semidepth.data.masks.layers import read_masks
 from semidepth.data.orientation import LabelFrame, turn_with_image
 from semidepth.data.reading.http_files import fetch
 from semidepth.data.samples import Sample
@@ -24,7 +25,7 @@ class Row(TypedDict):
     `image` and `depth` are file content, a local path, a URL (as text) or an array; `image` may also be what is wrong
     with the sample. `depth` is None where it was not
     asked for, `depth_scale` where the set does not say, and `depth_shift` except for pseudo labels. `origin` names the
-    sample.
+    sample. `masks` are undecoded, as `read_masks` takes them; only sources with the option have them.
     """
 
     image: bytes | Path | str | Tensor | np.ndarray | BrokenSampleError | None
@@ -33,6 +34,7 @@ class Row(TypedDict):
     depth_shift: float | None
     domain: str
     origin: str
+    masks: NotRequired[Any]
 
 
 def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = None) -> Sample:
@@ -53,6 +55,8 @@ def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = N
     """
     origin = row["origin"]
     content = content_of(row["image"], "image", origin)
+    masked = source.masks is not None and not labeled
+    at_least = None if masked else at_least  # masks have the image's full size
     image, orientation = decode_turned(
         content, name=origin, at_least=None if labeled else at_least, large_at_least=at_least
     )
@@ -76,7 +80,11 @@ def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = N
             usual: LabelFrame = "stored" if source.maps is None else "upright"
             depth = turn_with_image(depth, image, orientation, frame, usual=usual)
         depth = match_depth_to_image(depth, image, origin, stretch=source.stretch or pseudo)
-    return Sample(image=image, depth=depth, domain=row["domain"], origin=origin, labels=source.labels)
+    sample = Sample(image=image, depth=depth, domain=row["domain"], origin=origin, labels=source.labels)
+    if masked:
+        stored, (height, width) = content_of(row.get("masks"), "masks", origin), image.shape[-2:]
+        sample["masks"] = read_masks(stored, origin, (height, width), orientation, source.label_frame)
+    return sample
 
 
 def content_of(value: Any, what: str, origin: str) -> Any:

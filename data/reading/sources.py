@@ -19,6 +19,8 @@ from torch import Tensor
 
 from semidepth.common.retrying import read_on
 from semidepth.data.listing import Listing
+from semidepth.data.masks.finding import mask_finder
+from semidepth.data.masks.layers import SceneMasks
 from semidepth.data.reading.cells import plain, reliable_enough, table_row
 from semidepth.data.reading.image_folders import find_images, image_files
 from semidepth.data.reading.parts import SCENE_COLUMN, Cut, cut_images, cut_table
@@ -160,11 +162,11 @@ class SceneRows(OpenedSource):
                 if number >= start and (number - start) % step == 0 and (total is None or first + number < total)
             ]  # fmt: skip
             if numbers:
-                images, depths = render(self.source, side, tuple(first + number for number in numbers))
-                for number, image, depth in zip(numbers, images, depths, strict=True):
-                    yield number, self._row(first + number, image, depth)
+                rendered = render(self.source, side, tuple(first + number for number in numbers))
+                for number, *pictures in zip(numbers, *rendered, strict=True):
+                    yield number, self._row(first + number, *pictures)
 
-    def _row(self, scene: int, image: Tensor, depth: Tensor) -> Row:
+    def _row(self, scene: int, image: Tensor, depth: Tensor, *masks: Tensor) -> Row:
         source = self.source
         split = "" if source.split in (None, "train") else f"/{source.split}"
         return Row(
@@ -174,15 +176,21 @@ class SceneRows(OpenedSource):
             depth_shift=None,
             domain=source.domain or source.location,
             origin=f"scenes:{source.location}{split}#{source.start + scene}",
+            masks=SceneMasks(source.location, *masks, source.masks) if masks and source.masks else None,
         )
 
 
-def _render(source: Source, side: int, scenes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    from semidepth.data.scenes.render import render_scenes
+def _render(source: Source, side: int, scenes: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Images and depths, and numbers of parts and things for a source with masks."""
+    from semidepth.data.scenes.render import Truth, render_scenes
 
     numbers = [source.first_index + scene for scene in scenes]
-    batch = render_scenes(source.location, numbers, seed=source.seed, style=source.style, height=side, width=side)
-    return batch.image, batch.depth
+    truths: tuple[Truth, ...] = () if source.masks is None else ("masks",)
+    batch = render_scenes(
+        source.location, numbers, seed=source.seed, style=source.style, height=side, width=side, truths=truths
+    )
+    numbered = () if batch.part is None or batch.thing is None else (batch.part, batch.thing)
+    return (batch.image, batch.depth, *numbered)
 
 
 _render_once = lru_cache(maxsize=256)(_render)
@@ -202,11 +210,13 @@ class ImageRows(OpenedSource):
     def rows(self, shard: int, start: int = 0, step: int = 1) -> Iterator[tuple[int, Row]]:
         files, total = image_files(self.source, self.labeled), self.num_shards
         part = files[shard * len(files) // total : (shard + 1) * len(files) // total]
+        masks_of = None if self.source.masks is None else mask_finder(self.source)
         for number in range(start, len(part), step):
             image, depth = part[number]
             yield number, Row(
                 image=Path(image), depth=None if depth is None else Path(depth), depth_scale=None, depth_shift=None,
                 domain=self.source.domain or "", origin=printable(image),
+                masks=None if masks_of is None else masks_of(Path(image)),
             )  # fmt: skip
 
 

@@ -9,8 +9,9 @@ On a CPU the work is thousands of short operations. On an idle machine torch's t
 other busy processes they wait for each other, and one thread per process (as in a DataLoader's workers) is quicker.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -29,8 +30,12 @@ from semidepth.data.scenes.rooms import layout_rooms
 from semidepth.data.scenes.shading import shade
 from semidepth.data.scenes.streets import MAX_DEPTH_M, layout_streets
 from semidepth.data.scenes.styles import STYLES, Look, draw_look
+from semidepth.data.scenes.surface import find_surface
+from semidepth.data.scenes.things import camera_normals, number_things
 
-__all__ = ["DOMAINS", "SEMANTIC_CLASSES", "STYLES", "SceneBatch", "render_scenes"]
+__all__ = ["DOMAINS", "SEMANTIC_CLASSES", "STYLES", "SceneBatch", "Truth", "render_scenes"]
+
+Truth = Literal["masks", "normals", "captions"]
 
 DOMAINS: tuple[str, ...] = ("indoor", "outdoor")
 _LAYOUT_UNIFORMS = 320
@@ -60,12 +65,22 @@ class SceneBatch:
             pixel's centre; larger is farther; inf for sky.
         semantic: (B, H, W), int64, index into `SEMANTIC_CLASSES`.
         fov_deg: (B,), float32, horizontal field of view, degrees.
+        part: (B, H, W), uint8, number of the primitive in the scene, which `things_of` names; 255 for sky.
+        thing: (B, H, W), uint8, number of the thing that it is a part of; 255 for sky.
+        normal: (B, 3, H, W), float32, unit vectors, x right, y up, z towards the camera; NaN for sky.
+        caption: B sentences, which `read_caption` turns into facts.
+
+    The last four are None where they were not asked for.
     """
 
     image: torch.Tensor
     depth: torch.Tensor
     semantic: torch.Tensor
     fov_deg: torch.Tensor
+    part: torch.Tensor | None = None
+    thing: torch.Tensor | None = None
+    normal: torch.Tensor | None = None
+    caption: tuple[str, ...] | None = None
 
 
 def render_scenes(
@@ -77,6 +92,7 @@ def render_scenes(
     height: int = 96,
     width: int = 96,
     device: str | torch.device = "cpu",
+    truths: Collection[Truth] = (),
 ) -> SceneBatch:
     """Makes pictures of scenes with exact depth.
 
@@ -87,6 +103,7 @@ def render_scenes(
         style: one of `STYLES`, or "any": drawn for each scene.
         height, width: pixels; they change the sampling and the field of view's height, not the scene.
         device: where to compute and where the result lies.
+        truths: what else to give: "masks" (part and thing), "normals", "captions".
 
     Returns:
         The pictures, in the order of the indices.
@@ -95,6 +112,8 @@ def render_scenes(
         ValueError: an argument is out of range.
     """
     _check(domain, indices, seed, style, height, width)
+    if not set(truths) <= set(get_args(Truth)):
+        raise ValueError(f"truths are {sorted(truths)}, but there are only {get_args(Truth)}; pass some of those.")
     device = torch.device(device)
     table = uniform_table(seed, DOMAINS.index(domain), indices, _LAYOUT_UNIFORMS + _LOOK_UNIFORMS)
     layout = (layout_rooms if domain == "indoor" else layout_streets)(Draws(table[:, :_LAYOUT_UNIFORMS]))
@@ -103,11 +122,14 @@ def render_scenes(
     number = drawn if style == "any" else np.full_like(drawn, STYLES.index(style))
     look = draw_look(look_draws, layout, number == STYLES.index("wild"), device)
     keys = torch.from_numpy((table[:, -1] * (1 << 24)).astype(np.int32)).to(device)
-    depth, slot, image = _render(layout, look, keys, height, width, device)
+    depth, slot, image, normal = _render(layout, look, keys, height, width, device, with_normals="normals" in truths)
     classes = [SEMANTIC_CLASSES.index(_CLASS_OF_ROLE[role]) for role in (*layout.slots.roles, "sky")]
     semantic = torch.tensor(classes, device=device)[slot]
     fov_deg = torch.from_numpy(layout.fov_deg.astype(np.float32)).to(device)
-    return SceneBatch(image=image, depth=depth, semantic=semantic, fov_deg=fov_deg)
+    part, thing = number_things(domain, layout.slots, slot) if "masks" in truths else (None, None)
+    return SceneBatch(
+        image=image, depth=depth, semantic=semantic, fov_deg=fov_deg, part=part, thing=thing, normal=normal
+    )  # fmt: skip
 
 
 def _check(domain: str, indices: Sequence[int], seed: int, style: str, height: int, width: int) -> None:
@@ -148,13 +170,21 @@ class _View:
 
 
 def _render(
-    layout: Layout, look: Look, keys: torch.Tensor, height: int, width: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Depth (B, H, W), slot (B, H, W) and image (B, 3, H, W), piece by piece to bound the memory."""
+    layout: Layout,
+    look: Look,
+    keys: torch.Tensor,
+    height: int,
+    width: int,
+    device: torch.device,
+    *,
+    with_normals: bool,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Depth and slot (B, H, W), image and, if asked for, normals (B, 3, H, W), piece by piece to bound the memory."""
     count, pixels = len(layout.eye), height * width
     depth = torch.empty(count, pixels, device=device)
     slot = torch.empty(count, pixels, dtype=torch.int64, device=device)
     image = torch.empty(count, 3, height, width, dtype=torch.uint8, device=device)
+    normal = torch.empty(count, 3, pixels, device=device) if with_normals else None
     pixel_m = 2.0 * np.tan(np.radians(layout.fov_deg) / 2) / width
     eye, axes, pixel, road = (
         torch.from_numpy(part.astype(np.float32)).to(device)
@@ -175,20 +205,29 @@ def _render(
         light = torch.empty(len(piece.eye), 3, pixels, device=device)
         for first in range(0, pixels, span):
             here = slice(first, min(first + span, pixels))
-            depth[part, here], slot[part, here], colors = _trace(piece, seen_solids, casting_solids, here)
+            depth[part, here], slot[part, here], colors, upright = _trace(piece, seen_solids, casting_solids, here)
             for channel, color in enumerate(colors):
                 light[:, channel, here] = color
+            if normal is not None:
+                sky = depth[part, here].isinf()
+                normal[part, :, here] = torch.stack(camera_normals(piece.axes, upright, sky), 1)
         image[part] = photograph(light.view(-1, 3, height, width), piece.look, keys[part])
-    return depth.view(count, height, width), slot.view(count, height, width), image
+    normal = None if normal is None else normal.view(count, 3, height, width)
+    return depth.view(count, height, width), slot.view(count, height, width), image, normal
 
 
-def _trace(view: _View, seen: Solids, casting: Solids, here: slice) -> tuple[torch.Tensor, torch.Tensor, Vector]:
-    """Depth, slot and linear colour of a range of pixels, (B, N) each."""
+def _trace(
+    view: _View, seen: Solids, casting: Solids, here: slice
+) -> tuple[torch.Tensor, torch.Tensor, Vector, Vector]:
+    """Depth, slot, linear colour and the world's normal of a range of pixels, (B, N) each."""
     directions = pixel_rays(view.axes, view.pixel, *view.size, here.start, here.stop)
     rays = make_rays((view.eye[:, 0:1], view.eye[:, 1:2], view.eye[:, 2:3]), directions)
     depth, slot = nearest_hit(seen, rays)
     slot = slot.to(torch.int64)
     sky = depth > MAX_DEPTH_M
     depth.masked_fill_(sky, torch.inf)
-    slot.masked_fill_(sky, view.solids.spheres.stop)
-    return depth, slot, shade(view.solids, casting, view.look, rays, depth, slot, view.pixel, view.road)
+    last = view.solids.spheres.stop
+    slot.masked_fill_(sky, last)
+    surface = find_surface(view.solids, rays, depth.clamp_max(1e3), slot.clamp_max(last - 1), view.pixel)
+    color = shade(view.solids, casting, view.look, rays, surface, depth, slot, view.road)
+    return depth, slot, color, surface.normal

@@ -15,7 +15,7 @@ from semidepth.data.scenes.raycast import (
     make_rays,
 )
 from semidepth.data.scenes.styles import Look
-from semidepth.data.scenes.surface import Surface, dot, find_surface
+from semidepth.data.scenes.surface import Surface, dot
 from semidepth.data.scenes.textures import road_paint, surface_color, with_sky_texture
 
 
@@ -24,9 +24,9 @@ def shade(
     casting: Solids,
     look: Look,
     rays: Rays,
+    surface: Surface,
     depth: torch.Tensor,
     slot: torch.Tensor,
-    pixel: torch.Tensor,
     road: torch.Tensor,
 ) -> Vector:
     """Linear colour of each pixel before the camera's effects.
@@ -35,9 +35,9 @@ def shade(
         solids, look: B scenes.
         casting: those of the solids that cast shadows.
         rays: the camera's rays.
+        surface: what they have met; anything for sky.
         depth: (B, N), metres, inf for sky.
         slot: (B, N), int64; P for sky.
-        pixel: (B, 1), size of a pixel at one metre, metres.
         road: (B, 3), see `Layout`.
 
     Returns:
@@ -45,7 +45,6 @@ def shade(
     """
     street = solids.faces == 1
     last = solids.spheres.stop - 1
-    surface = find_surface(solids, rays, depth.clamp_max(1e3), slot.clamp_max(last), pixel)
     material = {name: look.material[:, row].gather(1, slot) for row, name in enumerate(MATERIAL)}
     if street:
         sky = (slot > last).float()

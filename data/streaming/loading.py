@@ -1,7 +1,7 @@
 """Training batches that can be resumed, and samples for scoring."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -26,7 +26,7 @@ class BatchStream(IterableDataset):
         self.batch_size = batch_size
         self.size = size
         self.multiple = multiple
-        self.collate = SharedBatches(collate, num_workers) if num_workers else collate
+        self.collate: Callable[[Any], Any] = SharedBatches(collate, num_workers) if num_workers else collate
         self.states: list[dict[str, Any]] = []  # of all readers of the run that is resumed
         self.turn = 0  # the worker whose batch comes first
 
@@ -37,7 +37,7 @@ class BatchStream(IterableDataset):
         # A DataLoader always begins with its worker 0, so that one takes the place of the one whose turn it is.
         worker = ((info.id if info else 0) + self.turn) % workers
         reader = self.reader(worker, workers)
-        prepared = (self._prepare(sample) for sample in reader)
+        prepared = iter(self.prepared(reader))
         while len(samples := list(islice(prepared, self.batch_size))) == self.batch_size:
             yield self.collate(samples), worker, reader.state()
 
@@ -48,13 +48,18 @@ class BatchStream(IterableDataset):
             reader.restore(self.states, self.stream.plan.rank * workers + worker)
         return reader
 
-    def _prepare(self, sample: Sample) -> Sample:
-        """Crops and flips a sample; the draw depends on the seed and the meeting alone, not on the reader."""
-        rng = np.random.default_rng([self.stream.plan.seed, *sample["meeting"]])
-        return prepare_sample(
-            sample, self.size, rng, train=True, multiple=self.multiple,
-            smallest_crop=self.stream.plan.smallest_crop, flip_probability=self.stream.plan.flip_probability,
-        )  # fmt: skip
+    def prepared(self, reader: StreamReader) -> Iterator[Any]:
+        """The reader's samples, cropped and flipped."""
+        plan = self.stream.plan
+        for sample in reader:
+            yield prepare_sample(
+                sample, self.size, self.rng_of(sample), train=True, multiple=self.multiple,
+                smallest_crop=plan.smallest_crop, flip_probability=plan.flip_probability,
+            )  # fmt: skip
+
+    def rng_of(self, sample: Sample) -> np.random.Generator:
+        """Draws a sample's crop and flip; depends on the seed and the meeting alone, not on the reader."""
+        return np.random.default_rng([self.stream.plan.seed, *sample["meeting"]])
 
 
 class BatchLoader:
@@ -70,12 +75,21 @@ class BatchLoader:
         batch_size: samples in a batch.
         multiple: what the crop's side must be a multiple of, in pixels.
         num_workers: processes that decode; 0 decodes in this one.
+        stream: what makes the batches.
 
     Raises:
         ValueError: a source or an argument is wrong.
     """
 
-    def __init__(self, plan: StreamPlan, *, batch_size: int, multiple: int = 1, num_workers: int = 0) -> None:
+    def __init__(
+        self,
+        plan: StreamPlan,
+        *,
+        batch_size: int,
+        multiple: int = 1,
+        num_workers: int = 0,
+        stream: type[BatchStream] = BatchStream,
+    ) -> None:
         if batch_size < 1 or num_workers < 0:
             raise ValueError(f"batch_size {batch_size} must be at least 1 and num_workers {num_workers} at least 0")
         if plan.size is None or plan.size < 1 or plan.size % multiple:
@@ -85,7 +99,7 @@ class BatchLoader:
         size = plan.size
         # A crop that is drawn smaller has as many pixels left.
         plan = replace(plan, at_least=math.ceil(size / plan.smallest_crop))
-        self.batches = BatchStream(plan, batch_size=batch_size, size=size, multiple=multiple, num_workers=num_workers)
+        self.batches = stream(plan, batch_size=batch_size, size=size, multiple=multiple, num_workers=num_workers)
         self.num_workers = num_workers
         self._states: dict[int, dict[str, Any]] = {}
         self._turn = 0
@@ -160,12 +174,17 @@ def evaluation_samples(
     Raises:
         ValueError: a source is wrong, or has no end and there is no `limit`.
     """
+    require_end(sources, limit)
+    return islice(iter(SampleStream(StreamPlan(tuple(sources), labeled=labeled, size=size))), limit)
+
+
+def require_end(sources: Sequence[Source], limit: int | None) -> None:
+    """Raises ValueError for a source without an end where there is no limit, or for a limit below 1."""
     endless = [source.spec for source in sources if source.endless]
     if endless and limit is None:
         raise ValueError(f"source {endless[0]!r} never ends; give it ?count=N, or give a limit")
     if limit is not None and limit < 1:
         raise ValueError(f"limit {limit} must be at least 1")
-    return islice(iter(SampleStream(StreamPlan(tuple(sources), labeled=labeled, size=size))), limit)
 
 
 def _as_it_is(item: Any) -> Any:

@@ -12,6 +12,7 @@ from semidepth.data.scenes.raycast import Solids, make_rays, nearest_hit
 from semidepth.data.scenes.shading import shade
 from semidepth.data.scenes.streets import layout_streets
 from semidepth.data.scenes.styles import Look, draw_look
+from semidepth.data.scenes.surface import find_surface
 
 EYE = (0.0, 3.0, 0.0)
 ROAD = torch.tensor([[1e3, 0.0, 1.0]])  # its lines are a kilometre away
@@ -57,7 +58,9 @@ def color_at(solids: Solids, look: Look, *aims: tuple[float, float, float]) -> t
     depth, slot = nearest_hit(solids, rays)
     sky = depth > 1e3
     depth, slot = depth.masked_fill(sky, torch.inf), slot.long().masked_fill(sky, solids.spheres.stop)
-    return torch.stack(shade(solids, solids, look, rays, depth, slot, torch.tensor([[1e-3]]), ROAD), -1)[0]
+    last = solids.spheres.stop - 1
+    surface = find_surface(solids, rays, depth.clamp_max(1e3), slot.clamp_max(last), torch.tensor([[1e-3]]))
+    return torch.stack(shade(solids, solids, look, rays, surface, depth, slot, ROAD), -1)[0]
 
 
 def test_lamp_by_hand():
