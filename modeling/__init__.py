@@ -4,30 +4,36 @@ The files of this folder are also the remote code that travels beside the weight
 relative imports and nothing of `semidepth.training`.
 """
 
-from transformers import AutoConfig, AutoModel, AutoModelForDepthEstimation
+from transformers import AutoConfig, AutoModel, AutoModelForDepthEstimation, AutoModelForMaskGeneration
 
 from .affine_invariant import affine_invariant_loss, affine_invariant_normalize
 from .configuration_depth_student import DepthStudentConfig
+from .configuration_prompted_mask import PromptedMaskConfig
 from .configuration_routed_depth import RoutedDepthConfig, check_domains
+from .losses import silog_loss
 from .modeling_depth_student import DepthStudentForDepthEstimation, DepthStudentOutput, encoder_features
+from .modeling_prompted_mask import PromptedMaskForMaskGeneration, PromptedMaskOutput
 from .modeling_routed_depth import RoutedDepthForDepthEstimation, RoutedDepthOutput
-from .silog import silog_loss
 
-for _config, _model in (
-    (DepthStudentConfig, DepthStudentForDepthEstimation),
-    (RoutedDepthConfig, RoutedDepthForDepthEstimation),
+for _config, _model, _auto in (
+    (DepthStudentConfig, DepthStudentForDepthEstimation, AutoModelForDepthEstimation),
+    (RoutedDepthConfig, RoutedDepthForDepthEstimation, AutoModelForDepthEstimation),
+    (PromptedMaskConfig, PromptedMaskForMaskGeneration, AutoModelForMaskGeneration),
 ):
     AutoConfig.register(_config.model_type, _config)
     AutoModel.register(_config, _model)
-    AutoModelForDepthEstimation.register(_config, _model)
+    _auto.register(_config, _model)
     # These make save_pretrained copy the code beside the weights.
     _config.register_for_auto_class()
-    _model.register_for_auto_class("AutoModelForDepthEstimation")
+    _model.register_for_auto_class(_auto.__name__)
 
 __all__ = [
     "DepthStudentConfig",
     "DepthStudentForDepthEstimation",
     "DepthStudentOutput",
+    "PromptedMaskConfig",
+    "PromptedMaskForMaskGeneration",
+    "PromptedMaskOutput",
     "RoutedDepthConfig",
     "RoutedDepthForDepthEstimation",
     "RoutedDepthOutput",

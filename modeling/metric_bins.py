@@ -3,7 +3,7 @@
 ZoeDepth (arXiv 2302.12288, section 3). Each pixel has `n_bins` centres; four levels of attractors, coarse to fine,
 pull them; the depth is their mean under a log-binomial distribution whose mode and temperature come from a per-pixel
 MLP. The arithmetic is in bin_functions.py, in float32 whatever the autocast; here are the layers with weights. Maps of
-bins have their channels last: (B, h, w, n_bins).
+bins have their channels last: (B, h, w, n_bins). The router that chooses a domain for each image stands at the end.
 """
 
 import math
@@ -20,6 +20,8 @@ NORMED_OFFSET = 1e-3
 SMALL_GAIN = 0.1
 # Fresh bins cover the depths from this fraction of the farthest on.
 FARTHEST_OVER_NEAREST = 100.0
+# Wavelengths of the positional encoding grow geometrically up to this.
+LONGEST_WAVELENGTH = 10_000.0
 
 
 class Mlp(nn.Module):
@@ -199,4 +201,43 @@ class MetricHead(nn.Module):
         return self.log_binomial(maps, embeddings[-1], centres)
 
 
-__all__ = ["Attractors", "ConditionalLogBinomial", "MetricHead", "Mlp", "SeedBins"]
+class DomainRouter(nn.Module):
+    """A small transformer over the bottleneck map; its first token says the domain (arXiv 2302.12288, section 3.4)."""
+
+    def __init__(self, channels: int, domains: int, width: int = 128, layers: int = 4, heads: int = 4, mlp: int = 1024):
+        super().__init__()
+        self.embedding = nn.Conv2d(channels, width, kernel_size=1)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(width, heads, mlp, dropout=0.1, activation="relu", batch_first=True)
+            for _ in range(layers)
+        )
+        self.linear1 = nn.Linear(width, width)
+        self.linear2 = nn.Linear(width, domains)
+
+    def forward(self, bottleneck: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, domains) float32 logits; row i depends on image i alone."""
+        tokens = self.embedding(bottleneck).flatten(2).transpose(1, 2)  # (B, C, h, w) -> (B, h*w, width)
+        tokens = torch.cat((torch.zeros_like(tokens[:, :1]), tokens), 1)  # an empty token first, to gather the answer
+        tokens = tokens + positional_encoding(tokens.shape[1], tokens.shape[2], tokens.device).to(tokens.dtype)
+        for layer in self.layers:
+            tokens = layer(tokens)
+        return self.linear2(torch.relu(self.linear1(tokens[:, 0]))).float()
+
+
+def positional_encoding(length: int, width: int, device: torch.device) -> Tensor:
+    """(length, width) float32: sines of the position in the first half of the channels, cosines in the second."""
+    position = torch.arange(length, dtype=torch.float32, device=device)[:, None]
+    exponent = torch.arange(0, width, 2, dtype=torch.float32, device=device) / width
+    phase = position * LONGEST_WAVELENGTH**-exponent
+    return torch.cat((phase.sin(), phase.cos()), 1)
+
+
+__all__ = [
+    "Attractors",
+    "ConditionalLogBinomial",
+    "DomainRouter",
+    "MetricHead",
+    "Mlp",
+    "SeedBins",
+    "positional_encoding",
+]

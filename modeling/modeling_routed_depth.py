@@ -17,11 +17,18 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .configuration_routed_depth import LEVELS, RoutedDepthConfig
-from .depth_cores import CoreFeatures, core_channels, core_features, make_core
-from .domain_router import DomainRouter
-from .metric_bins import MetricHead, Mlp
+from .depth_cores import (
+    CoreFeatures,
+    config_of_zoedepth,
+    core_channels,
+    core_features,
+    make_core,
+    stock_of_routed,
+    weights_of_zoedepth,
+)
+from .losses import silog_loss_by_domain
+from .metric_bins import DomainRouter, MetricHead, Mlp
 from .modeling_depth_student import DepthStudentForDepthEstimation
-from .silog import silog_loss_by_domain
 
 
 @dataclass
@@ -139,8 +146,6 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         Args:
             model: the stock model, or its id or folder, such as "Intel/zoedepth-nyu-kitti".
         """
-        from .zoedepth_conversion import config_of_zoedepth, weights_of_zoedepth
-
         if isinstance(model, str):
             model = ZoeDepthForDepthEstimation.from_pretrained(model, use_safetensors=True)
         routed = cls(config_of_zoedepth(model.config))
@@ -153,8 +158,6 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         Raises:
             ValueError: for a student core, or settings that the stock class does not have.
         """
-        from .zoedepth_conversion import stock_of_routed
-
         return stock_of_routed(self)
 
     def forward(

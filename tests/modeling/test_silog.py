@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from semidepth.modeling import silog_loss
-from semidepth.modeling.silog import silog_loss_by_domain
+from semidepth.modeling.losses import silog_loss_by_domain
 
 
 def test_against_numpy_with_unknown_pixels():

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from semidepth.data.source_spec import Source
 from semidepth.data.streaming.loading import evaluation_samples
-from semidepth.modeling.silog import known_depth
+from semidepth.modeling.losses import known_depth
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.training.options.metric import Domain
 

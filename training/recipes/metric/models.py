@@ -11,7 +11,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, ZoeDepthConfig, ZoeD
 
 from semidepth.common.console import first_line
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
-from semidepth.modeling.zoedepth_conversion import config_of_zoedepth
+from semidepth.modeling.depth_cores import config_of_zoedepth
 from semidepth.prediction.checkpoints import load_config, refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, check_size, preprocessing_of
 from semidepth.prediction.shipped.folder import find_model

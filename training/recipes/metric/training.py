@@ -26,7 +26,7 @@ from semidepth.data.preparing import prepare_sample
 from semidepth.data.source_spec import Source
 from semidepth.data.streaming.loading import BatchLoader, evaluation_samples
 from semidepth.data.streaming.stream import natural_weights
-from semidepth.modeling.silog import known_depth, silog_loss_by_domain
+from semidepth.modeling.losses import known_depth, silog_loss_by_domain
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing.pusher import open_pusher
 from semidepth.training.augmentation.metric import augment_metric
