@@ -21,7 +21,7 @@ from torch import Tensor
 
 from semidepth.data.listing import HEIC_ADVICE, heic_is_read
 from semidepth.data.orientation import orientation_of, turn_upright
-from semidepth.data.tiff_layouts import check_layout, full_range
+from semidepth.media.tiff_layouts import check_layout, full_range
 
 # Below Pillow's own warning at 89 million: a small file that unpacks to gigabytes must not end a worker.
 MAX_PIXELS = 80_000_000

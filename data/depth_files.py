@@ -32,7 +32,7 @@ from semidepth.data.decoding import (
     open_picture,
 )
 from semidepth.data.orientation import orientation_of, turn_upright
-from semidepth.data.tiff_layouts import as_stored
+from semidepth.media.tiff_layouts import as_stored
 
 _NPY = b"\x93NUMPY"
 _ZIP = b"PK\x03\x04"

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semidepth.common.http_files import fetch
 from semidepth.common.redaction import redact
 from semidepth.common.retrying import describe
 from semidepth.data.decoding import BrokenSampleError, decode_turned
@@ -14,7 +15,6 @@ from semidepth.data.depth_decoding import decode_depth, match_depth_to_image
 from semidepth.data.depth_files import turns_itself
 from semidepth.data.masks.layers import read_masks
 from semidepth.data.orientation import LabelFrame, turn_with_image
-from semidepth.data.reading.http_files import fetch
 from semidepth.data.samples import Sample
 from semidepth.data.source_spec import Source
 

@@ -16,7 +16,7 @@ from fsspec.core import url_to_fs
 from huggingface_hub import HfApi
 from pyarrow.dataset import ParquetFragmentScanOptions
 
-import semidepth.data.reading.http_files  # noqa: F401  (registers itself)
+import semidepth.common.http_files  # noqa: F401  (registers itself)
 from semidepth.common.retrying import describe, retry
 from semidepth.data.reading.columns import (
     DOMAIN_COLUMN,

@@ -25,8 +25,8 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
-from semidepth.data.label_types import with_label_types
 from semidepth.data.source_spec import Source, parse_sources
+from semidepth.evaluation.labels.label_types import with_label_types
 from semidepth.modeling import encoder_features
 from semidepth.modeling.affine_invariant import cutmix_affine_invariant_loss
 from semidepth.prediction.models import DepthModel

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semidepth.data.label_types import with_label_types
 from semidepth.data.source_spec import parse_sources
+from semidepth.evaluation.labels.label_types import with_label_types
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing.pusher import open_pusher
 from semidepth.training.augmentation.batches import between, uniform

@@ -13,10 +13,9 @@ from processes import free_port
 from sample_files import HEIGHT, WIDTH, encoded, write_tar
 from streams import make_loader, open_stream
 
-from semidepth.common import retrying
+from semidepth.common import http_files, retrying
+from semidepth.common.http_files import SteadyHTTPFileSystem, fetch
 from semidepth.common.retrying import GivenUpError
-from semidepth.data.reading import http_files
-from semidepth.data.reading.http_files import SteadyHTTPFileSystem, fetch
 from semidepth.data.reading.sources import ROWS_PER_READ, open_source
 from semidepth.data.reading.tables import open_table
 from semidepth.data.source_spec import parse_source

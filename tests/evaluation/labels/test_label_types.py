@@ -5,11 +5,11 @@ import pytest
 import torch
 from sample_files import depth_mm, encoded, picture, write_images, write_parquet
 
-from semidepth.data.label_types import find_label_type, share_with_neighbors, with_label_types
 from semidepth.data.pseudo_labels import LabelFolder, Record
 from semidepth.data.source_spec import parse_source, parse_sources
 from semidepth.data.streaming.loading import BatchLoader
 from semidepth.data.streaming.plan import StreamPlan
+from semidepth.evaluation.labels.label_types import find_label_type, share_with_neighbors, with_label_types
 
 
 def write_pairs(folder, keep) -> str:
