@@ -7,6 +7,7 @@
         --data 'scenes:indoor?split=test&count=96' 'scenes:outdoor?split=test&count=96'
     torchrun --nproc_per_node 2 training/score.py --model Intel/zoedepth-nyu-kitti apple/DepthPro-hf outputs/metric \\
         --benchmark nyu kitti --root nyu=/data/nyu kitti=/data/kitti --output scores/
+    semidepth score --masks --model outputs/masks --data 'photos/?masks=instances.json'
 
 Any depth-estimation model can be scored: ours, stock Depth Anything, ZoeDepth, Depth Pro, DPT, GLPN.
 
@@ -22,9 +23,13 @@ ordinal    Pairs of points (da2k): how often the nearer point is predicted neare
 --mode auto is metric with --protocol, and for metric models on benchmarks; else relative. A benchmark brings its own
 protocol and depth cap; --protocol and --max_depth_m override them.
 
-Values are means over images. --output FOLDER keeps each image's scores as soon as they are made: run the same command
-again to resume. It ends with results.json, table.md, per_image.parquet and examples.png. Several processes share the
-images.
+masks      With --masks: a simulated annotator clicks at each object's centre, then at the centre of the largest error,
+           and gives the box once. IoU by clicks, clicks needed, outlines, the predicted IoU against the true one; by
+           area; beside superpixels, flood fill (both tuned on --tuned_on) and the filled box. Means over objects.
+
+Values of depth are means over images. --output FOLDER keeps each image's scores as soon as they are made: run the
+same command again to resume. It ends with results.json, table.md, per_image.parquet and examples.png (with --masks:
+per_object.parquet, no pictures, no resuming, one process). Several processes share the images.
 """
 
 import sys
@@ -35,6 +40,11 @@ from semidepth.evaluation.options import ScoreOptions
 
 def run(options: ScoreOptions) -> None:
     """Scores and prints the table."""
+    if options.masks:
+        from semidepth.evaluation.masks.score import score_masks  # takes seconds
+
+        print(score_masks(options)["table"])
+        return
     import torch  # takes seconds
 
     from semidepth.evaluation.score import score

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from semidepth.common.files import check_folder
-from semidepth.common.option_checks import check_at_least
-from semidepth.common.options import option, option_words
+from semidepth.common.option_checks import check_at_least, check_share
+from semidepth.common.options import default_values, option, option_words
 from semidepth.evaluation.benchmarks import BENCHMARKS
 from semidepth.evaluation.depth_metrics.protocols import PROTOCOLS, Align, Space, find_protocol
 from semidepth.prediction.checkpoints import Kind
@@ -39,6 +39,13 @@ class ScoreOptions:
     flip: bool = option(True, help="average metres with the prediction of the mirrored image")
     kind: Kind | None = option(None, help="kind of the models' predictions, where it is not known")
     trust_remote_code: bool = option(False, help="run code that the models bring along; read it first")
+    masks: bool = option(False, help="score mask models by clicks, beside simple baselines")
+    clicks: int = option(20, help="with --masks: most clicks on an object", metavar="N")
+    min_area: float = option(0.0005, help="with --masks: least share of its image that an object has", metavar="SHARE")
+    tuned_on: tuple[str, ...] = option(
+        ("scenes:indoor", "scenes:outdoor"), help="with --masks: sources for the baselines' settings", metavar="SOURCE"
+    )
+    tuned_images: int = option(24, help="with --masks: images of each of these sources", metavar="N")
     batch_size: int = option(8, help="images of one size per forward pass", metavar="N")
     device: str | None = option(None, help="such as cpu or cuda:1; default: cuda where there is one, else cpu")
     output: Path | None = option(
@@ -49,7 +56,10 @@ class ScoreOptions:
     def __post_init__(self) -> None:
         if not self.data and not self.benchmark:
             raise ValueError("there is nothing to score on; give --data SOURCE or --benchmark NAME --root FOLDER.")
-        check_at_least(self, "batch_size", 1)
+        for name in ("batch_size", "clicks", "tuned_images"):
+            check_at_least(self, name, 1)
+        check_share(self, "min_area", least=0)
+        self._check_masks()
         check_at_least(self, "limit", 1)
         if self.max_depth_m is not None and not 1e-3 < self.max_depth_m < math.inf:
             raise ValueError(f"--max_depth_m is {self.max_depth_m}; give a number of metres, more than 0.001.")
@@ -66,6 +76,20 @@ class ScoreOptions:
             raise ValueError("--overwrite replaces results in --output, which is missing; give that folder.")
         if self.output is not None:
             _check_output(self.output)
+
+    def _check_masks(self) -> None:
+        """Raises ValueError where --masks meets an option of depth, or an option of masks comes without it."""
+        own = ("clicks", "min_area", "tuned_on", "tuned_images")
+        depth = ("benchmark", "mode", "protocol", "max_depth_m", "align", "space", "flip", "kind", "batch_size")
+        defaults = default_values(type(self))
+        for name in depth if self.masks else own:
+            if getattr(self, name) != defaults[name]:
+                what = (
+                    "about depth, and --masks is on; leave out"
+                    if self.masks
+                    else "about masks; add --masks, or leave out"
+                )
+                raise ValueError(f"--{name} is {what} --{name}.")
 
     @property
     def command(self) -> str:

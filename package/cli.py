@@ -37,7 +37,7 @@ from semidepth.common.console import run_command
 # The folder of the Spaces lies beside that of the cards, in the source tree and in the installed package.
 APP = Path(model_cards.__file__).resolve().parent.parent / "spaces" / "depth_demo" / "app.py"
 
-TRAIN_HELP = """usage: semidepth train {teacher,student,metric} [options of accelerate --] [options of the command]
+TRAIN_HELP = """usage: semidepth train {teacher,student,metric,masks} [options of accelerate --] [the command's options]
 
 Trains as `accelerate launch training/student.py` does. What stands before a lone -- goes to `accelerate launch`, what
 follows it goes to the command; without -- everything goes to the command.
@@ -45,12 +45,13 @@ follows it goes to the command; without -- everything goes to the command.
     semidepth train teacher --labeled 'rooms/*.parquet?depth_scale=0.001' --output_dir outputs/teacher
     semidepth train student --num_processes 4 --mixed_precision bf16 -- --config student.yaml
     semidepth train metric --student outputs/demo/student --output_dir outputs/metric
+    semidepth train masks --student outputs/demo/student --train 'photos/?masks=instances.json'
 
 `semidepth train student --help` lists a command's options, `accelerate launch --help` the launcher's.
 """
 
 
-TRAINED = {name: f"semidepth.training.{name}" for name in ("teacher", "student", "metric")}
+TRAINED = {name: f"semidepth.training.{name}" for name in ("teacher", "student", "metric", "masks")}
 LABELING = "semidepth.training.pseudo_label"
 
 
@@ -143,7 +144,7 @@ COMMANDS = {
     "data": Entry("what is in data sources, and what looks wrong there", "semidepth.evaluation.source_report.cli"),
     "score": Entry("errors of a model on labeled data", "semidepth.evaluation.cli"),
     "demo": Entry("a page in the browser: images, 3D, videos", demo),
-    "train": Entry("train a teacher, a student or a metric model", train),
+    "train": Entry("train a teacher, a student, a metric model or a mask model", train),
     "pseudo-label": Entry("label images once, with a teacher, for any number of students", pseudo_label),
     "publish": Entry("upload a model to the Hub", "semidepth.publishing.cli"),
     "info": Entry("facts about a model and its training", "semidepth.publishing.info"),

@@ -78,7 +78,7 @@ def centre(region: np.ndarray) -> tuple[tuple[float, float], float]:
     Returns:
         (x, y) in pixels, the centre of a pixel; and the distance in pixels, 0 for an empty region.
     """
-    rows, columns = region.any(1).nonzero()[0], region.any(0).nonzero()[0]
+    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
     if not len(rows):
         return (0.0, 0.0), 0.0
     top, left = rows[0], columns[0]

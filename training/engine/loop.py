@@ -240,7 +240,7 @@ def _validate(hooks: Hooks, model: nn.Module, tracking: Tracking, step: int) -> 
     scores = hooks.validate(model)
     if scores:
         tracking.log(step, scores)
-        shown = ("abs_rel", "delta1", "router_accuracy")
+        shown = ("abs_rel", "delta1", "router_accuracy", "miou@1", "miou@3", "oracle@1", "/box")
         text = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if name.endswith(shown))
         logger.info("step %d: %s", step, text)
     return scores

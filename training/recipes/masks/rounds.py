@@ -43,9 +43,8 @@ class RoundSettings:
         idle = min(self.rounds_without_point, count - 1)
         if idle:
             points[-1] = False
-            places = torch.randperm(count - 2, generator=generator)[: idle - 1] + 1 if count > 2 else []
-            for place in [int(place) for place in places]:
-                points[place] = False
+            for place in torch.randperm(max(0, count - 2), generator=generator)[: idle - 1].tolist():
+                points[place + 1] = False
         return points
 
 
@@ -83,7 +82,7 @@ class Rounds(nn.Module):
         masks: Tensor,
         generator: torch.Generator,
         pixel_values: Tensor | None = None,
-        features: dict[str, Tensor] | None = None,
+        features: tuple[Tensor, ...] | None = None,
     ) -> RoundsOutput:
         """Returns the losses of a batch of images.
 
@@ -94,8 +93,8 @@ class Rounds(nn.Module):
             features: of the core, cached, instead of pixels.
         """
         model: Any = self.model
-        seen = model.get_core_features(pixel_values) if features is None else features
-        embeddings, fine = model.embed_core_features(seen)
+        seen = model.core_features(pixel_values) if features is None else features
+        embeddings, fine = model.embed_features(seen)
         batch, count, size = masks.shape[0], masks.shape[1], masks.shape[-2:]
         objects = masks.flatten(0, 1)  # (B, P, S, S) -> (N, S, S)
         there = objects.flatten(1).any(1)

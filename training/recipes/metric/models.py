@@ -15,6 +15,7 @@ from semidepth.modeling.depth_cores import config_of_zoedepth
 from semidepth.prediction.checkpoints import load_config, refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, check_size, preprocessing_of
 from semidepth.prediction.shipped.folder import find_model
+from semidepth.training.options.masks import MaskOptions
 from semidepth.training.options.metric import Domain, MetricOptions
 from semidepth.training.options.presets import read_preset
 from semidepth.training.options.student import StudentOptions
@@ -24,7 +25,7 @@ from semidepth.training.recipes.student import train_on_all
 logger = logging.getLogger(__name__)
 
 
-def resolve_student(options: MetricOptions) -> str:
+def resolve_student(options: MetricOptions | MaskOptions) -> str:
     """Returns the model to start from: --student, or the one in --student_dir, which is trained first if missing."""
     if options.student is not None:
         return options.student
