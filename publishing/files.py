@@ -7,18 +7,17 @@ others show the photos that it was trained on. A set of pseudo labels is publish
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from huggingface_hub import get_token
 from safetensors import SafetensorError, safe_open
 
 from semidepth.common.options import read_options
-from semidepth.common.redaction import has_secret
 from semidepth.data.public_names import SOURCE_OPTIONS, split_source
 from semidepth.prediction.checkpoints import PICKLED, pickled_names
+from semidepth.publishing.secret_lines import first_secret
 
 Kind = Literal["model", "dataset", "space"]
 
@@ -32,7 +31,6 @@ INDEX = "model.safetensors.index.json"
 PSEUDO_LABELS = "pseudo_labels.json"
 
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
-_TEXT = frozenset({"", ".json", ".yaml", ".yml", ".md", ".py", ".txt", ".toml", ".cfg", ".html", ".css", ".js"})
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)[^)]*\)|<img[^>]*?\bsrc=[\"']([^\"']+)")
 
 
@@ -196,11 +194,13 @@ def checked_files(folder: Path, names: Iterable[str]) -> list[HubFile]:
             raise ValueError(f"{folder / file.path} is pickled, and pickled files are never published; remove it.")
         if file.source.suffix == ".safetensors":
             _check_safetensors(file.source)
-    for path, number in secrets_in(files):
-        raise ValueError(
-            f"{folder / path} holds what looks like a password or token in line {number}; remove it before publishing, "
-            "and replace the token if others have seen it."
-        )
+    for file in files:
+        number = first_secret(file.source)
+        if number is not None:
+            raise ValueError(
+                f"{folder / file.path} holds what looks like a password or token in line {number}; remove it before "
+                "publishing, and replace the token if others have seen it."
+            )
     return files
 
 
@@ -251,16 +251,3 @@ def _check_weights(path: Path) -> None:
                     f"{path} holds values that are not finite in {name}, so the model predicts nothing; publish an "
                     "earlier checkpoint, or train it again."
                 )
-
-
-def secrets_in(files: Iterable[HubFile], has: Callable[[str], bool] = has_secret) -> Iterator[tuple[str, int]]:
-    """Yields path and line number of text files that hold something like a token, or the token in use."""
-    own = get_token()
-    for file in files:
-        if file.source.suffix not in _TEXT:
-            continue
-        text = file.source.read_text(encoding="utf-8", errors="replace")
-        for number, line in enumerate(text.splitlines(), 1):
-            if has(line) or (own and own in line):
-                yield file.path, number
-                break
