@@ -1,9 +1,20 @@
-"""Configuration of the promptable mask model: a core that sees the image, and SAM's prompt encoder and mask decoder."""
+"""Configuration of the promptable mask model: a core that sees the image, and SAM's prompt encoder and mask decoder.
+
+And stock SAM's configuration and the names of its weights as ours, and back.
+"""
 
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
-from transformers import PreTrainedConfig, SamVisionConfig
+from torch import Tensor
+from transformers import (
+    PreTrainedConfig,
+    SamConfig,
+    SamMaskDecoderConfig,
+    SamModel,
+    SamPromptEncoderConfig,
+    SamVisionConfig,
+)
 
 from .configuration_depth_student import DepthStudentConfig, as_pair
 from .configuration_routed_depth import RoutedDepthConfig
@@ -13,6 +24,13 @@ AUTO_MAP = {"AutoModel": "modeling_prompted_mask.PromptedMaskForMaskGeneration"}
 SAM = SamVisionConfig.model_type
 CORES: dict[str, Any] = {"depth_student": DepthStudentConfig, "routed_depth": RoutedDepthConfig, SAM: SamVisionConfig}
 MASK_LOSSES = ("focal", "bce")
+# Fields of ours that have the same name and meaning in stock SAM's decoder.
+DECODER_FIELDS = (
+    "hidden_size", "mlp_dim", "num_hidden_layers", "num_attention_heads", "attention_downsample_rate",
+    "num_multimask_outputs", "iou_head_depth", "iou_head_hidden_dim",
+)  # fmt: skip
+# Stock's name of the encoder is within the core here; all other names are equal.
+STOCK_ENCODER = "vision_encoder."
 
 
 @strict
@@ -143,6 +161,18 @@ class PromptedMaskConfig(PreTrainedConfig):
         """Height and width of the core's patches in pixels; images have multiples of it."""
         return as_pair(_encoder(self.relative_core).patch_size)
 
+    def check_size(self, height: int, width: int) -> None:
+        """Raises ValueError for the size of an image in pixels that the core cannot see whole."""
+        patch_height, patch_width = self.core_patch_size
+        if height % patch_height or width % patch_width or not height * width:
+            raise ValueError(
+                f"pixel_values are {height} x {width} pixels; give multiples of the core's patch, {patch_height} x "
+                f"{patch_width}, as the model's image processor does."
+            )
+        if self.has_sam_core and (height, width) != as_pair(self.relative_core.image_size):
+            wanted = " x ".join(map(str, as_pair(self.relative_core.image_size)))
+            raise ValueError(f"pixel_values are {height} x {width} pixels; the encoder of a SAM takes {wanted} alone.")
+
     def loss_options(self) -> dict[str, Any]:
         """The options of `best_of_masks_loss` that this configuration sets."""
         return {
@@ -160,4 +190,91 @@ def _encoder(core: Any) -> Any:
     return getattr(core, "backbone_config", None) or core
 
 
-__all__ = ["PromptedMaskConfig"]
+def config_of_sam(config: SamConfig) -> PromptedMaskConfig:
+    """The configuration that computes what stock SAM does.
+
+    Raises:
+        ValueError: for settings that no published SAM has, which are named.
+    """
+    vision, prompt, decoder = (
+        getattr(config, f"{part}_config") for part in ("vision", "prompt_encoder", "mask_decoder")
+    )
+    fields = {name: getattr(decoder, name) for name in DECODER_FIELDS}
+    ours = PromptedMaskConfig(
+        core_config=type(vision)(**vision.to_dict()),
+        mask_input_channels=prompt.mask_input_channels,
+        fine_features=False,
+        **fields,
+    )
+    stock = stock_config_of(ours)
+    differing = [
+        f"{part}.{name}"
+        for part in ("prompt_encoder_config", "mask_decoder_config")
+        for name in getattr(stock, part).__class__.__annotations__
+        if name != "model_type" and getattr(getattr(stock, part), name) != getattr(getattr(config, part), name)
+    ]
+    if vision.num_pos_feats != ours.hidden_size // 2:
+        differing.append("vision_config.num_pos_feats")
+    if differing:
+        raise ValueError(f"this SAM has another {', '.join(differing)} than published ones, which cannot be kept.")
+    return ours
+
+
+def stock_config_of(config: PromptedMaskConfig) -> SamConfig:
+    """Stock SAM's configuration of a model with a SAM core.
+
+    Raises:
+        ValueError: for a model that stock SAM cannot hold.
+    """
+    if not config.has_sam_core:
+        raise ValueError("stock SAM has no depth model as its core; save this model as it is.")
+    if config.click_map or config.text_hidden_size is not None:
+        raise ValueError("stock SAM has no click_map and no text prompts; save this model as it is.")
+    core: Any = config.core_config
+    return SamConfig(
+        vision_config=type(core)(**core.to_dict()),
+        prompt_encoder_config=SamPromptEncoderConfig(
+            hidden_size=config.hidden_size,
+            image_size=core.image_size,
+            patch_size=core.patch_size,
+            mask_input_channels=config.mask_input_channels,
+        ),
+        mask_decoder_config=SamMaskDecoderConfig(**{name: getattr(config, name) for name in DECODER_FIELDS}),
+    )
+
+
+def weights_of_sam(stock: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict of stock SAM under our names."""
+    return {f"core.{name}" if name.startswith(STOCK_ENCODER) else name: value for name, value in stock.items()}
+
+
+def decoder_weights_of_sam(stock: SamModel, ours: PromptedMaskConfig) -> dict[str, Tensor]:
+    """A stock SAM's weights without its encoder, for a model of this configuration.
+
+    Raises:
+        ValueError: the sizes differ; they are named.
+    """
+    theirs = config_of_sam(stock.config)
+    differing = [
+        f"{name}={getattr(theirs, name)}"
+        for name in (*DECODER_FIELDS, "mask_input_channels")
+        if getattr(theirs, name) != getattr(ours, name)
+    ]
+    if differing:
+        raise ValueError(f"this SAM's decoder is of another size; make the model with {', '.join(differing)}.")
+    return {name: value for name, value in stock.state_dict().items() if not name.startswith(STOCK_ENCODER)}
+
+
+def stock_weights_of(ours: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Our state dict under stock SAM's names."""
+    return {name.removeprefix("core."): value for name, value in ours.items()}
+
+
+__all__ = [
+    "PromptedMaskConfig",
+    "config_of_sam",
+    "decoder_weights_of_sam",
+    "stock_config_of",
+    "stock_weights_of",
+    "weights_of_sam",
+]

@@ -6,16 +6,41 @@ while the image is scaled up (as in SAM 2), and the last product in float32.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers.utils import ModelOutput
 
 from .configuration_prompted_mask import PromptedMaskConfig
 from .mask_layers import ACTIVATION_GAIN, Attention, ChannelNorm, FeedForward, Mlp, start_with
 
 # Scores begin close to one value.
 SCORE_GAIN = 0.1
+
+
+@dataclass
+class PromptedMaskOutput(ModelOutput):
+    """Output of the mask model; B images, P objects each, M masks each, on a grid of h x w patches.
+
+    Args:
+        loss: scalar float32, the mean over objects; only with `labels`.
+        pred_masks: (B, P, M, 4h, 4w) float32 logits, above 0 on the object; only with prompts.
+        iou_scores: (B, P, M) float32, each mask's predicted IoU with the truth; not bounded.
+        predicted_depth: (B, H, W) float32 in the core's unit: inverse depth of a student, metres of a metric model;
+            only with `output_depth=True`.
+        image_embeddings: (B, C, h, w), to be given again for further prompts.
+        intermediate_embeddings: the core's finer maps, (B, C / 4, 2h, 2w) and (B, C / 8, 4h, 4w), to be given again,
+            too; only with `config.fine_features`.
+    """
+
+    loss: Tensor | None = None
+    pred_masks: Tensor | None = None
+    iou_scores: Tensor | None = None
+    predicted_depth: Tensor | None = None
+    image_embeddings: Tensor | None = None
+    intermediate_embeddings: list[Tensor] | None = None
 
 
 class TwoWayLayer(nn.Module):
@@ -142,4 +167,4 @@ class MaskDecoder(nn.Module):
         return masks, scores.float()
 
 
-__all__ = ["MaskDecoder"]
+__all__ = ["MaskDecoder", "PromptedMaskOutput"]

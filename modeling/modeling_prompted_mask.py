@@ -4,50 +4,32 @@ Segment Anything's prompt encoder and mask decoder (arXiv 2304.02643) on a core 
 not: it computes a loss, takes images of any shape and a mask prompt for each object, and gives depth in the same pass.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, SamVisionModel
-from transformers.utils import ModelOutput
+from transformers import PreTrainedModel, SamModel, SamVisionModel
 
-from .configuration_prompted_mask import PromptedMaskConfig
+from .configuration_prompted_mask import (
+    PromptedMaskConfig,
+    config_of_sam,
+    decoder_weights_of_sam,
+    stock_config_of,
+    stock_weights_of,
+    weights_of_sam,
+)
 from .depth_cores import core_channels, encode, fuse, predict_relative
 from .losses import best_of_masks_loss
-from .mask_decoder import MaskDecoder
+from .mask_decoder import MaskDecoder, PromptedMaskOutput
 from .mask_layers import FineFeatures, Neck, PositionalEmbedding, draw_weights, finest_maps
 from .modeling_depth_student import DepthStudentForDepthEstimation
 from .modeling_routed_depth import RoutedDepthForDepthEstimation
-from .prompt_encoder import PromptEncoder, Prompts, check_embeddings, gather_prompts
+from .prompt_encoder import PromptEncoder, Prompts, check_embeddings, check_labels, gather_prompts
 
 # Objects are decoded in parts of so many image cells in all: 128 objects on a grid of 32 x 32, 32 on SAM's 64 x 64.
 CELLS_AT_ONCE = 2**17
 # What learns from scratch at a small budget: every fresh decoder begins with it. Loaded ones keep what they had.
 FRESH = {"click_map": True, "mask_loss": "bce", "focal_weight": 1.0}
-
-
-@dataclass
-class PromptedMaskOutput(ModelOutput):
-    """Output of the mask model; B images, P objects each, M masks each, on a grid of h x w patches.
-
-    Args:
-        loss: scalar float32, the mean over objects; only with `labels`.
-        pred_masks: (B, P, M, 4h, 4w) float32 logits, above 0 on the object; only with prompts.
-        iou_scores: (B, P, M) float32, each mask's predicted IoU with the truth; not bounded.
-        predicted_depth: (B, H, W) float32 in the core's unit: inverse depth of a student, metres of a metric model;
-            only with `output_depth=True`.
-        image_embeddings: (B, C, h, w), to be given again for further prompts.
-        intermediate_embeddings: the core's finer maps, (B, C / 4, 2h, 2w) and (B, C / 8, 4h, 4w), to be given again,
-            too; only with `config.fine_features`.
-    """
-
-    loss: Tensor | None = None
-    pred_masks: Tensor | None = None
-    iou_scores: Tensor | None = None
-    predicted_depth: Tensor | None = None
-    image_embeddings: Tensor | None = None
-    intermediate_embeddings: list[Tensor] | None = None
 
 
 class PromptedMaskPreTrainedModel(PreTrainedModel):
@@ -98,12 +80,9 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
         """A mask model on a trained depth student, prompt encoder and decoder fresh.
 
         Args:
-            student: the model, or id or folder of one (ours or stock Depth Anything V1 / V2).
+            student: the model, or id or folder of one (ours or stock Depth Anything V1 / V2); its weights are copied.
             fields: further fields of [`PromptedMaskConfig`]. Unlike there, `click_map` is on and `mask_loss` is "bce"
                 with weight 1, since nothing else was seen to learn from scratch.
-
-        Returns:
-            The model; the student's weights are copied.
         """
         if isinstance(student, str):
             student = DepthStudentForDepthEstimation.from_pretrained(student, use_safetensors=True)
@@ -114,15 +93,51 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
         """A mask model on a trained metric model: masks and metres from one pass.
 
         Args:
-            model: the model, or id or folder of one.
+            model: the model, or id or folder of one; its weights are copied.
             fields: as in [`from_student`].
-
-        Returns:
-            The model; the metric model's weights are copied.
         """
         if isinstance(model, str):
             model = RoutedDepthForDepthEstimation.from_pretrained(model, use_safetensors=True)
         return cls._on(model, fields)
+
+    @classmethod
+    def from_sam(cls, model: str | SamModel):
+        """A stock SAM as a model that trains: the same numbers for the same prompts.
+
+        Args:
+            model: the stock model, or its id or folder, such as "facebook/sam-vit-base".
+
+        Raises:
+            ValueError: for settings that no published SAM has.
+        """
+        if isinstance(model, str):
+            model = SamModel.from_pretrained(model, use_safetensors=True)
+        made = cls(config_of_sam(model.config))
+        made.load_state_dict(weights_of_sam(model.state_dict()))
+        return made.to(device=model.device, dtype=model.dtype).eval()  # type: ignore[arg-type]
+
+    def to_sam(self) -> SamModel:
+        """The stock class with a copy of this model's weights, in evaluation mode; only with a SAM core.
+
+        Raises:
+            ValueError: for another core, a click map, or text prompts.
+        """
+        stock = SamModel(stock_config_of(self.config)).to(device=self.device, dtype=self.dtype)
+        stock.load_state_dict(stock_weights_of(self.state_dict()))
+        return stock.eval()
+
+    def take_sam_decoder(self, model: str | SamModel) -> None:
+        """Takes over prompt encoder and mask decoder of a stock SAM, for a core that is to learn SAM's embeddings.
+
+        Args:
+            model: as in [`from_sam`]; of this model's sizes.
+
+        Raises:
+            ValueError: for other sizes, which are named.
+        """
+        if isinstance(model, str):
+            model = SamModel.from_pretrained(model, use_safetensors=True)
+        self.load_state_dict(decoder_weights_of_sam(model, self.config), strict=False)
 
     @classmethod
     def _on(cls, core: Any, fields: dict[str, Any]) -> Any:
@@ -160,43 +175,35 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
             image_embeddings: from an earlier output or [`get_image_embeddings`], in the place of `pixel_values`.
             intermediate_embeddings: from the same; needed with `config.fine_features`.
             multimask_output: three candidates, for one point or box; False gives the one mask for several prompts.
-            labels: (B, P, H', W') bool, or 1 on the object, 0 off it, NaN where unknown, at any resolution. An object
-                that is NaN everywhere is padding and counts nowhere.
+            labels: (B, P, H', W') 1 on the object, 0 off it, NaN where unknown, at any resolution. An object that is
+                NaN everywhere is padding and counts nowhere.
             output_depth: also predict depth; needs `pixel_values` and a core that knows depth.
             return_dict: False returns a tuple of what is there, `loss` first.
 
-        Returns:
-            [`PromptedMaskOutput`].
-
         Raises:
-            ValueError: for shapes that do not fit each other, a point outside the image, a box without area, labels
-                without prompts. Values are read only in evaluation mode or on the CPU: training on a device never
-                waits.
+            ValueError: for shapes that do not fit each other, a point outside the image, a box without area. Values are
+                read in evaluation mode or on the CPU only: training on a device never waits.
         """
-        if (pixel_values is None) == (image_embeddings is None):
-            raise ValueError("give either pixel_values or image_embeddings, not both or neither.")
-        depth = None
-        if pixel_values is not None:
-            features, depth = self._see(pixel_values, output_depth)
-            image_embeddings, intermediate_embeddings = self.embed_features(features)
-        elif output_depth:
-            raise ValueError("output_depth needs pixel_values; keep the depth of the pass that gave image_embeddings.")
-        assert image_embeddings is not None
-        check_embeddings(self.config, image_embeddings, intermediate_embeddings)
+        image_embeddings, intermediate_embeddings, depth = self._embed(
+            pixel_values, image_embeddings, intermediate_embeddings, output_depth
+        )
         images, _, rows, columns = image_embeddings.shape
         given = {"points": input_points, "labels": input_labels, "boxes": input_boxes, "masks": input_masks}
         prompts = gather_prompts(
             images, (4 * rows, 4 * columns), self.config.text_hidden_size, text=text_embeds, **given
         )
         masks = scores = loss = None
+        if labels is not None:
+            check_labels(labels, images, prompts.objects())
         if prompts.objects() is not None:
             masks, scores = self._decode(prompts, image_embeddings, intermediate_embeddings, multimask_output)
-        if labels is not None:
-            loss = self._loss(masks, scores, labels, images)
+            if labels is not None:
+                objects = (each.flatten(0, 1) for each in (masks, scores, labels))
+                loss = best_of_masks_loss(*objects, **self.config.loss_options()).mean()
         output = PromptedMaskOutput(
             loss=loss,
-            pred_masks=None if masks is None else masks.unflatten(0, (images, -1)),
-            iou_scores=None if scores is None else scores.unflatten(0, (images, -1)),
+            pred_masks=masks,
+            iou_scores=scores,
             predicted_depth=depth,
             image_embeddings=image_embeddings,
             intermediate_embeddings=intermediate_embeddings,
@@ -204,23 +211,30 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
         return_dict = self.config.return_dict if return_dict is None else return_dict
         return output if return_dict else output.to_tuple()
 
+    def _embed(
+        self, pixel_values: Tensor | None, embeddings: Tensor | None, fine: list[Tensor] | None, depth: bool
+    ) -> tuple[Tensor, list[Tensor] | None, Tensor | None]:
+        """Image embeddings, finer maps and depth: of the pixels, or those given."""
+        if pixel_values is not None and embeddings is None:
+            features, predicted = self._see(pixel_values, depth)
+            return *self.embed_features(features), predicted
+        if embeddings is None or pixel_values is not None:
+            raise ValueError("give either pixel_values or image_embeddings, not both or neither.")
+        if depth:
+            raise ValueError("output_depth needs pixel_values; keep the depth of the pass that gave image_embeddings.")
+        check_embeddings(self.config, embeddings, fine)
+        return embeddings, fine, None
+
     def get_image_embeddings(self, pixel_values: Tensor) -> Any:
-        """What prompts need of images, computed once; with gradients.
+        """What prompts need of images, with gradients: `image_embeddings`, or with `config.fine_features` both.
 
-        Args:
-            pixel_values: as in [`forward`].
-
-        Returns:
-            `image_embeddings`, or with `config.fine_features` both `image_embeddings` and `intermediate_embeddings`.
+        A tuple of both is what transformers' pipeline hands back as `intermediate_embeddings`.
         """
         embeddings, fine = self.embed_features(self.core_features(pixel_values))
         return embeddings if fine is None else (embeddings, fine)
 
     def core_features(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
-        """What the core alone says of images: with a frozen core they can be kept over a whole training.
-
-        Args:
-            pixel_values: as in [`forward`].
+        """What the core alone says of images: with a frozen core, to be kept over a whole training.
 
         Returns:
             (B, C, h, w) the last patches; with `config.fine_features` also two maps of the depth decoder,
@@ -236,13 +250,7 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
 
     def _see(self, pixel_values: Tensor, depth: bool) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """The core's features and depth."""
-        patch_height, patch_width = self.config.core_patch_size
-        height, width = pixel_values.shape[2:]
-        if height % patch_height or width % patch_width or not height * width:
-            raise ValueError(
-                f"pixel_values are {height} x {width} pixels; give multiples of the core's patch, {patch_height} x "
-                f"{patch_width}, as the model's image processor does."
-            )
+        self.config.check_size(*pixel_values.shape[2:])
         if self.config.has_sam_core:
             if depth:
                 raise ValueError("a SAM core knows no depth; make the model with from_student or from_metric.")
@@ -262,7 +270,7 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
     def _decode(
         self, prompts: Prompts, embeddings: Tensor, fine: list[Tensor] | None, multimask: bool
     ) -> tuple[Tensor, Tensor]:
-        """(O, M, 4h, 4w) masks and (O, M) scores of all objects, a bounded number of them at once."""
+        """(B, P, M, 4h, 4w) masks and (B, P, M) scores, a bounded number of objects at once."""
         images, _, rows, columns = embeddings.shape
         patch_height, patch_width = self.config.core_patch_size
         size = (rows * patch_height, columns * patch_width)
@@ -273,26 +281,15 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
         image_of = torch.arange(images, device=embeddings.device).repeat_interleave(objects // images)
         parts = []
         at_once = max(1, CELLS_AT_ONCE // (rows * columns))
-        for start in range(0, max(objects, 1), at_once):
+        for start in range(0, objects, at_once):
             part = prompts.rows(start, start + at_once)
             tokens, known, dense = self.prompt_encoder(part, (rows, columns), size)
             members = image_of[start : start + at_once]
             image = embeddings.index_select(0, members) + dense
             finer = None if fine is None else [each.index_select(0, members) for each in fine]
             parts.append(self.mask_decoder(image, positions, tokens, known, finer, multimask))
-        if len(parts) == 1:
-            return parts[0]
-        return torch.cat([masks for masks, _ in parts]), torch.cat([scores for _, scores in parts])
-
-    def _loss(self, masks: Tensor | None, scores: Tensor | None, labels: Tensor, images: int) -> Tensor:
-        if masks is None or scores is None:
-            raise ValueError("labels came without prompts; give points, boxes, masks or text of the labeled objects.")
-        if labels.ndim != 4 or labels.shape[0] != images or labels.shape[0] * labels.shape[1] != len(masks):
-            raise ValueError(
-                f"labels are {tuple(labels.shape)} for {images} images with {len(masks) // images} prompted objects "
-                "each; give one mask per object, (images, objects, height, width)."
-            )
-        return best_of_masks_loss(masks, scores, labels.flatten(0, 1), **self.config.loss_options()).mean()
+        masks, scores = (torch.cat(each) if len(each) > 1 else each[0] for each in zip(*parts, strict=True))
+        return masks.unflatten(0, (images, -1)), scores.unflatten(0, (images, -1))
 
 
 __all__ = ["PromptedMaskForMaskGeneration", "PromptedMaskOutput"]

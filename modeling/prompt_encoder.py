@@ -104,6 +104,18 @@ def check_embeddings(config: PromptedMaskConfig, embeddings: Tensor, fine: list[
         raise ValueError("this model has no fine features; give image_embeddings without intermediate_embeddings.")
 
 
+def check_labels(labels: Tensor, images: int, prompted: int | None) -> None:
+    """Raises ValueError for labels that are not one mask for each of the prompted objects of each image."""
+    if prompted is None:
+        raise ValueError("labels came without prompts; give points, boxes, masks or text of the labeled objects.")
+    objects = prompted // images
+    if labels.ndim != 4 or labels.shape[:2] != (images, objects) or not labels[0, 0].numel():
+        raise ValueError(
+            f"labels are {tuple(labels.shape)} for {images} images with {objects} prompted objects each; give one mask "
+            "per object, (images, objects, height, width)."
+        )
+
+
 def gather_prompts(images: int, mask_size: tuple[int, int], text_width: int | None, **given: Any) -> Prompts:
     """The prompts of all objects of all images in one row, image by image, after a check of their shapes.
 
@@ -139,6 +151,8 @@ def gather_prompts(images: int, mask_size: tuple[int, int], text_width: int | No
     if points is not None and labels.shape != points.shape[:3]:
         raise ValueError(f"input_labels are {tuple(labels.shape)}; give one per point, {tuple(points.shape[:3])}.")
     counts = {name: given[name].shape[1] for name in shapes if given[name] is not None}
+    if 0 in counts.values():
+        raise ValueError("the prompts are of no object; give at least one, or no prompts.")
     objects = max(counts.values(), default=0)
     if masks is not None and counts["masks"] == 1 < objects:  # as stock: one for all objects of an image
         masks = masks.expand(-1, objects, -1, -1)
@@ -264,4 +278,4 @@ def click_map(prompts: Prompts, grid: tuple[int, int], size: tuple[int, int], si
     return drawn, given
 
 
-__all__ = ["PromptEncoder", "Prompts", "check_embeddings", "click_map", "gather_prompts"]
+__all__ = ["PromptEncoder", "Prompts", "check_embeddings", "check_labels", "click_map", "gather_prompts"]
