@@ -31,7 +31,7 @@ class Facts:
     Attributes:
         name: folder of the model, as it was given.
         config: its config.json.
-        command: training command whose options are there: metric, student or teacher; "" without any.
+        command: training command whose options are there: masks, metric, student or teacher; "" without any.
         options: of that command.
         results: of the run, from results.json; empty without one.
         scores: from scores/results.json; empty without one.
@@ -76,6 +76,11 @@ class Facts:
         return self.routed or self.config["model_type"] == "zoedepth"
 
     @property
+    def masks(self) -> bool:
+        """True for a model that answers clicks with masks."""
+        return self.config["model_type"] == "prompted_mask"
+
+    @property
     def domains(self) -> list[Values]:
         """Domains of a metric model: `name`, `min_depth_m` and `max_depth_m`, where the configuration has them.
 
@@ -100,8 +105,10 @@ class Facts:
 
     @property
     def backbone(self) -> Values:
-        """Configuration of the encoder; in a metric model that of its relative core."""
-        core = self.config.get("core_config") or self.config
+        """Configuration of the encoder; in a metric model that of its relative core, in a mask model of its core's."""
+        core = self.config
+        while core.get("core_config"):
+            core = core["core_config"]
         return core.get("backbone_config") or {}
 
     @property
@@ -139,7 +146,8 @@ def read_facts(folder: Path, files: Mapping[str, Path] | None = None) -> Facts:
         raise ValueError(f"{str(folder)!r} {_why_no_model(folder)}")
     config = _read(files["config.json"], _checked_config)
     # The folder of a student may also hold the options of a teacher that was trained there before.
-    commands = ("metric",) if Facts("", config).metric else ("student", "teacher")
+    kind = Facts("", config)
+    commands = ("masks",) if kind.masks else ("metric",) if kind.metric else ("student", "teacher")
     command = next((name for name in commands if f"{name}.yaml" in files), "")
     options = read_options(files[f"{command}.yaml"]) if command else {}
     return Facts(

@@ -21,7 +21,7 @@ from semidepth.publishing.secret_lines import first_secret
 
 Kind = Literal["model", "dataset", "space"]
 
-OPTIONS = ("student.yaml", "teacher.yaml", "metric.yaml")
+OPTIONS = ("student.yaml", "teacher.yaml", "metric.yaml", "masks.yaml")
 PROCESSOR = "preprocessor_config.json"
 DESCRIPTION = ("config.json", PROCESSOR, "processor_config.json", "LICENSE")
 EXAMPLES, PREVIEWS = "scores/examples.png", "previews/*.png"

@@ -37,7 +37,7 @@ ENCODER_NAMES = {
     "patch_size": "patch",
 }
 UNITS = {"depth": "m", "disparity": "inverse depth", None: None}
-SHOWN_METRICS = ("abs_rel", "delta1", "rmse")
+SHOWN_METRICS = ("abs_rel", "delta1", "rmse", "miou@1", "miou@3", "box")
 
 
 def model_info(name: str | Path) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _training(facts: Facts) -> dict[str, Any] | None:
 
 def _scores(facts: Facts) -> list[dict[str, Any]]:
     """Returns one flat entry for each data set, head and space that `semidepth score` scored."""
-    fields = ("data", "head", "space", "protocol", "images")
+    fields = ("data", "head", "space", "area", "protocol", "images")
     rows = facts.scores.get("scores") or []
     return [{name: row[name] for name in fields if name in row} | row["metrics"] for row in rows]
 
@@ -141,7 +141,7 @@ def to_text(info: dict[str, Any]) -> str:
         lines.append(("error", f"{in_words(info['abs_rel'])} of the distance, by its recorded scores"))
     for score in info["scores"]:
         values = ", ".join(f"{name} {score[name]:.3f}" for name in SHOWN_METRICS if _is_number(score.get(name)))
-        where = " ".join(str(score[name]) for name in ("data", "head", "space") if score.get(name))
+        where = " ".join(str(score[name]) for name in ("data", "head", "space", "area") if score.get(name))
         lines.append(("score", f"{where} ({score.get('images', '?')} images): {values}"))
     if info["predicts_depth"] and not info["scores"]:
         lines.append(

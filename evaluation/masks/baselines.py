@@ -95,13 +95,14 @@ class _OfRegions:
             ((np.arange(old) + 0.5) * new / old).astype(int) for old, new in zip((height, width), size, strict=True)
         )
         small = image if scale == 1 else np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BOX))
+        self._known: dict[tuple[int, int], np.ndarray] = {}  # each round of clicks asks for those before, too
         self.prepare(small)
 
     def click(self, clicks: Clicks, objects: np.ndarray) -> Answer:
         """Returns the regions of the clicks on the object without those of the others."""
         masks = []
         for points, positive in zip(clicks.points, clicks.positive, strict=True):
-            regions = [self.region(self._columns[int(x)], self._rows[int(y)]) for x, y in points.tolist()]
+            regions = [self._region(int(self._columns[int(x)]), int(self._rows[int(y)])) for x, y in points.tolist()]
             on = np.logical_or.reduce([region for region, good in zip(regions, positive, strict=True) if good])
             off = [region for region, good in zip(regions, positive, strict=True) if not good]
             mask = on & ~np.logical_or.reduce(off) if off else on
@@ -111,6 +112,11 @@ class _OfRegions:
     def box(self, boxes: np.ndarray) -> Answer | None:
         """Returns None: regions are for clicks."""
         return None
+
+    def _region(self, column: int, row: int) -> np.ndarray:
+        if (column, row) not in self._known:
+            self._known[column, row] = self.region(column, row)
+        return self._known[column, row]
 
     def prepare(self, image: np.ndarray) -> None:
         """Takes an image at the size at which it is seen."""

@@ -127,7 +127,7 @@ def summary(objects: Sequence[ObjectScores], *, limit: int) -> dict[str, float]:
         objects: of one segmenter.
         limit: most clicks, which objects that fail count as.
     """
-    values = {"objects": float(len(objects))}
+    values: dict[str, float] = {}
     for number in CLICKS:
         values[f"miou@{number}"] = _mean(_at(scores.predicted, number) for scores in objects)
     values["oracle@1"] = _mean(_at(scores.oracle, 1) for scores in objects)

@@ -16,7 +16,10 @@ Scored = Mapping[str, Sequence[ObjectScores]]
 
 
 def entries(data: str, scored: Scored, *, limit: int) -> list[dict[str, Any]]:
-    """Returns a row for each area and segmenter: `data`, `area`, `model`, and the means of [`summary`]; None for NaN.
+    """Returns a row for each area and segmenter, as results.json has them.
+
+    A row has `data`, `mode` ("masks"), `area`, `model`, the numbers of `images` and `objects`, and `metrics`, the means
+    of [`summary`]; None for NaN.
 
     Args:
         data: the source.
@@ -26,9 +29,11 @@ def entries(data: str, scored: Scored, *, limit: int) -> list[dict[str, Any]]:
     rows = []
     for area in AREAS:
         for name, objects in scored.items():
-            means = summary(by_area(objects, area), limit=limit)
+            members = by_area(objects, area)
+            means = summary(members, limit=limit)
+            counts = {"images": len({scores.origin for scores in members}), "objects": len(members)}
             known = {key: None if math.isnan(value) else value for key, value in means.items()}
-            rows.append({"data": data, "area": area, "model": name} | known)
+            rows.append({"data": data, "mode": "masks", "area": area, "model": name} | counts | {"metrics": known})
     return rows
 
 
@@ -49,11 +54,11 @@ def to_markdown(rows: Sequence[Mapping[str, Any]], limit: int) -> str:
     for row in rows:
         if not row["objects"]:
             continue
-        objects = f"{row['objects']:.0f}, {row['area']}"
-        needed = [(row[f"noc{iou * 100:.0f}"], row[f"failed{iou * 100:.0f}"]) for iou in WANTED]
+        objects, values = f"{row['objects']}, {row['area']}", row["metrics"]
+        needed = [(values[f"noc{iou * 100:.0f}"], values[f"failed{iou * 100:.0f}"]) for iou in WANTED]
         clicks = "-" if needed[0][0] is None else ", ".join(f"{mean:.1f} ({never:.0%})" for mean, never in needed)
-        told = [_number(row[f"score_{part}"]) for part in ("error", "bias", "correlation")]
-        cells = [row["data"], objects, row["model"], *(_number(row[column]) for column in columns.values()), clicks]
+        told = [_number(values[f"score_{part}"]) for part in ("error", "bias", "correlation")]
+        cells = [row["data"], objects, row["model"], *(_number(values[column]) for column in columns.values()), clicks]
         lines.append(f"| {' | '.join([*cells, '-' if told[0] == '-' else ', '.join(told)])} |")
     return "\n".join(lines)
 

@@ -53,8 +53,7 @@ from semidepth.publishing.files import EXAMPLES, PREVIEWS
 from semidepth.publishing.licences import licences_behind
 
 LIBRARY = "transformers"
-TASK = "depth-estimation"
-MODEL_TYPES = ("depth_student", "depth_anything", "routed_depth", "zoedepth")
+MODEL_TYPES = ("depth_student", "depth_anything", "routed_depth", "zoedepth", "prompted_mask")
 SEMIDEPTH = "which trains Depth Anything students and ZoeDepth metric models with transformers and accelerate"
 
 
@@ -89,7 +88,7 @@ def make_card(
     if facts.config["model_type"] not in MODEL_TYPES:
         raise ValueError(
             f"{facts.name} holds a {facts.config['model_type']} model; give a depth student, Depth Anything, a "
-            "routed depth model or ZoeDepth."
+            "routed depth model, ZoeDepth or a mask model."
         )
     place = repo or name or facts.name
     name = repo.rpartition("/")[2] if repo else Path(place).resolve().name
@@ -106,7 +105,7 @@ def make_card(
         "routers": router_table(facts, repo),
         "pictures": _pictures(files),
     }
-    template = "routed.md" if facts.metric else "student.md"
+    template = "masks.md" if facts.masks else "routed.md" if facts.metric else "student.md"
     if heads is not None:
         values |= {"heads": _heads_values(heads)}
     text = resources.files("semidepth.model_cards")
@@ -124,7 +123,7 @@ def _card_data(facts: Facts, name: str, license: str | None, results: list[EvalR
     return ModelCardData(
         license=license,
         library_name=LIBRARY,
-        pipeline_tag=TASK,
+        pipeline_tag="mask-generation" if facts.masks else "depth-estimation",
         tags=_tags(facts),
         base_model=base_models(facts) or None,
         datasets=data_ids(facts) or None,
@@ -139,6 +138,8 @@ def _pictures(files: Iterable[str]) -> list[str]:
 
 
 def _tags(facts: Facts) -> list[str]:
+    if facts.masks:
+        return ["promptable-segmentation", "segment-anything", "semidepth"]
     kind = "metric" if facts.metric else "relative"
     return ["monocular-depth-estimation", f"{kind}-depth", "semidepth"]
 
@@ -239,7 +240,9 @@ def _about(facts: Facts) -> str:
     count = facts.parameters
     size = f"{count / 1e6:,.1f} M parameters" if count else "Its weights are not in this folder"
     kinds = {"student": "A student of Depth Anything's recipe", "teacher": "A relative depth model trained on labels"}
-    if facts.metric:
+    if facts.masks:
+        kind = "Segment Anything's prompt encoder and mask decoder on a depth model"
+    elif facts.metric:
         kind = "ZoeDepth's metric bins on a relative core" if facts.bins else "Depth Anything V2's metric model"
     else:
         kind = kinds.get(facts.command, "A relative depth model")
@@ -251,7 +254,9 @@ def _papers(facts: Facts) -> list[str]:
     """Returns the papers whose methods the model uses, by their names in the templates."""
     options = facts.options
     papers = []
-    if facts.bins:
+    if facts.masks:
+        papers += ["segment_anything"]
+    elif facts.bins:
         papers += ["zoedepth", "midas"]
     elif facts.metric:
         papers += ["depth_anything_v2"]

@@ -23,9 +23,11 @@ METRICS = {
     "silog": "SILog",
 }
 HIDDEN = ("delta2", "delta3", "rmse_log")  # not in the table; the model-index has them
-HIGHER_IS_BETTER = re.compile(r"delta|f1|accuracy|recall|precision")
+HIGHER_IS_BETTER = re.compile(r"delta|f1|accuracy|recall|precision|miou|oracle|box|boundary|correlation")
+# Of the scores of masks the table has these; the model-index has them all.
+MASK_METRICS = ("miou@1", "oracle@1", "miou@3", "miou@5", "miou@8", "box", "noc80", "failed80", "score_error")
 # Settings of a score that the model-index lists.
-FIELDS = ("mode", "align", "space", "protocol", "max_depth_m", "head", "images")
+FIELDS = ("mode", "align", "space", "protocol", "max_depth_m", "head", "images", "area", "objects")
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ def _config_of(row: dict[str, Any]) -> str:
         parts.append(f"protocol {row['protocol']}")
     if row.get("max_depth_m") and row.get("protocol") in (None, "", "none"):
         parts.append(f"up to {row['max_depth_m']:g} m")
+    if row.get("area"):
+        parts.append(f"objects: {row['area']}")
     if row.get("head"):
         parts.append("head chosen by the router" if row["head"] == "router" else str(row["head"]))
     return ", ".join(parts)
@@ -96,7 +100,10 @@ def score_table(scores: Sequence[Score]) -> str:
     """Returns the scores as a Markdown table; an arrow beside each name says which way is better."""
     present = [name for score in scores for name in score.metrics]
     names = [name for name in METRICS if name in present and name not in HIDDEN]
-    names += [name for name in dict.fromkeys(present) if name not in METRICS]
+    others = dict.fromkeys(present)
+    names += [
+        name for name in (MASK_METRICS if "miou@1" in others else others) if name in others and name not in METRICS
+    ]
     heads = [f"{label(name)} {'↑' if HIGHER_IS_BETTER.search(name) else '↓'}" for name in names]
     lines = ["| data | how | images | " + " | ".join(heads) + " |", "|---|---|" + "--:|" * (1 + len(names))]
     for score in scores:
@@ -137,8 +144,8 @@ def eval_results(scores: Sequence[Score], command: str | None, repo: str | None)
         for name, value in score.metrics.items():
             results.append(
                 EvalResult(
-                    task_type="depth-estimation",
-                    task_name=f"{str(score.fields.get('mode', 'monocular')).capitalize()} depth estimation",
+                    task_type="mask-generation" if score.fields.get("mode") == "masks" else "depth-estimation",
+                    task_name=_task_name(str(score.fields.get("mode", "monocular"))),
                     dataset_type=dataset_type(score.data),
                     dataset_name=score.data,
                     # The Hub merges entries of the same type and config, whatever their name.
@@ -152,6 +159,10 @@ def eval_results(scores: Sequence[Score], command: str | None, repo: str | None)
                 )
             )
     return results
+
+
+def _task_name(mode: str) -> str:
+    return "Masks by clicks" if mode == "masks" else f"{mode.capitalize()} depth estimation"
 
 
 def dataset_type(data: str) -> str:

@@ -17,7 +17,7 @@ ELSEWHERE = frozenset({
     "validation_images", "log_every", "validate_every", "preview_every", "checkpoint_every", "keep_checkpoints",
     "resume", "cpu", "teacher_steps", "num_workers", "shuffle_buffer", "steps",
 })  # fmt: skip
-WORDS = ("mixed_precision", "metric_head", "teacher_kind", "losses")
+WORDS = ("mixed_precision", "metric_head", "teacher_kind", "losses", "mask_loss")
 BINS_ALONE = ("bin_embedding_dim", "router_hidden_size", "router_loss_weight", "router_lr_factor", "core_lr_factor")
 BACKBONES = {
     "dinov2": "DINOv2",
@@ -25,7 +25,12 @@ BACKBONES = {
     "dinov3_vit": "DINOv3",
     "beit": "BEiT",
 }
-ROLES = {"labeled": "labeled images", "unlabeled": "images without labels", "pseudo_labels": "pseudo labels"}
+ROLES = {
+    "labeled": "labeled images",
+    "unlabeled": "images without labels",
+    "pseudo_labels": "pseudo labels",
+    "masks": "images with masks",
+}
 
 
 def model_name(text: str, facts: Facts) -> str:
@@ -63,16 +68,16 @@ def beginning(facts: Facts) -> str:
 def base_models(facts: Facts) -> list[str]:
     """Returns the ids on the Hub of the models that the weights started from.
 
-    For a metric model on a local student that is the student's encoder.
+    For a metric or mask model on a local student that is the student's encoder.
     """
-    if facts.command == "metric":
+    if facts.command in ("metric", "masks"):
         named = facts.results.get("student") or facts.options.get("student")
     else:
         named = facts.options.get("start") or facts.options.get("encoder")
     if named and facts.is_hub(named):
         return [named]
     origin = facts.backbone.get("_name_or_path")
-    return [origin] if facts.metric and origin and is_hub_id(origin) else []
+    return [origin] if (facts.metric or facts.masks) and origin and is_hub_id(origin) else []
 
 
 def teacher_of(facts: Facts) -> str:
@@ -95,6 +100,8 @@ def sources_of(facts: Facts) -> list[tuple[str, str]]:
     options = facts.options
     if facts.command == "metric":
         return [(f"domain {split_source(text)[0][:-1]}", text.partition("=")[2]) for text in options.get("train") or []]
+    if facts.command == "masks":
+        return [(ROLES["masks"], text) for text in options.get("train") or []]
     found = [(ROLES["labeled"], text) for text in options.get("labeled") or []]
     if facts.command != "student":
         return found
@@ -215,7 +222,9 @@ def cost_text(facts: Facts) -> str:
     if run.get("gpu_hours"):
         text += f", {run['gpu_hours']:.2f} GPU hours"
     alone = " The training of its teacher is not in it." if facts.command == "student" else ""
-    return text + "." + (" The training of its student is not in it." if facts.command == "metric" else alone)
+    return (
+        text + "." + (" The training of its student is not in it." if facts.command in ("metric", "masks") else alone)
+    )
 
 
 def _duration(hours: float) -> str:

@@ -20,7 +20,7 @@ FOLDERS = ("", "docs", "spaces", "spaces/depth_demo", "spaces/depth_metrics", "b
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for name in FOLDERS for path in (ROOT / name).glob("*.md")}
 ROOMS = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
 # Templates, filled by publishing.cards.
-TEMPLATES = {"model_cards/student.md", "model_cards/routed.md", "model_cards/parts.md"}
+TEMPLATES = {f"model_cards/{name}.md" for name in ("student", "routed", "masks", "parts")}
 # Command -> module whose `main` takes its options.
 MODULES = {
     "semidepth predict": "semidepth.prediction.cli",
@@ -32,7 +32,7 @@ MODULES = {
     "training/demo.py": "semidepth.training.demo",
     **dict.fromkeys(("semidepth pseudo-label", "training/pseudo_label.py"), "semidepth.training.pseudo_label"),
 }
-for _name in ("teacher", "student", "metric"):
+for _name in ("teacher", "student", "metric", "masks"):
     MODULES |= dict.fromkeys((f"semidepth train {_name}", f"training/{_name}.py"), f"semidepth.training.{_name}")
 # It needs an exported model, and has a test of its own in tests/publishing.
 NOT_RUN = {"docs/onnx.md"}

@@ -13,6 +13,7 @@ from semidepth.publishing.cli import PublishOptions
 from semidepth.publishing.info import InfoOptions
 from semidepth.training.options.demo import DemoOptions
 from semidepth.training.options.encoder import EncoderOptions
+from semidepth.training.options.masks import MaskOptions
 from semidepth.training.options.metric import MetricOptions
 from semidepth.training.options.pseudo_label import PseudoLabelOptions
 from semidepth.training.options.student import StudentOptions
@@ -38,6 +39,7 @@ OPTIONS = [
     MetricOptions(
         train=("indoor=scenes:indoor", "faces=scenes:outdoor"), domains=("faces?max_depth_m=2.5",), freeze_core=True
     ),
+    MaskOptions(train=SCENES, freeze_core=False, rounds=3, mask_loss="bce", click_map=True, min_area=0.01),
     PseudoLabelOptions(teacher="org/t", unlabeled=SCENES, output="s3://b/n", reliability=False, num_threads=1),
     EncoderOptions(objective="masked", learning_rate=1e-4, cpu=True),
     DemoOptions(seeds=(3, 1), size=64, metric_steps=0),

@@ -34,6 +34,10 @@ SETTING = (
     "train",
     "domains",
     "freeze_core",
+    "cached_images",
+    "hidden_size",
+    "click_map",
+    "mask_loss",
 )
 HELD_OUT = "a part of --labeled (with --validation none: None)"
 
