@@ -6,9 +6,8 @@ import pytest
 import tiny
 import yaml
 from loopback_hub.card_rules import card_errors
-from safetensors.torch import save_file
 
-from semidepth.modeling import DepthStudentForDepthEstimation, PromptedMaskConfig
+from semidepth.modeling import DepthStudentForDepthEstimation, PromptedMaskForMaskGeneration
 from semidepth.publishing.cards.model_card import make_card
 from semidepth.publishing.facts import read_facts
 from semidepth.publishing.files import model_files
@@ -31,8 +30,8 @@ def folder(tmp_path):
     """The folder of a finished run, on a local student, with scores beside a baseline's."""
     folder = tmp_path / "masks"
     core = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
-    PromptedMaskConfig(core_config=core, fine_features=True).save_pretrained(folder)
-    save_file({"weights": tiny.pixels(1, 1, 1).flatten()}, folder / "model.safetensors")
+    student = DepthStudentForDepthEstimation(core)
+    tiny.save_model(PromptedMaskForMaskGeneration.from_student(student, hidden_size=32, mlp_dim=64), folder)
     options = {
         "output_dir": str(folder), "student": "/home/me/acme/student",
         "train": ["/home/me/acme/photos?masks=i.json", "scenes:indoor"], "freeze_core": True, "rounds": 4,
