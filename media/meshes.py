@@ -120,6 +120,23 @@ def mesh_to_glb(mesh: Mesh, image: np.ndarray, turned_at_m: float | None = None)
     return _glb(trimesh.Trimesh(mesh.vertices, mesh.faces, visual=visual, process=False), mesh.vertices, turned_at_m)
 
 
+def to_squares(mesh: Mesh, sides_m: np.ndarray) -> Mesh:
+    """A mesh of one square for each vertex, which faces the camera's plane: points that have a size in any viewer.
+
+    Args:
+        mesh: whose vertices become squares.
+        sides_m: (N,) metres.
+
+    Returns:
+        The squares; all corners of one have the colour and the place in the image of its vertex.
+    """
+    corners = np.array([[-0.5, -0.5, 0], [0.5, -0.5, 0], [0.5, 0.5, 0], [-0.5, 0.5, 0]], np.float32)
+    vertices = mesh.vertices[:, None] + corners * np.asarray(sides_m, np.float32)[:, None, None]
+    faces = 4 * np.arange(len(vertices))[:, None, None] + np.array([[0, 1, 2], [0, 2, 3]])
+    colors, places = np.repeat(mesh.colors, 4, 0), np.repeat(mesh.places, 4, 0)
+    return Mesh(vertices.reshape(-1, 3), colors, faces.reshape(-1, 3).astype(np.int32), places)
+
+
 def points_to_glb(points: np.ndarray, colors: np.ndarray, turned_at_m: float | None = None) -> bytes:
     """Content of a GLB file of coloured points.
 

@@ -9,7 +9,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from semidepth.media.meshes import mesh_to_glb, points_to_glb, to_mesh
+from semidepth.media.meshes import Mesh, mesh_to_glb, points_to_glb, to_mesh, to_squares
 from semidepth.media.point_clouds import (
     focal_from_fov,
     to_ply,
@@ -192,3 +192,20 @@ def test_what_cannot_be_a_mesh_is_refused():
         to_mesh(points, image, max_jump=1)
     with pytest.raises(ValueError, match="far_m is 0"):
         to_mesh(points, image, far_m=0)
+
+
+def test_points_become_squares_of_their_own_size_and_colour():
+    places = np.array([[0.25, 0.5], [0.75, 0.5]], np.float32)
+    points = np.array([[0, 0, -1], [2, 1, -3]], np.float32)
+    colors = np.array([[255, 0, 0], [0, 0, 255]], np.uint8)
+    made = to_squares(Mesh(points, colors, np.empty((0, 3), np.int32), places), np.array([0.5, 2.0]))
+    for number, (point, side) in enumerate(zip(points, (0.5, 2.0), strict=True)):
+        corners = made.vertices[4 * number : 4 * number + 4]
+        np.testing.assert_allclose(corners.mean(0), point, atol=1e-6)
+        np.testing.assert_allclose(np.ptp(corners, axis=0), [side, side, 0], atol=1e-6)
+        assert (made.colors[4 * number : 4 * number + 4] == colors[number]).all()
+    triangles = made.vertices[made.faces]
+    across = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    np.testing.assert_allclose(across[:, 2] / 2, [0.125, 0.125, 2, 2], atol=1e-6)  # half a square, towards the camera
+    image = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)
+    assert len(trimesh.load(io.BytesIO(mesh_to_glb(made, image)), file_type="glb").geometry) == 1
