@@ -101,14 +101,7 @@ class DepthWork:
                 self._kept.move_to_end(key)
                 return self._kept[key]
             picture = next((seen.picture for (other, *_), seen in self._kept.items() if other == digest), None)
-        if picture is None:
-            picture = open_picture(path)
-        pixels = np.asarray(picture.image)
-        try:
-            prediction = self.models.predict(model, [pixels], None if domain == ROUTER else domain)[0]
-        except ValueError as error:
-            raise Refusal(str(error), title="No depth") from error
-        seen = Seen(picture, prediction)
+        seen = self._predict(picture or open_picture(path), model, domain)
         with self._lock:
             if keep:
                 self._always[key] = seen
@@ -119,6 +112,28 @@ class DepthWork:
             ):
                 self._kept.popitem(last=False)
         return seen
+
+    def predicted(self, path: str, model: str | None, domain: str | None) -> Seen:
+        """Returns a picture with its depth, without the cache: one of many photos, which nobody asks for again.
+
+        Args:
+            path: of the uploaded file.
+            model: see [`see`], as for the head.
+            domain: head to use.
+
+        Raises:
+            Refusal: one sentence for the visitor.
+        """
+        return self._predict(open_picture(path), model or self.models.names[0], domain or ROUTER)
+
+    def _predict(self, picture: Picture, model: str, domain: str) -> Seen:
+        try:
+            prediction = self.models.predict(model, [np.asarray(picture.image)], None if domain == ROUTER else domain)[
+                0
+            ]
+        except ValueError as error:
+            raise Refusal(str(error), title="No depth") from error
+        return Seen(picture, prediction)
 
 
 def digest_of(path: str | Path | None) -> str:

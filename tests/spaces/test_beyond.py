@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import trimesh
+from clip_files import write_clip
 from PIL import Image
 
 from semidepth.media.color_maps import UNKNOWN_COLOR
@@ -93,3 +94,30 @@ def test_a_picture_of_nothing_else_is_told_so(seen):
     assert range_text(whole.prediction) == "all of it sky or too far to tell"
     with pytest.raises(Refusal, match="Nothing to show"):
         build_scene(whole, "a.png", mesh=True, given_deg=60, far=None, max_jump=1.5)
+
+
+def test_it_is_grey_in_clips_and_stretches_no_range(space_on_path, tmp_path, monkeypatch):
+    from measuring import too_far
+    from predictor import ModelCard, Prediction
+    from results.clips import Wish, depth_of_clip
+
+    from semidepth.media.video_reading import read_frames
+
+    class Sky:
+        names = ("m",)
+
+        def card(self, name):
+            return ModelCard(name, True)
+
+        def predict(self, name, images, domain=None):
+            values = np.tile(np.linspace(2, 6, 64, dtype=np.float32), (48, 1))
+            values[:16] = 79.0
+            return [Prediction(values, True, name, beyond=too_far(values, 80.0)) for _ in images]
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    *_, made = depth_of_clip(Sky(), str(write_clip(tmp_path / "c.mp4")), Wish("", None, "magma", False))
+    assert made.limits == pytest.approx((2.04, 5.96), abs=0.05)
+    for frame in read_frames(made.path):
+        colors = frame.pixels.astype(int)
+        assert np.abs(colors[:12] - UNKNOWN_COLOR).max() < 12  # H.264
+        assert (np.abs(colors[20:] - UNKNOWN_COLOR).sum(-1) > 20).mean() > 0.9

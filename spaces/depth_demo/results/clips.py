@@ -206,7 +206,7 @@ def _left(seconds: float | None) -> str:
 
 
 def _values(prediction: Prediction) -> np.ndarray:
-    return prediction.values
+    return prediction.known()  # sky is grey, and stretches no range
 
 
 def _without(text: str, path: str) -> str:

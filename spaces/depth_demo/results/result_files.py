@@ -75,16 +75,29 @@ def result_file(kind: str, seen: Seen, limits: tuple[float, float], color_map: s
         color_map: of the colours.
         source: file whose name the result gets.
     """
-    folder, stem, values = new_folder(), safe_stem(source), seen.prediction.values
+    return str(write_result(kind, seen, limits, color_map, new_folder(), safe_stem(source)))
+
+
+def write_result(kind: str, seen: Seen, limits: tuple[float, float], color_map: str, folder: Path, stem: str) -> Path:
+    """Writes the depth of a picture as a file into a folder; returns its path.
+
+    Args:
+        kind: see [`result_file`], as the next three.
+        seen: picture and prediction.
+        limits: of the colours.
+        color_map: of the colours.
+        folder: that it is written to.
+        stem: beginning of its name.
+    """
+    values = seen.prediction.values
     if kind == "npy":
         path = folder / f"{stem}_depth.npy"
         np.save(path, values.astype(np.float32), allow_pickle=False)
-        return str(path)
-    if kind == "color":
+    elif kind == "color":
         path = folder / f"{stem}_color.png"
         depth_picture(seen.prediction, limits, color_map).save(path, compress_level=2)
-        return str(path)
-    path = folder / f"{stem}_depth.png"
-    unit: Unit = "m" if seen.prediction.metric else "inverse depth"
-    Image.fromarray(to_16_bit(values, unit)).save(path, compress_level=2)
-    return str(path)
+    else:
+        path = folder / f"{stem}_depth.png"
+        unit: Unit = "m" if seen.prediction.metric else "inverse depth"
+        Image.fromarray(to_16_bit(values, unit)).save(path, compress_level=2)
+    return path

@@ -9,7 +9,7 @@ from work import Seen
 
 from results.read_outs import field_of_view
 from results.result_files import new_folder, safe_stem
-from semidepth.media.meshes import Mesh, mesh_to_glb, points_to_glb, to_mesh
+from semidepth.media.meshes import Mesh, mesh_to_glb, points_to_glb, to_mesh, to_squares
 from semidepth.media.point_clouds import FAR_OF_RELATIVE, depth_of_nearness, guessed_depth, to_ply, unproject
 
 MOST_SIDE = 512  # pixels that become points; a browser turns so many around smoothly
@@ -43,7 +43,14 @@ class Scene:
 
 
 def build_scene(
-    seen: Seen, source: str, *, mesh: bool, given_deg: float | None, far: float | None, max_jump: float
+    seen: Seen,
+    source: str,
+    *,
+    mesh: bool,
+    given_deg: float | None,
+    far: float | None,
+    max_jump: float,
+    point_size: float = 1.0,
 ) -> Scene:
     """Writes the files of a scene.
 
@@ -56,6 +63,7 @@ def build_scene(
             farthest value; None: nothing is.
         max_jump: where depth jumps by more than this factor neighbours are not joined, and points without a neighbour
             are left out.
+        point_size: of a point cloud in the viewer, as a share of the distance between neighbours in the photo.
 
     Raises:
         Refusal: nothing is left, or a number is out of range.
@@ -73,10 +81,11 @@ def build_scene(
     made = to_mesh(points, grid, max_jump=max_jump, far_m=far_end)
     middle = float(np.median(-made.vertices[:, 2])) if len(made.vertices) else 1.0
     try:
-        glb, view = (
-            mesh_to_glb(made, np.asarray(image), at) if mesh else points_to_glb(made.vertices, made.colors, at)
-            for at in (None, middle)
-        )
+        glb = mesh_to_glb(made, np.asarray(image)) if mesh else points_to_glb(made.vertices, made.colors)
+        # Points have no size in a GLB file, and are one pixel each on the screen: the viewer gets squares.
+        spacing_m = -made.vertices[:, 2] * step / fov.focal_px(width)
+        viewed = made if mesh else to_squares(made, point_size * spacing_m)
+        view = mesh_to_glb(viewed, np.asarray(image), middle)
     except ValueError as error:
         raise Refusal(f"Nothing to show: {error}", title="3D") from error
     ply = to_ply(made.vertices, made.colors, made.faces if mesh else None)
