@@ -9,7 +9,7 @@ import gradio as gr
 import torch
 from app_options import AppOptions
 from choosing import choose_models
-from page import endpoints, video_tab
+from page import endpoints, many_tab, video_tab
 from page.appearance import CSS, FOOT, HEADING, THEME, TITLE, no_model, trust_html
 from page.browser_files import browser_file
 from page.photo import image_tab
@@ -51,12 +51,15 @@ def build(work: DepthWork) -> gr.Blocks:
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Photo", id="photo"):
                 image = image_tab.build(work, trust, examples, start)
+            with gr.Tab("Many photos", id="many"):
+                many = many_tab.build(work)
             with gr.Tab("Video", id="video"):
                 video = video_tab.build(work)
         gr.HTML(FOOT, elem_id="foot")
-        events.connect(image)
+        events.connect(page, image)
         page.load(None, js=browser_file("names.js"))
         video_tab.VideoEvents(work).connect(video)
+        many_tab.ManyEvents(work).connect(many)
         endpoints.build(work)
     return page
 

@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 from browsing import DESK
 from gradio_client import Client
@@ -31,6 +32,68 @@ def client(space):
 def space_on_path(monkeypatch):
     """Makes the Space's files importable, as they import one another."""
     monkeypatch.syspath_prepend(str(SPACE))
+
+
+ROUTED, STOCK = "somebody/routed", "somebody/stock"
+
+
+class FakeModels:
+    """Two models that need no weights: metres that grow to the right, and inverse depth that falls."""
+
+    def __init__(self) -> None:
+        from predictor import ModelCard
+
+        self.cards = {ROUTED: ModelCard(ROUTED, True, ("indoor", "outdoor"), True), STOCK: ModelCard(STOCK, False)}
+        self.names = list(self.cards)
+        self.skipped: list[str] = []
+
+    def card(self, name):
+        return self.cards[name]
+
+    def predict(self, name, images, domain=None):
+        from predictor import Prediction
+
+        height, width = np.asarray(images[0]).shape[:2]
+        row = np.linspace(1, 5, width, dtype=np.float32) * (10 if domain == "outdoor" else 1)
+        values = np.tile(row if name == ROUTED else row[::-1], (height, 1))
+        chances = {"indoor": 0.75, "outdoor": 0.25} if name == ROUTED else {}
+        return [Prediction(values, name == ROUTED, name, (domain or "indoor") if chances else "", chances)]
+
+
+@pytest.fixture
+def models(space_on_path):
+    return FakeModels()
+
+
+@pytest.fixture
+def work(models):
+    from work import DepthWork
+
+    return DepthWork(models)
+
+
+@pytest.fixture
+def asked(work, tmp_path):
+    """The values of the image tab as a picture has just been handed in."""
+    from page.photo.image_values import Asked
+
+    path = str(photo(tmp_path / "a.png"))
+    return Asked(path, ROUTED, "router", "", "magma", (None, None), "", 0, "", [], None, 0)
+
+
+@pytest.fixture
+def events(work):
+    from page.photo.image_events import ImageEvents
+
+    return ImageEvents(work)
+
+
+@pytest.fixture
+def page(models):
+    import server
+    from work import DepthWork
+
+    return server.build(DepthWork(models))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
+from serving import SPACE
 
 
 @pytest.fixture
@@ -138,3 +139,19 @@ def test_metres_share_one_range_and_others_do_not_count(parts):
     assert "without metres" in comparing.compared_legend(shown, "magma")
     assert "without metres" not in comparing.compared_legend(shown[:2], "magma")
     assert " m<" not in comparing.compared_legend(shown[2:], "magma")
+
+
+def test_drawings_and_panoramas_get_a_hint_and_photos_none(parts, tmp_path):
+    from results.hints import DRAWING, PANORAMA, hint
+
+    for path in (SPACE / "examples").glob("*.jpg"):
+        assert hint(Image.open(path)) == "", path
+    drawing = Image.new("RGB", (900, 700), "white")
+    draw = ImageDraw.Draw(drawing)
+    for number in range(40):
+        draw.line((number * 20, 10, 900 - number * 15, 690), fill=(number * 5, 20, 200), width=3)
+    drawing.save(tmp_path / "drawing.jpg", quality=85)
+    assert hint(drawing) == hint(Image.open(tmp_path / "drawing.jpg")) == DRAWING
+    noise = np.random.default_rng(0).integers(0, 256, (200, 400, 3), dtype=np.uint8)
+    assert hint(Image.fromarray(noise)) == hint(Image.fromarray(noise.swapaxes(0, 1))) == PANORAMA
+    assert hint(Image.fromarray(noise[:, :390])) == ""

@@ -8,69 +8,11 @@ from dataclasses import fields, replace
 import gradio as gr
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 from serving import SPACE, photo
 
 ROUTED, STOCK = "somebody/routed", "somebody/stock"
-
-
-class FakeModels:
-    """Two models that need no weights: metres that grow to the right, and inverse depth that falls."""
-
-    def __init__(self) -> None:
-        from predictor import ModelCard
-
-        self.cards = {ROUTED: ModelCard(ROUTED, True, ("indoor", "outdoor"), True), STOCK: ModelCard(STOCK, False)}
-        self.names = list(self.cards)
-        self.skipped: list[str] = []
-
-    def card(self, name):
-        return self.cards[name]
-
-    def predict(self, name, images, domain=None):
-        from predictor import Prediction
-
-        height, width = np.asarray(images[0]).shape[:2]
-        row = np.linspace(1, 5, width, dtype=np.float32) * (10 if domain == "outdoor" else 1)
-        values = np.tile(row if name == ROUTED else row[::-1], (height, 1))
-        chances = {"indoor": 0.75, "outdoor": 0.25} if name == ROUTED else {}
-        return [Prediction(values, name == ROUTED, name, (domain or "indoor") if chances else "", chances)]
-
-
-@pytest.fixture
-def models(space_on_path):
-    return FakeModels()
-
-
-@pytest.fixture
-def work(models):
-    from work import DepthWork
-
-    return DepthWork(models)
-
-
-@pytest.fixture
-def asked(work, tmp_path):
-    """The values of the image tab as a picture has just been handed in."""
-    from page.photo.image_values import Asked
-
-    path = str(photo(tmp_path / "a.png"))
-    return Asked(path, ROUTED, "router", "", "magma", (None, None), "", "Photo", "", [], None, 0)
-
-
-@pytest.fixture
-def events(work):
-    from page.photo.image_events import ImageEvents
-
-    return ImageEvents(work)
-
-
-@pytest.fixture
-def page(models):
-    import server
-    from work import DepthWork
-
-    return server.build(DepthWork(models))
 
 
 def test_a_result_is_named_updates(events, asked):
@@ -151,16 +93,29 @@ def test_a_third_click_moves_the_nearer_point(events, asked):
 def test_another_range_is_answered_with_pictures_alone(events, asked):
     """So that a late answer moves no handle back."""
     assert set(events.again(replace(asked, legend=(2.0, 3.0)))) == {"depth"}
-    assert set(events.again(replace(asked, legend=(2.0, 3.0), under="Depth"))) == {"depth", "marked"}
+    assert set(events.again(replace(asked, legend=(2.0, 3.0), share=50))) == {"depth", "marked"}
+
+
+def test_the_picture_to_click_in_is_photo_depth_or_a_mixture(events, asked):
+    def shown(share):
+        return np.asarray(events.measure(replace(asked, share=share, legend=(1.0, 5.0)))["marked"]).astype(float)
+
+    photo, depth = shown(None), shown(100)
+    assert np.array_equal(photo, np.asarray(Image.open(asked.picture).resize((1000, 750))))
+    assert np.array_equal(shown(0), photo)
+    assert np.array_equal(shown(1e6), depth)
+    row = depth.sum(2).mean(0)
+    assert row[0] > 600 > row[500] > 100 > row[-1]  # near is bright, and nearness falls to the right
+    assert np.abs(shown(30) - (0.7 * photo + 0.3 * depth)).max() <= 1
 
 
 def test_a_scene_is_built_once_and_stays_where_a_setting_is_refused(work, asked, monkeypatch):
-    from page.photo.scene_view import MESH, SceneAsked, SceneEvents
+    from page.photo.scene_view import MESH, POINTS, SceneAsked, SceneEvents
 
     told = []
     monkeypatch.setattr(gr, "Warning", lambda message, **more: told.append(message))
     events = SceneEvents(work)
-    scene = SceneAsked(asked.picture, ROUTED, "router", MESH, "60", "", 1.5, "depth", None, True)
+    scene = SceneAsked(asked.picture, ROUTED, "router", MESH, "60", "", 1.5, 1.0, "depth", None, True)
     assert events.follow(scene) == {}  # the view is not open
     updates = events.opened(scene)
     assert "triangles" in updates["note"]
@@ -171,6 +126,15 @@ def test_a_scene_is_built_once_and_stays_where_a_setting_is_refused(work, asked,
     for view in ("scene", "depth"):  # of another model nothing of the old scene stays
         assert events.follow(replace(shown, view=view, model=STOCK, cut="abc"))["built"] is None
     assert events.unit(replace(shown, model=STOCK))["metric"] is False
+    cloud = replace(scene, shape=POINTS)
+    first, larger = (events.opened(replace(cloud, point_size=size))["viewer"]["value"] for size in (0.5, 2.0))
+    sides = [np.ptp(np.asarray(scene_of(path).vertices)[:4, 0]) for path in (first, larger)]
+    assert sides[1] == pytest.approx(4 * sides[0], rel=1e-4)
+
+
+def scene_of(path):
+    """The largest geometry of a GLB file."""
+    return max(trimesh.load(path).geometry.values(), key=lambda each: len(each.vertices))
 
 
 def test_a_comparison_is_made_as_its_view_opens_and_follows_what_is_chosen(work, asked):
@@ -233,8 +197,9 @@ def test_what_the_browser_sends_becomes_one_typed_object(space_on_path, work, pa
     }  # fmt: skip
     asked = wiring.read(sent)
     assert (asked.picture, asked.model, asked.legend, asked.fov) == ("/tmp/a.png", STOCK, (3.0, 4.0), "")
-    assert (asked.under, asked.place) == ("Photo", "")  # nothing was sent: what the page starts with
-    wrongs = {"Model": (tab.model, "nobody/nothing"), "Click in": (tab.under, "Ceiling"), "Taken": (tab.place, 3),
+    assert (asked.share, asked.place) == (None, "")  # nothing was sent: what the page starts with
+    wrongs = {"Model": (tab.model, "nobody/nothing"), "Depth over the photo": (tab.share, "Ceiling"),
+              "Taken": (tab.place, 3),
               "color_map": (tab.color_map, "none"),
               "range": (tab.legend, "abc"), "Field of view": (tab.fov, ["60"])}  # fmt: skip
     for named, (part, wrong) in wrongs.items():
@@ -243,7 +208,7 @@ def test_what_the_browser_sends_becomes_one_typed_object(space_on_path, work, pa
 
 
 @pytest.mark.parametrize("wrong", ["Ceiling", "", 3, True, [], ["Photo"], {"a": 1}, float("nan"), "x" * 999])
-@pytest.mark.parametrize(("handler", "labels"), [("measure", {"Model", "Click in"}), ("opened", {"Model", "Shape"})])
+@pytest.mark.parametrize(("handler", "labels"), [("measure", {"Model"}), ("opened", {"Model", "Shape"})])
 def test_a_choice_that_is_none_gets_a_sentence(space_on_path, page, handler, labels, wrong):
     from refusal import Refusal
 
@@ -251,11 +216,21 @@ def test_a_choice_that_is_none_gets_a_sentence(space_on_path, page, handler, lab
     wiring = inspect.getclosurevars(event.fn).nonlocals["self"]
     sent = dict.fromkeys(event.inputs)
     assert wiring.read(sent).model == ROUTED
-    choices = [part for part in event.inputs if part.elem_id in ("model", "click_in", "shape")]
+    choices = [part for part in event.inputs if part.elem_id in ("model", "shape")]
     assert {part.label for part in choices} == labels
     for part in choices:
         with pytest.raises(Refusal, match=f"{part.label} is .*give one of"):
             wiring.read(sent | {part: wrong})
+
+
+def test_the_api_page_has_a_picture_and_points_in_its_examples(page):
+    endpoints = page.get_api_info()["named_endpoints"]
+    for name in ("/predict", "/distance", "/point_cloud", "/mesh", "/compare", "/video"):
+        file = endpoints[name]["parameters"][0]
+        assert file["example_input"]["path"].endswith(".mp4" if name == "/video" else ".png")
+        assert "handle_file()" in file["label"]
+    points = endpoints["/distance"]["parameters"][1]
+    assert (points["parameter_name"], points["parameter_default"]) == ("points", [[120, 80], [300, 200]])
 
 
 def test_clips_of_the_page_and_of_the_api_wait_in_one_queue(page):

@@ -1,12 +1,19 @@
-"""Folders of results: each of its own, all together below a size; what gradio removes itself, and what it does not."""
+"""Folders of results, all together below a size, and what gradio removes itself; normals and EXR as files."""
 
 import os
 import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import gradio as gr
+import numpy as np
+import OpenEXR
 import pytest
 from gradio.route_utils import delete_files_created_by_app
+from PIL import Image
+
+from semidepth.data.depth_files import stored_numbers
 
 
 @pytest.fixture
@@ -73,3 +80,56 @@ def test_many_visitors_at_once_each_get_a_folder_of_their_own(result_files, monk
     assert len(set(made)) == 8
     assert {busy, *made} <= set(busy.parent.iterdir())
     assert len(list(busy.parent.glob("old*"))) <= 2
+
+
+@pytest.fixture
+def seen(space_on_path, tmp_path, monkeypatch):
+    """A wall that turns away to the right by 45 degrees, seen over 60 degrees; the upper third of it is unknown."""
+    from predictor import Prediction
+    from work import Picture, Seen
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    image = Image.new("RGB", (60, 30))
+    across = (np.arange(60) + 0.5 - 30) / 30 * np.tan(np.radians(30))  # x / depth of a column
+    values = np.tile((2 / (1 - across)).astype(np.float32), (30, 1))  # depth = 2 + x
+    beyond = np.zeros((30, 60), bool)
+    beyond[:10] = True
+    return Seen(Picture(image, image.size), Prediction(values, True, "m", beyond=beyond))
+
+
+def test_a_wall_s_normal_is_its_colour(seen):
+    from results.surface_files import surface_file
+
+    path = surface_file("normals", seen, 60, "a photo.jpg")
+    assert path.endswith("a_photo_normals.png")
+    picture = np.asarray(Image.open(path)).astype(float)
+    root = np.sqrt(0.5)
+    np.testing.assert_allclose(picture[12:] / 127.5 - 1, np.broadcast_to([root, 0, root], (18, 60, 3)), atol=0.01)
+    assert (picture[:10] == 0).all()  # black where nothing is known
+    wide = np.asarray(Image.open(surface_file("normals", seen, 100, "a.jpg"))).astype(float)
+    assert wide[20, 30, 0] < picture[20, 30, 0] - 10  # a wider view makes the wall less steep
+
+
+@pytest.mark.parametrize("metric", [True, False])
+def test_the_exr_has_every_digit_and_is_read_as_depth(seen, metric):
+    from results.surface_files import surface_file
+
+    seen = replace(seen, prediction=replace(seen.prediction, metric=metric, beyond=None))
+    path = surface_file("exr", seen, 60, "a.jpg")
+    read = stored_numbers(Path(path).read_bytes(), path)
+    np.testing.assert_array_equal(read, seen.prediction.values)
+    channels = OpenEXR.File(path, separate_channels=True).channels()
+    assert set(channels) == {"NX", "NY", "NZ", "Z" if metric else "disparity"}
+    lengths = np.stack([channels[f"N{axis}"].pixels for axis in "XYZ"]) ** 2
+    np.testing.assert_allclose(lengths.sum(0), 1, atol=1e-5)
+
+
+def test_a_field_of_view_that_is_none_or_a_missing_package_is_refused(seen, monkeypatch):
+    from refusal import Refusal
+    from results import surface_files
+
+    with pytest.raises(Refusal, match="field of view"):
+        surface_files.surface_file("normals", seen, 500, "a.jpg")
+    monkeypatch.setattr(surface_files, "HAS_EXR", False)
+    with pytest.raises(Refusal, match="OpenEXR"):
+        surface_files.surface_file("exr", seen, 60, "a.jpg")

@@ -49,8 +49,11 @@ class Endpoints:
         """Makes hidden components for inputs and outputs, and one event for each endpoint."""
         names = self.work.models.names
         with gr.Row(visible=False):
-            picture = gr.File(label="picture: JPEG, PNG or WebP, up to 65 megapixels")
-            clip = gr.File(label="clip: a video of up to 60 s")
+            how = (
+                "in Python handle_file() of a path of yours or of an address, else an uploaded file, never a bare path"
+            )
+            picture = gr.Image(type="filepath", label=f"picture: JPEG, PNG or WebP, up to 65 megapixels; {how}")
+            clip = gr.Video(label=f"clip: a video of up to 60 s; {how}")
             model = gr.Dropdown(names, value=names[0], label="model")
             models = gr.JSON(names[:4], label="models: list of names")
             domain = gr.Textbox("router", label="domain: router, or whose head to use")
@@ -58,7 +61,9 @@ class Endpoints:
             near = gr.Number(None, label="near: metres, or per cent for relative models")
             far = gr.Number(None, label="far: metres, or per cent for relative models")
             fov = gr.Number(None, label="fov: horizontal field of view, degrees; none: EXIF, else 60")
-            points = gr.JSON(label="points: [[x, y]] or [[x, y], [x, y]], pixels of the upright picture")
+            points = gr.JSON(
+                [[120, 80], [300, 200]], label="points: [[x, y]] or [[x, y], [x, y]], pixels of the upright picture"
+            )
             cut = gr.Number(None, label="far: what is farther is left out, metres, or per cent of relative models")
             jump = gr.Number(MAX_JUMP, label="max_jump: factor of depth at which edges are cut")
             beside = gr.Checkbox(True, label="side_by_side")

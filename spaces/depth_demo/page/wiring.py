@@ -83,6 +83,14 @@ class Wiring(Generic[T]):
 
         return self._bind(image.select, called, self._outputs(updates), options)
 
+    def on_opening(self, page: gr.Blocks, handler: Callable[..., Any], updates: type, **options: Any) -> Any:
+        """Calls a handler as the page opens, with the parameters of the page's address as its second argument."""
+
+        def called(values: dict[Any, Any], request: gr.Request) -> Any:
+            return self.named(handler(self.read(values), dict(request.query_params)))
+
+        return self._bind(page.load, called, self._outputs(updates), options)
+
     def hand_out(self, button: gr.Button, make: Callable[[T], str]) -> None:
         """Makes a button give the browser a file.
 
@@ -156,9 +164,9 @@ def value_of(part: Any, sent: Any) -> Any:
     Raises:
         Refusal: no such part sends this.
     """
-    name = part.label or part.elem_id
-    if isinstance(part, gr.State):
+    if isinstance(part, gr.State | gr.BrowserState):
         return sent
+    name = part.label or part.elem_id
     if isinstance(part, gr.Image | gr.Video | gr.File):
         return file_path(sent)
     if isinstance(part, gr.Slider):

@@ -234,12 +234,12 @@ def test_nothing_stays_of_the_picture_before_a_refused_one(visit, picture, tmp_p
     expect(page.locator("#scene_note")).to_contain_text("points")  # of the view that is still open
 
 
-def test_the_range_holds_for_the_depth_that_is_clicked_in_and_writes_no_file(visit, space, picture):
+def test_depth_lies_over_the_photo_in_its_range_and_writes_no_file(visit, space, picture):
     page = visit()
     hand_in(page, picture)
     view(page, "Measure")
     before = settled(page, "#marked img")
-    page.locator("#click_in").get_by_label("Depth").check()
+    page.locator("#share input[type=range]").fill("50")
     page.wait_for_function("(old) => document.querySelector('#marked img').src !== old", arg=before)
     before, files = settled(page, "#marked img"), list(space.folder.glob("gradio/results/*"))
     far = page.locator("#legend .field.far")
@@ -247,6 +247,7 @@ def test_the_range_holds_for_the_depth_that_is_clicked_in_and_writes_no_file(vis
     far.press("Tab")
     page.wait_for_function("(old) => document.querySelector('#marked img').src !== old", arg=before)
     assert list(space.folder.glob("gradio/results/*")) == files
+    keep(page, "measure_in_depth")
 
 
 def test_a_picture_that_was_kept_too_long_is_asked_for_again(visit, space, tmp_path):

@@ -11,15 +11,17 @@ import gradio as gr
 import numpy as np
 from refusal import Refusal
 from results.coloring import clickable_size, limits_of, shown_size
-from results.read_outs import points_of, points_text
+from results.read_outs import number_of, points_of, points_text
 from results.result_files import KINDS, result_file
+from results.surface_files import KINDS as SURFACE_KINDS
+from results.surface_files import surface_file
 from work import ROUTER, DepthWork, Seen
 
 from page.appearance import EMPTY_IMAGE, progress_html, refused, trust_html
 from page.photo.compare_view import VIEW as COMPARE
 from page.photo.compare_view import CompareEvents, nothing_compared
 from page.photo.image_results import before_of, colored, heading, kept_ends, measured, nothing, place_choice
-from page.photo.image_tab import DEPTH, PHOTO, PNG16_LABELS, ImageParts, Start
+from page.photo.image_tab import PNG16_LABELS, ImageParts, Start
 from page.photo.image_values import (
     Asked,
     ColorUpdates,
@@ -32,6 +34,7 @@ from page.photo.image_values import (
     ViewUpdates,
 )
 from page.photo.legend_bar import bar_of, own_range
+from page.photo.opening import OpeningEvents
 from page.photo.scene_view import VIEW as SCENE
 from page.photo.scene_view import SceneEvents, no_scene
 from page.wiring import QUICK, Wiring
@@ -62,8 +65,13 @@ class ImageEvents:
     def __init__(self, work: DepthWork) -> None:
         self.work = work
 
-    def connect(self, tab: ImageParts) -> None:
-        """Binds the handlers to the tab's parts."""
+    def connect(self, page: gr.Blocks, tab: ImageParts) -> None:
+        """Binds the handlers to the tab's parts.
+
+        Args:
+            page: that the tab is on.
+            tab: its parts.
+        """
         wiring = Wiring(tab, Asked)
         # Two steps: the first takes the old result away and stops what is under way for it, so that no late answer
         # shows it again, or shows it under another model's name.
@@ -74,7 +82,8 @@ class ImageEvents:
             predicted.then(None, js=script, api_visibility="private", **QUICK)
         late = [predicted, *self._connect_colors(wiring, tab), *SceneEvents(self.work).connect(tab, predicted)]
         late += CompareEvents(self.work).connect(tab, predicted)
-        changes = {"picture": tab.picture.change, "model": tab.model.change, "place": tab.place.input}
+        late.append(OpeningEvents(self.work, tab.examples, self.shown).connect(page, tab))
+        changes = {"picture": tab.picture.change, "model": tab.model.input, "place": tab.place.input}
         for what, event in changes.items():
             # Queued, since only then gradio tells of a State that has changed; and waiting for nobody.
             wiring.on(
@@ -89,12 +98,13 @@ class ImageEvents:
             Wiring(tab, StripAsked).on(tab.strip.input, taken, PictureUpdates, queue=False, **QUICK)
         wiring.on(tab.model.change, self.trust, TrustUpdates, queue=False, **QUICK)
         wiring.on_click_in(tab.marked, self.click, ReadUpdates, **QUICK)
-        for event in (tab.fov.submit, tab.fov.blur, tab.under.input):
+        for event in (tab.fov.submit, tab.fov.blur):
             wiring.on(event, self.measure, ReadUpdates, **QUICK)
+        wiring.on(tab.share.input, self.measure, ReadUpdates, trigger_mode="always_last", **QUICK)
         for event in (tab.places.submit, tab.places.blur):
             wiring.on(event, self.typed, ReadUpdates, **QUICK)
         wiring.on(tab.forget.click, self.clear, ReadUpdates, **QUICK)
-        for kind in KINDS:
+        for kind in (*KINDS, *SURFACE_KINDS):
             wiring.hand_out(getattr(tab, kind), partial(self.file, kind))
 
     def _connect_colors(self, wiring: Wiring[Asked], tab: ImageParts) -> list[Any]:
@@ -120,7 +130,7 @@ class ImageEvents:
         self.work.see(str(picture), model, keep=True)
         asked = Asked(
             picture=str(picture), model=model, domain=ROUTER, place="", color_map=DEFAULT_COLOR_MAP,
-            legend=(None, None), fov="", under=PHOTO, places="", points=[], before=None, order=0,
+            legend=(None, None), fov="", share=0, places="", points=[], before=None, order=0,
         )  # fmt: skip
         return Start(self.fresh(asked) | {"picture": str(picture)})
 
@@ -158,11 +168,21 @@ class ImageEvents:
             seen = self._see(asked)
         except Refusal as refusal:
             return nothing(refused(refusal))
-        card, metric = self.work.models.card(asked.model), seen.prediction.metric
         before = asked.before if asked.before and asked.before.path == asked.picture else None
         if before is None:
             asked = replace(asked, points=[], fov="")
         ends = kept_ends(asked, before, seen.prediction) or own_range(seen.prediction)
+        return self.shown(asked, seen, ends)
+
+    def shown(self, asked: Asked, seen: Seen, ends: tuple[float, float]) -> ResultUpdates:
+        """Shows a result.
+
+        Args:
+            asked: values of the tab's parts.
+            seen: picture and prediction.
+            ends: near and far end of the colours.
+        """
+        card, metric = self.work.models.card(asked.model), seen.prediction.metric
         limits = limits_of(seen.prediction, *ends)
         return {
             "empty": gr.update(value=EMPTY_IMAGE, visible=False), "results": gr.update(visible=True),
@@ -181,7 +201,7 @@ class ImageEvents:
         seen = self._see(asked)
         limits = limits_of(seen.prediction, *asked.legend)
         updates = colored(seen, limits, asked.color_map)
-        if asked.under == DEPTH:
+        if asked.share:
             updates["marked"] = measured(seen, limits, asked)["marked"]
         return updates
 
@@ -193,10 +213,12 @@ class ImageEvents:
         """Writes a file of the depth; returns its path.
 
         Args:
-            kind: one of `result_files.KINDS`.
+            kind: one of `result_files.KINDS` or of `surface_files.KINDS`.
             asked: values of the tab's parts.
         """
         seen = self._see(asked)
+        if kind in SURFACE_KINDS:
+            return surface_file(kind, seen, number_of(asked.fov, "field of view"), str(asked.picture))
         limits = limits_of(seen.prediction, *asked.legend)
         return result_file(kind, seen, limits, asked.color_map, str(asked.picture))
 
@@ -237,7 +259,7 @@ class ImageEvents:
         if not asked.picture:
             return {"points": []}
         seen = self._see(asked)
-        limits = limits_of(seen.prediction, *asked.legend) if asked.under == DEPTH else (0.0, 1.0)
+        limits = limits_of(seen.prediction, *asked.legend) if asked.share else (0.0, 1.0)
         return measured(seen, limits, asked)
 
     def _see(self, asked: Asked) -> Seen:

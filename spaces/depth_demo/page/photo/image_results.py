@@ -9,11 +9,11 @@ from PIL import Image
 from predictor import ModelCard, Prediction
 from refusal import Refusal
 from results.coloring import clickable_size, depth_shown, far_most, half_text, range_text, shown_size
+from results.hints import hint
 from results.read_outs import HINTS, notes_of, number_of, points_text, read_out, with_points
 from work import ROUTER, Seen
 
 from page.photo.compare_view import nothing_compared
-from page.photo.image_tab import DEPTH
 from page.photo.image_values import Asked, Before, ColorUpdates, ReadUpdates, ResultUpdates
 from page.photo.legend_bar import own_range
 
@@ -52,11 +52,12 @@ def measured(seen: Seen, limits: tuple[float, float], asked: Asked) -> ReadUpdat
 
 
 def underlay(seen: Seen, limits: tuple[float, float], asked: Asked) -> Image.Image:
-    """Returns the picture to click in, without points."""
+    """Returns the picture to click in, without points: the photo, the depth, or a mixture of the two."""
     size = clickable_size(seen.image)
-    if asked.under != DEPTH:
-        return seen.image.resize(size)
-    return depth_shown(seen.prediction, limits, asked.color_map, size)
+    photo, share = seen.image.resize(size), min(max(asked.share or 0.0, 0.0), 100.0) / 100
+    if not share:
+        return photo
+    return Image.blend(photo, depth_shown(seen.prediction, limits, asked.color_map, size), share)
 
 
 def colored(seen: Seen, limits: tuple[float, float], color_map: str) -> ColorUpdates:
@@ -114,6 +115,8 @@ def place_name(head: str) -> str:
 
 
 def heading(path: str, label: str, seen: Seen) -> str:
-    """Says in Markdown what is shown: photo, model and range."""
+    """Says in Markdown what is shown: photo, model and range, and whether the picture is unlike a photo."""
     name = re.sub(r"([^\w .-]|_)", r"\\\1", Path(path).name)
-    return f"**{name}** · {label} · {range_text(seen.prediction)}{half_text(seen)}"
+    unusual = hint(seen.image)
+    told = f"**{name}** · {label} · {range_text(seen.prediction)}{half_text(seen)}"
+    return f"{told}\n\n*{unusual}*" if unusual else told

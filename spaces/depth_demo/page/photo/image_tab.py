@@ -7,19 +7,20 @@ from typing import Any
 import gradio as gr
 from results.coloring import MAP_NAMES
 from results.read_outs import HINTS
+from results.surface_files import HAS_EXR
 from work import ROUTER, DepthWork
 
 from page.appearance import EMPTY_IMAGE
 from page.browser_files import browser_file
-from page.photo import compare_view, legend_bar, scene_view, strip
+from page.photo import compare_view, keeping, legend_bar, scene_view, strip
 from page.photo.compare_view import CompareParts
 from page.photo.scene_view import SceneParts
 from semidepth.media.color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 
 COLOR_CHOICES = [(MAP_NAMES[name], name) for name in COLOR_MAPS]
-PHOTO, DEPTH = "Photo", "Depth"  # what is clicked in to measure
 PNG16_LABELS = {True: "16-bit PNG, mm", False: "16-bit PNG"}  # by whether the model predicts metres
 FILE_LABELS = {"color": "Coloured PNG", "png16": PNG16_LABELS[True], "npy": "NumPy .npy"}
+SURFACE_LABELS = {"normals": "Normals PNG", "exr": "Depth, normals .exr"}
 SPLIT = '<input type="range" min="0" max="100" value="50" step="1" aria-label="Photo to the left, depth to the right">'
 
 
@@ -38,7 +39,10 @@ class ImageParts(CompareParts, SceneParts):
         before: what is shown, an `image_values.Before`, or None.
         order: changes when a picture is to be predicted.
         view: name of the view that is open.
-        png16: button for the file of this kind; likewise `npy` and `color`.
+        views: row of views.
+        kept: what the browser keeps of the tab.
+        ready: whether the page has been set to what the browser had kept.
+        png16: button for the file of this kind; likewise `npy`, `color`, `normals` and `exr`.
         strip: of photos to click on; None without any.
         examples: paths of these.
     """
@@ -57,7 +61,7 @@ class ImageParts(CompareParts, SceneParts):
     told: gr.Markdown
     marked: gr.Image
     places: gr.Textbox
-    under: gr.Radio
+    share: gr.Slider
     fov: gr.Textbox
     forget: gr.Button
     legend: gr.HTML
@@ -65,6 +69,8 @@ class ImageParts(CompareParts, SceneParts):
     png16: gr.Button
     npy: gr.Button
     color: gr.Button
+    normals: gr.Button
+    exr: gr.Button
     depth_tab: gr.Tab
     measure_tab: gr.Tab
     scene_tab: gr.Tab
@@ -73,6 +79,9 @@ class ImageParts(CompareParts, SceneParts):
     before: gr.State
     order: gr.State
     view: gr.State
+    views: gr.Tabs
+    kept: gr.BrowserState
+    ready: gr.State
     strip: gr.HTML | None
     examples: list[Path]
 
@@ -127,6 +136,7 @@ def build(work: DepthWork, trust: gr.HTML, examples: list[Path], start: Start) -
         **views,
         **below,
         **states,
+        **keeping.build(),
     )
 
 
@@ -150,7 +160,7 @@ def _top(work: DepthWork, start: Start) -> dict[str, Any]:
 
 def _views(work: DepthWork, metric: bool, start: Start) -> dict[str, Any]:
     """Lays out the stage: one row of views on the picture."""
-    with gr.Tabs(elem_id="views"):
+    with gr.Tabs(elem_id="views") as tabs:
         with gr.Tab("Depth", id="depth") as depth_tab, gr.Column(elem_id="stage"):
             plain: dict[str, Any] = {
                 "show_label": False, "type": "pil", "interactive": False, "format": "jpeg", "buttons": [],
@@ -167,7 +177,7 @@ def _views(work: DepthWork, metric: bool, start: Start) -> dict[str, Any]:
             compare = compare_view.build(work)
     return {
         "photo": photo, "depth": depth, "depth_tab": depth_tab, "measure_tab": measure_tab, "scene_tab": scene_tab,
-        "compare_tab": compare_tab, **measure, **scene, **compare,
+        "compare_tab": compare_tab, "views": tabs, **measure, **scene, **compare,
     }  # fmt: skip
 
 
@@ -192,9 +202,11 @@ def _measure(metric: bool, start: Start) -> dict[str, Any]:
             **start.of("fov", visible=metric), label="Field of view, degrees", placeholder="the photo's own, else 60",
             elem_id="fov", min_width=170, info="Horizontal. It sets widths and heights.",
         )  # fmt: skip
-        under = gr.Radio([PHOTO, DEPTH], value=PHOTO, label="Click in", elem_id="click_in", min_width=150)
+        share = gr.Slider(
+            0, 100, 0, step=5, label="Depth over the photo, %", elem_id="share", min_width=170, buttons=[],
+        )  # fmt: skip
         forget = gr.Button("Clear the points", elem_id="forget", size="md", min_width=120)
-    return {"told": told, "marked": marked, "places": places, "fov": fov, "under": under, "forget": forget}
+    return {"told": told, "marked": marked, "places": places, "fov": fov, "share": share, "forget": forget}
 
 
 def _below(metric: bool, start: Start) -> dict[str, Any]:
@@ -206,6 +218,10 @@ def _below(metric: bool, start: Start) -> dict[str, Any]:
         files = {
             kind: gr.Button(**start.of(kind, value=label), size="md", min_width=120, elem_id=f"file_{kind}")
             for kind, label in labels.items()
+        }
+        files |= {
+            kind: gr.Button(label, size="md", min_width=120, elem_id=f"file_{kind}", visible=kind != "exr" or HAS_EXR)
+            for kind, label in SURFACE_LABELS.items()
         }
         scene = {kind: gr.Button(label, size="md", min_width=120, elem_id=kind)
                  for kind, label in (("glb", "Mesh .glb"), ("ply", "Points .ply"))}  # fmt: skip

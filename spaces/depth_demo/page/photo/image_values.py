@@ -46,7 +46,7 @@ class Asked:
         color_map: of the colours.
         legend: near and far end of the colours, metres or per cent; None without a result.
         fov: horizontal field of view in degrees, as it was typed.
-        under: what is clicked in, photo or depth.
+        share: of the depth over the photo to click in, per cent.
         places: points as they were typed.
         points: clicked ones, (column, row) of the upright picture, at most two.
         before: the result that is shown.
@@ -60,7 +60,7 @@ class Asked:
     color_map: str = field(metadata={"read": colors_of})
     legend: Ends = field(metadata={"read": ends_of})
     fov: str
-    under: str
+    share: float | None
     places: str
     points: list[Point]
     before: Before | None

@@ -21,6 +21,7 @@ VIEW = "scene"  # its name among the views
 FRONT_DEG = (90.0, 90.0)  # the viewer looks along the camera's axis
 OBLIQUE_DEG = (75.0, 88.0)  # 15 degrees beside it, where depth is seen
 SMALLEST_JUMP, LARGEST_JUMP = 1.01, 2.0
+SMALLEST_POINT, LARGEST_POINT = 0.2, 3.0
 CUT_LABELS = {True: "Leave out what is farther than, metres", False: "Leave out what is farther than, % of near to far"}
 NO_SCENE = "<p>The scene is built when this view is open.</p>"
 _NUDGE = itertools.cycle((0.0, 0.001))  # degrees: gradio sends a view on only where it differs from the last one
@@ -39,6 +40,7 @@ class SceneParts:
     shape: gr.Radio
     cut: gr.Textbox
     jump: gr.Slider
+    point_size: gr.Slider
     front: gr.Button
     no_scene: gr.HTML
     viewer: gr.Model3D
@@ -61,6 +63,7 @@ class SceneAsked:
         fov: horizontal field of view in degrees, as it was typed.
         cut: what is farther is left out, metres or per cent, as it was typed.
         jump: factor of depth at which edges are cut.
+        point_size: of a point cloud, as a share of the distance between neighbours.
         view: name of the view that is open.
         built: what the scene that is shown was made from; None without one.
         metric: whether `cut` is in metres.
@@ -73,6 +76,7 @@ class SceneAsked:
     fov: str
     cut: str
     jump: float | None
+    point_size: float | None
     view: str
     built: "tuple[SceneAsked, float] | None"
     metric: bool
@@ -119,7 +123,14 @@ def build(metric: bool) -> dict[str, Any]:
             SMALLEST_JUMP, LARGEST_JUMP, MAX_JUMP, step=0.01, label="Cut where depth jumps by a factor of",
             elem_id="jump", info="What is behind is so many times as far as what is before it.", min_width=220,
         )  # fmt: skip
-    return {"no_scene": empty, "viewer": viewer, "note": note, "front": front, "shape": shape, "cut": cut, "jump": jump}
+        point_size = gr.Slider(
+            SMALLEST_POINT, LARGEST_POINT, 1.0, step=0.1, label="Size of points", elem_id="point_size",
+            info="Of a point cloud; 1 leaves no gap seen from the front.", min_width=220,
+        )  # fmt: skip
+    return {
+        "no_scene": empty, "viewer": viewer, "note": note, "front": front, "shape": shape, "cut": cut, "jump": jump,
+        "point_size": point_size,
+    }  # fmt: skip
 
 
 class SceneEvents:
@@ -146,7 +157,8 @@ class SceneEvents:
         line: dict[str, Any] = {"concurrency_id": "scene", "concurrency_limit": 2, "show_progress_on": [parts.viewer]}
         events = [
             wiring.on(event, self.follow, SceneUpdates, **line)
-            for event in (predicted.then, parts.shape.input, parts.jump.release, parts.fov.submit, parts.fov.blur,
+            for event in (predicted.then, parts.shape.input, parts.jump.release,
+                          parts.point_size.release, parts.fov.submit, parts.fov.blur,
                           parts.cut.submit, parts.cut.blur)
         ]  # fmt: skip
         events.append(wiring.on(parts.scene_tab.select, self.opened, SceneUpdates, **line))
@@ -199,7 +211,9 @@ class SceneEvents:
         if not asked.picture:
             raise Refusal("Choose a photo first.", title="There is no picture yet")
         seen = self.work.see(asked.picture, asked.model, asked.domain)
-        return build_scene(seen, asked.picture, mesh=mesh, given_deg=fov_deg, far=far, max_jump=within(asked.jump))
+        jump = within(asked.jump, SMALLEST_JUMP, LARGEST_JUMP, MAX_JUMP)
+        size = within(asked.point_size, SMALLEST_POINT, LARGEST_POINT, 1.0)
+        return build_scene(seen, asked.picture, mesh=mesh, given_deg=fov_deg, far=far, max_jump=jump, point_size=size)
 
     def file(self, kind: str, mesh: bool, asked: SceneAsked) -> str:
         """Writes the scene as a file; returns its path.
@@ -242,6 +256,6 @@ def same_prediction(first: SceneAsked, second: SceneAsked) -> bool:
     return (first.picture, first.model, first.domain) == (second.picture, second.model, second.domain)
 
 
-def within(jump: float | None) -> float:
-    """Returns the factor that was typed, moved into the slider's range; the default for an emptied field."""
-    return min(max(MAX_JUMP if jump is None else jump, SMALLEST_JUMP), LARGEST_JUMP)
+def within(typed: float | None, smallest: float, largest: float, default: float) -> float:
+    """Returns the number that was typed, moved into the slider's range; the default for an emptied field."""
+    return min(max(default if typed is None else typed, smallest), largest)
