@@ -20,7 +20,7 @@ from semidepth.media.color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 COLOR_CHOICES = [(MAP_NAMES[name], name) for name in COLOR_MAPS]
 PNG16_LABELS = {True: "16-bit PNG, mm", False: "16-bit PNG"}  # by whether the model predicts metres
 FILE_LABELS = {"color": "Coloured PNG", "png16": PNG16_LABELS[True], "npy": "NumPy .npy"}
-SURFACE_LABELS = {"normals": "Normals PNG", "exr": "Depth, normals .exr"}
+SURFACE_LABELS = {"normals": "Normals PNG", "exr": "Depth .exr"}
 SPLIT = '<input type="range" min="0" max="100" value="50" step="1" aria-label="Photo to the left, depth to the right">'
 
 
@@ -203,7 +203,7 @@ def _measure(metric: bool, start: Start) -> dict[str, Any]:
             elem_id="fov", min_width=170, info="Horizontal. It sets widths and heights.",
         )  # fmt: skip
         share = gr.Slider(
-            0, 100, 0, step=5, label="Depth over the photo, %", elem_id="share", min_width=170, buttons=[],
+            0, 100, 0, step=5, label="Depth over the photo, %", elem_id="share", min_width=240, buttons=[],
         )  # fmt: skip
         forget = gr.Button("Clear the points", elem_id="forget", size="md", min_width=120)
     return {"told": told, "marked": marked, "places": places, "fov": fov, "share": share, "forget": forget}
