@@ -49,9 +49,8 @@ class MaskModel:
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
         self._size = image.shape[:2]
         resized = self._preprocessing.normalize(self._preprocessing.resize(pixels).to(self._device))
-        self._scale = np.array(
-            [resized.shape[-1] / image.shape[1], resized.shape[-2] / image.shape[0]], np.float32
-        )  # of x, y
+        self._seen_size = np.array([resized.shape[-1], resized.shape[-2]], np.float32)  # width, height
+        self._scale = self._seen_size / np.array([image.shape[1], image.shape[0]], np.float32)
         with torch.inference_mode(), self._context():
             self._seen = self._model.get_image_embeddings(resized)
         self._logits: dict[int, Tensor] = {}
@@ -75,7 +74,8 @@ class MaskModel:
 
     def box(self, boxes: np.ndarray) -> Answer:
         """Returns one mask for each box."""
-        scaled = torch.from_numpy(boxes * np.tile(self._scale, 2))[None]
+        inside = (boxes * np.tile(self._scale, 2)).clip(0, np.tile(self._seen_size, 2))  # rounding leads out of it
+        scaled = torch.from_numpy(inside)[None]
         parts = [
             self._answer({"input_boxes": scaled[:, start : start + AT_ONCE]}, multimask_output=False)
             for start in range(0, len(boxes), AT_ONCE)

@@ -2,12 +2,14 @@
 
 import json
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tiny
 import torch
 
 from semidepth.evaluation.cli import main
+from semidepth.evaluation.masks.score import load_mask_model
 from semidepth.evaluation.options import ScoreOptions
 from semidepth.modeling import DepthStudentForDepthEstimation, PromptedMaskForMaskGeneration
 
@@ -84,3 +86,12 @@ def test_models_without_masks_are_refused(models, capsys):
 def test_options_of_masks_and_of_depth_do_not_mix(changes, cause):
     with pytest.raises(ValueError, match=cause):
         ScoreOptions(model=("m",), data=(ROOMS,), **changes)
+
+
+def test_a_box_that_ends_where_the_image_ends_is_inside_what_the_model_sees(models):
+    """In float32 the scaled side of such a box lies beyond the edge for some sizes."""
+    model = load_mask_model(models[0], torch.device("cpu"))
+    for width in range(400, 460):
+        model.look(np.zeros((640, width, 3), np.uint8))
+        answer = model.box(np.array([[width / 3, 100.0, width, 640.0]], np.float32))
+        assert answer.masks.shape == (1, 1, 640, width)
