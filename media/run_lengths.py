@@ -96,6 +96,11 @@ def fill_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) 
     return decode_run_lengths(library.merge(library.frPyObjects(corners, height, width)))
 
 
+def require_polygons() -> None:
+    """Raises ImportError, with advice, where polygons cannot be filled."""
+    _library()
+
+
 def _library() -> Any:
     try:
         from pycocotools import mask

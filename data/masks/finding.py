@@ -18,6 +18,7 @@ from semidepth.common.files import literal_part
 from semidepth.data.listing import image_suffixes
 from semidepth.data.masks.layers import CROWD, Mask, Outline, StoredMasks
 from semidepth.data.source_spec import MASK_FOLDER, MASK_STEM, Source
+from semidepth.media.run_lengths import require_polygons
 
 NO_MASKS = "without masks"
 
@@ -78,6 +79,7 @@ def _read_coco(source: Source) -> dict[str, StoredMasks]:
                 continue
             content = each.get("segmentation")
             if isinstance(content, list):
+                require_polygons()
                 content = [_numbers(polygon) for polygon in content]
             outlines[each["image_id"]].append(Outline(content, Mask(1, names.get(each.get("category_id"), ""))))
         return {
@@ -86,6 +88,8 @@ def _read_coco(source: Source) -> dict[str, StoredMasks]:
             )
             for image in record["images"]
         }
+    except ImportError as error:
+        raise ValueError(f"source {source.spec!r}: {error}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"source {source.spec!r}: {path} is no json as COCO has it, with images, annotations and categories "

@@ -110,15 +110,18 @@ class ImageMasks:
     size: tuple[int, int]
     orientation: int
     frame: LabelFrame | None
-    layers: list[Layer]
+    layers: tuple[Layer, ...]
     drawn_for: tuple[int, int]
     left_out: Counter[str]
     causes: dict[str, str] = field(default_factory=dict)
 
     def numbers(self, layer: Layer) -> Tensor | None:
         """(H, W) the numbers of a layer as the upright image lies; None, and counted, where they cannot be used."""
+        content = layer.content
         try:
-            content = layer.content
+            shape = content.shape if isinstance(content, Tensor) else _claimed_size(content)
+            if shape is not None and tuple(shape) not in possible_sizes(self.size, self.orientation):
+                return self._leave_out(layer, OTHER_SIZE, _sizes(self.name, self.size, tuple(shape)))
             stored = content if isinstance(content, Tensor) else self._decoded(content)
         except ValueError as error:
             return self._leave_out(layer, BROKEN, f"{self.name} has a mask that is left out: {error}")
@@ -126,9 +129,7 @@ class ImageMasks:
             image = torch.empty(0, *self.size)
             stored = turn_with_image(stored, image, self.orientation, self.frame)
         if tuple(stored.shape) != self.size:
-            (rows, columns), (height, width) = stored.shape, self.size
-            sizes = f"is {width}x{height} pixels and has masks of {columns}x{rows}"
-            return self._leave_out(layer, OTHER_SIZE, f"{self.name} {sizes}; store both at one size")
+            return self._leave_out(layer, OTHER_SIZE, _sizes(self.name, self.size, tuple(stored.shape)))
         return stored
 
     def _decoded(self, outline: Outline) -> Tensor:
@@ -151,7 +152,7 @@ def read_masks(
 
     Args:
         stored: `SceneMasks`, `StoredMasks`, a file's path or content (a PNG of instances, or json as Segment Anything
-            writes it), or a list: of outlines, of such json's annotations, or of black and white pictures.
+            writes it), an array of instances, or a list: of such json's annotations, or of black and white pictures.
         name: of the picture, for errors.
         size: of the upright image, height and width.
         orientation: by which the image was turned, 1 to 8.
@@ -160,12 +161,15 @@ def read_masks(
     Raises:
         BrokenSampleError: there are no masks, or they cannot be read.
     """
-    turned = size[::-1] if orientation > 4 else size
+    if stored is None:
+        raise BrokenSampleError(f"{name} has no masks")
     try:
         if isinstance(stored, SceneMasks):
             layers, found = list(_scene_layers(stored)), StoredMasks(())
         elif isinstance(stored, StoredMasks):
             layers, found = [], stored
+        elif isinstance(stored, np.ndarray):
+            layers, found = [_instances(torch.from_numpy(stored.astype(np.int32)))], StoredMasks(())
         else:
             content = stored.read_bytes() if isinstance(stored, Path) else stored
             if isinstance(content, bytes) and content.lstrip()[:1] not in (b"{", b"["):
@@ -176,9 +180,32 @@ def read_masks(
         raise
     except (*DECODING_ERRORS, KeyError) as error:
         raise BrokenSampleError(f"{name} has masks that cannot be read: {cause_of(error)}") from error
+    drawn_for = found.size or possible_sizes(size, orientation)[-1]
+    if drawn_for not in possible_sizes(size, orientation):  # before anything of that size is allocated
+        raise BrokenSampleError(_sizes(name, size, drawn_for))
     layers += [Layer(outline, (outline.mask,)) for outline in found.outlines]
-    left_out = Counter(found.left_out)
-    return ImageMasks(name, size, orientation, frame, layers, found.size or turned, left_out)
+    return ImageMasks(name, size, orientation, frame, tuple(layers), drawn_for, Counter(found.left_out))
+
+
+def possible_sizes(size: tuple[int, int], orientation: int) -> tuple[tuple[int, int], ...]:
+    """Sizes that masks of an image may have: as it is shown, and as it is stored where a turn exchanges the sides."""
+    return (tuple(size), (size[1], size[0])) if orientation > 4 else (tuple(size),)
+
+
+def _claimed_size(outline: Outline) -> tuple[int, int] | None:
+    """The size that run lengths claim; None for others. Raises ValueError where it is none."""
+    if not isinstance(outline.content, Mapping):
+        return None
+    try:
+        height, width = (int(side) for side in outline.content["size"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise ValueError("its run lengths have no size of two numbers") from None
+    return height, width
+
+
+def _sizes(name: str, size: tuple[int, int], found: tuple[int, int]) -> str:
+    own, other = (f"{width}x{height}" for height, width in (size, found))
+    return f"{name} is {own} pixels and has masks of {other}; store both at one size"
 
 
 def stored_masks(record: Any) -> StoredMasks:

@@ -33,6 +33,7 @@ def table_row(source: Source, table: Table, cells: dict[str, Any], file: str, nu
         if values.get(FAULT_COLUMN) is not None:
             raise BrokenSampleError(values[FAULT_COLUMN])
         image, depth, scale, shift = _content(values.get(table.image)), None, None, None
+        masks = None if table.masks is None else _masks(values.get(table.masks))
         domain = source.domain or _domain(values.get(DOMAIN_COLUMN), table)
         if table.depth is not None:
             depth = _content(values.get(table.depth))
@@ -40,8 +41,10 @@ def table_row(source: Source, table: Table, cells: dict[str, Any], file: str, nu
             if source.depth_scale is None:
                 scale = _number(values.get(SCALE_COLUMN), SCALE_COLUMN)
     except BrokenSampleError as fault:
-        image, depth, scale, shift, domain = fault, None, None, None, ""
-    return Row(image=image, depth=depth, depth_scale=scale, depth_shift=shift, domain=domain, origin=origin)
+        image, depth, scale, shift, domain, masks = fault, None, None, None, "", None
+    return Row(
+        image=image, depth=depth, depth_scale=scale, depth_shift=shift, domain=domain, origin=origin, masks=masks
+    )  # fmt: skip
 
 
 def reliable_enough(source: Source, cells: dict[str, Any]) -> bool | None:
@@ -104,6 +107,13 @@ def _content(value: Any) -> Any:
     if isinstance(value, dict) and "bytes" in value:
         value = value["bytes"] if value["bytes"] is not None else value["path"]
     return None if isinstance(value, str) and not value.startswith(REMOTE) else value
+
+
+def _masks(value: Any) -> Any:
+    """Content of an undecoded cell of masks: the bytes of a picture, else the cell itself."""
+    if isinstance(value, BrokenSampleError):
+        raise value
+    return value["bytes"] if isinstance(value, dict) and value.get("bytes") is not None else value
 
 
 def _number(value: Any, name: str) -> float | None:

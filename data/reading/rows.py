@@ -82,8 +82,8 @@ def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = N
         depth = match_depth_to_image(depth, image, origin, stretch=source.stretch or pseudo)
     sample = Sample(image=image, depth=depth, domain=row["domain"], origin=origin, labels=source.labels)
     if masked:
-        stored, (height, width) = content_of(row.get("masks"), "masks", origin), image.shape[-2:]
-        sample["masks"] = read_masks(stored, origin, (height, width), orientation, source.label_frame)
+        height, width = image.shape[-2:]
+        sample["masks"] = read_masks(row.get("masks"), origin, (height, width), orientation, source.label_frame)
     return sample
 
 

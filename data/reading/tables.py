@@ -52,7 +52,7 @@ _PARQUET_BATCH = 64
 class Table:
     """An opened table.
 
-    `rows` are undecoded; `image` and `depth` name their columns (None: no depth asked for); `domain_names`
+    `rows` are undecoded; `image`, `depth` and `masks` name their columns (None: not asked for); `domain_names`
     are the names behind a ClassLabel column; `files` has one path or URL to a shard, and is empty for the Hub; `cut`
     tells the rows of a source's part.
     """
@@ -63,6 +63,7 @@ class Table:
     domain_names: tuple[str, ...] | None
     files: tuple[str, ...]
     cut: Cut | None
+    masks: str | None
 
 
 @lru_cache(maxsize=16)
@@ -85,15 +86,18 @@ def open_table(source: Source, labeled: bool) -> Table:
     rows = _load(source, files)
     names = _column_names(rows)
     features = rows.features or Features()
-    image, depth = image_column(source, features, names), depth_column(source, features, names) if labeled else None
+    masks = None if labeled or source.masks is None else named_column(source, "masks", source.masks, names)
+    image = image_column(source, features, [name for name in names if name != masks])
+    depth = depth_column(source, features, names) if labeled else None
     if source.asks_reliability:
         named_column(source, "min_reliability or max_reliability", RELIABILITY_COLUMN, names)
-    wanted = (image, depth, SCALE_COLUMN, SHIFT_COLUMN, RELIABILITY_COLUMN, DOMAIN_COLUMN, KEY_COLUMN)
+    wanted = (image, depth, masks, SCALE_COLUMN, SHIFT_COLUMN, RELIABILITY_COLUMN, DOMAIN_COLUMN, KEY_COLUMN)
     used = [name for name in names if name in wanted or (name == SCENE_COLUMN and source.part is not None)]
     rows = _with_columns(source, files, rows, used)
     domain = (rows.features or {}).get(DOMAIN_COLUMN)
     domain_names = tuple(domain.names) if isinstance(domain, ClassLabel) else None
-    return Table(rows, image, depth, domain_names, files, None if source.part is None else _require_cut(source, files))
+    cut = None if source.part is None else _require_cut(source, files)
+    return Table(rows, image, depth, domain_names, files, cut, masks)
 
 
 def _with_columns(source: Source, files: tuple[str, ...], rows: IterableDataset, used: list[str]) -> IterableDataset:

@@ -10,13 +10,14 @@ other busy processes they wait for each other, and one thread per process (as in
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 import torch
 
 from semidepth.data.scenes.camera import photograph, pixel_rays
+from semidepth.data.scenes.captions import find_facts, write_caption
 from semidepth.data.scenes.draws import Draws, uniform_table
 from semidepth.data.scenes.layout import SEMANTIC_CLASSES, Layout, in_view
 from semidepth.data.scenes.raycast import (
@@ -126,10 +127,23 @@ def render_scenes(
     classes = [SEMANTIC_CLASSES.index(_CLASS_OF_ROLE[role]) for role in (*layout.slots.roles, "sky")]
     semantic = torch.tensor(classes, device=device)[slot]
     fov_deg = torch.from_numpy(layout.fov_deg.astype(np.float32)).to(device)
-    part, thing = number_things(domain, layout.slots, slot) if "masks" in truths else (None, None)
-    return SceneBatch(
-        image=image, depth=depth, semantic=semantic, fov_deg=fov_deg, part=part, thing=thing, normal=normal
-    )  # fmt: skip
+    batch = SceneBatch(image=image, depth=depth, semantic=semantic, fov_deg=fov_deg, normal=normal)
+    return _with_numbers(batch, domain, number_things(domain, layout.slots, slot), keys, truths) if truths else batch
+
+
+def _with_numbers(
+    batch: SceneBatch,
+    domain: str,
+    numbers: tuple[torch.Tensor, torch.Tensor],
+    keys: torch.Tensor,
+    truths: Collection[Truth],
+) -> SceneBatch:
+    """The batch with what is made from the numbers of parts and things; each scene's key chooses words."""
+    if "captions" in truths:
+        thing, depth = numbers[1].cpu().numpy(), batch.depth.cpu().numpy()
+        rows = zip(thing, depth, keys.tolist(), strict=True)
+        batch = replace(batch, caption=tuple(write_caption(find_facts(domain, *row), key) for *row, key in rows))
+    return replace(batch, part=numbers[0], thing=numbers[1]) if "masks" in truths else batch
 
 
 def _check(domain: str, indices: Sequence[int], seed: int, style: str, height: int, width: int) -> None:

@@ -71,7 +71,7 @@ class MaskStream(BatchStream):
             if found is not None:
                 yield found
             elif passed == MOST_WITHOUT:
-                raise ValueError(_nothing(plan.sources, sample["origin"], self.choice))
+                raise ValueError(_nothing(passed, plan.sources, self.choice))
 
 
 class MaskLoader(BatchLoader):
@@ -138,7 +138,7 @@ def mask_samples(
 
 def _whole(plan: StreamPlan, size: int | None, multiple: int, choice: MaskChoice) -> Iterator[MaskSample]:
     told: set[tuple[str, str]] = set()
-    passed = 0
+    passed = given = 0
     for sample in SampleStream(plan):
         image = sample["image"]
         height, width = image.shape[-2:]
@@ -146,10 +146,11 @@ def _whole(plan: StreamPlan, size: int | None, multiple: int, choice: MaskChoice
         if size is not None:
             view = draw_view(image, size, None, train=False, multiple=multiple)
         found = _mask_sample(sample, view, choice, np.random.default_rng([plan.seed, *sample["meeting"]]), told)
-        if found is None:
-            passed += 1
-        else:
+        passed, given = passed + (found is None), given + (found is not None)
+        if found is not None:
             yield found
+    if not given:
+        raise ValueError(_nothing(passed, plan.sources, choice))
     if passed:
         logger.info("%d pictures have no mask of the sizes that are asked for and are passed over", passed)
 
@@ -170,9 +171,9 @@ def _mask_sample(
     return MaskSample(view.of_image(sample["image"]), masks, names, levels, sample["domain"], sample["origin"])
 
 
-def _nothing(sources: Sequence[Source], last: str, choice: MaskChoice) -> str:
+def _nothing(pictures: int, sources: Sequence[Source], choice: MaskChoice) -> str:
     specs = ", ".join(each.spec for each in sources)
     return (
-        f"{MOST_WITHOUT} pictures in a row of {specs}, the last {last}, have no mask of "
-        f"{choice.min_area:.2%} to {choice.max_area:.0%} of the crop; lower min_area, or check the masks"
+        f"none of {pictures} pictures of {specs} has a mask of {choice.min_area:.2%} to {choice.max_area:.0%} of it; "
+        "lower min_area, or check the masks with `semidepth data`"
     )

@@ -105,7 +105,7 @@ def look_at(source: Source, *, labeled: bool, most: int = MOST_SAMPLES) -> Looke
     broken: list[str] = []
     first: FirstLabel | None = None
     pixels = 0
-    for row in _spread(open_source(source, labeled=labeled), most):
+    for row in spread(open_source(source, labeled=labeled), most):
         try:
             sample = decode_row(row, whole, labeled, at_least=SIDE)
             if labeled and first is None:
@@ -124,7 +124,7 @@ def look_at(source: Source, *, labeled: bool, most: int = MOST_SAMPLES) -> Looke
     return Looked(tuple(samples), tuple(broken), first)
 
 
-def _spread(opened: OpenedSource, most: int) -> Iterator[Row]:
+def spread(opened: OpenedSource, most: int) -> Iterator[Row]:
     """Undecoded rows from shards all over a source, a few of each."""
     source, shards = opened.source, opened.num_shards
     most = min(most, source.count or most)

@@ -18,6 +18,7 @@ from semidepth.data.source_spec import Source
 from semidepth.evaluation.source_report.edges import EdgeFit
 from semidepth.evaluation.source_report.findings import Finding, findings, known, seen
 from semidepth.evaluation.source_report.looking import MOST_SAMPLES, FirstLabel, Look, Looked, look_at
+from semidepth.evaluation.source_report.mask_facts import MaskFacts, look_at_masks, mask_findings
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class SourceReport:
         looked_at: number of samples.
         findings: what looks wrong.
         looks: the samples, reduced.
+        masks: of single objects, where the source says that it has them.
     """
 
     spec: str
@@ -75,6 +77,7 @@ class SourceReport:
     looked_at: int
     findings: tuple[Finding, ...]
     looks: tuple[Look, ...]
+    masks: MaskFacts | None = None
 
     def lines(self) -> Iterator[str]:
         """Yields the facts, one line each, without the findings."""
@@ -101,6 +104,8 @@ class SourceReport:
         if self.edges is not None:
             fit, chance = self.edges.fit, self.edges.by_chance
             yield f"  edges of labels fit those of pictures by {fit:.2f} of 1 (by chance {chance:.2f})"
+        if self.masks is not None:
+            yield f"  {self.masks.told()}"
         if self.turned:
             turns = ", ".join(f"{count} of orientation {number}" for number, count in sorted(self.turned.items()))
             yield f"  turned by EXIF data: {turns}, of {self.looked_at} samples"
@@ -124,6 +129,7 @@ class SourceReport:
             "shares": None if self.shares is None else vars(self.shares),
             "range_m": near_far,
             "edges": None if self.edges is None else vars(self.edges),
+            "masks": None if self.masks is None else vars(self.masks),
             "turned": {str(number): count for number, count in self.turned.items()},
             "findings": [vars(finding) for finding in self.findings],
         }
@@ -149,6 +155,7 @@ def report_on(source: Source, *, labeled: bool, most: int = MOST_SAMPLES) -> Sou
     found = seen(source, looked, listing)
     pairing, pairs = _pairing(source, looked.samples) if labeled else ("", ())
     count = count_unmeasured(source)
+    masks = None if source.masks is None else look_at_masks(source, most)
     unmeasured = f"{count:,} rows without reliability" if count else ""
     return SourceReport(
         spec=source.spec,
@@ -166,8 +173,9 @@ def report_on(source: Source, *, labeled: bool, most: int = MOST_SAMPLES) -> Sou
         edges=found.fit,
         turned=dict(Counter(look.orientation for look in looked.samples if look.orientation != 1)),
         looked_at=len(looked.samples),
-        findings=findings(found),
+        findings=(*findings(found), *(() if masks is None else mask_findings(masks))),
         looks=looked.samples,
+        masks=masks,
     )
 
 

@@ -16,7 +16,7 @@ from semidepth.data.scenes.render import (
 from semidepth.data.scenes.rooms import layout_rooms
 from semidepth.data.scenes.streets import layout_streets
 
-TRUTHS = ("masks", "normals")
+TRUTHS = ("masks", "normals", "captions")
 KINDS = ("faces", "aligned", "yawed", "cylinders", "spheres")
 
 
