@@ -44,7 +44,8 @@ def draw_weights(module: nn.Module) -> bool:
         # All taps equal: upsampling by repetition, without a checkerboard, as in the student's decoder.
         shared = torch.randn(*module.weight.shape[:2], 1, 1, device=module.weight.device)
         init.copy_(module.weight, (gain * shared / math.sqrt(module.in_channels)).expand_as(module.weight))
-        init.zeros_(module.bias)
+        if module.bias is not None:
+            init.zeros_(module.bias)
     elif isinstance(module, nn.Conv2d | nn.Linear):
         init.normal_(module.weight, std=gain / math.sqrt(module.weight[0].numel()))
         if module.bias is not None:

@@ -114,7 +114,7 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
             model = SamModel.from_pretrained(model, use_safetensors=True)
         made = cls(config_of_sam(model.config))
         made.load_state_dict(weights_of_sam(model.state_dict()))
-        return made.to(device=model.device, dtype=model.dtype).eval()  # type: ignore[arg-type]
+        return made.to(device=model.device, dtype=model.dtype).eval()  # type: ignore[call-arg]
 
     def to_sam(self) -> SamModel:
         """The stock class with a copy of this model's weights, in evaluation mode; only with a SAM core.
@@ -122,7 +122,7 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
         Raises:
             ValueError: for another core, a click map, or text prompts.
         """
-        stock = SamModel(stock_config_of(self.config)).to(device=self.device, dtype=self.dtype)
+        stock = SamModel(stock_config_of(self.config)).to(device=self.device, dtype=self.dtype)  # type: ignore[call-arg]
         stock.load_state_dict(stock_weights_of(self.state_dict()))
         return stock.eval()
 
@@ -142,7 +142,8 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
     @classmethod
     def _on(cls, core: Any, fields: dict[str, Any]) -> Any:
         core_config = type(core.config)(**core.config.to_dict())
-        model = cls(PromptedMaskConfig(core_config=core_config, **(FRESH | fields)))
+        settings: dict[str, Any] = {**FRESH, **fields}
+        model = cls(PromptedMaskConfig(core_config=core_config, **settings))
         model.core.load_state_dict(core.state_dict())
         return model
 

@@ -202,7 +202,7 @@ class PromptEncoder(nn.Module):
             known.append((clicked if boxed is None else clicked & ~boxed)[:, None])
         if prompts.boxes is not None and boxed is not None:
             corners = prompts.boxes.nan_to_num(0.0).unflatten(1, (2, 2))
-            kinds = torch.cat([self.point_embed[2].weight, self.point_embed[3].weight])
+            kinds = torch.cat([self._point_kind(2), self._point_kind(3)])
             tokens.append(self._positions(corners, size) + kinds)
             known.append(boxed[:, None].expand(-1, 2))
         if prompts.text is not None and self.text_proj is not None:
@@ -217,10 +217,15 @@ class PromptEncoder(nn.Module):
     def _positions(self, points: Tensor, size: tuple[int, int]) -> Tensor:
         return self.shared_embedding((points.float() + 0.5) / points.new_tensor(size[::-1], dtype=torch.float32))
 
+    def _point_kind(self, index: int) -> Tensor:
+        weight = self.point_embed[index].weight
+        assert isinstance(weight, Tensor)
+        return weight
+
     def _points(self, points: Tensor, labels: Tensor, size: tuple[int, int]) -> Tensor:
         labels = labels[..., None]
         positions = self._positions(torch.where(labels < 0, 0.0, points), size)
-        kind = torch.where(labels == ON, self.point_embed[1].weight, self.point_embed[0].weight)
+        kind = torch.where(labels == ON, self._point_kind(1), self._point_kind(0))
         return torch.where(labels == NOT_A_POINT, self.not_a_point_embed.weight, positions + kind)
 
     def _dense(self, prompts: Prompts, grid: tuple[int, int], size: tuple[int, int]) -> Tensor:

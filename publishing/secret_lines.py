@@ -47,4 +47,5 @@ def known_kinds(line: str, file: str = "") -> list[str]:
 def _rules() -> list[Any]:
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class  # here: requests
 
-    return [rule() for name, rule in get_mapping_from_secret_type_to_class().items() if name not in _UNSURE]
+    rules: dict[str, Any] = get_mapping_from_secret_type_to_class()
+    return [rule() for name, rule in rules.items() if name not in _UNSURE]

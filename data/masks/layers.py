@@ -121,15 +121,18 @@ class ImageMasks:
         try:
             shape = content.shape if isinstance(content, Tensor) else _claimed_size(content)
             if shape is not None and tuple(shape) not in possible_sizes(self.size, self.orientation):
-                return self._leave_out(layer, OTHER_SIZE, _sizes(self.name, self.size, tuple(shape)))
+                self._leave_out(layer, OTHER_SIZE, _sizes(self.name, self.size, tuple(shape)))
+                return None
             stored = content if isinstance(content, Tensor) else self._decoded(content)
         except ValueError as error:
-            return self._leave_out(layer, BROKEN, f"{self.name} has a mask that is left out: {error}")
+            self._leave_out(layer, BROKEN, f"{self.name} has a mask that is left out: {error}")
+            return None
         if self.orientation != 1:
             image = torch.empty(0, *self.size)
             stored = turn_with_image(stored, image, self.orientation, self.frame)
         if tuple(stored.shape) != self.size:
-            return self._leave_out(layer, OTHER_SIZE, _sizes(self.name, self.size, tuple(stored.shape)))
+            self._leave_out(layer, OTHER_SIZE, _sizes(self.name, self.size, tuple(stored.shape)))
+            return None
         return stored
 
     def _decoded(self, outline: Outline) -> Tensor:

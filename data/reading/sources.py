@@ -176,7 +176,7 @@ class SceneRows(OpenedSource):
             depth_shift=None,
             domain=source.domain or source.location,
             origin=f"scenes:{source.location}{split}#{source.start + scene}",
-            masks=SceneMasks(source.location, *masks, source.masks) if masks and source.masks else None,
+            masks=SceneMasks(source.location, masks[0], masks[1], source.masks) if masks and source.masks else None,
         )
 
 

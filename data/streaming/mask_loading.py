@@ -101,6 +101,7 @@ class MaskLoader(BatchLoader):
     ) -> None:
         plan = replace(plan, sources=with_masks(plan.sources), labeled=False)
         super().__init__(plan, batch_size=batch_size, multiple=multiple, num_workers=num_workers, stream=MaskStream)
+        assert isinstance(self.batches, MaskStream)
         self.batches.choice = choice
         self.batches.collate = collate_masks
 
