@@ -41,7 +41,7 @@ def test_axe_finds_nothing(visit, size, scheme):
     view(page, "Compare")
     page.wait_for_selector("#gallery img")
     assert findings(page) == []
-    for name in ("Measure", "Video"):
+    for name in ("Measure", "Many photos", "Video"):
         view(page, name)
         page.wait_for_timeout(300)
         assert findings(page) == []

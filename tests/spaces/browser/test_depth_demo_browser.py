@@ -273,7 +273,7 @@ def test_the_far_end_of_the_scene_has_the_models_unit(visit, space):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_needs_no_sideways_scrolling(visit, picture, scheme):
     page = visit(PHONE, scheme)
-    for tab in ("Video", "Photo"):
+    for tab in ("Many photos", "Video", "Photo"):
         view(page, tab)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     hand_in(page, picture)
