@@ -70,6 +70,7 @@ def test_clicks_read_the_models_own_distances(visit, space, picture):
     own = own_values(space.routed, picture, 1)
     expect(page.locator("#found")).to_contain_text(f"{np.median(own):.2f} m")
     view(page, "Measure")
+    until(page, lambda: page.locator("#marked").bounding_box()["height"] > 100)  # the picture has arrived
     place = page.locator("#marked").bounding_box()
     click_at(page, 40, 30, (200, 150))
     # A click lands within a pixel: the display is scaled.
