@@ -29,8 +29,9 @@ from semidepth.prediction.checkpoints import (
     unknown_kind,
     unloadable,
 )
-from semidepth.prediction.shipped.folder import find_model, is_heads, weight_files
+from semidepth.prediction.shipped.folder import METRIC_NAME, NAME, find_model, is_heads, weight_files
 
+SHIPPED = (NAME, METRIC_NAME)
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 
@@ -92,11 +93,17 @@ def _make_task(mode: Mode, model: str, revision: str, data: ScoredData, options:
 
 
 def plain_names(models: Sequence[str]) -> list[str]:
-    """Each model once; a local folder keeps the first of its names, and `M/` or `./M` becomes `M`."""
+    """Each model once; a local folder keeps the first of its names, and `M/` or `./M` becomes `M`.
+
+    Unless M names a shipped model: then `./M` stays, or the shipped one would be scored in place of the folder.
+    """
     names: dict[str | Path, str] = {}
     for model in models:
-        local = Path(model).is_dir()
-        names.setdefault(Path(model).resolve() if local else model, str(Path(model)) if local else model)
+        plain = str(Path(model))
+        if model in SHIPPED or not Path(model).is_dir():
+            names.setdefault(model, model)
+        else:
+            names.setdefault(Path(model).resolve(), f"./{plain}" if plain in SHIPPED else plain)
     return list(names.values())
 
 

@@ -10,6 +10,7 @@ from semidepth.evaluation.benchmarks.base import BenchmarkSet, PointPairSet
 from semidepth.evaluation.depth_metrics.protocols import Protocol, find_protocol
 from semidepth.evaluation.options import ScoreOptions
 from semidepth.evaluation.plan import check_model, find_roots, plain_names, plan_tasks
+from semidepth.prediction.shipped.folder import find_model
 
 ROOMS = "scenes:indoor?count=2"
 
@@ -92,6 +93,15 @@ def test_one_folder_keeps_the_first_of_its_names(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     names = ["./model", "org/model", "model/", str(tmp_path / "model"), "other", "org/model"]
     assert plain_names(names) == ["model", "org/model", "other"]
+
+
+def test_a_folder_called_like_the_shipped_model_is_not_taken_for_it(tmp_path, monkeypatch):
+    """Its scores were the shipped model's, under its own name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "semidepth-small").mkdir()
+    names = plain_names(["./semidepth-small", "semidepth-small", "semidepth-small/"])
+    assert names == ["./semidepth-small", "semidepth-small"]
+    assert [find_model(name) == name for name in names] == [True, False]
 
 
 @pytest.mark.parametrize(
