@@ -14,7 +14,7 @@ from semidepth.common.console import first_line
 from semidepth.prediction.shipped.folder import find_model
 
 if TYPE_CHECKING:
-    from transformers import DPTImageProcessor
+    from transformers import DPTImageProcessor, SamImageProcessor
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # What `Preprocessing` prepares; all others are prepared by their stock processors.
 OWN_MODEL_TYPES = {"depth_student", "routed_depth", "depth_anything"}
 BICUBIC = 3
+MASK_CELLS = 4  # cells of a mask along the side of a patch
 # Of the square that a model sees, in pixels: a photo of this size takes 200 MB as numbers, and several GB in a model.
 LARGEST_SIZE = 4_096
 RESAMPLING = range(6)  # Pillow's
@@ -91,10 +92,29 @@ class Preprocessing:
             size={"height": self.size, "width": self.size},
             keep_aspect_ratio=True,
             ensure_multiple_of=self.multiple,
-            resample=3,  # bicubic, as stock Depth Anything
+            resample=BICUBIC,  # as stock Depth Anything
             do_rescale=True,
             do_normalize=True,
             do_pad=False,
+            image_mean=list(self.mean),
+            image_std=list(self.std),
+        )
+
+    def to_sam_image_processor(self) -> "SamImageProcessor":
+        """The stock image processor of a mask model, with which transformers' pipeline for masks runs it.
+
+        Unlike [`resize`] it scales the longer side to `size` and pads the other one.
+        """
+        from transformers import SamImageProcessor
+
+        side = math.ceil(self.size / self.multiple) * self.multiple
+        mask_side = side // self.multiple * MASK_CELLS
+        return SamImageProcessor(
+            size={"longest_edge": side},
+            pad_size={"height": side, "width": side},
+            mask_size={"longest_edge": mask_side},
+            mask_pad_size={"height": mask_side, "width": mask_side},
+            resample=BICUBIC,
             image_mean=list(self.mean),
             image_std=list(self.std),
         )
@@ -162,7 +182,7 @@ def needs_processor(processor: Any, config: Any) -> bool:
 def preprocessing_from(processor: Any | None, config: Any) -> Preprocessing:
     """Arguments and result of [`preprocessing_of`], from an image processor that is loaded already."""
     backbone = getattr(config, "backbone_config", None) or config
-    patch = getattr(backbone, "patch_size", 32)
+    patch = getattr(config, "core_patch_size", None) or getattr(backbone, "patch_size", 32)
     patch = int(patch if isinstance(patch, int) else patch[0])
     image_size = getattr(backbone, "image_size", 518)
     size = int(image_size if isinstance(image_size, int) else min(image_size))

@@ -26,7 +26,9 @@ def save_model(model: PreTrainedModel, preprocessing: Preprocessing, folder: Pat
     partial = folder / "model.unfinished"
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
-    preprocessing.to_image_processor().save_pretrained(partial)
+    masks = model.config.model_type == "prompted_mask"
+    processor: Any = preprocessing.to_sam_image_processor() if masks else preprocessing.to_image_processor()
+    processor.save_pretrained(partial)
     _move_into(folder, partial)
 
 
