@@ -9,7 +9,7 @@ BAND_ROWS = 256  # rows worked on at once: large photos would take gigabytes
 
 
 def normals(depth_m: np.ndarray, focal_px: float) -> np.ndarray:
-    """Unit vectors that stand on the surface and point to the camera's side.
+    """Returns unit vectors that stand on the surface and point to the camera's side.
 
     They go by the neighbours on both sides, along rows and columns. Where the step in depth to one is more than `EDGE`
     times the other's it does not count: at an edge that gives the normal of one of the two surfaces, not of a wall.
@@ -33,7 +33,7 @@ def normals(depth_m: np.ndarray, focal_px: float) -> np.ndarray:
 
 
 def normals_picture(found: np.ndarray) -> np.ndarray:
-    """Normals as colours: x, y and z from -1 to 1 become red, green and blue from 0 to 255; unknown is black.
+    """Returns normals as colours: x, y and z from -1 to 1 become red, green and blue from 0 to 255; unknown is black.
 
     Args:
         found: (H, W, 3) from [`normals`].

@@ -69,7 +69,7 @@ def encode_run_lengths(mask: Mask) -> dict[str, Any]:
 
 
 def fill_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) -> Mask:
-    """Fills the polygons of one object.
+    """Returns the pixels inside the polygons of one object.
 
     Args:
         polygons: x and y in turn, in pixels from the picture's upper left corner.

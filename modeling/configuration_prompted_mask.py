@@ -142,7 +142,7 @@ class PromptedMaskConfig(PreTrainedConfig):
 
     @property
     def has_sam_core(self) -> bool:
-        """Whether the core is the vision encoder of a stock SAM, which knows no depth."""
+        """True if the core is the vision encoder of a stock SAM, which knows no depth."""
         return getattr(self.core_config, "model_type", None) == SAM
 
     @property
@@ -191,7 +191,7 @@ def _encoder(core: Any) -> Any:
 
 
 def config_of_sam(config: SamConfig) -> PromptedMaskConfig:
-    """The configuration that computes what stock SAM does.
+    """Returns the configuration that computes what stock SAM does.
 
     Raises:
         ValueError: for settings that no published SAM has, which are named.
@@ -221,7 +221,7 @@ def config_of_sam(config: SamConfig) -> PromptedMaskConfig:
 
 
 def stock_config_of(config: PromptedMaskConfig) -> SamConfig:
-    """Stock SAM's configuration of a model with a SAM core.
+    """Returns stock SAM's configuration of a model with a SAM core.
 
     Raises:
         ValueError: for a model that stock SAM cannot hold.
@@ -244,7 +244,7 @@ def stock_config_of(config: PromptedMaskConfig) -> SamConfig:
 
 
 def weights_of_sam(stock: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of stock SAM under our names."""
+    """Returns a state dict of stock SAM under our names."""
     return {f"core.{name}" if name.startswith(STOCK_ENCODER) else name: value for name, value in stock.items()}
 
 
@@ -266,7 +266,7 @@ def decoder_weights_of_sam(stock: SamModel, ours: PromptedMaskConfig) -> dict[st
 
 
 def stock_weights_of(ours: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Our state dict under stock SAM's names."""
+    """Returns our state dict under stock SAM's names."""
     return {name.removeprefix("core."): value for name, value in ours.items()}
 
 

@@ -53,7 +53,7 @@ class CoreFeatures:
 
 @dataclass
 class EncodedImage:
-    """What a relative core's encoder says of a batch.
+    """Output of a relative core's encoder for a batch.
 
     Args:
         maps: the encoder's feature maps, first layer to last.

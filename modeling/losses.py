@@ -96,7 +96,7 @@ def known_depth(depth: Tensor) -> Tensor:
 
 
 class MaskLoss(NamedTuple):
-    """What [`best_of_masks_loss`] returns, per object; 0 for one that does not count.
+    """Losses of [`best_of_masks_loss`], per object; 0 for one that does not count.
 
     Args:
         total: (O,) float32, what learns.
@@ -115,12 +115,12 @@ class MaskLoss(NamedTuple):
     counts: Tensor
 
     def mean(self) -> Tensor:
-        """Scalar float32, the mean of `total` over the objects that count; 0 without one."""
+        """Returns a scalar float32, the mean of `total` over the objects that count; 0 without one."""
         return self.total.sum() / self.counts.sum().clamp(min=1)
 
 
 def mask_targets(labels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Labels brought to the size of masks: the share of each cell's known pixels that is on the object.
+    """Returns labels brought to the size of masks: the share of each cell's known pixels that is on the object.
 
     Args:
         labels: (..., H, W) bool, or numbers with 1 on the object, 0 off it and NaN where unknown.
@@ -152,7 +152,7 @@ def _known_mean(values: Tensor, known: Tensor) -> Tensor:
 
 
 def focal_loss(logits: Tensor, target: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
-    """Focal loss (arXiv 1708.02002), the mean over known pixels: -a_t (1 - p_t)^gamma log p_t.
+    """Returns the focal loss (arXiv 1708.02002), the mean over known pixels: -a_t (1 - p_t)^gamma log p_t.
 
     Args:
         logits: (..., h, w).
@@ -172,14 +172,14 @@ def focal_loss(logits: Tensor, target: Tensor, alpha: float = 0.25, gamma: float
 
 
 def bce_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Binary cross-entropy, the mean over known pixels; shapes as in [`focal_loss`], the target rounded as there."""
+    """Returns the mean binary cross-entropy over known pixels; shapes and rounding as in [`focal_loss`]."""
     with torch.autocast(logits.device.type, enabled=False):
         logits, target = torch.broadcast_tensors(logits.float(), target)
         return _known_mean(F.softplus(torch.where(rounded(target), -logits, logits)), ~target.isnan())
 
 
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1) over known pixels, with the shares of the target as they are.
+    """Returns 1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1) over known pixels; shares of the target are not rounded.
 
     Args:
         logits: (..., h, w).
@@ -200,7 +200,7 @@ def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 @torch.no_grad()
 def mask_iou(logits: Tensor, target: Tensor) -> Tensor:
-    """Intersection over union of masks (logits above 0) and their labels, over known pixels.
+    """Returns the intersection over union of masks (logits above 0) and their labels, over known pixels.
 
     Args:
         logits: (..., h, w).
@@ -229,7 +229,7 @@ def best_of_masks_loss(
     gamma: float = 2.0,
     supervise_all_scores: bool = True,
 ) -> MaskLoss:
-    """Loss of the candidates of each object: the one with the least mask loss learns, and the scores learn the IoU.
+    """Returns the loss of each object: its candidate with the least mask loss learns, and the scores learn the IoU.
 
     Args:
         masks: (O, M, h, w) logits.

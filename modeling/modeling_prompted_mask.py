@@ -77,7 +77,7 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
 
     @classmethod
     def from_student(cls, student: str | DepthStudentForDepthEstimation, **fields: Any):
-        """A mask model on a trained depth student, prompt encoder and decoder fresh.
+        """Makes a mask model on a trained depth student, prompt encoder and decoder fresh.
 
         Args:
             student: the model, or id or folder of one (ours or stock Depth Anything V1 / V2); its weights are copied.
@@ -90,7 +90,7 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
 
     @classmethod
     def from_metric(cls, model: str | RoutedDepthForDepthEstimation, **fields: Any):
-        """A mask model on a trained metric model: masks and metres from one pass.
+        """Makes a mask model on a trained metric model: masks and metres from one pass.
 
         Args:
             model: the model, or id or folder of one; its weights are copied.
@@ -102,7 +102,7 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
 
     @classmethod
     def from_sam(cls, model: str | SamModel):
-        """A stock SAM as a model that trains: the same numbers for the same prompts.
+        """Makes a model that trains of a stock SAM: the same numbers for the same prompts.
 
         Args:
             model: the stock model, or its id or folder, such as "facebook/sam-vit-base".
@@ -117,7 +117,7 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
         return made.to(device=model.device, dtype=model.dtype).eval()  # type: ignore[call-arg]
 
     def to_sam(self) -> SamModel:
-        """The stock class with a copy of this model's weights, in evaluation mode; only with a SAM core.
+        """Returns the stock class with a copy of this model's weights, in evaluation mode; only with a SAM core.
 
         Raises:
             ValueError: for another core, a click map, or text prompts.
@@ -227,7 +227,7 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
         return embeddings, fine, None
 
     def get_image_embeddings(self, pixel_values: Tensor) -> Any:
-        """What prompts need of images, with gradients: `image_embeddings`, or with `config.fine_features` both.
+        """Returns what prompts need of images, with gradients: `image_embeddings`, or with `config.fine_features` both.
 
         A tuple of both is what transformers' pipeline hands back as `intermediate_embeddings`.
         """
@@ -235,7 +235,7 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
         return embeddings if fine is None else (embeddings, fine)
 
     def core_features(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
-        """What the core alone says of images: with a frozen core, to be kept over a whole training.
+        """Returns the core's own features of images: with a frozen core, to be kept over a whole training.
 
         Returns:
             (B, C, h, w) the last patches; with `config.fine_features` also two maps of the depth decoder,

@@ -246,7 +246,7 @@ class PromptEncoder(nn.Module):
 
 @torch.no_grad()
 def click_map(prompts: Prompts, grid: tuple[int, int], size: tuple[int, int], sigma: float) -> tuple[Tensor, Tensor]:
-    """Points and boxes drawn as mask logits: a hill for each point on the object, a hollow for each one off it.
+    """Draws points and boxes as mask logits: a hill for each point on the object, a hollow for each one off it.
 
     Args:
         prompts: points, boxes or both.

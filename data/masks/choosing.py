@@ -1,4 +1,4 @@
-"""Which masks of a picture are given, at the size and in the crop that the picture is given."""
+"""Choose masks of a picture, at the size and in the crop that the picture is given."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ TOO_SMALL, TOO_LARGE, LOW_SCORE = "too small", "too large", "of a low score"
 
 @dataclass(frozen=True)
 class MaskChoice:
-    """Which masks of a picture are given.
+    """Rules for which masks of a picture are given.
 
     Args:
         min_area: least share of the picture, after its crop.
@@ -79,7 +79,7 @@ class MaskBatch(TypedDict):
 def choose_masks(
     found: ImageMasks, view: View, choice: MaskChoice, rng: np.random.Generator
 ) -> tuple[Tensor, tuple[Mask, ...]]:
-    """Masks of a picture as they lie in a view of it, each once.
+    """Returns the masks of a picture as they lie in a view of it, each once.
 
     What is left out is counted in `found.left_out`.
 

@@ -25,7 +25,7 @@ NO_MASKS = "without masks"
 
 @lru_cache(maxsize=16)
 def mask_finder(source: Source) -> Callable[[Path], Any]:
-    """A function that gives the undecoded masks of an image, or None for one without.
+    """Returns a function that gives the undecoded masks of an image, or None for one without.
 
     Args:
         source: of images, with `masks`.

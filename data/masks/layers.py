@@ -116,7 +116,7 @@ class ImageMasks:
     causes: dict[str, str] = field(default_factory=dict)
 
     def numbers(self, layer: Layer) -> Tensor | None:
-        """(H, W) the numbers of a layer as the upright image lies; None, and counted, where they cannot be used."""
+        """Returns (H, W), a layer as the upright image lies; None, and counted, where it cannot be used."""
         content = layer.content
         try:
             shape = content.shape if isinstance(content, Tensor) else _claimed_size(content)
@@ -191,8 +191,8 @@ def read_masks(
 
 
 def possible_sizes(size: tuple[int, int], orientation: int) -> tuple[tuple[int, int], ...]:
-    """Sizes that masks of an image may have: as it is shown, and as it is stored where a turn exchanges the sides."""
-    return (tuple(size), (size[1], size[0])) if orientation > 4 else (tuple(size),)
+    """Returns the sizes that masks of an image may have: as shown, and as stored where a turn exchanges the sides."""
+    return (size, (size[1], size[0])) if orientation > 4 else (size,)
 
 
 def _claimed_size(outline: Outline) -> tuple[int, int] | None:
@@ -206,13 +206,13 @@ def _claimed_size(outline: Outline) -> tuple[int, int] | None:
     return height, width
 
 
-def _sizes(name: str, size: tuple[int, int], found: tuple[int, int]) -> str:
-    own, other = (f"{width}x{height}" for height, width in (size, found))
+def _sizes(name: str, size: Sequence[int], found: Sequence[int]) -> str:
+    own, other = ("x".join(map(str, reversed(each))) for each in (size, found))
     return f"{name} is {own} pixels and has masks of {other}; store both at one size"
 
 
 def stored_masks(record: Any) -> StoredMasks:
-    """The outlines in a record of one picture: a list of annotations, or a dict with one, as Segment Anything has it.
+    """Returns the outlines of one picture: of a list of annotations, or of a dict with one, as Segment Anything has it.
 
     An annotation is run lengths itself, or has them, or polygons, as `segmentation`; beside them `name` or `category`
     may be the class's name, `predicted_iou` the score, and `iscrowd` marks what is no single object.
@@ -253,7 +253,7 @@ def _instances(numbers: Tensor) -> Layer:
 
 
 def read_numbers(content: bytes | Path, name: str) -> Tensor:
-    """(H, W) int32 numbers of a picture, 8 or 16 bits, of a palette, or black and white.
+    """Returns (H, W) int32, the numbers of a picture, 8 or 16 bits, of a palette, or black and white.
 
     Raises:
         BrokenSampleError: it is no picture of one channel.

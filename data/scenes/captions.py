@@ -37,7 +37,7 @@ _SENTENCE = re.compile(
 
 @dataclass(frozen=True)
 class SceneFacts:
-    """What a caption says.
+    """Facts that a caption tells.
 
     Args:
         domain: "indoor" or "outdoor".
@@ -57,7 +57,7 @@ class SceneFacts:
 
 
 def find_facts(domain: str, thing: NDArray[np.uint8], depth: NDArray[np.float32]) -> SceneFacts:
-    """What there is to say of a picture.
+    """Returns the facts that are worth telling of a picture.
 
     Args:
         domain: of the scene.
@@ -89,13 +89,13 @@ def find_facts(domain: str, thing: NDArray[np.uint8], depth: NDArray[np.float32]
 
 
 def round_distance(metres: float) -> float:
-    """Metres rounded to steps of 0.5 below 5, of 1 below 20, of 5 beyond."""
+    """Returns metres rounded to steps of 0.5 below 5, of 1 below 20, of 5 beyond."""
     step = 0.5 if metres < 5 else 1.0 if metres < 20 else 5.0
     return max(0.5, round(metres / step) * step)
 
 
 def write_caption(facts: SceneFacts, words: int = 0) -> str:
-    """A sentence about facts; `words` chooses its opening."""
+    """Returns a sentence about facts; `words` chooses its opening."""
     openings = _OPENINGS[facts.domain]
     opening = openings[words % len(openings)]
     if not facts.counts:
@@ -114,7 +114,7 @@ def _noun(kind: str, count: int) -> str:
 
 
 def read_caption(text: str) -> SceneFacts:
-    """The facts in a caption.
+    """Returns the facts in a caption.
 
     Raises:
         ValueError: it is no sentence of `write_caption`.

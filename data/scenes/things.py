@@ -1,4 +1,4 @@
-"""What the primitives of a built-in scene are called, and which of them make up one thing.
+"""Names of the primitives of a built-in scene, and the things that they make up.
 
 Primitives are drawn, emptied and numbered in the order of `Slots`. A thing is what a person points at: a chair of a
 seat and a back, a tree of a trunk and a crown. The faces of a room are things of their own. What stands on a table or
@@ -69,14 +69,14 @@ def things_of(domain: str) -> Things:
 
 
 def number_things(domain: str, slots: Slots, slot: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Numbers of parts and of things from slots (B, H, W); the sky is `SKY` in both."""
+    """Returns the numbers of parts and of things from slots (B, H, W); the sky is `SKY` in both."""
     table = torch.tensor([*things_of(domain).thing_of_part, SKY], dtype=torch.uint8, device=slot.device)
     part = slot.masked_fill(slot == len(slots.roles), SKY).to(torch.uint8)
     return part, table[slot]
 
 
 def camera_normals(axes: torch.Tensor, normal: Vector, sky: torch.Tensor) -> Vector:
-    """Normals as the camera sees them: x right, y up, z towards the camera.
+    """Returns normals as the camera sees them: x right, y up, z towards the camera.
 
     Args:
         axes: (B, 3, 3), rows right, up, forward.

@@ -1,6 +1,7 @@
 """Pictures with masks of single objects: training batches that can be resumed, and samples for scoring."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -31,7 +32,7 @@ DEFAULT_CHOICE = MaskChoice()
 
 
 def with_masks(sources: Iterable[Source]) -> tuple[Source, ...]:
-    """Sources whose rows carry masks; those of scenes are things and parts where the source does not say.
+    """Returns sources whose rows carry masks; those of scenes are things and parts where the source does not say.
 
     Raises:
         ValueError: a source that is not of scenes does not say where its masks are.
@@ -52,7 +53,7 @@ class MaskStream(BatchStream):
     choice = DEFAULT_CHOICE
 
     def prepared(self, reader: StreamReader) -> Iterator[MaskSample]:
-        """Samples in their crops, with their masks.
+        """Yields samples in their crops, with their masks.
 
         Raises:
             ValueError: many pictures in a row have no mask to give.
@@ -115,7 +116,7 @@ def mask_samples(
     limit: int | None = None,
     seed: int = 0,
 ) -> Iterator[MaskSample]:
-    """Each picture with masks once, in order and uncropped, for scoring.
+    """Yields each picture with masks once, in order and uncropped, for scoring.
 
     Args:
         sources: parsed. Those of scenes give things and parts where they do not say.
@@ -139,6 +140,7 @@ def mask_samples(
 
 def _whole(plan: StreamPlan, size: int | None, multiple: int, choice: MaskChoice) -> Iterator[MaskSample]:
     told: set[tuple[str, str]] = set()
+    left_out: Counter[str] = Counter()
     passed = given = 0
     for sample in SampleStream(plan):
         image = sample["image"]
@@ -148,12 +150,15 @@ def _whole(plan: StreamPlan, size: int | None, multiple: int, choice: MaskChoice
             view = draw_view(image, size, None, train=False, multiple=multiple)
         found = _mask_sample(sample, view, choice, np.random.default_rng([plan.seed, *sample["meeting"]]), told)
         passed, given = passed + (found is None), given + (found is not None)
+        left_out += sample["masks"].left_out
         if found is not None:
             yield found
     if not given:
         raise ValueError(_nothing(passed, plan.sources, choice))
     if passed:
         logger.info("%d pictures have no mask of the sizes that are asked for and are passed over", passed)
+    if left_out:
+        logger.info("masks left out: %s", ", ".join(f"{count} {reason}" for reason, count in left_out.items()))
 
 
 def _mask_sample(
@@ -165,7 +170,7 @@ def _mask_sample(
     for reason, cause in found.causes.items():
         if (sample["domain"], reason) not in told:
             told.add((sample["domain"], reason))
-            logger.warning("%s; further masks that are %s are left out without a word", cause, reason)
+            logger.warning("%s; further masks that are %s are left out and only counted", cause, reason)
     if not known:
         return None
     names, levels = tuple(mask.name for mask in known), tuple(mask.level for mask in known)

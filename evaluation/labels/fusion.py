@@ -39,7 +39,7 @@ def fuse_maps(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def image_reliability(reliability: Tensor) -> float:
-    """Reliability of a whole fused map, as [`stability`] has it: 1 / (1 + d), d the mean distance over its pixels.
+    """Returns the reliability of a fused map, as [`stability`] has it: 1 / (1 + d), d the mean distance of its pixels.
 
     Args:
         reliability: (H, W) of the pixels, as [`fuse_maps`] returns it: 0 where fewer than two maps know the pixel.

@@ -15,7 +15,7 @@ from semidepth.evaluation.masks.metrics import mask_iou
 
 @dataclass
 class Answer:
-    """What a segmenter says about P objects.
+    """Answer of a segmenter for P objects.
 
     Args:
         masks: (P, M, H, W) bool, M candidates for each object.
@@ -50,7 +50,7 @@ class Clicks:
 
 @dataclass
 class History:
-    """What came of the clicks on one object; lists by number of clicks, which end where the object was done.
+    """Results of the clicks on one object; lists by number of clicks, which end where the object was done.
 
     Args:
         predicted: IoU of the mask that the segmenter takes for its best.

@@ -4,6 +4,7 @@ A model that does not beat them has learned nothing worth its weights. Their set
 """
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,7 +22,7 @@ FLOOD_SETTINGS: Mapping[str, Sequence[float]] = {"tolerance": (4, 8, 12, 18, 26,
 
 
 class Segmenter(Protocol):
-    """What is scored: it looks at an image once, then answers clicks and boxes on it."""
+    """A segmenter to be scored: it looks at an image once, then answers clicks and boxes on it."""
 
     name: str
     takes_clicks: bool
@@ -73,7 +74,7 @@ class FilledBox:
         return _single((columns > x1) & (columns < x2) & (rows > y1) & (rows < y2))
 
 
-class _OfRegions:
+class _OfRegions(ABC):
     """A segmenter whose every click stands for a region: clicks on the object add theirs, others take theirs away.
 
     Args:
@@ -118,13 +119,13 @@ class _OfRegions:
             self._known[column, row] = self.region(column, row)
         return self._known[column, row]
 
+    @abstractmethod
     def prepare(self, image: np.ndarray) -> None:
         """Takes an image at the size at which it is seen."""
-        raise NotImplementedError
 
+    @abstractmethod
     def region(self, column: int, row: int) -> np.ndarray:
         """Returns the region round a pixel, (h, w) bool."""
-        raise NotImplementedError
 
 
 class Superpixels(_OfRegions):

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from semidepth.common.console import bar_interval_s
 from semidepth.common.files import write_whole
 from semidepth.data.source_spec import Source, parse_source, parse_sources
+from semidepth.data.streaming.mask_loading import with_masks
 from semidepth.evaluation.masks.baselines import (
     FLOOD_SETTINGS,
     SUPERPIXEL_SETTINGS,
@@ -27,6 +28,7 @@ from semidepth.evaluation.masks.scoring import score_objects
 from semidepth.evaluation.masks.segmenter import MaskModel
 from semidepth.evaluation.masks.tables import describe_baseline, entries, to_markdown, to_parquet
 from semidepth.evaluation.options import ScoreOptions
+from semidepth.evaluation.source_report.report import tell_sources
 from semidepth.modeling import PromptedMaskForMaskGeneration
 from semidepth.prediction.checkpoints import load_config, refuse_pickled
 from semidepth.prediction.preprocessing import preprocessing_of
@@ -55,7 +57,8 @@ def score_masks(options: ScoreOptions) -> dict[str, Any]:
         )
     if options.output is not None and (options.output / RESULTS).exists() and not options.overwrite:
         raise ValueError(f"--output {options.output} has results already; add --overwrite, or give another folder.")
-    sources = [_limited(spec, options.limit) for spec in dict.fromkeys(options.data)]
+    sources = with_masks(_limited(spec, options.limit) for spec in dict.fromkeys(options.data))
+    tell_sources(sources, labeled=False)
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     models = [load_mask_model(name, device) for name in dict.fromkeys(options.model)]
     size = models[0].size

@@ -43,7 +43,7 @@ class MaskFacts:
     causes: tuple[str, ...]
 
     def told(self) -> str:
-        """One line."""
+        """Returns the facts as one line."""
         few, middle, many = self.per_picture
         small, median, large = self.areas
         line = f"masks: {self.masks:,} in {self.pictures} pictures, {few} to {many} each (median {middle:g})"

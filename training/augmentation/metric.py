@@ -76,7 +76,8 @@ def augment_metric(
     angle = torch.where(chosen, between(angle, -1.0, 1.0) * math.radians(config.rotation_deg), 0.0)
     depth = torch.where(depth.isfinite(), depth, 0.0)
     if config.rotation_deg > 0:
-        images, depth = rotate(images, depth, angle.to(images.device, non_blocking=True))
+        images, turned_depth = rotate(images, depth[:, None], angle.to(images.device, non_blocking=True))
+        depth = turned_depth[:, 0]
     lit = (lit < config.probability).float()
     reach = torch.tensor(brightness) * lit
     factors = torch.stack([between(color, 1 - config.color * lit, 1 + config.color * lit) for color in colors], 1)
@@ -87,12 +88,12 @@ def augment_metric(
     return images.clamp(0, 1), depth
 
 
-def rotate(images: Tensor, depth: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
+def rotate(images: Tensor, maps: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
     """Turns each image about its middle.
 
     Args:
         images: (B, 3, H, W); bilinear, borders drawn out.
-        depth: (B, H, W); nearest, 0 where nothing was turned in.
+        maps: (B, K, H, W); nearest, 0 where nothing was turned in.
         angle: (B,) radians.
 
     Returns:
@@ -107,5 +108,4 @@ def rotate(images: Tensor, depth: Tensor, angle: Tensor) -> tuple[Tensor, Tensor
     ], 1)  # fmt: skip
     grid = F.affine_grid(matrix, [len(images), 1, height, width], align_corners=False)
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    depth = F.grid_sample(depth[:, None], grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return images, depth[:, 0]
+    return images, F.grid_sample(maps, grid, mode="nearest", padding_mode="zeros", align_corners=False)

@@ -42,7 +42,7 @@ class Fusion:
 
     @property
     def made_from(self) -> dict[str, Any]:
-        """What the fused labels depend on, but for their size."""
+        """Everything that the fused labels depend on, but for their size."""
         specs = [each.spec for each in self.teachers]
         if self.of_maps:
             return {"maps": specs, "agreement": self.agreement}
@@ -89,7 +89,7 @@ class Fusion:
         write_whole(self.folder / "record.json", (json.dumps(record, indent=2) + "\n").encode())
 
     def _differs(self, wanted: dict[str, Any]) -> dict[str, Any] | None:
-        """What the labels in the folder were made from, where it is not what is wanted."""
+        """Returns the origin of the labels in the folder, where it is not what is wanted."""
         before = {name: self.kept.get(name) for name in self.made_from | wanted}
         return before if self.kept and before != self.made_from | wanted else None
 
@@ -165,7 +165,7 @@ def _fusions(sources: Sequence[Source], options: StudentOptions) -> list[Fusion 
 
 
 def _photos_of(source: Source) -> str | None:
-    """What tells which photos a source labels; None where nothing does."""
+    """Returns what tells which photos a source labels; None where nothing does."""
     if source.maps is not None:
         return f"images={source.location}"
     record = read_record(source)

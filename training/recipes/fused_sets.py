@@ -96,7 +96,7 @@ def source_of_set(teachers: Sequence[Source], folder: Path) -> Source:
 
 
 def _places(opened: OpenedSource, accelerator: Accelerator) -> dict[bytes, Place]:
-    """Where the rows of a set lie, by the digest of their photo, in the set's order; processes share its files."""
+    """Returns the places of a set's rows by the digest of their photo, in their order; processes share its files."""
     found: list[tuple[Place, bytes]] = []
     for shard in range(accelerator.process_index, opened.num_shards, accelerator.num_processes):
         for number, row in opened.rows(shard):

@@ -84,9 +84,8 @@ def perturb_labeled(labeled: Batch, options: RelativeOptions, generator: torch.G
 def turn(images: Tensor, disparity: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
     """Returns images and their inverse depth, each turned about its middle by an angle in radians; NaN is unknown."""
     known = disparity.isfinite()
-    images, turned = rotate(images, torch.where(known, disparity, 0.0), angle)
-    _, inside = rotate(images[:, :1], known.float(), angle)
-    return images, torch.where(inside > 0, turned, torch.nan)
+    images, turned = rotate(images, torch.stack([torch.where(known, disparity, 0.0), known.float()], 1), angle)
+    return images, torch.where(turned[:, 1] > 0, turned[:, 0], torch.nan)
 
 
 def jitter(strength: float) -> StrongAugmentation:

@@ -1,1 +1,1 @@
-"""What is made of a prediction: colours, read-outs, files, scenes, and the depth of clips."""
+"""Results of a prediction: colours, read-outs, files, scenes, and the depth of clips."""

@@ -1,4 +1,4 @@
-"""What makes a picture unlike the photos that models are trained on, of which their depth means less."""
+"""Tell pictures unlike the photos that models are trained on, whose depth means less."""
 
 import numpy as np
 from PIL import Image
@@ -21,7 +21,7 @@ def hint(image: Image.Image) -> str:
 
 
 def flat_share(image: Image.Image) -> float:
-    """Share of pixels that have the colour of their neighbours; a photo's grain leaves few."""
+    """Returns the share of pixels that have the colour of their neighbours; a photo's grain leaves few."""
     step = max(1, max(image.size) // LOOKED_AT)
     pixels = np.asarray(image.convert("RGB"))[::step, ::step].astype(np.int16)
     above = np.abs(pixels[1:, 1:] - pixels[:-1, 1:]).sum(-1)

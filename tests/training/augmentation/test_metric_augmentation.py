@@ -24,7 +24,7 @@ def sample(batch=4, size=32):
 def test_a_quarter_turn_moves_pixels_and_labels_alike():
     """By 90 degrees the picture is the one that torch.rot90 gives."""
     images, depth = sample(1, 16)
-    turned, labels = rotate(images, depth, torch.tensor([math.pi / 2]))
+    turned, labels = rotate(images, depth[:, None], torch.tensor([math.pi / 2]))
     expected = torch.rot90(images, 1, (2, 3))
     assert torch.allclose(turned, expected, atol=1e-4)
     assert torch.allclose(labels, expected[:, 0] * 10, atol=1e-3)
@@ -35,7 +35,7 @@ def test_a_turn_on_a_wide_image_keeps_shapes_square():
     rows, columns = torch.meshgrid(torch.arange(60) - 29.5, torch.arange(120) - 59.5, indexing="ij")
     disc = ((rows**2 + columns**2) < 20**2).float()[None]
     images = disc[:, None].expand(1, 3, 60, 120)
-    _, turned = rotate(images, disc, torch.tensor([0.6]))
+    _, turned = rotate(images, disc[:, None], torch.tensor([0.6]))
     assert (turned != disc).float().mean() < 0.02
 
 

@@ -13,7 +13,7 @@ from semidepth.training.recipes.masks.prompting import BoxNoise, Prompts, first_
 
 @dataclass(frozen=True)
 class RoundSettings:
-    """How a step's prompts are drawn; see the options of the same names in [`MaskOptions`]."""
+    """Settings by which a step's prompts are drawn; see the options of the same names in [`MaskOptions`]."""
 
     rounds: int = 11
     random_rounds: bool = False
@@ -50,7 +50,7 @@ class RoundSettings:
 
 @dataclass
 class RoundsOutput:
-    """What came of a step's rounds.
+    """Losses of a step's rounds.
 
     Args:
         loss: scalar, the mean over rounds.

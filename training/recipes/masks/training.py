@@ -20,7 +20,7 @@ from transformers import get_cosine_schedule_with_warmup
 
 from semidepth.data.reading.sources import count_samples
 from semidepth.data.source_spec import Source
-from semidepth.data.streaming.mask_loading import MaskChoice, MaskLoader, mask_samples
+from semidepth.data.streaming.mask_loading import MaskChoice, MaskLoader, mask_samples, with_masks
 from semidepth.data.streaming.plan import StreamPlan
 from semidepth.prediction.checkpoints import revision_of
 from semidepth.prediction.preprocessing import Preprocessing
@@ -30,7 +30,7 @@ from semidepth.training.engine.loss_window import Losses
 from semidepth.training.engine.optimization import parameter_groups
 from semidepth.training.engine.resuming import check_resume
 from semidepth.training.engine.saving import save_results
-from semidepth.training.engine.setup import announce, make_accelerator, resolve_steps, run_generator
+from semidepth.training.engine.setup import announce, check_sources, make_accelerator, resolve_steps, run_generator
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.trained_model import OptimizerAndSchedule
 from semidepth.training.options.masks import MaskOptions
@@ -78,9 +78,10 @@ def train_masks(options: MaskOptions) -> dict[str, Any]:
     """
     state = PartialState(cpu=options.cpu)
     pusher = open_pusher(options, options.output_dir, main_process=state.is_main_process)
-    sources, validation = options.train_sources(), options.validation_sources()
+    sources, validation = with_masks(options.train_sources()), with_masks(options.validation_sources())
+    check_sources((*sources, *validation), labeled=False)
     for source in (*sources, *validation):
-        next(iter(mask_samples([source], limit=1)))  # which says what is wrong with it
+        next(iter(mask_samples([source], limit=1)))  # which says what is wrong with its masks
     steps = _resolve_steps(options, sources, state.num_processes)
     check_resume(options, steps)
     if options.student is not None:

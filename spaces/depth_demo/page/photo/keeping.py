@@ -1,4 +1,4 @@
-"""What a browser keeps of the tab for photos, so that a reload shows it again, and what the page's address carries.
+"""Keep the tab for photos in the browser, so that a reload shows it again, and in the page's address.
 
 Both come from outside and may be anything: each value is checked as if a visitor had just set it.
 """
@@ -22,6 +22,7 @@ from semidepth.media.color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 
 VIEWS = ("depth", "measure", "scene", "compare")
 LINK = ("photo", "model", "view", "near", "far", "colors")  # parameters of the address
+GONE = "The photo that you had open is gone: photos are kept for a day."
 STORED_AS = "semidepth"  # the browser's name for it, and the key that it is written with: nothing in it is secret
 
 # The address of the page carries what is shown, to be sent to somebody; parameters of others stay in it.
@@ -36,7 +37,7 @@ ADDRESS = """(kept) => {
 
 @dataclass(frozen=True)
 class Kept:
-    """What a browser or an address asks for; empty and None: what the page starts with.
+    """Values that a browser or an address asks for; empty and None: what the page starts with.
 
     Args:
         picture: path of an upload of this server, or of one of the page's photos.
@@ -70,7 +71,7 @@ class KeepingAsked(Asked):
 
 
 class KeepingUpdates(TypedDict, total=False):
-    """What the browser keeps."""
+    """Updates of what the browser keeps."""
 
     kept: dict[str, Any]
 
@@ -198,7 +199,7 @@ def _picture(photos: list[Path], sent: Any) -> str:
         return str(path)
     uploads, found = Path(get_upload_folder()).resolve(), Path(path or "").resolve()
     if found.parent.parent != uploads or found.parent.name == "results" or not found.is_file():
-        raise Refusal("Pictures are kept for a day, and this one is gone.")
+        raise Refusal(GONE)
     return str(path)
 
 

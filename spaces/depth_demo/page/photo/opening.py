@@ -1,4 +1,4 @@
-"""What the tab for photos shows as the page opens: what the browser had kept, or what the page's address asks for."""
+"""Open the page with what the browser had kept, or with what its address asks for."""
 
 import html
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from results.coloring import far_most
 from work import DepthWork, Seen
 
 from page.photo.image_values import Asked, ResultUpdates
-from page.photo.keeping import ADDRESS, VIEWS, KeepingAsked, KeepingUpdates, Kept, keep, read_address, read_kept
+from page.photo.keeping import ADDRESS, GONE, VIEWS, KeepingAsked, KeepingUpdates, Kept, keep, read_address, read_kept
 from page.photo.legend_bar import own_range
 from page.wiring import QUICK, Wiring
 
@@ -22,7 +22,7 @@ Show = Callable[[Asked, Seen, tuple[float, float]], ResultUpdates]
 
 @dataclass(frozen=True)
 class OpeningAsked:
-    """What the browser has kept, as it came."""
+    """Values that the browser has kept, as they came."""
 
     kept: Any
 
@@ -75,9 +75,10 @@ class OpeningEvents:
 
     def opened(self, asked: OpeningAsked, address: Mapping[str, str]) -> OpeningUpdates:
         """Shows what the browser had kept; what the address asks for goes before it."""
-        kept, wrong = read_address(
-            address, read_kept(asked.kept, self.photos, self.work.models), self.photos, self.work.models
-        )
+        before = read_kept(asked.kept, self.photos, self.work.models)
+        kept, wrong = read_address(address, before, self.photos, self.work.models)
+        if isinstance(asked.kept, dict) and asked.kept.get("picture") and kept.picture is None:
+            wrong.append(GONE)
         updates: OpeningUpdates = {"ready": True}
         try:
             if kept != Kept():
