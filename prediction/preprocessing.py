@@ -182,7 +182,7 @@ def needs_processor(processor: Any, config: Any) -> bool:
 def preprocessing_from(processor: Any | None, config: Any) -> Preprocessing:
     """Arguments and result of [`preprocessing_of`], from an image processor that is loaded already."""
     backbone = getattr(config, "backbone_config", None) or config
-    patch = getattr(config, "core_patch_size", None) or getattr(backbone, "patch_size", 32)
+    patch: Any = getattr(config, "core_patch_size", None) or getattr(backbone, "patch_size", 32)
     patch = int(patch if isinstance(patch, int) else patch[0])
     image_size = getattr(backbone, "image_size", 518)
     size = int(image_size if isinstance(image_size, int) else min(image_size))
