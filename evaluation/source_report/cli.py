@@ -86,8 +86,10 @@ def _report(source: "Source", options: DataOptions) -> "SourceReport":
         except ValueError as error:
             if options.labels == "yes":
                 raise
-            logger.warning("read without labels: %s", error)
-            if not isinstance(error, NoLabelsError):
+            none = isinstance(error, NoLabelsError)
+            if not (none and source.masks):  # masks are labels, too
+                logger.warning("read without labels: %s", error)
+            if not none:
                 unread = (Finding("labels", f"there are labels, and they cannot be read: {error}"),)
     report = report_on(source, labeled=False, most=options.samples)
     return dataclasses.replace(report, findings=unread + report.findings)

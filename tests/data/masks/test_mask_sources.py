@@ -13,6 +13,7 @@ from PIL import Image
 from pycocotools import mask as library
 from sample_files import encoded
 
+from semidepth.cli import main
 from semidepth.data.source_spec import parse_source, parse_sources
 from semidepth.data.streaming.mask_loading import MaskChoice, MaskLoader, mask_samples
 from semidepth.data.streaming.plan import StreamPlan
@@ -94,6 +95,25 @@ def test_coco_polygons_run_lengths_and_crowds(tmp_path):
     assert report.masks.left_out == {"of crowds": 1}
     assert "3 in 2 pictures" in "\n".join(report.lines())
     assert not [each for each in report.findings if each.name == "masks left out"]
+
+
+def test_what_is_left_out_is_told_with_its_number(tmp_path, caplog):
+    photo(tmp_path / "a.jpg")
+    marks = [{"image_id": 1, "category_id": 7, "segmentation": rle(mask)} for mask in (LEFT, RIGHT, ~LEFT)]
+    coco(tmp_path, [*marks, marks[0] | {"iscrowd": 1}], {1: "a.jpg"})
+    with caplog.at_level("INFO"):
+        (found,) = samples(f"{tmp_path}?masks=instances.json", choice=MaskChoice(min_area=0.2, max_area=0.8))
+    check(found, RIGHT)
+    (line,) = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert all(part in line for part in ("1 of crowds", "1 too small", "1 too large"))
+
+
+def test_a_source_of_masks_is_not_said_to_lack_depth(tmp_path, caplog, capsys):
+    photo(tmp_path / "a.jpg")
+    coco(tmp_path, [{"image_id": 1, "category_id": 7, "segmentation": rle(LEFT)}], {1: "a.jpg"})
+    assert main(["data", f"{tmp_path}?masks=instances.json"]) == 0
+    assert "1 in 1 pictures" in capsys.readouterr().out
+    assert "without labels" not in caplog.text
 
 
 def runs(mask: np.ndarray) -> list[int]:
