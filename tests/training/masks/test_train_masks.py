@@ -61,14 +61,16 @@ def test_it_learns_from_cached_features_and_saves_a_model_that_loads(tmp_path, s
     assert all(torch.equal(after[f"core.{name}"], value) for name, value in before.items())
 
 
-def test_a_core_that_learns_along_moves(tmp_path, student):
+def test_a_core_that_learns_along_moves(tmp_path, student, caplog):
     train_masks(arguments(tmp_path / "run", student, freeze_core=False, steps=2))
     before, after = load_file(f"{student}/model.safetensors"), weights(tmp_path / "run")
     moved = [name for name, value in before.items() if not torch.equal(after[f"core.{name}"], value)]
     assert any(name.startswith("backbone.") for name in moved)
     assert any(name.startswith("neck.") for name in moved)
-    # ... and a mask model is trained on.
-    train_masks(arguments(tmp_path / "more", str(tmp_path / "run"), steps=2))
+    # ... and a mask model is trained on, with the decoder that it has.
+    with caplog.at_level("INFO"):
+        train_masks(arguments(tmp_path / "more", str(tmp_path / "run"), steps=2, hidden_size=64))
+    assert "hidden_size 32, click_map True, mask_loss bce" in caplog.text
     again = weights(tmp_path / "more")
     assert all(torch.equal(again[name], value) for name, value in after.items() if name.startswith("core."))
     assert any(not torch.equal(again[name], value) for name, value in after.items() if "mask_decoder" in name)

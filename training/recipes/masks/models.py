@@ -59,6 +59,10 @@ def make_mask_model(name: str, config: PreTrainedConfig, options: MaskOptions) -
         ValueError: if the weights cannot be loaded or are incomplete.
     """
     if config.model_type == MASK_TYPE:
+        own = {field: getattr(config, field) for field in ("hidden_size", "click_map", "mask_loss")}
+        if any(value != getattr(options, field) for field, value in own.items()):
+            told = ", ".join(f"{field} {value}" for field, value in own.items())
+            logger.info("--student %r is a mask model, so its own decoder is trained: %s", name, told)
         return load_whole(PromptedMaskForMaskGeneration, name, "--student")
     student = load_whole(DepthStudentForDepthEstimation, name, "--student")
     weight = 20.0 if options.mask_loss == "focal" else 1.0
