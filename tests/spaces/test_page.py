@@ -119,10 +119,14 @@ def test_a_scene_is_built_once_and_stays_where_a_setting_is_refused(work, asked,
     assert events.follow(scene) == {}  # the view is not open
     updates = events.opened(scene)
     assert "triangles" in updates["note"]
+    first = updates["viewer"]["camera_position"]
+    assert first[0] == 75  # 15 degrees beside the photo's own view, from which and back to which it sways
+    assert (*updates["sway"]["from"], updates["sway"]["radius"]) == first
     shown = replace(scene, view="scene", built=updates["built"])
     assert events.follow(shown) == {}
     assert events.follow(replace(shown, cut="abc")) == {}
     assert "abc" in told[0]
+    assert not {"sway", "camera_position"} & {*(later := events.follow(replace(shown, jump=1.2))), *later["viewer"]}
     for view in ("scene", "depth"):  # of another model nothing of the old scene stays
         assert events.follow(replace(shown, view=view, model=STOCK, cut="abc"))["built"] is None
     assert events.unit(replace(shown, model=STOCK))["metric"] is False

@@ -4,11 +4,28 @@ import io
 
 import numpy as np
 import pytest
-from browsing import hand_in, keep, remove, view
+from browsing import hand_in, keep, remove, until, view
 from PIL import Image
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
+
+# Which pictures the scene's canvas shows while it sways. It can be read in the frame in which it was drawn, after that.
+RECORD = """() => {
+  window.views = new Set();
+  const copy = Object.assign(document.createElement('canvas'), {width: 32, height: 16}), pen = copy.getContext('2d');
+  const look = () => setTimeout(() => requestAnimationFrame(() => {
+    const canvas = document.querySelector('#scene canvas');
+    if (canvas && document.querySelector('#sway [data-sway=on]')) {
+      pen.clearRect(0, 0, 32, 16);
+      pen.drawImage(canvas, 0, 0, 32, 16);
+      const pixels = [...pen.getImageData(0, 0, 32, 16).data].map((value) => value >> 5);
+      if (new Set(pixels).size > 3) window.views.add(pixels.join(''));
+    }
+    look();
+  }), 10);
+  look();
+}"""
 
 
 @pytest.fixture
@@ -75,6 +92,34 @@ def test_the_first_view_is_from_the_side_and_the_photo_s_own_is_a_button_away(in
     expect(note).not_to_have_text(now)
     in_space.wait_for_timeout(3000)
     assert likeness(settled(lambda seen: likeness(seen, 1.0) > 0.97), 1.0) > 0.97
+
+
+def test_the_scene_sways_to_the_photo_s_view_and_back_unless_less_motion_is_asked_for(visit, picture):
+    page = visit()
+    canvas = page.locator("#scene canvas")
+
+    def opened() -> None:
+        hand_in(page, picture)
+        view(page, "3D")
+        expect(page.locator("#scene_note")).to_contain_text("triangles")
+        canvas.wait_for()
+
+    def seen() -> np.ndarray:
+        return np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB")).astype(float)
+
+    page.evaluate(RECORD)
+    opened()
+    page.wait_for_selector("#sway [data-sway=done]", state="attached")
+    page.wait_for_timeout(1000)
+    views = page.evaluate("[...window.views]")
+    rest = seen()
+    assert len(views) > 3, views
+    page.emulate_media(reduced_motion="reduce")
+    page.reload()
+    opened()
+    until(page, lambda: np.abs(seen() - rest).mean() < 1)  # where it begins, and had come back to
+    page.wait_for_timeout(1000)
+    assert page.locator("#sway [data-sway]").count() == 0
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from results.scenes import Scene, build_scene
 from work import DepthWork
 
 from page.appearance import refused
+from page.browser_files import browser_file
 from page.wiring import QUICK, Wiring
 from semidepth.media.meshes import MAX_JUMP
 
@@ -24,6 +25,7 @@ SMALLEST_JUMP, LARGEST_JUMP = 1.01, 2.0
 SMALLEST_POINT, LARGEST_POINT = 0.2, 3.0
 CUT_LABELS = {True: "Leave out what is farther than, metres", False: "Leave out what is farther than, % of near to far"}
 NO_SCENE = "<p>The scene is built when this view is open.</p>"
+SWAYED = "(sway) => ({__type__: 'update', camera_position: sway.at})"  # what sway.js sets goes to the viewer
 _NUDGE = itertools.cycle((0.0, 0.001))  # degrees: gradio sends a view on only where it differs from the last one
 
 
@@ -32,6 +34,7 @@ class SceneParts:
     """The parts of the view.
 
     Args:
+        sway: moves the scene a little as it is first seen.
         glb: button for this file; likewise `ply`.
         built: what the scene that is shown was made from, a `SceneAsked`, or None.
         metric: whether `cut` is in metres.
@@ -45,6 +48,7 @@ class SceneParts:
     no_scene: gr.HTML
     viewer: gr.Model3D
     note: gr.Markdown
+    sway: gr.HTML
     glb: gr.Button
     ply: gr.Button
     built: gr.State
@@ -91,6 +95,7 @@ class SceneUpdates(TypedDict, total=False):
 
     no_scene: Any
     viewer: Any
+    sway: Any
     note: str
     built: tuple[SceneAsked, float] | None
 
@@ -113,6 +118,7 @@ def build(metric: bool) -> dict[str, Any]:
         show_label=False, elem_id="scene", camera_position=(*OBLIQUE_DEG, None), interactive=False,
         clear_color=(0.07, 0.08, 0.11, 1.0), visible="hidden",
     )  # fmt: skip
+    sway = gr.HTML(html_template="<i hidden></i>", js_on_load=browser_file("sway.js"), elem_id="sway")
     with gr.Row(elem_id="scene_line"):
         note = gr.Markdown("", elem_id="scene_note")
         front = gr.Button("Front view", size="md", min_width=110, scale=0, elem_id="front")
@@ -128,8 +134,8 @@ def build(metric: bool) -> dict[str, Any]:
             info="Of a point cloud; 1 leaves no gap seen from the front.", min_width=220,
         )  # fmt: skip
     return {
-        "no_scene": empty, "viewer": viewer, "note": note, "front": front, "shape": shape, "cut": cut, "jump": jump,
-        "point_size": point_size,
+        "no_scene": empty, "viewer": viewer, "sway": sway, "note": note, "front": front, "shape": shape, "cut": cut,
+        "jump": jump, "point_size": point_size,
     }  # fmt: skip
 
 
@@ -162,6 +168,7 @@ class SceneEvents:
                           parts.cut.submit, parts.cut.blur)
         ]  # fmt: skip
         events.append(wiring.on(parts.scene_tab.select, self.opened, SceneUpdates, **line))
+        parts.sway.input(None, parts.sway, parts.viewer, js=SWAYED, api_visibility="private", queue=False, **QUICK)
         wiring.on(parts.front.click, front, SceneUpdates, **QUICK)
         wiring.on(parts.model.change, self.unit, UnitUpdates, **QUICK)
         for kind, mesh in (("glb", True), ("ply", False)):
@@ -193,13 +200,16 @@ class SceneEvents:
             return no_scene(refused(refusal))
         # With other settings the same picture is seen from where it was, also if Front view was clicked meanwhile.
         stays = before is not None and same_prediction(asked, before)
-        view = {} if stays else {"camera_position": (*OBLIQUE_DEG, scene.radius_m)}
-        return {
+        updates: SceneUpdates = {
             "no_scene": gr.update(visible=False),
             "note": scene.note,
             "built": (asked.wish(), scene.radius_m),
-            "viewer": gr.update(value=scene.view, visible=True, **view),
         }
+        if stays:
+            return updates | {"viewer": gr.update(value=scene.view, visible=True)}
+        first = gr.update(value=scene.view, visible=True, camera_position=(*OBLIQUE_DEG, scene.radius_m))
+        sway = {"from": OBLIQUE_DEG, "to": FRONT_DEG, "radius": scene.radius_m, "scene": scene.view}
+        return updates | {"viewer": first, "sway": sway}
 
     def scene(self, asked: SceneAsked, *, mesh: bool) -> Scene:
         """The scene of a picture.
@@ -248,7 +258,7 @@ def no_scene(why: str = NO_SCENE) -> SceneUpdates:
         why: HTML in its place.
     """
     return {"no_scene": gr.update(value=why, visible=True), "viewer": gr.update(value=None, visible="hidden"),
-            "note": "", "built": None}  # fmt: skip
+            "sway": None, "note": "", "built": None}  # fmt: skip
 
 
 def same_prediction(first: SceneAsked, second: SceneAsked) -> bool:
