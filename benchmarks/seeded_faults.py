@@ -1,10 +1,11 @@
 """Faults that are put into labeled sets on purpose: how many the source report names, and what it says of clean sets.
 
-    python benchmarks/seeded_faults.py             # 65 faults of 13 kinds, 60 clean sets, of scenes and composed photos
+    python benchmarks/seeded_faults.py             # 90 faults of 18 kinds, 70 clean sets, of scenes and composed photos
     python benchmarks/seeded_faults.py --each 1    # one of each kind
 
-A fault counts as named if one of the findings that stand for its kind is among those of the report; in a clean set any
-finding is a false alarm. Sets have 8 to 16 samples, in folders, parquet files and tars.
+A fault counts as named if one of the findings that stand for its kind is among those of the report, and if it names the
+part where only one of four files or folders is wrong; in a clean set any finding is a false alarm. Sets have 8 to 16
+samples, those of four parts 32, in folders, parquet files and tars.
 """
 
 import sys
@@ -15,12 +16,23 @@ from pathlib import Path
 
 import numpy as np
 from parts.clean_sets import CLEAN, Case, turned
+from parts.divided_sets import (
+    WRONG,
+    clean_mixed_parts,
+    clean_parts,
+    part_constant,
+    part_in_millimetres,
+    part_inverted,
+    part_mirrored,
+    part_of_others,
+)
 from parts.labeled_sets import Pool, Stored, millimetres
 
 from semidepth.common.commands import Command
 from semidepth.common.option_checks import check_at_least
 from semidepth.common.options import option
 from semidepth.data.source_spec import parse_source
+from semidepth.evaluation.source_report.findings import Finding
 from semidepth.evaluation.source_report.report import report_on
 
 
@@ -173,32 +185,47 @@ FAULTS: dict[str, tuple[Callable[[Case], str], tuple[str, ...]]] = {
     "left out": (fault_left_out, ("files left out",)),
     "no depth": (fault_no_depth, ("no sane depth",)),
 }
+PART_FAULTS: dict[str, tuple[Callable[[Case], str], tuple[str, ...]]] = {
+    "a part in millimetres": (part_in_millimetres, ("unit",)),
+    "a part inverted": (part_inverted, ("direction",)),
+    "a part mirrored": (part_mirrored, ("edges",)),
+    "a part of others' labels": (part_of_others, ("edges",)),
+    "a part constant": (part_constant, ("constant labels",)),
+}
 
 
 def run(options: FaultOptions) -> None:
     """Makes the sets, reports on them, and prints what was named."""
     pool, named, alarms = Pool(), 0, 0
+    clean = (*CLEAN, clean_parts, clean_mixed_parts)
     with tempfile.TemporaryDirectory() as temporary:
 
-        def report(make: Callable[[Case], str], kind: int, number: int) -> tuple[str, ...]:
+        def report(make: Callable[[Case], str], kind: int, number: int) -> tuple[Finding, ...]:
             rng = np.random.default_rng([options.seed, kind, number])
             case = Case(rng, pool, number, Path(temporary) / f"{kind}-{number}")
-            return tuple(finding.name for finding in report_on(parse_source(make(case)), labeled=True).findings)
+            return report_on(parse_source(make(case)), labeled=True).findings
 
         print("| fault | named | as |\n|---|---|---|")
-        for kind, (name, (make, expected)) in enumerate(FAULTS.items()):
+        for kind, (name, (make, expected)) in enumerate((FAULTS | PART_FAULTS).items()):
             found = [report(make, kind, number) for number in range(options.each)]
-            hits = sum(bool({*names} & {*expected}) for names in found)
+            part = WRONG if name in PART_FAULTS else ""
+            hits = sum(
+                any(each.name in expected and each.part.partition("/")[0] == part for each in findings)
+                for findings in found
+            )
             named += hits
-            told = ", ".join(sorted({each for names in found for each in names}))
+            told = ", ".join(
+                sorted({each.name + f" in {each.part}" * bool(each.part) for all_ in found for each in all_})
+            )
             print(f"| {name} | {hits} of {options.each} | {told} |", flush=True)
-        for kind, make in enumerate(CLEAN, start=len(FAULTS)):
+        for kind, make in enumerate(clean, start=len(FAULTS) + len(PART_FAULTS)):
             for number in range(options.each):
-                if names := report(make, kind, number):
+                if findings := report(make, kind, number):
                     alarms += 1
-                    print(f"| {make.__name__} {number} | false alarm | {', '.join(names)} |", flush=True)
-    faults, clean = len(FAULTS) * options.each, len(CLEAN) * options.each
-    print(f"RESULT seeded_faults named={named}/{faults} share={named / faults:.3f} clean={clean} false_alarms={alarms}")
+                    told = ", ".join(each.name for each in findings)
+                    print(f"| {make.__name__} {number} | false alarm | {told} |", flush=True)
+    faults, sets = (len(FAULTS) + len(PART_FAULTS)) * options.each, len(clean) * options.each
+    print(f"RESULT seeded_faults named={named}/{faults} share={named / faults:.3f} clean={sets} false_alarms={alarms}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,6 +19,7 @@ MOVES = (0.02, 0.04, 0.06, 0.08)  # of the width or height
 LEAST_GAIN, LEAST_SURE = 0.04, 3.5
 
 Turn = Callable[[np.ndarray], np.ndarray]
+Edges = tuple[np.ndarray, np.ndarray]
 
 MIRRORED: dict[str, Turn] = {
     "mirrored left to right": lambda mask: mask[:, ::-1],
@@ -51,20 +52,23 @@ class EdgeFit:
     better: str | None
 
 
-def edge_fit(pictures: Sequence[tuple[Tensor, Tensor]]) -> EdgeFit | None:
-    """Compares labels with their pictures.
+def measure(image: Tensor, depth: Tensor) -> Edges | None:
+    """Measures one picture for [`edge_fit`].
 
     Args:
-        pictures: (3, h, w) uint8 images and (h, w) depths in metres, NaN unknown, inf sky.
+        image: (3, h, w) uint8.
+        depth: (h, w) metres, NaN unknown, inf sky.
 
     Returns:
-        The fit; None where fewer than four labels have enough jumps.
+        (h, w) ranks of the picture's gradients, 0 to 1, and where the label has jumps; None where it has too few.
     """
-    told: list[tuple[np.ndarray, np.ndarray]] = []
-    for image, depth in pictures:
-        ranks, mask = _ranks(image), jumps(depth)
-        if ranks is not None and mask.sum() >= LEAST_EDGES:
-            told.append((ranks, mask))
+    ranks, mask = _ranks(image), jumps(depth)
+    return None if ranks is None or mask.sum() < LEAST_EDGES else (ranks, mask)
+
+
+def edge_fit(pictures: Sequence[Edges | None]) -> EdgeFit | None:
+    """Compares labels with their pictures, each as [`measure`] has it; None where fewer than four have enough jumps."""
+    told = [each for each in pictures if each is not None]
     if len(told) < 4:
         return None
     own = np.array([ranks[mask].mean() for ranks, mask in told])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from semidepth.data.listing import LOOKS_LIKE_DEPTH, LeftOut, Listing
 from semidepth.data.source_spec import Source
-from semidepth.evaluation.source_report.edges import EdgeFit, edge_fit
+from semidepth.evaluation.source_report.edges import EdgeFit, Edges, edge_fit, measure
 from semidepth.evaluation.source_report.looking import Looked
 from semidepth.evaluation.source_report.surfaces import roughness, runs_the_wrong_way
 
@@ -33,19 +33,21 @@ DATA_ENDINGS = tuple(
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that looks wrong: its name, and a sentence with advice."""
+    """Something that looks wrong: its name, a sentence with advice, and the part of the source, "" for all of it."""
 
     name: str
     sentence: str
+    part: str = ""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A source, its samples, its files (None where it has none here) and the fit of edges, for the checks."""
+    """A source, its samples with their edges, its files (None where it has none here) and their fit, for the checks."""
 
     source: Source
     looked: Looked
     listing: Listing | None
+    edges: tuple[Edges | None, ...]
     fit: EdgeFit | None
 
     @property
@@ -61,8 +63,8 @@ class Seen:
 
 def seen(source: Source, looked: Looked, listing: Listing | None) -> Seen:
     """Measures the fit of edges, and returns it with the rest that the checks need."""
-    pairs = [(look.image, look.depth) for look in looked.samples if look.depth is not None]
-    return Seen(source, looked, listing, edge_fit(pairs))
+    edges = tuple(None if look.depth is None else measure(look.image, look.depth) for look in looked.samples)
+    return Seen(source, looked, listing, edges, edge_fit(edges))
 
 
 def findings(found: Seen) -> tuple[Finding, ...]:
@@ -162,9 +164,10 @@ def _edges(found: Seen) -> Iterator[Finding]:
             f"labels do not fit the edges of their pictures, no better than those of other pictures ({fit.samples} "
             "samples): look whether each label belongs to its picture",
         )
-    turned = [look for look in found.looked.samples if look.orientation != 1 and look.depth is not None]
+    looks = zip(found.looked.samples, found.edges, strict=True)
+    turned = [edges for look, edges in looks if look.orientation != 1 and look.depth is not None]
     if fit is not None and fit.better is None and len(turned) < len(found.depths):
-        own = edge_fit([(look.image, look.depth) for look in turned if look.depth is not None])
+        own = edge_fit(turned)
         if own is not None and own.better is not None:
             other = "upright" if (found.source.label_frame or "stored") == "stored" else "stored"
             yield Finding(

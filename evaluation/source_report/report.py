@@ -16,9 +16,10 @@ from semidepth.data.reading.sources import count_samples, files_of, open_source,
 from semidepth.data.reading.tables import count_unmeasured, open_table
 from semidepth.data.source_spec import Source
 from semidepth.evaluation.source_report.edges import EdgeFit
-from semidepth.evaluation.source_report.findings import Finding, findings, known, seen
+from semidepth.evaluation.source_report.findings import Finding, known, seen
 from semidepth.evaluation.source_report.looking import MOST_SAMPLES, FirstLabel, Look, Looked, look_at
 from semidepth.evaluation.source_report.mask_facts import MaskFacts, look_at_masks, mask_findings
+from semidepth.evaluation.source_report.part_findings import findings_with_parts
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +174,7 @@ def report_on(source: Source, *, labeled: bool, most: int = MOST_SAMPLES) -> Sou
         edges=found.fit,
         turned=dict(Counter(look.orientation for look in looked.samples if look.orientation != 1)),
         looked_at=len(looked.samples),
-        findings=(*findings(found), *(() if masks is None else mask_findings(masks))),
+        findings=(*findings_with_parts(found), *(() if masks is None else mask_findings(masks))),
         looks=looked.samples,
         masks=masks,
     )

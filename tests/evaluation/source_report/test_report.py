@@ -28,7 +28,7 @@ def rooms():
 
 def store(folder, pairs):
     """Writes JPEGs with `.npy` labels beside them, and returns the folder."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     for number, (image, label) in enumerate(pairs):
         (folder / f"{number}.jpg").write_bytes(encoded(image, "JPEG", quality=92))
         (folder / f"{number}_depth.npy").write_bytes(npy(np.ascontiguousarray(label)))
@@ -197,6 +197,64 @@ def test_broken_samples_are_counted(tmp_path, rooms):
     (finding,) = report(tmp_path).findings
     assert finding.name == "broken samples"
     assert "1 of 8 samples" in finding.sentence
+
+
+# Parts
+
+
+def store_parts(folder, rooms, form, change):
+    """Four files or folders of eight rooms; the third one is changed."""
+    for part in "abcd":
+        pairs = [(image, np.float32(depth)) for image, depth in (change(rooms) if part == "c" else rooms)]
+        if form == "folders":
+            store(folder / part, pairs)
+            continue
+        files = [(encoded(image, "JPEG", quality=92), npy(np.ascontiguousarray(depth))) for image, depth in pairs]
+        if form == "parquet":
+            table = pa.table({"image": [image for image, _ in files], "depth": [label for _, label in files]})
+            pq.write_table(table, folder / f"{part}.parquet")
+        else:
+            members = {
+                f"{n}.{end}": each
+                for n, pair in enumerate(files)
+                for end, each in zip(("jpg", "depth.npy"), pair, strict=True)
+            }
+            write_tar(folder / f"{part}.tar", members)
+    return folder
+
+
+@pytest.mark.parametrize("form", ["folders", "parquet", "tar"])
+@pytest.mark.parametrize("fault", ["millimetres", "mirrored", "constant", "negative"])
+def test_the_one_part_that_is_wrong_is_named(tmp_path, rooms, form, fault):
+    change, name = FAULTS[fault]
+    part = "c" if form == "folders" else f"c.{form}"
+    found = report(store_parts(tmp_path, rooms, form, change)).findings
+    assert [(finding.name, finding.part) for finding in found] == [(name, part)]
+    assert found[0].sentence.startswith(f"in {part}: ")
+
+
+def test_what_is_wrong_in_all_parts_is_told_of_the_source(tmp_path, rooms):
+    wrong = turned(lambda depth: depth * 1000)(rooms)
+    found = report(store_parts(tmp_path / "all", wrong, "folders", lambda pairs: pairs)).findings
+    assert [(finding.name, finding.part) for finding in found] == [("unit", "")]
+    assert report(store_parts(tmp_path / "none", rooms, "folders", lambda pairs: pairs)).findings == ()
+
+
+def test_of_a_small_folder_beside_a_large_one_as_many_samples_are_looked_at(tmp_path, rooms):
+    for number in range(8):
+        store(tmp_path / f"large/{number}", rooms)
+    store(tmp_path / "small", [(image, depth / 1000) for image, depth in rooms])
+    (finding,) = report(tmp_path).findings
+    assert (finding.name, finding.part) == ("unit", "small")
+
+
+def test_another_fault_of_the_same_kind_elsewhere_is_still_told(tmp_path, rooms):
+    negative, flipped = FAULTS["negative"][0](rooms), FAULTS["flipped bits"][0](rooms)
+    for part, pairs in (("a", rooms), ("b", negative), ("c", flipped[:2])):
+        store(tmp_path / part, [(image, np.float32(depth)) for image, depth in pairs])
+    found = report(tmp_path).findings
+    assert [(finding.name, finding.part) for finding in found] == [("no sane depth", ""), ("no sane depth", "b")]
+    assert "2 of 10 labels" in found[0].sentence
 
 
 # The command, and the start of a run
