@@ -34,7 +34,8 @@ Resuming: run the same command again. Each result appears under its name only wh
 OUTPUT/predictions.jsonl records its input, model and options; it holds the inputs' paths, so leave it out where you
 share the results. Finished results are kept, also after the photos were moved or copied. A file that was made from
 another picture, by another model, with other options, or is of unknown origin, is never overwritten: the input is
-skipped and listed at the end. --overwrite replaces existing results. Files that are results of earlier predictions are
+skipped and listed at the end. --overwrite replaces existing results. A second run into the same folder is refused while
+the first one runs. Files that are results of earlier predictions are
 no inputs.
 
 Exit status: 0 all is well; 1 some inputs could not be found, read, predicted or written, which are listed at the end
@@ -52,6 +53,7 @@ from typing import Any
 
 from semidepth.common.commands import Command
 from semidepth.common.files import check_writable
+from semidepth.common.locks import folder_held
 from semidepth.prediction.inputs import find_inputs
 from semidepth.prediction.options import PredictOptions
 from semidepth.prediction.report import Failure, Report, Result
@@ -135,6 +137,12 @@ def predict(options: PredictOptions, report: Report) -> None:
     files = find_inputs(options.inputs, videos="color" in options.formats, missing=missing)
     report.broken.update({path: Failure("not read", reason) for path, reason in missing.items()})
     check_writable(options.output)
+    with folder_held("output", options.output):
+        _predict_held(options, files, report)
+
+
+def _predict_held(options: PredictOptions, files: list[tuple[Path, Path]], report: Report) -> None:
+    """Loads the model and predicts the files that were found."""
     # Only now what takes seconds to import: --help and slips are answered at once.
     import torch
     from transformers.utils import logging

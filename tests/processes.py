@@ -39,6 +39,21 @@ def run_processes(script: Path, arguments: list[str], *, processes: int = 2, **s
 
 
 @contextmanager
+def held_by_another(folder: Path) -> Iterator[None]:
+    """Has another process hold a folder, as a run that writes into it does."""
+    code = "import sys, time\nfrom pathlib import Path\nfrom semidepth.common.locks import hold_folder\n"
+    code += "hold_folder('output', Path(sys.argv[1]))\nprint('held', flush=True)\ntime.sleep(600)"
+    holder = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        yield
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+@contextmanager
 def interruptible(command: Sequence[str], **settings: Any) -> Iterator[subprocess.Popen]:
     """A process that Ctrl-C stops, also where the suite itself was started with SIGINT ignored; it ends with the test.
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -11,6 +12,7 @@ from tqdm.auto import tqdm
 
 from semidepth.common.console import bar_interval_s
 from semidepth.common.files import write_whole
+from semidepth.common.locks import folder_held
 from semidepth.data.source_spec import Source, parse_source, parse_sources
 from semidepth.data.streaming.mask_loading import with_masks
 from semidepth.evaluation.masks.baselines import (
@@ -57,6 +59,12 @@ def score_masks(options: ScoreOptions) -> dict[str, Any]:
         )
     if options.output is not None and (options.output / RESULTS).exists() and not options.overwrite:
         raise ValueError(f"--output {options.output} has results already; add --overwrite, or give another folder.")
+    with nullcontext() if options.output is None else folder_held("output", options.output):
+        return _score_held(options)
+
+
+def _score_held(options: ScoreOptions) -> dict[str, Any]:
+    """Scores and writes the results, where nobody else does."""
     sources = with_masks(_limited(spec, options.limit) for spec in dict.fromkeys(options.data))
     tell_sources(sources, labeled=False)
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from processes import held_by_another
 
-from semidepth.common.locks import hold_folder, release_folder
+from semidepth.common.locks import folder_held, hold_folder, release_folder
 
 # Holds the folder, starts a child that outlives it, and waits to be killed.
 HOLDER = """
@@ -35,6 +36,45 @@ def test_a_second_run_is_refused_at_once_and_a_killed_one_lets_go(tmp_path):
         holder.kill()
         os.kill(child, signal.SIGKILL)
         release_folder(tmp_path / "run")
+
+
+def test_a_folder_is_held_within_a_block_and_nothing_is_left_of_it(tmp_path):
+    folder = tmp_path / "deep" / "out"
+    with folder_held("output", folder):
+        with folder_held("output", folder):
+            pass
+        assert (folder / ".lock").is_file()  # still held
+    assert list(tmp_path.iterdir()) == []
+    with folder_held("output", folder):
+        (folder / "result").touch()
+    assert [path.name for path in folder.iterdir()] == ["result"]
+    with held_by_another(folder), pytest.raises(ValueError, match=r"--output .*in use"), folder_held("output", folder):
+        pass
+    assert (folder / ".lock").is_file()  # the other's
+
+
+def test_a_lock_that_its_run_removes_while_it_is_being_opened_holds_nothing(tmp_path, monkeypatch):
+    """Between opening the file and locking it the run before may end: then the file is made anew."""
+    import fcntl
+
+    plain, calls = fcntl.lockf, []
+
+    def removed_in_between(file, *how):
+        if not calls:
+            (tmp_path / ".lock").unlink()
+        calls.append(how)
+        return plain(file, *how)
+
+    monkeypatch.setattr(fcntl, "lockf", removed_in_between)
+    with folder_held("output", tmp_path):
+        assert (tmp_path / ".lock").read_text().startswith(f"process {os.getpid()} ")
+    assert len(calls) == 2
+
+
+def test_a_place_that_cannot_be_written_to_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"--output .*file/out cannot be written to"):
+        hold_folder("output", tmp_path / "file" / "out")
 
 
 def test_holding_twice_changes_nothing_and_a_released_folder_is_free(tmp_path):

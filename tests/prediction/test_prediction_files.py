@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tiny
 from PIL import Image
-from processes import interruptible
+from processes import held_by_another, interruptible
 
 from semidepth.prediction.cli import main
 from semidepth.prediction.files import maker_of, predict_files
@@ -212,6 +212,14 @@ def test_no_room_is_said_once_with_the_folder(tmp_path, command, capsys):
     assert "Errno" not in told
     report = json.loads(printed)
     assert (report["results"], report["broken"], report["stopped"]) == ([], [], reason)
+
+
+def test_a_folder_that_another_run_writes_into_is_refused_at_once(tmp_path, command, capsys):
+    with held_by_another(tmp_path / "out"):
+        assert main(command[4:]) == 2
+    assert "--output" in (told := capsys.readouterr().err)
+    assert "in use by another run" in told
+    assert not (tmp_path / "out" / RECORD).exists()
 
 
 def test_ctrl_c_tells_what_is_done_and_the_same_command_goes_on(tmp_path, command, capsys):

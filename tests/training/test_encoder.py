@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from processes import held_by_another
 from transformers import AutoBackbone, AutoImageProcessor, Dinov2Model
 
 from semidepth.training.encoder import main
+from semidepth.training.options.demo import DemoOptions
 from semidepth.training.options.encoder import EncoderOptions
+from semidepth.training.recipes.demo.run import run_demo
 from semidepth.training.recipes.encoder import cell_class_shares, patch_pixels, pretrain_encoder
 
 SMALL = {"hidden_size": 32, "heads": 2, "layers": 4, "size": 48, "batch_size": 4, "cpu": True}
@@ -38,6 +41,13 @@ def test_it_makes_a_stock_encoder_that_has_learned(tmp_path, objective, capfd):
     assert sum(p.numel() for p in encoder.parameters()) > 0
     losses = [float(part.split()[0].rstrip("]")) for part in capfd.readouterr().err.split("loss ")[1:]]
     assert losses[-1] < losses[0]
+
+
+def test_a_folder_that_another_run_writes_into_is_refused(tmp_path):
+    for run, options in ((pretrain_encoder, EncoderOptions), (run_demo, DemoOptions)):
+        with held_by_another(tmp_path), pytest.raises(ValueError, match="in use by another run"):
+            run(options(output_dir=str(tmp_path)))
+    assert list(tmp_path.iterdir()) == [tmp_path / ".lock"]
 
 
 def test_wrong_values_get_one_sentence(refused):

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from transformers import Dinov2Config, Dinov2Model, get_cosine_schedule_with_warmup, set_seed
 
 from semidepth.common.console import bar_interval_s
+from semidepth.common.locks import folder_held
 from semidepth.data.scenes.render import SEMANTIC_CLASSES, render_scenes
 from semidepth.modeling.configuration_depth_student import as_pair
 from semidepth.prediction.preprocessing import Preprocessing
@@ -117,7 +118,14 @@ def pretrain_encoder(options: EncoderOptions) -> Path:
 
     Raises:
         NonFiniteLossError: if the loss is not finite.
+        ValueError: another run writes into the folder.
     """
+    with folder_held("output_dir", Path(options.output_dir)):
+        return _pretrain(options)
+
+
+def _pretrain(options: EncoderOptions) -> Path:
+    """Trains, saves, and returns the folder."""
     state = PartialState(cpu=options.cpu)
     device, precision = state.device, resolve_precision("auto", state)
     set_seed(options.seed)

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import tiny
 import torch
+from processes import held_by_another
 
 from semidepth.evaluation.cli import main
 from semidepth.evaluation.masks.score import load_mask_model
@@ -65,6 +66,13 @@ def test_the_model_stands_beside_the_baselines_on_the_same_objects(tmp_path, mod
 
     assert main(words) == 2
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_a_folder_that_another_run_scores_into_is_refused(tmp_path, models, capsys):
+    pytest.importorskip("skimage", reason="scikit-image is in the extra masks")
+    with held_by_another(tmp_path / "scores"):
+        assert main(["--masks", "--model", models[0], "--data", ROOMS, "--output", str(tmp_path / "scores")]) == 2
+    assert "in use by another run" in capsys.readouterr().err
 
 
 def test_models_without_masks_are_refused(models, capsys):

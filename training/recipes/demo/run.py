@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from semidepth.common.files import write_whole
+from semidepth.common.locks import folder_held
 from semidepth.evaluation.photos import EXAMPLES, draw_photos
 from semidepth.prediction.files import predict_files
 from semidepth.prediction.inputs import find_inputs
@@ -40,7 +41,17 @@ logger = logging.getLogger(__name__)
 
 
 def run_demo(options: DemoOptions) -> str:
-    """Trains and scores all models, saves scores and pictures, and returns the report to print."""
+    """Trains and scores all models, saves scores and pictures, and returns the report to print.
+
+    Raises:
+        ValueError: another run writes into the folder.
+    """
+    with folder_held("output_dir", Path(options.output_dir)):
+        return _run_held(options)
+
+
+def _run_held(options: DemoOptions) -> str:
+    """Does the work of [`run_demo`]."""
     began = time.perf_counter()
     output = Path(options.output_dir)
     device = "cuda" if torch.cuda.is_available() and not options.cpu else "cpu"
