@@ -79,6 +79,8 @@ class RoutedDepthConfig(PreTrainedConfig):
         attractor_alpha: strength of the attractors; 300 in all released weights.
         attractor_kind: "mean" or "sum" over the attractors.
         relative_conditioning: whether the mixture also sees the relative depth.
+        image_scale: whether each head multiplies its bin centres by one number an image, see `ImageScale`. Stock
+            ZoeDepth has none.
         log_binomial_factor: how many times fewer hidden channels its MLP has than inputs.
         min_temp: smallest temperature of the mixture.
         max_temp: largest.
@@ -104,6 +106,7 @@ class RoutedDepthConfig(PreTrainedConfig):
     attractor_alpha: float | int = 300.0
     attractor_kind: str = "mean"
     relative_conditioning: bool = True
+    image_scale: bool = False
     log_binomial_factor: int = 2
     min_temp: float = 0.0212
     max_temp: float = 50.0

@@ -30,12 +30,15 @@ class CoreFeatures:
         bottleneck: (B, C, h, w), the coarsest map before fusion.
         blocks: four fused maps, coarse to fine.
         relative: (B, H, W) inverse depth.
+        image: (B, 2C) float32, mean and standard deviation over the patches of the encoder's last map, see
+            [`EncodedImage.summary`]; only `ImageScale` needs it.
     """
 
     activation: Tensor
     bottleneck: Tensor
     blocks: list[Tensor]
     relative: Tensor
+    image: Tensor | None = None
 
     def divided(self, scales: Tensor) -> "CoreFeatures":
         """The same maps, each divided by its number of the 7: bottleneck, blocks, activation, relative."""
@@ -43,12 +46,40 @@ class CoreFeatures:
         bottleneck, *blocks, activation, relative = (
             x / scale.to(x.dtype) for x, scale in zip(maps, scales, strict=True)
         )
-        return CoreFeatures(activation, bottleneck, blocks, relative)
+        return CoreFeatures(activation, bottleneck, blocks, relative, self.image)
 
     def mean_squares(self) -> Tensor:
         """(7,) float32: the mean square of each map, in the order of [`divided`]."""
         maps = [self.bottleneck, *self.blocks, self.activation, self.relative]
         return torch.stack([x.detach().float().square().mean() for x in maps])
+
+
+class StandardSummary(nn.Module):
+    """Summaries of images, see [`EncodedImage.summary`], centred and divided by their spread over some images."""
+
+    mean: Tensor
+    spread: Tensor
+    # The variances over a few images are drawn to their mean, as if this many more images had that.
+    prior_images = 8
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("spread", torch.ones(channels))
+
+    def measure(self, summaries: Tensor) -> None:
+        """Takes centre and spread from (B, channels) summaries."""
+        variance = summaries.var(0, correction=0)
+        images = len(summaries)
+        variance = (images * variance + self.prior_images * variance.mean()) / (images + self.prior_images)
+        self.mean.copy_(summaries.mean(0))
+        self.spread.copy_(torch.where(variance > 0, variance.sqrt(), 1.0))
+
+    def forward(self, core: CoreFeatures) -> Tensor:
+        """(B, channels) float32, about unit size."""
+        if core.image is None:
+            raise ValueError("this model needs each image's summary; give features that `core_features` made.")
+        return (core.image - self.mean.float()) / self.spread.float()
 
 
 @dataclass
@@ -68,6 +99,12 @@ class EncodedImage:
     def last(self) -> Tensor:
         """(B, C, h, w): the last layer's patches as a map."""
         return tokens_to_map(self.maps[-1], self.height, self.width)
+
+    def summary(self) -> Tensor:
+        """(B, 2C) float32: mean, then standard deviation of each channel over the last layer's patches."""
+        patches = self.last().float().flatten(2)
+        # The offset keeps the gradient finite where all patches are equal, or there is one.
+        return torch.cat((patches.mean(2), (patches.var(2, correction=0) + 1e-6).sqrt()), 1)
 
 
 def make_core(config: Any) -> nn.Module:
@@ -121,9 +158,9 @@ def predict_relative(core: Any, encoded: EncodedImage, bottleneck: Tensor, block
     """Runs the core's relative head on its fused maps; returns all that metric heads need."""
     if isinstance(core, DepthStudentForDepthEstimation):
         activation = core.head.activation(blocks, encoded.height, encoded.width)
-        return CoreFeatures(activation, bottleneck, blocks, core.head.predict(activation))
+        return CoreFeatures(activation, bottleneck, blocks, core.head.predict(activation), encoded.summary())
     relative, activation = core.relative_head(blocks)
-    return CoreFeatures(activation, bottleneck, blocks, relative.float())
+    return CoreFeatures(activation, bottleneck, blocks, relative.float(), encoded.summary())
 
 
 def core_features(core: Any, pixel_values: Tensor) -> CoreFeatures:
@@ -247,6 +284,7 @@ def stock_of_routed(model: Any) -> ZoeDepthForDepthEstimation:
 __all__ = [
     "CoreFeatures",
     "EncodedImage",
+    "StandardSummary",
     "config_of_zoedepth",
     "core_channels",
     "core_features",

@@ -20,6 +20,10 @@ NORMED_OFFSET = 1e-3
 SMALL_GAIN = 0.1
 # Fresh bins cover the depths from this fraction of the farthest on.
 FARTHEST_OVER_NEAREST = 100.0
+# An image's own factor on the bin centres lies between e^-2 and e^2.
+LARGEST_LOG_SCALE = 2.0
+IMAGE_SCALE_HIDDEN = 128
+IMAGE_SCALE_DROPOUT = 0.2
 # Wavelengths of the positional encoding grow geometrically up to this.
 LONGEST_WAVELENGTH = 10_000.0
 
@@ -44,9 +48,9 @@ def resize_last(maps: Tensor, height: int, width: int) -> Tensor:
     return resized.permute(0, 2, 3, 1)
 
 
-def start_at(convolution: nn.Conv2d, biases: list[float]) -> None:
-    """Notes how a fresh head's last convolution begins: small weights and these biases."""
-    convolution.init_gain, convolution.init_biases = SMALL_GAIN, biases  # type: ignore[assignment]
+def start_at(layer: nn.Conv2d | nn.Linear, biases: list[float]) -> None:
+    """Notes how a fresh head's last layer begins: small weights and these biases."""
+    layer.init_gain, layer.init_biases = SMALL_GAIN, biases  # type: ignore[assignment]
 
 
 def spread_depths(count: int, min_depth_m: float, max_depth_m: float) -> list[float]:
@@ -158,10 +162,33 @@ class ConditionalLogBinomial(nn.Module):
             return conditional_depth(maps, hidden, centres, readout)
 
 
-class MetricHead(nn.Module):
-    """Layers of one domain: seed bins, four levels of attractors, the log-binomial."""
+class ImageScale(nn.Module):
+    """One factor an image for the bin centres of a domain, from a summary of the whole image; a fresh one gives 1.
 
-    def __init__(self, domain: dict, config, bottleneck_channels: int, map_channels: int):
+    ZoeDepth's heads see one place of the picture each and leave it to the core, which learns along, to bring the scale
+    of the scene there. A frozen relative core has no reason to: its loss ignores scale. docs/metric.md has the figures.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.dropout = nn.Dropout(IMAGE_SCALE_DROPOUT)
+        self.linear1 = nn.Linear(channels, IMAGE_SCALE_HIDDEN)
+        self.linear2 = nn.Linear(IMAGE_SCALE_HIDDEN, 1)
+        start_at(self.linear2, [0.0])
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, channels) float32, about unit size -> (B, 1, 1, 1) float32, e^-2 to e^2."""
+        with torch.autocast(image.device.type, enabled=False):
+            hidden = F.linear(self.dropout(image), self.linear1.weight.float(), self.linear1.bias.float())
+            raw = F.linear(F.gelu(hidden), self.linear2.weight.float(), self.linear2.bias.float())
+            log_scale = LARGEST_LOG_SCALE * torch.tanh(raw / LARGEST_LOG_SCALE)
+            return log_scale.exp()[:, :, None, None]
+
+
+class MetricHead(nn.Module):
+    """Layers of one domain: seed bins, four levels of attractors, the image's scale if any, the log-binomial."""
+
+    def __init__(self, domain: dict, config, bottleneck_channels: int, map_channels: int, image_channels: int):
         super().__init__()
         self.min_depth_m, self.max_depth_m = domain["min_depth_m"], domain["max_depth_m"]
         self.bounded = domain["bin_centers_type"] == "normed"
@@ -175,9 +202,15 @@ class MetricHead(nn.Module):
         self.log_binomial = ConditionalLogBinomial(
             map_channels, embedding, config.log_binomial_factor, config.min_temp, config.max_temp
         )
+        self.image_scale = ImageScale(image_channels) if config.image_scale else None
 
     def forward(
-        self, bottleneck: Tensor, seed_embedding: Tensor, embeddings: list[Tensor], maps: tuple[Tensor, ...]
+        self,
+        bottleneck: Tensor,
+        seed_embedding: Tensor,
+        embeddings: list[Tensor],
+        maps: tuple[Tensor, ...],
+        image: Tensor | None = None,
     ) -> Tensor:
         """Metres.
 
@@ -186,6 +219,7 @@ class MetricHead(nn.Module):
             seed_embedding: (B, E, h, w).
             embeddings: one (B, E, h_i, w_i) per level, coarse to fine.
             maps: (B, C_j, H, W) full-size maps.
+            image: (B, 2C) summary of each image; only for a head with an image scale.
 
         Returns:
             (B, H, W) float32 metres, larger is farther.
@@ -194,11 +228,17 @@ class MetricHead(nn.Module):
         for attractors, embedding in zip(self.attractors, embeddings, strict=True):
             resized = F.interpolate(before, embedding.shape[2:], mode="bilinear", align_corners=True)
             centres, before = attractors(embedding + resized, centres), embedding
+        return self.log_binomial(maps, embeddings[-1], self.in_metres(centres, image))
+
+    def in_metres(self, centres: Tensor, image: Tensor | None) -> Tensor:
+        """Bin centres after the last attractors, in metres: (B, h, w, n_bins) -> the same, float32."""
         if self.bounded:
             # Order holds for the mean of attractors; their sum may overshoot, and stock sorts.
-            centres = (self.max_depth_m - self.min_depth_m) * centres + self.min_depth_m
-            centres = centres.sort(-1).values.clamp(self.min_depth_m, self.max_depth_m)
-        return self.log_binomial(maps, embeddings[-1], centres)
+            centres = ((self.max_depth_m - self.min_depth_m) * centres + self.min_depth_m).sort(-1).values
+        if self.image_scale is not None:
+            assert image is not None  # the model gives it where its configuration has image_scale
+            centres = centres * self.image_scale(image)
+        return centres.clamp(self.min_depth_m, self.max_depth_m) if self.bounded else centres
 
 
 class DomainRouter(nn.Module):
@@ -236,6 +276,7 @@ __all__ = [
     "Attractors",
     "ConditionalLogBinomial",
     "DomainRouter",
+    "ImageScale",
     "MetricHead",
     "Mlp",
     "SeedBins",

@@ -19,6 +19,7 @@ from transformers.utils import ModelOutput
 from .configuration_routed_depth import LEVELS, RoutedDepthConfig
 from .depth_cores import (
     CoreFeatures,
+    StandardSummary,
     config_of_zoedepth,
     core_channels,
     core_features,
@@ -65,6 +66,9 @@ class RoutedDepthPreTrainedModel(PreTrainedModel):
         # The core is a PreTrainedModel and initialises itself; here are the heads and the router.
         if isinstance(module, RoutedDepthForDepthEstimation):
             init.ones_(module.core_scales)
+        if isinstance(module, StandardSummary):
+            init.zeros_(module.mean)
+            init.ones_(module.spread)
         if isinstance(module, nn.Conv2d | nn.Linear):
             fan_in = module.weight[0].numel()
             init.normal_(module.weight, std=getattr(module, "init_gain", 1.0) / math.sqrt(fan_in))
@@ -92,7 +96,8 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         )
         maps = activation + int(config.relative_conditioning)
         domains = config.domains or []
-        self.heads = nn.ModuleList(MetricHead(domain, config, bottleneck, maps) for domain in domains)
+        summary = 2 * self.core.backbone.channels[-1]
+        self.heads = nn.ModuleList(MetricHead(domain, config, bottleneck, maps, summary) for domain in domains)
         self.router = (
             DomainRouter(
                 bottleneck, len(domains), config.router_hidden_size, config.router_layers, config.router_heads,
@@ -103,6 +108,7 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         )  # fmt: skip
         # What each of the core's maps is divided by before the heads see it, see `measure_core_scales`.
         self.register_buffer("core_scales", torch.ones(LEVELS + 3))
+        self.image_summary = StandardSummary(summary) if config.image_scale else None
         # True until the scales of a core with fresh heads are measured, at the latest in the first training forward.
         self.scales_unmeasured = False
         self.post_init()
@@ -132,7 +138,7 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
                 "this checkpoint predicts metres already; give a relative student, or fine-tune it as it is."
             )
         # A student's inverse depth has an arbitrary scale, MiDaS' one that its heads were trained with.
-        fields = {"relative_conditioning": False} | fields
+        fields = {"relative_conditioning": False, "image_scale": True} | fields
         core_config = type(student.config)(**student.config.to_dict())
         model = cls(RoutedDepthConfig(core_config=core_config, domains=domains, **fields))
         model.core.load_state_dict(student.state_dict())
@@ -196,7 +202,7 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
             )
         core = core_features(self.core, pixel_values)
         if self.training and self.scales_unmeasured:
-            self._set_scales(core.mean_squares())
+            self._set_scales([core])
         predicted, logits, chosen = self.metres(core, domain_labels)
         domain = torch.tensor(chosen).to(predicted.device, non_blocking=True)
         loss = None
@@ -221,13 +227,20 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         Returns:
             (7,) the scales, root mean squares; 1 for a map that is all zeros.
         """
-        self._set_scales(torch.stack([core_features(self.core, batch).mean_squares() for batch in batches]).mean(0))
+        self._set_scales([core_features(self.core, batch) for batch in batches])
         return self.core_scales
 
     @torch.no_grad()
-    def _set_scales(self, squares: Tensor) -> None:
+    def _set_scales(self, cores: list[CoreFeatures]) -> None:
+        squares = torch.stack([core.mean_squares() for core in cores]).mean(0)
         self.core_scales.copy_(torch.where(squares > 0, squares.sqrt(), 1.0))
+        if self.image_summary is not None:
+            self.image_summary.measure(torch.cat([core.image for core in cores if core.image is not None]))
         self.scales_unmeasured = False
+
+    def summary(self, core: CoreFeatures) -> Tensor | None:
+        """(B, 2C) float32: what the heads' image scale sees; None where they have none."""
+        return None if self.image_summary is None else self.image_summary(core)
 
     def metres(
         self, core: CoreFeatures, domain_labels: Tensor | Sequence[int] | None = None
@@ -267,8 +280,9 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         maps = (core.activation, core.relative[:, None]) if self.config.relative_conditioning else (core.activation,)
         seed = self.seed_projector(bottleneck)
         embeddings = [projector(block) for projector, block in zip(self.projectors, core.blocks, strict=True)]
+        image = self.summary(core)
         if len(set(chosen)) == 1:
-            return self.heads[chosen[0]](bottleneck, seed, embeddings, maps)
+            return self.heads[chosen[0]](bottleneck, seed, embeddings, maps, image)
         parts, order = [], []
         for index in sorted(set(chosen)):
             members = [place for place, head in enumerate(chosen) if head == index]
@@ -279,6 +293,7 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
                     seed.index_select(0, rows),
                     [embedding.index_select(0, rows) for embedding in embeddings],
                     tuple(x.index_select(0, rows) for x in maps),
+                    None if image is None else image.index_select(0, rows),
                 )
             )
             order += members

@@ -57,7 +57,8 @@ class MetricGraph(nn.Module):
         maps = (core.activation, core.relative[:, None]) if model.config.relative_conditioning else (core.activation,)
         seed = model.seed_projector(bottleneck)
         embeddings = [projector(block) for projector, block in zip(model.projectors, core.blocks, strict=True)]
-        return [head(bottleneck, seed, embeddings, maps) for head in self.heads], bottleneck
+        image = model.summary(core)
+        return [head(bottleneck, seed, embeddings, maps, image) for head in self.heads], bottleneck
 
 
 class RoutedGraph(MetricGraph):
@@ -93,16 +94,21 @@ class HeadGraph(nn.Module):
         self.register_buffer("coefficients", log_binomial_coefficients(bins, torch.device("cpu")).view(1, -1, 1, 1))
         self.register_buffer("steps", torch.arange(bins, dtype=torch.float32).view(1, -1, 1, 1))
 
-    def forward(self, bottleneck: Tensor, seed: Tensor, embeddings: list[Tensor], maps: tuple[Tensor, ...]) -> Tensor:
+    def forward(
+        self,
+        bottleneck: Tensor,
+        seed: Tensor,
+        embeddings: list[Tensor],
+        maps: tuple[Tensor, ...],
+        image: Tensor | None = None,
+    ) -> Tensor:
         head = self.head
         centres, before = head.seed(bottleneck), seed
         for attractors, embedding in zip(head.attractors, embeddings, strict=True):
             centres = _attracted(attractors, embedding + _resized(before, embedding), centres)  # type: ignore[arg-type]
             before = embedding
-        if head.bounded:
-            centres = (head.max_depth_m - head.min_depth_m) * centres + head.min_depth_m
-            centres = centres.sort(-1).values.clamp(head.min_depth_m, head.max_depth_m)
-        return self._expected(head.log_binomial, maps, embeddings[-1], centres.permute(0, 3, 1, 2))
+        centres = head.in_metres(centres, image).permute(0, 3, 1, 2)  # type: ignore[operator]
+        return self._expected(head.log_binomial, maps, embeddings[-1], centres)
 
     def _expected(
         self, mixture: ConditionalLogBinomial, maps: tuple[Tensor, ...], embedding: Tensor, centres: Tensor

@@ -128,7 +128,11 @@ def test_measured_scales_make_the_cores_scale_irrelevant_and_are_saved(tmp_path)
         assert model.core_scales[0] == pytest.approx(core.bottleneck.square().mean().sqrt().item(), rel=1e-5)
         expected = model(pixels, domain_labels=domains).predicted_depth
         large = CoreFeatures(
-            core.activation * 100, core.bottleneck * 100, [x * 100 for x in core.blocks], core.relative * 100
+            core.activation * 100,
+            core.bottleneck * 100,
+            [x * 100 for x in core.blocks],
+            core.relative * 100,
+            core.image,
         )
         model.core_scales *= 100
         assert torch.allclose(model.metres(large, domains)[0], expected, rtol=1e-4)

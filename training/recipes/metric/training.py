@@ -58,7 +58,7 @@ from semidepth.training.recipes.metric.models import (
 logger = logging.getLogger(__name__)
 
 # Images per source for measuring the scale of the core's feature maps.
-SCALE_SAMPLES = 4
+SCALE_SAMPLES = 16
 
 
 def within_range(depth: Tensor, domains: Sequence[Domain]) -> tuple[Tensor, Tensor]:
