@@ -94,22 +94,17 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         self.projectors = nn.ModuleList(
             Mlp(block, config.projector_hidden_size, embedding) for _ in config.num_attractors
         )
-        maps = activation + int(config.relative_conditioning)
-        domains = config.domains or []
+        maps, domains = activation + int(config.relative_conditioning), config.domains or []
         summary = 2 * self.core.backbone.channels[-1]
         self.heads = nn.ModuleList(MetricHead(domain, config, bottleneck, maps, summary) for domain in domains)
-        self.router = (
-            DomainRouter(
-                bottleneck, len(domains), config.router_hidden_size, config.router_layers, config.router_heads,
-                config.router_intermediate_size,
-            )
-            if len(domains) > 1
-            else None
+        router = (
+            config.router_hidden_size, config.router_layers, config.router_heads, config.router_intermediate_size,
         )  # fmt: skip
+        self.router = DomainRouter(bottleneck, len(domains), *router) if len(domains) > 1 else None
         # What each of the core's maps is divided by before the heads see it, see `measure_core_scales`.
         self.register_buffer("core_scales", torch.ones(LEVELS + 3))
         self.image_summary = StandardSummary(summary) if config.image_scale else None
-        # True until the scales of a core with fresh heads are measured, at the latest in the first training forward.
+        # True until a fresh model's scales are measured, at the latest in the first training forward.
         self.scales_unmeasured = False
         self.post_init()
 
@@ -178,7 +173,7 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         Images are grouped by head and each head runs once, so nothing depends on the rest of the batch. Which image
         goes where must be known on the host: with `domain_labels` in a list or on the CPU nothing waits for the device,
         else once.
-        A head without images gets no gradient (None): distributed training needs `find_unused_parameters`.
+        A head without images gets no gradient: distributed training needs `find_unused_parameters`.
 
         Args:
             pixel_values: (B, 3, H, W), normalised as the core expects.
@@ -191,8 +186,7 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
             [`RoutedDepthOutput`].
 
         Raises:
-            ValueError: for domain labels of another length or out of range, training labels without them or of another
-                shape.
+            ValueError: for domain labels of another length or out of range, or labels without them or of another shape.
         """
         if domain_labels is None and labels is not None and self.router is not None:
             raise ValueError("labels came without domain_labels; give each image's domain for the router.")
@@ -205,9 +199,7 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
             self._set_scales([core])
         predicted, logits, chosen = self.metres(core, domain_labels)
         domain = torch.tensor(chosen).to(predicted.device, non_blocking=True)
-        loss = None
-        if labels is not None:
-            loss = self._loss(predicted, labels, logits, domain, chosen)
+        loss = None if labels is None else self._loss(predicted, labels, logits, domain, chosen)
         output = RoutedDepthOutput(
             loss=loss, predicted_depth=predicted, relative_depth=core.relative, domain_logits=logits, domain=domain
         )
@@ -237,10 +229,6 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         if self.image_summary is not None:
             self.image_summary.measure(torch.cat([core.image for core in cores if core.image is not None]))
         self.scales_unmeasured = False
-
-    def summary(self, core: CoreFeatures) -> Tensor | None:
-        """(B, 2C) float32: what the heads' image scale sees; None where they have none."""
-        return None if self.image_summary is None else self.image_summary(core)
 
     def metres(
         self, core: CoreFeatures, domain_labels: Tensor | Sequence[int] | None = None
@@ -280,30 +268,29 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         maps = (core.activation, core.relative[:, None]) if self.config.relative_conditioning else (core.activation,)
         seed = self.seed_projector(bottleneck)
         embeddings = [projector(block) for projector, block in zip(self.projectors, core.blocks, strict=True)]
-        image = self.summary(core)
+        image = None if self.image_summary is None else self.image_summary(core)
+
+        def run(head: int, rows: Tensor | None) -> Tensor:
+            def pick(x: Tensor) -> Tensor:
+                return x if rows is None else x.index_select(0, rows)
+
+            summaries = None if image is None else pick(image)
+            own = (pick(bottleneck), pick(seed), [*map(pick, embeddings)], tuple(map(pick, maps)))
+            return self.heads[head](*own, summaries)
+
         if len(set(chosen)) == 1:
-            return self.heads[chosen[0]](bottleneck, seed, embeddings, maps, image)
+            return run(chosen[0], None)
         parts, order = [], []
         for index in sorted(set(chosen)):
             members = [place for place, head in enumerate(chosen) if head == index]
-            rows = torch.tensor(members).to(bottleneck.device, non_blocking=True)
-            parts.append(
-                self.heads[index](
-                    bottleneck.index_select(0, rows),
-                    seed.index_select(0, rows),
-                    [embedding.index_select(0, rows) for embedding in embeddings],
-                    tuple(x.index_select(0, rows) for x in maps),
-                    None if image is None else image.index_select(0, rows),
-                )
-            )
+            parts.append(run(index, torch.tensor(members).to(bottleneck.device, non_blocking=True)))
             order += members
         back = torch.tensor(order).argsort().to(bottleneck.device, non_blocking=True)
         return torch.cat(parts).index_select(0, back)
 
     def _loss(self, predicted: Tensor, labels: Tensor, logits: Tensor, domain: Tensor, chosen: list[int]) -> Tensor:
         if labels.shape[1:] != predicted.shape[1:]:
-            resized = F.interpolate(predicted[:, None], labels.shape[1:], mode="bilinear", align_corners=True)
-            predicted = resized[:, 0]
+            predicted = F.interpolate(predicted[:, None], labels.shape[1:], mode="bilinear", align_corners=True)[:, 0]
         loss = silog_loss_by_domain(predicted, labels, chosen)
         if self.router is None:
             return loss

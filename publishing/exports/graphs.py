@@ -57,7 +57,7 @@ class MetricGraph(nn.Module):
         maps = (core.activation, core.relative[:, None]) if model.config.relative_conditioning else (core.activation,)
         seed = model.seed_projector(bottleneck)
         embeddings = [projector(block) for projector, block in zip(model.projectors, core.blocks, strict=True)]
-        image = model.summary(core)
+        image = None if model.image_summary is None else model.image_summary(core)
         return [head(bottleneck, seed, embeddings, maps, image) for head in self.heads], bottleneck
 
 

@@ -162,6 +162,40 @@ def test_the_first_training_forward_measures_fresh_heads_and_no_other_does():
     assert torch.equal(trained.core_scales, torch.ones(7))
 
 
+def test_the_image_scale_multiplies_the_metres_of_its_own_head():
+    """Softplus centres are metres, and a depth is a mean of centres: twice the centres, twice the depth."""
+    model = make((ROOMS, FACES))
+    pixels = tiny.pixels(2)
+    with torch.no_grad():
+        before = model(pixels, domain_labels=[0, 1]).predicted_depth
+        scale = model.heads[0].image_scale
+        plain = scale(model.image_summary(modeling_routed_depth.core_features(model.core, pixels[:1])))
+        nn.init.zeros_(scale.linear2.weight)
+        nn.init.constant_(scale.linear2.bias, 0.6)
+        after = model(pixels, domain_labels=[0, 1]).predicted_depth
+    expected = torch.exp(2 * torch.tanh(torch.tensor(0.3)))
+    assert torch.allclose(after[0] * plain.flatten(), before[0] * expected, rtol=1e-4)
+    assert torch.equal(after[1], before[1])
+
+
+def test_summaries_are_centred_on_the_measured_images_and_saved(tmp_path):
+    model = make()
+    pixels = tiny.pixels(6) * torch.linspace(0.5, 2, 6).view(-1, 1, 1, 1)
+    with torch.no_grad():
+        patches = model.core.backbone(pixels).feature_maps[-1][:, 1:].double()  # the first token is no patch
+    summaries = torch.cat((patches.mean(1), (patches.var(1, unbiased=False) + 1e-6).sqrt()), 1)
+    model.measure_core_scales(pixels[:2], pixels[2:])
+    variance = summaries.var(0, unbiased=False)
+    drawn = (6 * variance + 8 * variance.mean()) / 14
+    expected = (summaries - summaries.mean(0)) / drawn.sqrt()
+    with torch.no_grad():
+        found = model.image_summary(modeling_routed_depth.core_features(model.core, pixels))
+    assert torch.allclose(found.double(), expected, atol=2e-4)
+    model.save_pretrained(tmp_path)
+    again = RoutedDepthForDepthEstimation.from_pretrained(tmp_path)
+    assert torch.equal(again.image_summary.spread, model.image_summary.spread)
+
+
 def test_a_core_whose_maps_were_divided_is_not_stock():
     ours = RoutedDepthForDepthEstimation.from_zoedepth(tiny.zoedepth(1))
     ours.core_scales[0] = 2
