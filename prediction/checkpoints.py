@@ -6,8 +6,10 @@ Light to import: transformers is imported by the functions that read a configura
 import hashlib
 import json
 import logging
+import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +33,13 @@ LARGEST = {
     "neck_hidden_sizes": 100_000, "fusion_hidden_size": 100_000, "head_hidden_size": 100_000,
 }  # fmt: skip
 HUB_TIMEOUT_S = 5.0
+# Names of weights in Depth Anything's and ZoeDepth's repositories, perhaps below those of a wrapper.
+ORIGINAL = re.compile(r"(?:(?:module|_orig_mod|model)\.)*(?:core\.core\.pretrained\.|pretrained\.cls_token$)")
 PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
+
+
+class ForeignCodeError(ValueError):
+    """A model needs code that it brings along, and nobody said that it may run."""
 
 
 def kind_of(config: Any) -> Kind | None:
@@ -67,6 +75,7 @@ def load_config(place: str, *, trust_remote_code: bool = False) -> Any:
         trust_remote_code: run code that the model brings along, where transformers and semidepth have none for it.
 
     Raises:
+        ForeignCodeError: it needs code of its own, and that is not to be run.
         ValueError: a number is out of range; it is named.
         Exception: as transformers' `AutoConfig`.
     """
@@ -80,6 +89,11 @@ def load_config(place: str, *, trust_remote_code: bool = False) -> Any:
             place,
         )
     check_numbers(fields)
+    if not trust_remote_code and _brings_code(fields):
+        raise ForeignCodeError(
+            f"{place!r} brings code of its own, which is not run unasked; read that code, and give "
+            "--trust_remote_code if you trust it (semidepth predict, score and demo have it)."
+        )
     config = AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
     check_numbers(config.to_dict())
     return config
@@ -151,23 +165,16 @@ def read_config(name: str, *, trust_remote_code: bool = False) -> Any:
     place = find_model(name)
     try:
         return load_config(place, trust_remote_code=trust_remote_code)
+    except ForeignCodeError:
+        raise
     except loading_errors(trust_remote_code) as error:
-        if not trust_remote_code and brings_code(place):
-            raise ValueError(
-                f"{name!r} brings code of its own, which is not run unasked; read that code, and give "
-                "--trust_remote_code if you trust it (semidepth predict, score and demo have it)."
-            ) from error
         raise unloadable(name, first_line(error)) from error
 
 
-def brings_code(name: str) -> bool:
+def _brings_code(fields: dict[str, Any]) -> bool:
     """True for a model of a kind that neither transformers nor semidepth knows, with code for it beside it."""
-    from transformers import CONFIG_MAPPING, PretrainedConfig
+    from transformers import CONFIG_MAPPING
 
-    try:
-        fields, _ = PretrainedConfig.get_config_dict(name)
-    except (OSError, ValueError):  # no such model, or its configuration cannot be read
-        return False
     return bool(fields.get("auto_map")) and fields.get("model_type") not in CONFIG_MAPPING
 
 
@@ -193,7 +200,8 @@ def refuse_pickled(name: str) -> None:
         name: a folder, a file, or an id on the Hub, which is left to the loader.
 
     Raises:
-        ValueError: the weights are pickled, or an index names files outside of its folder.
+        ValueError: the weights are pickled or have the names of their original repository, or an index names files
+            outside of its folder.
     """
     path = Path(find_model(name))
     if path.suffix in PICKLED and path.is_file():
@@ -201,12 +209,29 @@ def refuse_pickled(name: str) -> None:
     elif path.is_dir() and not any(path.glob("*.safetensors")) and pickled_names(path):
         found = pickled_names(path)[0]
     else:
+        _refuse_original(path)
         return _check_index(path)
     raise ValueError(
         f"{name!r} has pickled weights ({found}), which could run code while they are read; if they are Depth "
         f"Anything's or ZoeDepth's own, run `semidepth convert-checkpoint {found} FOLDER` once and name that folder, "
         "else save the model as model.safetensors with save_pretrained."
     )
+
+
+def _refuse_original(path: Path) -> None:
+    """Raises ValueError for safetensors with the names that Depth Anything's and ZoeDepth's own repositories give."""
+    from safetensors import SafetensorError, safe_open
+
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path] * (path.suffix == ".safetensors")
+    for file in filter(Path.is_file, files):
+        names: list[str] = []
+        with suppress(OSError, SafetensorError), safe_open(file, framework="np") as opened:
+            names = list(opened.keys())
+        if any(ORIGINAL.match(name) for name in names):
+            raise ValueError(
+                f"{str(file)!r} has the names of Depth Anything's or ZoeDepth's own repository; run `semidepth "
+                f"convert-checkpoint {file} FOLDER` once and name that folder."
+            )
 
 
 def _check_index(folder: Path) -> None:

@@ -4,6 +4,7 @@ import logging
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -146,13 +147,22 @@ def load_processor(name: str, *, trust_remote_code: bool = False) -> Any | None:
     Args:
         name: Hub id or folder.
         trust_remote_code: run code that the model brings along.
+
+    Raises:
+        ValueError: there is one, and it cannot be used: another in its place would change what the model predicts.
     """
     from transformers import AutoImageProcessor
 
     place = find_model(name)
     try:
         return AutoImageProcessor.from_pretrained(place, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, ImportError) as error:
+        here = Path(place, "preprocessor_config.json").exists()
+        if here or not isinstance(error, OSError | ValueError):  # of those on the Hub they tell that there is none
+            raise ValueError(
+                f"preprocessor_config.json of {name!r} cannot be used ({first_line(error)}); mend it, or remove it to "
+                "take ImageNet's statistics."
+            ) from error
         logger.warning(
             "%s has no image processor (%s); using ImageNet statistics at the size in its configuration.",
             name,

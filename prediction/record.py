@@ -92,7 +92,8 @@ class Record:
         for key, line in self._made.items():
             self._of_source.setdefault(str(line["source"]), []).append(key)
         file = folder / RECORD
-        if not self._made and file.exists() and not file.read_bytes().startswith((b'{"file": ', b"\n")):
+        foreign = file.exists() and not file.is_file()  # a pipe, which reading would not end of
+        if foreign or (not self._made and file.exists() and not file.read_bytes().startswith((b'{"file": ', b"\n"))):
             raise ValueError(f"{file} is no record of predictions; give another --output, or move that file away.")
 
     def objection(self, path: Path, source: Source, maker: Maker, options: dict[str, Any]) -> str | None:

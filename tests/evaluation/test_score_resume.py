@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import tiny
 from PIL import Image
-from processes import run_processes
+from processes import interruptible, run_processes
 
 from semidepth.evaluation.cli import main
 
@@ -62,7 +61,7 @@ def results(folder):
 def start(tmp_path, seconds, options):
     command = [sys.executable, str(tmp_path / "slow.py"), str(tmp_path / "seen.txt"), str(seconds), *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return interruptible(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def scored(folder):
@@ -72,19 +71,20 @@ def scored(folder):
     return sum(len(json.loads(line).get("images", ())) for line in lines)
 
 
-def finish(process):
-    _, error = process.communicate()
+def finish(started):
+    with started as process:
+        _, error = process.communicate()
     assert process.returncode == 0, error
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path, run):
     finish(start(tmp_path, 0, [*run, "--output", str(tmp_path / "whole")]))
-    process = start(tmp_path, 0.3, [*run, "--output", str(tmp_path / "s")])
-    until = time.monotonic() + 120
-    while scored(tmp_path / "s") < 4 and time.monotonic() < until:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with start(tmp_path, 0.3, [*run, "--output", str(tmp_path / "s")]) as process:
+        until = time.monotonic() + 120
+        while scored(tmp_path / "s") < 4 and time.monotonic() < until:
+            time.sleep(0.02)
+        process.kill()
+        process.communicate()
     done = scored(tmp_path / "s")
     assert 4 <= done < IMAGES
     with (tmp_path / "s/images/0.jsonl").open("a") as file:

@@ -121,6 +121,25 @@ def test_no_command_unpickles(command, form, tmp_path, capsys, monkeypatch):
         assert "semidepth convert-checkpoint" in told
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_runs_code_of_a_model_unasked(command, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder, marker = tmp_path / "strange", tmp_path / "executed"
+    folder.mkdir()
+    classes = {"AutoConfig": "strange.Config", "AutoModel": "strange.Model"}
+    (folder / "config.json").write_text(json.dumps({"model_type": "strange", "auto_map": classes}))
+    (folder / "strange.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    (folder / "model.safetensors").write_bytes(b"")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # transformers may ask
+    assert COMMANDS[command](str(folder), tmp_path) == 2
+    assert not marker.exists()
+    told = capsys.readouterr().err
+    assert "error: " in told
+    if command != "publish":  # which reads text alone
+        assert "brings code of its own" in told
+        assert "--trust_remote_code" in told
+
+
 def test_conversion_of_original_weights_runs_no_code(tmp_path):
     name, marker = evil_folder(tmp_path, ".pth")
     with pytest.raises(ValueError, match="more than tensors"):

@@ -1,6 +1,7 @@
 """Models that claim impossible numbers are refused by those, and not by what they make of memory."""
 
 import json
+import os
 
 import pytest
 import tiny
@@ -57,6 +58,25 @@ def test_image_processors_are_refused_by_number(folder, fields, words):
     change(folder, "preprocessor_config.json", **fields)
     with pytest.raises(ValueError, match=words):
         load_depth_model(str(folder))
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '"text"', "", '{"image_processor_type": "Nothing"}', None])
+def test_an_image_processor_that_cannot_be_read_is_not_replaced_by_another(folder, content):
+    file = folder / "preprocessor_config.json"
+    file.unlink()
+    if content is None:
+        os.mkfifo(file)
+    else:
+        file.write_text(content)
+    with pytest.raises(ValueError, match=r"preprocessor_config\.json of .* cannot be used") as refused:
+        load_depth_model(str(folder))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_model_without_an_image_processor_takes_imagenets_statistics(folder, caplog):
+    (folder / "preprocessor_config.json").unlink()
+    assert load_depth_model(str(folder)).preprocessing.mean == (0.485, 0.456, 0.406)
+    assert "has no image processor" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,13 @@ def test_a_folder_that_another_run_writes_into_is_refused_at_once(tmp_path, comm
     assert not (tmp_path / "out" / RECORD).exists()
 
 
+def test_a_record_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path, command, capsys):
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / RECORD)
+    assert main(command[4:]) == 2
+    assert "no record of predictions" in capsys.readouterr().err
+
+
 def test_ctrl_c_tells_what_is_done_and_the_same_command_goes_on(tmp_path, command, capsys):
     for number in range(12, 150):
         picture(tmp_path / f"in/{number:03}.png", number)

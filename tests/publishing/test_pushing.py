@@ -6,7 +6,6 @@ The training runs here; pushes are processes of their own, as always, and take t
 import json
 import logging
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 import tiny
 import yaml
 from loopback_hub import OTHER_TOKEN, READ_TOKEN, TOKEN, LoopbackHub
-from processes import run_processes
+from processes import interruptible, run_processes
 from safetensors.torch import load_file
 
 from semidepth.publishing import hub as publishing
@@ -269,14 +268,12 @@ PushProcess().run(Target("org/x"), {"stalled_s": 60.0}, longest_s=60.0)
 
 def test_a_push_ends_with_the_training_that_started_it(hub):
     hub.faults.fail("", method=None, stall_after=0, times=10_000)
-    starter = subprocess.Popen([sys.executable, "-c", STARTER])
-    children: list[psutil.Process] = []
-    until(lambda: children.extend(psutil.Process(starter.pid).children()) or bool(children))
-    (push,) = children
-    time.sleep(2)  # it waits for the Hub by now
-    assert push.is_running()
-    starter.kill()
-    starter.wait()
+    with interruptible([sys.executable, "-c", STARTER]) as starter:  # its end is a kill
+        children: list[psutil.Process] = []
+        until(lambda: children.extend(psutil.Process(starter.pid).children()) or bool(children))
+        (push,) = children
+        time.sleep(2)  # it waits for the Hub by now
+        assert push.is_running()
     until(lambda: not push.is_running())
 
 

@@ -100,12 +100,12 @@ def test_killed_at_any_moment(setting):
     command = [sys.executable, str(root / "train.py"), str(root / "outside.txt"), "0", *common]
     command += ["--output_dir", str(root / "outside"), "--checkpoint_every", "1"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    while len(list((root / "outside").glob("checkpoint-*"))) < 2:  # at the earliest moment that the second one shows
-        assert process.poll() is None
-        time.sleep(0.001)
-    process.kill()
-    process.wait()
+    with interruptible(command, env=environment, stderr=subprocess.DEVNULL) as process:  # its end is a kill
+        while (
+            len(list((root / "outside").glob("checkpoint-*"))) < 2
+        ):  # at the earliest moment that the second one shows
+            assert process.poll() is None
+            time.sleep(0.001)
     run(root, "outside", common, more=["--checkpoint_every", "1"])
     expected, found = (load_file(root / name / "model.safetensors") for name in ("whole", "outside"))
     assert all(torch.equal(expected[key], found[key]) for key in expected)

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from semidepth.common.console import CommandError
-from semidepth.common.files import sync
+from semidepth.common.files import checksum, sync
 from semidepth.training.engine.sharding import join_optimizer, shard_like, split_optimizer, whole_tensors
 from semidepth.training.engine.step_data import StepData, random_state, restore_random_state
 
@@ -71,7 +71,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
     for checkpoint in reversed(list_checkpoints(folder)):
         trainer = json.loads((checkpoint / "trainer.json").read_text())
         expected = trainer.pop("crc32", {"trainer.json": _checksum_of(trainer)})
-        found = {name: _checksum(checkpoint / name) for name in expected if name != "trainer.json"}
+        found = {name: checksum(checkpoint / name) for name in expected if name != "trainer.json"}
         found["trainer.json"] = _checksum_of(trainer)
         changed = [name for name, value in expected.items() if found[name] != value]
         if not changed:
@@ -86,15 +86,6 @@ def newest_checkpoint(folder: Path) -> Path | None:
             "start from the beginning, or give another --output_dir."
         )
     return None
-
-
-def _checksum(path: Path) -> int:
-    """Returns the CRC-32 of a file: it recognises damage, not intent, and takes a second for several gigabytes."""
-    value = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            value = zlib.crc32(block, value)
-    return value
 
 
 def _checksum_of(trainer: dict[str, Any]) -> int:
@@ -177,7 +168,7 @@ def _write_trainer(partial: Path, trainer: dict[str, Any]) -> None:
     trainer["files"] = {path.name: path.stat().st_size for path in written}
     # As JSON gives it back, so that the checksum of the text that is read is the same.
     trainer = json.loads(json.dumps(trainer))
-    checksums = {path.name: _checksum(path) for path in written} | {"trainer.json": _checksum_of(trainer)}
+    checksums = {path.name: checksum(path) for path in written} | {"trainer.json": _checksum_of(trainer)}
     (partial / "trainer.json").write_text(json.dumps(trainer | {"crc32": checksums}, indent=1))
     for path in (*partial.iterdir(), partial):
         sync(path)

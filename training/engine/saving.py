@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from semidepth.common.files import sync, write_whole
+from semidepth.common.files import checksum, sync, write_whole
 from semidepth.prediction.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
@@ -81,9 +81,28 @@ class BestWeights:
         self._writes = writes
         self.step: int | None = None
         self.scores: dict[str, float] = {}
-        found = json.loads(self._record.read_text()) if self._record.is_file() else None
+        found = self._read() if rank is not None else None
         if found is not None and 0 < found["step"] <= resumed:
             self.step, self.scores = found["step"], found["scores"]
+
+    def _read(self) -> dict[str, Any] | None:
+        """Reads the record of an earlier part of the run; None where there is none, or where anything is damaged."""
+        if not self._record.is_file():
+            return None
+        try:
+            found: dict[str, Any] = json.loads(self._record.read_text())
+            scores = {name: float(value) for name, value in found["scores"].items()}
+            found = {"step": int(found["step"]), "scores": scores, "crc32": dict(found.get("crc32", {}))}
+            damaged = [name for name, value in found["crc32"].items() if checksum(self._folder / name) != value]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            damaged = [self._record.name]
+        if damaged:
+            logger.warning(
+                "the best weights so far, in %s, are damaged (content has changed: %s) and not used; the best of the "
+                "validations from here on are kept",
+                self._folder, ", ".join(damaged),
+            )  # fmt: skip
+        return None if damaged else found
 
     def offer(self, step: int, scores: Mapping[str, float], save: Callable[[Path], None]) -> None:
         """Takes the weights of a step if they are the best so far.
@@ -103,7 +122,9 @@ class BestWeights:
             self._record.unlink(missing_ok=True)  # it must not speak of weights that are being replaced
             self._folder.mkdir(parents=True, exist_ok=True)
             save(self._folder)
-            write_whole(self._record, json.dumps({"step": step, "scores": self.scores}).encode())
+            checksums = {path.name: checksum(path) for path in sorted(self._folder.iterdir()) if path.is_file()}
+            record = {"step": step, "scores": self.scores, "crc32": checksums}
+            write_whole(self._record, json.dumps(record).encode())
 
     def finish(self, last: Mapping[str, float], steps: int) -> dict[str, Any]:
         """Makes the best weights the run's result.

@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 from metric_space import METRIC
+from processes import interruptible
 
 PROCESS = """
 import sys
@@ -33,14 +35,13 @@ def run_together(folder: Path, aligns: list[str]) -> list[subprocess.CompletedPr
         for number, align in enumerate(aligns)
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    started = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-        for command in commands
-    ]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     done = []
-    for process in started:
-        out, err = process.communicate(timeout=120)
-        done.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
+    with ExitStack() as stack:
+        started = [stack.enter_context(interruptible(command, env=environment, **pipes)) for command in commands]
+        for process in started:
+            out, err = process.communicate(timeout=120)
+            done.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
     return done
 
 

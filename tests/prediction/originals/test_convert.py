@@ -9,6 +9,7 @@ import pickle
 from datetime import date
 
 import pytest
+import tiny
 import torch
 from original_layouts import depth_anything, fill, picture, zoedepth
 from safetensors.torch import save_file
@@ -160,6 +161,20 @@ def test_options_are_checked_before_the_file_is_read(tmp_path):
     ):
         with pytest.raises(ValueError, match=named):
             parse_options(ConvertOptions, words)
+
+
+@pytest.mark.parametrize("place", ["file", "folder", "folder with a configuration"])
+@pytest.mark.parametrize("kind", ["Depth Anything", "ZoeDepth"])
+def test_the_refusal_of_original_names_in_safetensors_names_the_command(place, kind, small, tmp_path):
+    weights = small if kind == "Depth Anything" else {f"module.{k}": v for k, v in fill(zoedepth("N")).items()}
+    folder = tmp_path / "model"
+    folder.mkdir()
+    save_file(weights, folder / "model.safetensors")
+    if place == "folder with a configuration":
+        tiny.stock_config().save_pretrained(folder)
+    with pytest.raises(ValueError, match=r"convert-checkpoint .*model\.safetensors") as refused:
+        load_depth_model(str(folder / "model.safetensors" if place == "file" else folder))
+    assert "\n" not in str(refused.value)
 
 
 def test_a_pickled_model_s_refusal_names_the_command(tmp_path):

@@ -151,6 +151,27 @@ def test_a_file_that_cannot_be_written_leaves_the_last_checkpoint_as_it_was(tmp_
     assert load(tmp_path / "checkpoint-00000001", make(seed=1)) == 1
 
 
+def test_a_checkpoint_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    events = []
+    fsync, rename = os.fsync, Path.rename
+
+    def synced(opened):
+        events.append(str(Path(f"/proc/self/fd/{opened}").readlink()))
+        fsync(opened)
+
+    def renamed(path, target):
+        events.append(f"{path} -> {target}")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    checkpoint = save(tmp_path, 1, make())
+    partial = f"{checkpoint}.unfinished"
+    before, after = (events[: (place := events.index(f"{partial} -> {checkpoint}"))], events[place + 1 :])
+    assert {*before} >= {partial, *(f"{partial}/{path.name}" for path in checkpoint.iterdir())}
+    assert str(tmp_path) in after  # the folder that names it
+
+
 def test_nothing_but_safetensors_and_json(tmp_path):
     checkpoint = save(tmp_path, 1, make())
     assert {path.suffix for path in checkpoint.iterdir()} == {".safetensors", ".json"}

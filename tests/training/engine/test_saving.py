@@ -50,7 +50,25 @@ def test_a_resumed_run_goes_on_with_the_record_unless_it_is_of_a_later_step(tmp_
     anew = best_of(tmp_path, resumed=4)
     assert anew.step is None
     anew.offer(5, {"error": 0.3}, write("other 5"))
-    assert json.loads((tmp_path / "best/best.json").read_text()) == {"step": 5, "scores": {"error": 0.3}}
+    record = json.loads((tmp_path / "best/best.json").read_text())
+    assert (record["step"], record["scores"]) == (5, {"error": 0.3})
+
+
+@pytest.mark.parametrize("damage", ["weights", "record", "record of zeros", "no damage"])
+def test_damaged_best_weights_are_told_and_not_used(tmp_path, caplog, damage):
+    """Of the right size: what a power cut or a flipped bit leaves."""
+    best_of(tmp_path).offer(1, {"error": 0.1}, write("1"))
+    if damage == "weights":
+        (tmp_path / "best/model.safetensors").write_text("\0")
+    elif damage != "no damage":
+        (tmp_path / "best/best.json").write_text('{"step": 1' if damage == "record" else "\0" * 40)
+    again = best_of(tmp_path, resumed=2)
+    assert again.step == (1 if damage == "no damage" else None)
+    assert ("damaged" in caplog.text) == (damage != "no damage")
+    again.offer(3, {"error": 0.2}, write("3"))
+    kept = "1" if damage == "no damage" else "3"
+    assert (tmp_path / "best/model.safetensors").read_text() == kept
+    assert best_of(tmp_path, resumed=3).step == int(kept)
 
 
 def test_a_record_never_speaks_of_other_weights(tmp_path):
