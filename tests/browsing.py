@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 SHOTS = Path(__file__).resolve().parents[1] / "outputs" / "browser"
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+TABLET = {"width": 820, "height": 1180}
 
 
 def keep(page, name: str) -> Path:

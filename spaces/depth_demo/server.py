@@ -2,6 +2,7 @@
 
 import html
 import importlib
+import logging
 import threading
 from pathlib import Path
 
@@ -9,20 +10,24 @@ import gradio as gr
 import torch
 from app_options import AppOptions
 from choosing import choose_models
-from page import endpoints, many_tab, video_tab
-from page.appearance import CSS, FOOT, HEADING, THEME, TITLE, no_model, trust_html
+from page import about, endpoints, many_tab, video_tab
+from page.appearance import CSS, HEADING, THEME, TITLE, no_model, trust_html
 from page.browser_files import browser_file
 from page.photo import image_tab
 from page.photo.image_events import ImageEvents
 from page.wiring import Page
+from refusal import Refusal
 from results.clips import MOST_MEGABYTES
 from work import DepthWork
 from zero_gpu import ON_ZERO_GPU
 
 from semidepth.prediction.models import check_device
 
+logger = logging.getLogger(__name__)
+
 HERE = Path(__file__).resolve().parent
 FIRST = "bear.jpg"  # of the examples
+OF_CLIP = "palace.jpg"  # the example that the clip to try is made of
 HOUR_S = 3600
 KEPT_S = 24 * HOUR_S  # uploads and results: a tab that is left open over night still has its picture
 
@@ -30,6 +35,26 @@ KEPT_S = 24 * HOUR_S  # uploads and results: a tab that is left open over night 
 def example_pictures() -> list[Path]:
     """Lists the photos in `examples/` beside this file; the page starts with the first."""
     return sorted((HERE / "examples").glob("*.jpg"), key=lambda path: (path.name != FIRST, path.name))
+
+
+def keep_answers(work: DepthWork, photos: list[Path]) -> threading.Thread:
+    """Predicts photos by the first model, beside what visitors ask for, and keeps the results; returns the thread.
+
+    Args:
+        work: with the models.
+        photos: paths; one that cannot be read is left out with a warning.
+    """
+
+    def predict() -> None:
+        for photo in photos:
+            try:
+                work.see(str(photo), work.models.names[0], keep=True)
+            except Refusal as refusal:
+                logger.warning("The photo %s is not kept: %s", photo.name, refusal.message)
+
+    thread = threading.Thread(target=predict, name="answers of the page's photos", daemon=True)
+    thread.start()
+    return thread
 
 
 def build(work: DepthWork) -> gr.Blocks:
@@ -46,19 +71,22 @@ def build(work: DepthWork) -> gr.Blocks:
             gr.HTML(no_model([html.escape(why) for why in models.skipped]))
             return page
         # On ZeroGPU nothing is computed before somebody asks.
-        trust = gr.HTML(trust_html(models.card(models.names[0])), elem_id="trust")
+        first = models.card(models.names[0])
+        trust = gr.HTML(trust_html(first), elem_id="trust")
+        card = gr.Markdown(about.card_text(first), elem_id="card", render=False)
         start = events.start(examples[0]) if examples and not ON_ZERO_GPU else image_tab.Start()
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Photo", id="photo"):
-                image = image_tab.build(work, trust, examples, start)
+                image = image_tab.build(work, trust, card, examples, start)
             with gr.Tab("Many photos", id="many"):
                 many = many_tab.build(work)
             with gr.Tab("Video", id="video"):
-                video = video_tab.build(work)
-        gr.HTML(FOOT, elem_id="foot")
+                video = video_tab.build(work, example=bool(examples))
+        about.build(card, HERE / "examples" / "SOURCES.md")
         events.connect(page, image)
         page.load(None, js=browser_file("names.js"))
-        video_tab.VideoEvents(work).connect(video)
+        of_clip = next((path for path in examples if path.name == OF_CLIP), next(iter(examples), None))
+        video_tab.VideoEvents(work, of_clip).connect(video)
         many_tab.ManyEvents(work).connect(many)
         endpoints.build(work)
     return page
@@ -81,7 +109,8 @@ def serve(options: AppOptions) -> None:
     models = choose_models(
         list(options.model), options.outputs, HERE / "README.md", device, trusted=options.trust_remote_code
     )
-    page = build(DepthWork(models))
+    work = DepthWork(models)
+    page = build(work)
     # Every second: by default gradio tells nobody that somebody before them has left the queue.
     page.queue(default_concurrency_limit=4, max_size=64, status_update_rate=1)
     try:
@@ -95,6 +124,8 @@ def serve(options: AppOptions) -> None:
         raise ValueError(
             f"the page cannot be had on {where}, which is in use or closed; give another --port."
         ) from error
+    if models.names and not ON_ZERO_GPU:
+        keep_answers(work, example_pictures())
     # Gradio's own way to wait closes the server under open pages, which keep it from removing files (`delete_cache`).
     try:
         threading.Event().wait()

@@ -12,6 +12,7 @@ ZERO = {
     "metric_conventions": "--max_depth_m",
     "metric_head": "--batch",
     "onnx_inference": "--rounds",
+    "page_speed": "--rounds",
     "predict": "--images",
     "pseudo_label": "--threads",
     "scenes": "--sizes",

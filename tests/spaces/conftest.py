@@ -43,7 +43,10 @@ class FakeModels:
     def __init__(self) -> None:
         from predictor import ModelCard
 
-        self.cards = {ROUTED: ModelCard(ROUTED, True, ("indoor", "outdoor"), True), STOCK: ModelCard(STOCK, False)}
+        self.cards = {
+            ROUTED: ModelCard(ROUTED, True, ("indoor", "outdoor"), True, place=ROUTED),
+            STOCK: ModelCard(STOCK, False, place=STOCK),
+        }
         self.names = list(self.cards)
         self.skipped: list[str] = []
 
@@ -86,6 +89,13 @@ def events(work):
     from page.photo.image_events import ImageEvents
 
     return ImageEvents(work)
+
+
+@pytest.fixture
+def measuring(work):
+    from page.photo.measure_view import MeasureEvents
+
+    return MeasureEvents(work)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+from PIL import Image
 from serving import photo
 
 OTHER = "somebody/stock"
@@ -169,3 +170,23 @@ def test_what_does_not_hold_any_longer_is_left_out(opening, kept_of, of_upload, 
     assert told == []
     assert updates["picture"] == upload
     assert "depth" in updates
+
+
+def test_answers_of_the_page_s_photos_are_computed_before_and_kept(work, monkeypatch, tmp_path, caplog):
+    """Also where visitors' photos push others out, and around a photo that is damaged."""
+    import server
+    import work as space_work
+
+    monkeypatch.setattr(space_work, "KEPT_PIXELS", 1)
+    damaged = tmp_path / "damaged.jpg"
+    damaged.write_text("no picture")
+    photos = [*server.example_pictures()[:2], damaged, *server.example_pictures()[2:]]
+    server.keep_answers(work, photos).join()
+    assert "damaged.jpg" in caplog.text
+    for seed in range(2):
+        work.see(str(photo(tmp_path / f"{seed}.png", seed=seed)), None)
+    calls, predict = [], work.models.predict
+    monkeypatch.setattr(work.models, "predict", lambda *given: calls.append(given) or predict(*given))
+    for path in server.example_pictures():
+        assert work.see(str(path), None).prediction.values.shape == Image.open(path).size[::-1]
+    assert calls == []

@@ -4,7 +4,9 @@ import ast
 import graphlib
 import inspect
 from dataclasses import fields, replace
+from pathlib import Path
 
+import av
 import gradio as gr
 import numpy as np
 import pytest
@@ -60,13 +62,13 @@ def test_points_and_range_stay_with_their_picture_alone(events, asked, tmp_path)
     assert other["legend"]["near"] == before.ends[0]
 
 
-def test_points_that_are_typed_are_measured(events, asked):
-    found = events.typed(replace(asked, places="10, 20; 30, 40"))
+def test_points_that_are_typed_are_measured(measuring, asked):
+    found = measuring.typed(replace(asked, places="10, 20; 30, 40"))
     assert found["points"] == [(10, 20), (30, 40)]
     assert "Point 2" in found["told"]
-    assert events.typed(replace(asked, places="10, 20", points=[(10, 20)])) == {}
-    assert "write x and y" in events.typed(replace(asked, places="here"))["told"]
-    assert "lies outside" in events.typed(replace(asked, places="1000, 20"))["told"]
+    assert measuring.typed(replace(asked, places="10, 20", points=[(10, 20)])) == {}
+    assert "write x and y" in measuring.typed(replace(asked, places="here"))["told"]
+    assert "lies outside" in measuring.typed(replace(asked, places="1000, 20"))["told"]
 
 
 def test_without_a_picture_or_with_a_bad_one_nothing_is_shown(events, asked, tmp_path):
@@ -77,7 +79,7 @@ def test_without_a_picture_or_with_a_bad_one_nothing_is_shown(events, asked, tmp
     assert updates["before"] is None
 
 
-def test_a_third_click_moves_the_nearer_point(events, asked):
+def test_a_third_click_moves_the_nearer_point(measuring, asked):
     """Clicks are in the picture as it was sent, 1000 pixels wide; the photo has 120 x 90."""
     for click, points in (
         ((50, 50), [(6, 6)]),
@@ -85,9 +87,36 @@ def test_a_third_click_moves_the_nearer_point(events, asked):
         ((800, 600), [(6, 6), (96, 72)]),
         ((100, 300), [(12, 36), (96, 72)]),
     ):
-        asked = replace(asked, points=events.click(asked, click)["points"])
+        asked = replace(asked, points=measuring.click(asked, click)["points"])
         assert asked.points == points
-    assert events.clear(asked)["points"] == []
+    assert measuring.clear(asked)["points"] == []
+
+
+def test_points_that_are_dragged_are_measured_and_get_their_handles_back(measuring, asked):
+    from page.photo.measure_view import DraggedAsked, points_sent
+    from refusal import Refusal
+
+    sent = {"points": [[30, 40], [110, 80]], "size": [120, 90]}
+    dragged = DraggedAsked(**(vars(asked) | {"points": [(6, 6), (110, 80)]}), marks=points_sent(sent))
+    found = measuring.dragged(dragged)
+    assert found["points"] == [(30, 40), (110, 80)]
+    assert found["marks"] == sent
+    # The fake model's depth grows from 1 m on the left to 5 m on the right.
+    assert f"{1 + 4 * 30 / 119:.2f} m" in found["told"]
+    assert points_sent({"points": []}) == []
+    for wrong in (None, "", [], {"points": "here"}, {"points": [[1]]}, {"points": [[1, 2]] * 3}):
+        with pytest.raises(Refusal, match=r"(?i)points"):
+            points_sent(wrong)
+
+
+def test_the_field_for_the_field_of_view_says_what_holds_without_one(events, asked, tmp_path):
+    assert events.fresh(asked)["fov"]["placeholder"] == "60, guessed"
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 26  # FocalLengthIn35mmFilm, of a frame 43.27 mm across
+    Image.open(asked.picture).save(tmp_path / "exif.jpg", exif=exif)
+    placeholder = events.fresh(replace(asked, picture=str(tmp_path / "exif.jpg")))["fov"]["placeholder"]
+    across = 2 * np.degrees(np.arctan(43.27 / 2 / 26 * 120 / np.hypot(120, 90)))
+    assert placeholder == f"{across:.0f}, from the photo's EXIF data"
 
 
 def test_another_range_is_answered_with_pictures_alone(events, asked):
@@ -96,9 +125,9 @@ def test_another_range_is_answered_with_pictures_alone(events, asked):
     assert set(events.again(replace(asked, legend=(2.0, 3.0), share=50))) == {"depth", "marked"}
 
 
-def test_the_picture_to_click_in_is_photo_depth_or_a_mixture(events, asked):
+def test_the_picture_to_click_in_is_photo_depth_or_a_mixture(measuring, asked):
     def shown(share):
-        return np.asarray(events.measure(replace(asked, share=share, legend=(1.0, 5.0)))["marked"]).astype(float)
+        return np.asarray(measuring.measure(replace(asked, share=share, legend=(1.0, 5.0)))["marked"]).astype(float)
 
     photo, depth = shown(None), shown(100)
     assert np.array_equal(photo, np.asarray(Image.open(asked.picture).resize((1000, 750))))
@@ -145,7 +174,7 @@ def test_a_comparison_is_made_as_its_view_opens_and_follows_what_is_chosen(work,
     from page.photo.compare_view import PHOTO, CompareAsked, CompareEvents
 
     events = CompareEvents(work)
-    compared = CompareAsked(asked.picture, [ROUTED, STOCK], "outdoor", "magma", "depth", None)
+    compared = CompareAsked(asked.picture, [ROUTED, STOCK], "outdoor", "magma", [], "depth", None)
     assert events.follow(compared) == {}  # the view is not open
     drawn = events.opened(compared)
     assert [caption.split(" · ")[0] for _, caption in drawn["gallery"]["value"]] == [ROUTED, STOCK]
@@ -159,6 +188,30 @@ def test_a_comparison_is_made_as_its_view_opens_and_follows_what_is_chosen(work,
     assert "gallery" in events.follow(replace(shown, color_map="turbo"))
 
 
+def test_each_model_is_compared_in_each_of_the_colours(work, models, asked, monkeypatch):
+    from page.photo.compare_view import CompareAsked, CompareEvents
+    from refusal import Refusal
+
+    calls, predict = [], models.predict
+    monkeypatch.setattr(models, "predict", lambda name, *rest: calls.append(name) or predict(name, *rest))
+    events = CompareEvents(work)
+    both = CompareAsked(asked.picture, [ROUTED, STOCK], "router", "magma", ["gray", "magma"], "compare", None)
+    drawn = events.follow(both)
+    pictures = drawn["gallery"]["value"]
+    told = [(caption.split(" · ")[0], caption.split(" · ")[-1]) for _, caption in pictures]
+    assert told == [(ROUTED, "Magma"), (ROUTED, "Grey"), (STOCK, "Magma"), (STOCK, "Grey")]
+    assert calls == [ROUTED, STOCK]  # each looks once
+    for (colored, _), (grey, _) in (pictures[:2], pictures[2:]):
+        grey, light = np.asarray(grey).astype(float), np.asarray(colored.convert("L")).astype(float)
+        assert np.ptp(grey, axis=2).max() == 0
+        assert np.corrcoef(grey[..., 0].ravel(), light.ravel())[0, 1] > 0.98
+    assert drawn["compare_legend"].count('class="bar"') == 2
+    assert drawn["compare_legend"].count('class="marks"') == 1
+    monkeypatch.setattr("page.photo.comparing.MOST_PICTURES", 3)
+    with pytest.raises(Refusal, match="2 models in 2 colours are 4"):
+        events.follow(both)
+
+
 def test_the_photo_is_compared_with_the_only_model_and_else_two_models(work):
     from page.photo.compare_view import PHOTO, first_choice
 
@@ -167,11 +220,31 @@ def test_the_photo_is_compared_with_the_only_model_and_else_two_models(work):
     assert first_choice([*cards, cards[0]]) == [ROUTED, STOCK]
 
 
+def test_the_example_clip_is_the_photo_seen_by_a_moving_camera(work, tmp_path):
+    from page.video_tab import VideoAsked, VideoEvents
+    from refusal import Refusal
+
+    ramp = np.zeros((426, 640, 3), np.uint8)
+    ramp[..., 0] = np.linspace(0, 255, 640).astype(np.uint8)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    asked = VideoAsked(None, ROUTED, "router", "magma", True)
+    path = Path(VideoEvents(work, tmp_path / "ramp.png").example(asked)["clip"])
+    assert path.stat().st_size < 300_000
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24")[..., 0].mean(0) for frame in container.decode(video=0)]
+    assert 2 < len(frames) / 12 < 4  # seconds
+    assert np.all(np.diff([frame.mean() for frame in frames]) > 0)  # it goes to the right
+    spans = [frame[-20:].mean() - frame[:20].mean() for frame in frames]
+    assert spans[-1] == pytest.approx(0.7 / 0.9 * spans[0], rel=0.05)  # and comes nearer
+    with pytest.raises(Refusal, match="no photo"):
+        VideoEvents(work, None).example(asked)
+
+
 def test_a_clip_that_is_refused_resets_the_tab(work):
     from page.video_tab import VideoAsked, VideoEvents
     from refusal import Refusal
 
-    steps = VideoEvents(work).make(VideoAsked(None, ROUTED, "router", "magma", True))
+    steps = VideoEvents(work, None).make(VideoAsked(None, ROUTED, "router", "magma", True))
     assert next(steps)["make"] == gr.update(interactive=True)
     with pytest.raises(Refusal, match="Upload a clip"):
         next(steps)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from processes import free_port, interruptible
-from serving import SPACE, save_models
+from serving import SPACE, photo, save_models
 from shipped_model import save_runs, ship, take
 
 
@@ -193,7 +193,6 @@ def test_without_any_model_the_page_says_so_and_why(choosing, tmp_path):
 def test_files_are_gone_when_the_process_has_ended(tmp_path, models, number, named):
     """Uploads and results, while a page is open, and whether somebody has named their folder or not."""
     from gradio_client import Client, handle_file
-    from serving import photo
 
     temporary, port = tmp_path / "gradio", free_port()
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}

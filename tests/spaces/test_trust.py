@@ -69,3 +69,49 @@ def test_metres_have_as_many_digits_as_are_true(trust, value, error, shown):
 )  # fmt: skip
 def test_names_of_sources(trust, source, name):
     assert trust.short_name(source) == name
+
+
+@pytest.fixture
+def about(space_on_path):
+    from page import about
+
+    return about
+
+
+def test_the_card_of_a_model_is_its_folder_s_or_on_the_hub(about, tmp_path):
+    from predictor import ModelCard
+
+    folder = tmp_path / "m"
+    folder.mkdir()
+    card = ModelCard("runs/m", True, place=str(folder))
+    assert "runs/m has no card" in about.card_text(card)
+    assert str(tmp_path) not in about.card_text(card)
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n\n# A model\n\n---\nof somebody\n")
+    assert about.card_text(card).strip() == "# A model\n\n---\nof somebody"
+    hub = about.card_text(ModelCard("org/name", True, place="org/name"))
+    assert "https://huggingface.co/org/name" in hub
+
+
+def test_the_project_s_address_is_the_package_s_else_the_space_s(about, monkeypatch):
+    from email.message import Message
+    from importlib import metadata
+
+    named = Message()
+    monkeypatch.setattr(metadata, "metadata", lambda name: named)
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert about.repository() == ""
+    assert "<b>semidepth</b>" in about.foot_html("")
+    monkeypatch.setenv("SPACE_ID", "org/depth")
+    assert about.repository() == "https://huggingface.co/spaces/org/depth/tree/main"
+    named["Project-URL"] = "Issues, https://example.org/i"
+    named["Project-URL"] = "Repository, https://example.org/r"
+    assert about.repository() == "https://example.org/r"
+    assert 'href="https://example.org/r"' in about.foot_html(about.repository())
+    assert about.foot_html("").count("https://arxiv.org/abs/") == 4
+
+
+def test_the_page_has_card_papers_and_sources_at_its_foot(page):
+    told = json.dumps(page.get_config_file(), default=str)
+    assert "2406.09414" in told
+    assert "vultilion" in told  # one of those whose photos are shown
+    assert "https://huggingface.co/somebody/routed" in told

@@ -37,14 +37,6 @@ THEME = gr.themes.Soft(
 )  # fmt: skip
 CSS = browser_file("style.css") + color_css()
 HEADING = f"<h1>{TITLE}</h1><p>{SUBTITLE}</p>"
-PAPERS = {
-    "Depth Anything": "2401.10891", "Depth Anything V2": "2406.09414", "ZoeDepth": "2302.12288", "MiDaS": "1907.01341",
-}  # fmt: skip
-FOOT = (
-    "<p>Made with <b>semidepth</b>, which trains such models. Methods: "
-    + ", ".join(f'<a href="https://arxiv.org/abs/{number}">{name}</a>' for name, number in PAPERS.items())
-    + ".</p>"
-)
 
 
 def trust_html(card: ModelCard) -> str:

@@ -158,7 +158,7 @@ class Endpoints:
         """
         names, head, colors = words(models, "models"), word(domain, "domain"), colors_of(color_map)
         path, told, paths = file_path(picture), [], []
-        found, folder = compare_models(self.work, path, names, head, colors), new_folder()
+        found, folder = compare_models(self.work, path, names, head, [colors]), new_folder()
         for position, (image, caption, seen) in enumerate(found, 1):
             name = safe_stem(f"{seen.prediction.model.replace('/', '_')}.png")
             paths.append(str(folder / f"{safe_stem(str(path))}_{position}_{name}.png"))

@@ -9,12 +9,13 @@ from typing import Any, TypedDict
 import gradio as gr
 from refusal import file_paths
 from results.clips import duration
+from results.coloring import COLOR_CHOICES
 from results.many import MOST_PHOTOS, ManyWish, Pack, depth_of_many
 from results.result_files import KINDS
 from work import ROUTER, DepthWork
 
 from page.appearance import placeholder, progress_html
-from page.photo.image_tab import COLOR_CHOICES, FILE_LABELS
+from page.photo.image_tab import FILE_LABELS
 from page.video_tab import HIDE, OFF, ON, SETTLED_S, SHOW, place_choices
 from page.wiring import QUICK, Wiring, head_of
 from semidepth.media.color_maps import DEFAULT_COLOR_MAP

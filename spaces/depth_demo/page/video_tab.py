@@ -3,18 +3,19 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypedDict
 
 import gradio as gr
 from predictor import ModelCard
 from refusal import Refusal
 from results.clips import LIMITS_TEXT, Clip, Wish, depth_of_clip, duration, look_at
-from results.coloring import legend_html
+from results.coloring import COLOR_CHOICES, legend_html
+from results.example_clip import example_clip
 from work import ROUTER, DepthWork
 
 from page.appearance import EMPTY_VIDEO, progress_html
 from page.photo.image_results import place_name
-from page.photo.image_tab import COLOR_CHOICES
 from page.wiring import QUICK, Wiring, head_of
 from semidepth.media.color_maps import DEFAULT_COLOR_MAP
 
@@ -28,9 +29,10 @@ ON, OFF = gr.update(interactive=True), gr.update(interactive=False)
 
 @dataclass(frozen=True, kw_only=True)
 class VideoParts:
-    """The parts of the tab."""
+    """The parts of the tab; `example` is a button that takes a clip to try."""
 
     clip: gr.Video
+    example: gr.Button
     facts: gr.Markdown
     model: gr.Dropdown
     domain: gr.Radio
@@ -76,6 +78,7 @@ class VideoUpdates(TypedDict, total=False):
     legend: Any
     told: Any
     clip: Any
+    example: Any
     make: Any
     cancel: Any
 
@@ -86,6 +89,12 @@ class HeadUpdates(TypedDict):
     domain: Any
 
 
+class ExampleUpdates(TypedDict):
+    """A clip to try."""
+
+    clip: str
+
+
 class FactUpdates(TypedDict):
     """Facts of a clip that was handed in."""
 
@@ -93,24 +102,26 @@ class FactUpdates(TypedDict):
     make: Any
 
 
-def build(work: DepthWork) -> VideoParts:
+def build(work: DepthWork, *, example: bool) -> VideoParts:
     """Lays out the tab.
 
     Args:
         work: whose models can be chosen.
+        example: whether there is a clip to try.
     """
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
-            settings = _settings(work)
+            settings = _settings(work, example)
         with gr.Column(scale=3, min_width=300):
             answer = _answer()
     return VideoParts(**settings, **answer)
 
 
-def _settings(work: DepthWork) -> dict[str, Any]:
+def _settings(work: DepthWork, example: bool) -> dict[str, Any]:
     """Lays out the left half: a clip, a model, a head, and how it is shown."""
     cards = [work.models.card(name) for name in work.models.names]
     clip = gr.Video(label="Clip", sources=["upload", "webcam"], height=300, elem_id="clip")
+    taken = gr.Button("Take the example clip", size="md", elem_id="example_clip", visible=example)
     facts = gr.Markdown(LIMITS_TEXT, elem_id="facts")
     model = gr.Dropdown([(card.label, card.name) for card in cards], value=cards[0].name, label="Model",
                         elem_id="video_model", filterable=False)  # fmt: skip
@@ -122,8 +133,8 @@ def _settings(work: DepthWork) -> dict[str, Any]:
     with gr.Row():
         make = gr.Button("Make depth clip", variant="primary", elem_id="make", min_width=140, scale=2)
         cancel = gr.Button("Cancel", variant="stop", interactive=False, elem_id="cancel", min_width=90)
-    return {"clip": clip, "facts": facts, "model": model, "domain": domain, "color_map": color_map, "beside": beside,
-            "make": make, "cancel": cancel}  # fmt: skip
+    return {"clip": clip, "example": taken, "facts": facts, "model": model, "domain": domain, "color_map": color_map,
+            "beside": beside, "make": make, "cancel": cancel}  # fmt: skip
 
 
 def _answer() -> dict[str, Any]:
@@ -144,10 +155,11 @@ class VideoEvents:
 
     Args:
         work: of this Space.
+        photo: path of the one that the clip to try is made of; None without one.
     """
 
-    def __init__(self, work: DepthWork) -> None:
-        self.work = work
+    def __init__(self, work: DepthWork, photo: Path | None) -> None:
+        self.work, self.photo = work, photo
 
     def connect(self, tab: VideoParts) -> None:
         """Binds the handlers to the tab's parts."""
@@ -163,6 +175,17 @@ class VideoEvents:
         changed = wiring.on(tab.clip.change, looking, VideoUpdates, queue=False, **QUICK)
         wiring.on(changed.then, look, FactUpdates, **QUICK)
         wiring.on(tab.model.input, self.heads, HeadUpdates, **QUICK)
+        wiring.on(tab.example.click, self.example, ExampleUpdates, **QUICK)
+
+    def example(self, asked: VideoAsked) -> ExampleUpdates:
+        """Takes the clip to try.
+
+        Raises:
+            Refusal: there is none.
+        """
+        if self.photo is None:
+            raise Refusal("This page has no photo to make a clip of; upload a clip.", title="There is no clip yet")
+        return {"clip": example_clip(self.photo)}
 
     def make(self, asked: VideoAsked) -> Iterator[VideoUpdates]:
         """Shows how far the work is, then the result."""
@@ -202,7 +225,7 @@ def busy(share: float, text: str) -> VideoUpdates:
     """
     return {
         "empty": HIDE, "bar": gr.update(value=progress_html(share, text), visible=True), "result": HIDE,
-        "legend": HIDE, "told": HIDE, "clip": OFF, "make": OFF, "cancel": ON,
+        "legend": HIDE, "told": HIDE, "clip": OFF, "example": OFF, "make": OFF, "cancel": ON,
     }  # fmt: skip
 
 
@@ -212,19 +235,19 @@ def finished(made: Clip, color_map: str, label: str) -> VideoUpdates:
     return {
         "empty": HIDE, "bar": HIDE, "result": gr.update(value=made.path, visible=True),
         "legend": gr.update(value=legend, visible=True), "told": gr.update(value=f"{label}: {made.text}", visible=True),
-        "clip": ON, "make": ON, "cancel": OFF,
+        "clip": ON, "example": ON, "make": ON, "cancel": OFF,
     }  # fmt: skip
 
 
 def reset(asked: VideoAsked) -> VideoUpdates:
     """Shows no result and no work in progress."""
-    return {"empty": SHOW, "bar": HIDE, "result": HIDE, "legend": HIDE, "told": HIDE, "clip": ON, "make": ON,
-            "cancel": OFF}  # fmt: skip
+    return {"empty": SHOW, "bar": HIDE, "result": HIDE, "legend": HIDE, "told": HIDE, "clip": ON, "example": ON,
+            "make": ON, "cancel": OFF}  # fmt: skip
 
 
 def settling(asked: VideoAsked) -> VideoUpdates:
     """Shows the same until the last step of cancelled work must have arrived; nothing can be asked for."""
-    return reset(asked) | {"clip": OFF, "make": OFF}
+    return reset(asked) | {"clip": OFF, "example": OFF, "make": OFF}
 
 
 def looking(asked: VideoAsked) -> VideoUpdates:

@@ -17,6 +17,7 @@ END_PERCENT = 18  # of a legend, which its ends' numbers take on a phone
 MAP_NAMES = {
     "magma": "Magma", "cividis": "Cividis (all eyes)", "turbo": "Turbo", "spectral": "Spectral", "gray": "Grey",
 }  # fmt: skip
+COLOR_CHOICES = [(MAP_NAMES[name], name) for name in COLOR_MAPS]  # labels and values of what can be chosen
 
 
 def colors_of(color_map: Any) -> str:
@@ -104,16 +105,14 @@ def _scaled(image: Image.Image, scale: float) -> tuple[int, int]:
     return max(1, round(image.width * scale)), max(1, round(image.height * scale))
 
 
-def legend_html(limits: tuple[float, float], color_map: str, *, metric: bool) -> str:
+def legend_html(limits: tuple[float, float], *color_maps: str, metric: bool) -> str:
     """A bar that says what the colours mean: metres, or near and far. Near is left.
 
     Args:
         limits: low and high value.
-        color_map: of the colours.
+        color_maps: of the colours; a bar for each, all of the same range.
         metric: whether they are metres.
     """
-    table = color_table(color_map)[::-16]
-    stops = ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in table.tolist())
     low, high = limits
     if metric:
         inner = [(100 * (tick - low) / max(high - low, 1e-12), f"{tick:g} m") for tick in ticks(low, high, 6)]
@@ -125,10 +124,14 @@ def legend_html(limits: tuple[float, float], color_map: str, *, metric: bool) ->
     marks = "".join(
         f'<span style="left:{place:.2f}%;transform:translateX(-{place:.0f}%)">{text}</span>' for place, text in places
     )
-    return (
-        f'<div class="legend" role="img" aria-label="{says}"><div class="bar" '
-        f'style="background:linear-gradient(to right, {stops})"></div><div class="marks">{marks}</div></div>'
-    )
+    bars = "".join(f'<div class="bar" style="background:{_ramp(name)}"></div>' for name in color_maps)
+    return f'<div class="legend" role="img" aria-label="{says}">{bars}<div class="marks">{marks}</div></div>'
+
+
+def _ramp(color_map: str) -> str:
+    """Colours from near to far, as a background in CSS."""
+    stops = ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in color_table(color_map)[::-16].tolist())
+    return f"linear-gradient(to right, {stops})"
 
 
 def _metres(value: float, span: float) -> str:

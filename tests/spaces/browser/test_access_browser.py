@@ -3,7 +3,7 @@
 from importlib.resources import files
 
 import pytest
-from browsing import DESK, PHONE, settled, view
+from browsing import DESK, PHONE, TABLET, keep, settled, view
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -26,7 +26,7 @@ def findings(page) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESK, PHONE])
+@pytest.mark.parametrize("size", [DESK, TABLET, PHONE])
 def test_axe_finds_nothing(visit, size, scheme):
     page = visit(size, scheme)
     settled(page, "#depth img")
@@ -41,10 +41,17 @@ def test_axe_finds_nothing(visit, size, scheme):
     view(page, "Compare")
     page.wait_for_selector("#gallery img")
     assert findings(page) == []
+    for title in ("Model card", "Sources and licences of the photos"):
+        page.get_by_role("button", name=title).click()
     for name in ("Measure", "Many photos", "Video"):
         view(page, name)
+        if name == "Measure":
+            page.get_by_label("Points: x, y").fill("20 20; 60 60")
+            page.get_by_label("Points: x, y").press("Enter")
+            expect(page.locator("#marks .mark")).to_have_count(2)
         page.wait_for_timeout(300)
         assert findings(page) == []
+        keep(page, f"access_{name.split()[0]}_{size['width']}_{scheme}")
 
 
 def test_everything_is_reached_and_used_by_keyboard(visit):
@@ -69,3 +76,12 @@ def test_everything_is_reached_and_used_by_keyboard(visit):
     page.keyboard.type("20 20")
     page.keyboard.press("Enter")
     expect(page.locator("#told")).to_contain_text("Point 1")
+    view(page, "Video")
+    page.get_by_role("tab", name="Video").focus()
+    reached = set()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        reached |= set(page.evaluate(HOLDERS))
+        if "make" in reached:
+            break
+    assert reached >= {"clip", "example_clip", "video_model", "video_colors", "beside", "make"}

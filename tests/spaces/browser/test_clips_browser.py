@@ -120,3 +120,14 @@ def test_what_a_browser_records_comes_back_whole(at_clips, visit, tmp_path):
     length = page.evaluate("document.querySelector('#result video').duration")
     assert 1.5 < length < 4  # 40 pictures, 50 ms apart
     keep(page, "clip_recorded")
+
+
+def test_the_example_clip_is_taken_and_becomes_depth(visit):
+    page = visit()
+    page.get_by_role("tab", name="Video").click()
+    page.click("#example_clip")
+    expect(page.locator("#facts")).to_contain_text("30 frames of 448 x 336, without sound")
+    page.click("#make")
+    page.wait_for_selector("#result video")
+    expect(page.locator("#video_told")).to_contain_text("30 frames in")
+    keep(page, "clip_example")

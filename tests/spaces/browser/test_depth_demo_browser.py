@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsing import PHONE, SHOTS, choose, click_at, hand_in, keep, metres, remove, settled, until, view
+from browsing import PHONE, SHOTS, TABLET, choose, click_at, hand_in, keep, metres, remove, settled, until, view
 from clip_files import write_clip
 from PIL import Image
 from playwright.sync_api import expect
@@ -271,16 +271,26 @@ def test_the_far_end_of_the_scene_has_the_models_unit(visit, space):
     expect(page.get_by_label("Leave out what is farther than, % of near to far")).to_be_visible()
 
 
+def test_a_tablet_shows_stage_range_and_files_without_scrolling(visit):
+    page = visit(TABLET)
+    settled(page, "#depth img")
+    for part in ("#change", "#views", "#stage", "#legend .scale", "#colors", "#download"):
+        box = page.locator(part).bounding_box()
+        assert box["y"] + box["height"] <= TABLET["height"], part
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= TABLET["width"], part
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_needs_no_sideways_scrolling(visit, picture, scheme):
-    page = visit(PHONE, scheme)
+@pytest.mark.parametrize("size", [TABLET, PHONE])
+def test_tablets_and_phones_need_no_sideways_scrolling(visit, picture, size, scheme):
+    page = visit(size, scheme)
     for tab in ("Many photos", "Video", "Photo"):
         view(page, tab)
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
     hand_in(page, picture)
     for tab in ("3D", "Measure", "Compare", "Depth"):
         view(page, tab)
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    kept = keep(page, f"phone_{scheme}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    kept = keep(page, f"narrow_{size['width']}_{scheme}")
     border = np.asarray(Image.open(kept).convert("L"))[:, :3].mean()
     assert border < 60 if scheme == "dark" else border > 200

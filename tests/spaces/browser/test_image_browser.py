@@ -1,8 +1,10 @@
 """The tab for photos in a real browser: what stays, what is cleared, ranges, comparing, and phones."""
 
+import re
+
 import numpy as np
 import pytest
-from browsing import PHONE, choose, click_at, hand_in, keep, metres, remove, settled, view
+from browsing import PHONE, choose, click_at, hand_in, keep, metres, remove, settled, until, view
 from PIL import Image
 from playwright.sync_api import expect
 from serving import own_values, photo
@@ -137,7 +139,7 @@ def test_ends_never_cross_and_nothing_is_complained_of(visit, picture):
 def test_colours_are_swatches_and_the_bar_has_them(visit, picture):
     page = visit()
     hand_in(page, picture)
-    redrawn(page, lambda: page.get_by_label("Spectral").check())
+    redrawn(page, lambda: page.locator("#colors").get_by_label("Spectral").check())
     ramp = page.evaluate("getComputedStyle(document.querySelector('#legend .band'), '::before').backgroundImage")
     assert "rgb({}, {}, {})".format(*color_table("spectral")[255]) in ramp
     near = "rgb({}, {}, {})".format(*color_table("spectral")[255])
@@ -167,12 +169,18 @@ def test_comparing_stands_alone_and_follows_what_is_chosen(visit, picture):
         assert caption.split(" · ")[0] == label.split(" · ")[0].strip()
     expect(page.locator("#compare_legend")).to_contain_text("m")
     before = settled(page, "#gallery img")
-    page.get_by_label("Cividis").check()
+    page.locator("#colors").get_by_label("Cividis").check()
     page.wait_for_function("(old) => document.querySelector('#gallery img').src !== old", arg=before)
     page.locator("#compared input").first.check()
     expect(page.locator("#gallery .caption-label")).to_have_count(3)
     expect(page.locator("#gallery .caption-label").first).to_have_text("Photo")
     keep(page, "compared_with_photo")
+    page.locator("#also").get_by_label("Grey").check()  # the photo, and each of two models in two colours
+    expect(page.locator("#gallery .caption-label")).to_have_count(5)
+    expect(page.locator("#compare_legend .bar")).to_have_count(2)
+    keep(page, "compared_in_two_colours")
+    page.locator("#also").get_by_label("Grey").uncheck()
+    expect(page.locator("#gallery .caption-label")).to_have_count(3)
     for number in range(3):
         page.locator("#compared input").nth(number).uncheck()
     expect(page.locator("#gallery .caption-label")).to_have_count(0)
@@ -211,3 +219,46 @@ def test_a_file_that_is_no_picture_gets_its_sentence_after_an_example_too(visit,
     (tmp_path / "text.png").write_text("This is not a picture.")
     choose(page, tmp_path / "text.png")
     expect(page.locator("#empty")).to_contain_text("This file cannot be read as a picture")
+
+
+def test_points_are_dragged_and_moved_with_arrow_keys(visit, space, picture):
+    page = visit()
+    hand_in(page, picture)
+    page.locator("#place").get_by_label("Outdoors").check()
+    expect(page.locator("#place")).to_contain_text("Taken, as you say")
+    view(page, "Measure")
+    places = page.get_by_label("Points: x, y")
+    places.fill("40 30; 160 110")
+    places.press("Enter")
+    expect(page.locator("#told")).to_contain_text("Point 2")
+    marks = page.locator("#marks .mark")
+    expect(marks).to_have_count(2)
+    settled(page, "#marked img")
+    image = page.locator("#marked img").bounding_box()
+    scale = min(image["width"] / 200, image["height"] / 150)
+    left, top = (image[edge] + (image[side] - pixels * scale) / 2
+                 for edge, side, pixels in (("x", "width", 200), ("y", "height", 150)))  # fmt: skip
+
+    def middle(number: int) -> tuple[float, float]:
+        box = marks.nth(number).bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    assert middle(0) == pytest.approx((left + 40.5 * scale, top + 30.5 * scale), abs=2)
+    page.mouse.move(*middle(0))
+    page.mouse.down()
+    page.mouse.move(left + 90.5 * scale, top + 70.5 * scale, steps=5)
+    page.mouse.up()
+    until(page, lambda: re.match(r"(89|90|91), (69|70|71); 160, 110$", places.input_value()))
+    x, y = map(int, places.input_value().split(";")[0].split(","))
+    own = own_values(space.routed, picture, 1)
+    until(page, lambda: metres(page)[:1] == pytest.approx([own[y, x]], abs=0.006))
+    assert middle(0) == pytest.approx((left + (x + 0.5) * scale, top + (y + 0.5) * scale), abs=2)
+    marks.nth(1).focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Shift+ArrowUp")
+    until(page, lambda: places.input_value() == f"{x}, {y}; 159, 100")
+    until(page, lambda: metres(page)[1:2] == pytest.approx([own[100, 159]], abs=0.006))
+    assert page.evaluate("document.activeElement.className.includes('mark')")  # the keys go on from there
+    keep(page, "dragged")
+    page.click("#forget")
+    expect(marks).to_have_count(0)

@@ -1,11 +1,11 @@
-"""The view that shows several models' depth of the same picture, the photo among them, with a legend of its own."""
+"""The view that shows several models' depth of a picture in several colours beside the photo, with its own legend."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
 import gradio as gr
 from predictor import ModelCard
-from results.coloring import colors_of, shown_size
+from results.coloring import COLOR_CHOICES, colors_of, shown_size
 from work import ROUTER, DepthWork, open_picture
 
 from page.photo.comparing import compare_models, compared_legend, has_head
@@ -22,12 +22,14 @@ class CompareParts:
 
     Args:
         compared: models to compare, and the photo.
+        also: further colours that each of them is shown in.
         gallery: of their pictures.
         compare_legend: of these.
         drawn: what the comparison that is shown was made from, a `CompareAsked`, or None.
     """
 
     compared: gr.CheckboxGroup
+    also: gr.CheckboxGroup
     gallery: gr.Gallery
     compare_legend: gr.HTML
     drawn: gr.State
@@ -42,6 +44,7 @@ class CompareAsked:
         compared: names of the models, the photo's among them.
         domain: head that is chosen, or "router".
         color_map: name.
+        also: names of further ones.
         view: name of the view that is open.
         drawn: what the comparison that is shown was made from; None without one.
     """
@@ -50,12 +53,17 @@ class CompareAsked:
     compared: list[str]
     domain: str
     color_map: str = field(metadata={"read": colors_of})
+    also: list[str]
     view: str
     drawn: "CompareAsked | None"
 
     def wish(self) -> "CompareAsked":
         """Returns the same without what is shown, to compare two of them."""
         return replace(self, view="", drawn=None)
+
+    def color_maps(self) -> list[str]:
+        """Returns the colours, those that are chosen for the whole page first."""
+        return list(dict.fromkeys([self.color_map, *self.also]))
 
 
 class CompareUpdates(TypedDict, total=False):
@@ -90,7 +98,7 @@ class CompareEvents:
         options: dict[str, Any] = {"show_progress_on": parts.gallery, "concurrency_id": "look"}
         following = [
             wiring.on(event, self.follow, CompareUpdates, trigger_mode="always_last", **options)
-            for event in (predicted.then, parts.compared.input, parts.color_map.input)
+            for event in (predicted.then, parts.compared.input, parts.also.input, parts.color_map.input)
         ]
         return [wiring.on(parts.compare_tab.select, self.opened, CompareUpdates, **options), *following]
 
@@ -111,13 +119,13 @@ class CompareEvents:
         names = [name for name in asked.compared if name != PHOTO]
         having = any(has_head(self.work.models.card(name), asked.domain) for name in names)
         head = asked.domain if having else ROUTER
-        found = compare_models(self.work, asked.picture, names, head, asked.color_map) if names else []
+        found = compare_models(self.work, asked.picture, names, head, asked.color_maps()) if names else []
         pictures = [(picture, caption) for picture, caption, _ in found]
         if PHOTO in asked.compared:
             image = found[0][2].image if found else open_picture(asked.picture).image
             pictures.insert(0, (image.resize(shown_size(image)), "Photo"))
-        legend = compared_legend([seen for _, _, seen in found], asked.color_map) if found else ""
-        columns = 3 if len(pictures) in (3, 5, 6) else 2
+        legend = compared_legend([seen for _, _, seen in found], *asked.color_maps()) if found else ""
+        columns = 3 if len(pictures) in (3, 5, 6) or len(pictures) > 8 else 2
         return {"gallery": gr.update(value=pictures, columns=columns), "compare_legend": legend}
 
 
@@ -134,15 +142,20 @@ def first_choice(cards: list[ModelCard]) -> list[str]:
 def build(work: DepthWork) -> dict[str, Any]:
     """Lays out the view."""
     cards = [work.models.card(name) for name in work.models.names]
-    compared = gr.CheckboxGroup(
-        [("Photo", PHOTO), *((card.label, card.name) for card in cards)], value=first_choice(cards), label="Compare",
-        elem_id="compared",
-        info="The chosen head is used by all that have it; metres share one range of colours." if len(cards) > 1 else
-        "More models to compare: start this page with --model FOLDER_OR_ID FOLDER_OR_ID.",
-    )  # fmt: skip
+    with gr.Row(elem_id="comparing"):
+        compared = gr.CheckboxGroup(
+            [("Photo", PHOTO), *((card.label, card.name) for card in cards)], value=first_choice(cards),
+            label="Compare", elem_id="compared", min_width=300,
+            info="The chosen head is used by all that have it; metres share one range of colours."
+            if len(cards) > 1 else "More models to compare: start this page with --model FOLDER_OR_ID FOLDER_OR_ID.",
+        )  # fmt: skip
+        also = gr.CheckboxGroup(
+            COLOR_CHOICES, value=[], label="Each also in", elem_id="also", min_width=300,
+            info="Besides the colours that are chosen below.",
+        )  # fmt: skip
     gallery = gr.Gallery(
         show_label=False, columns=2, object_fit="contain", height="auto", elem_id="gallery", interactive=False,
         format="jpeg", buttons=["download", "fullscreen"],
     )  # fmt: skip
     legend = gr.HTML(elem_id="compare_legend")
-    return {"compared": compared, "gallery": gallery, "compare_legend": legend, "drawn": gr.State(None)}
+    return {"compared": compared, "also": also, "gallery": gallery, "compare_legend": legend, "drawn": gr.State(None)}

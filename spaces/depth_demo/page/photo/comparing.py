@@ -1,18 +1,20 @@
-"""Several models on the same picture."""
+"""Several models on the same picture, in several colours."""
 
 import html
+from collections.abc import Sequence
 
 from PIL import Image
 from predictor import ModelCard
 from refusal import Refusal, shown
-from results.coloring import depth_shown, legend_html, shown_size, value_range
+from results.coloring import MAP_NAMES, depth_shown, legend_html, shown_size, value_range
 from work import ROUTER, DepthWork, Seen
 
 MOST_MODELS = 6
+MOST_PICTURES = 12
 
 
 def compare_models(
-    work: DepthWork, path: str | None, names: list[str], head: str | None, color_map: str
+    work: DepthWork, path: str | None, names: list[str], head: str | None, color_maps: Sequence[str]
 ) -> list[tuple[Image.Image, str, Seen]]:
     """A picture's depth by each of several models; metres are all shown in one range of colours.
 
@@ -21,16 +23,21 @@ def compare_models(
         path: of the uploaded file.
         names: of the models.
         head: whose to use of models that have it, or "router".
-        color_map: of the colours.
+        color_maps: of the colours, one or more.
 
     Returns:
-        For each model its depth in colours, what is to be said of it, and all that is known.
+        For each model, and for each colour map of it, its depth in colours, what is to be said of it, and all that is
+        known.
 
     Raises:
-        Refusal: no model was chosen, or too many; none has that head; or the picture cannot be read.
+        Refusal: no model was chosen, or too many, or too many pictures come of it; none has that head; or the picture
+            cannot be read.
     """
     if not 1 <= len(names) <= MOST_MODELS:
         raise Refusal(f"Choose between one and {MOST_MODELS} models; there are {len(names)}.")
+    if len(names) * len(color_maps) > MOST_PICTURES:
+        many = f"{len(names)} models in {len(color_maps)} colours are {len(names) * len(color_maps)} pictures"
+        raise Refusal(f"{many}, and at most {MOST_PICTURES} are compared; choose fewer models or colours.")
     having = [name for name in names if name in work.models.cards and has_head(work.models.card(name), head)]
     if (head or ROUTER) != ROUTER and not having:
         raise Refusal(f"None of these models has a head called {shown(head)}.")
@@ -39,8 +46,10 @@ def compare_models(
     found = []
     for each in seen:
         limits = shared if shared and each.prediction.metric else value_range(each.prediction)
-        picture = depth_shown(each.prediction, limits, color_map, shown_size(each.image))
-        found.append((picture, caption(each), each))
+        for color_map in color_maps:
+            picture = depth_shown(each.prediction, limits, color_map, shown_size(each.image))
+            told = f"{caption(each)} · {MAP_NAMES[color_map]}" if len(color_maps) > 1 else caption(each)
+            found.append((picture, told, each))
     return found
 
 
@@ -50,14 +59,16 @@ def shared_range(seen: list[Seen]) -> tuple[float, float] | None:
     return (min(low for low, _ in metres), max(high for _, high in metres)) if metres else None
 
 
-def compared_legend(seen: list[Seen], color_map: str) -> str:
-    """Legend of several models' colours, as HTML."""
+def compared_legend(seen: list[Seen], *color_maps: str) -> str:
+    """Legend of several models' colours, as HTML, with a bar for each colour map."""
     shared = shared_range(seen)
     relative = not all(each.prediction.metric for each in seen)
     if shared is None:
-        return legend_html((0.0, 1.0), color_map, metric=False) + _note("Each model from its own near to its own far.")
+        return legend_html((0.0, 1.0), *color_maps, metric=False) + _note(
+            "Each model from its own near to its own far."
+        )
     more = "Models without metres have the same colours from their own near to their own far."
-    return legend_html(shared, color_map, metric=True) + (_note(more) if relative else "")
+    return legend_html(shared, *color_maps, metric=True) + (_note(more) if relative else "")
 
 
 def _note(text: str) -> str:

@@ -1,22 +1,21 @@
 """Handlers of the tab for photos: what happens when something is clicked, moved or handed in."""
 
 import html
-import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 from refusal import Refusal
-from results.coloring import clickable_size, limits_of, shown_size
-from results.read_outs import number_of, points_of, points_text
+from results.coloring import limits_of, shown_size
+from results.read_outs import field_of_view, number_of
 from results.result_files import KINDS, result_file
 from results.surface_files import KINDS as SURFACE_KINDS
 from results.surface_files import surface_file
 from work import ROUTER, DepthWork, Seen
 
+from page.about import card_text
 from page.appearance import EMPTY_IMAGE, progress_html, refused, trust_html
 from page.photo.compare_view import VIEW as COMPARE
 from page.photo.compare_view import CompareEvents, nothing_compared
@@ -27,13 +26,13 @@ from page.photo.image_values import (
     ColorUpdates,
     OrderUpdates,
     PictureUpdates,
-    ReadUpdates,
     ResultUpdates,
     StripAsked,
     TrustUpdates,
     ViewUpdates,
 )
 from page.photo.legend_bar import bar_of, own_range
+from page.photo.measure_view import MeasureEvents
 from page.photo.opening import OpeningEvents
 from page.photo.scene_view import VIEW as SCENE
 from page.photo.scene_view import SceneEvents, no_scene
@@ -97,13 +96,7 @@ class ImageEvents:
             taken = partial(take_photo, tab.examples)
             Wiring(tab, StripAsked).on(tab.strip.input, taken, PictureUpdates, queue=False, **QUICK)
         wiring.on(tab.model.change, self.trust, TrustUpdates, queue=False, **QUICK)
-        wiring.on_click_in(tab.marked, self.click, ReadUpdates, **QUICK)
-        for event in (tab.fov.submit, tab.fov.blur):
-            wiring.on(event, self.measure, ReadUpdates, **QUICK)
-        wiring.on(tab.share.input, self.measure, ReadUpdates, trigger_mode="always_last", **QUICK)
-        for event in (tab.places.submit, tab.places.blur):
-            wiring.on(event, self.typed, ReadUpdates, **QUICK)
-        wiring.on(tab.forget.click, self.clear, ReadUpdates, **QUICK)
+        MeasureEvents(self.work).connect(tab)
         for kind in (*KINDS, *SURFACE_KINDS):
             wiring.hand_out(getattr(tab, kind), partial(self.file, kind))
 
@@ -183,13 +176,14 @@ class ImageEvents:
             ends: near and far end of the colours.
         """
         card, metric = self.work.models.card(asked.model), seen.prediction.metric
-        limits = limits_of(seen.prediction, *ends)
+        limits, fov = limits_of(seen.prediction, *ends), field_of_view(seen.image, None)
+        own_fov = f"{fov.degrees:.0f}, {fov.origin}"
         return {
             "empty": gr.update(value=EMPTY_IMAGE, visible=False), "results": gr.update(visible=True),
             "photo": seen.image.resize(shown_size(seen.image)), **colored(seen, limits, asked.color_map),
             "place": place_choice(seen.prediction, card, asked.domain), "legend": bar_of(seen.prediction, ends),
             "found": heading(asked.picture, card.label, seen), **measured(seen, limits, asked),
-            "fov": gr.update(value=asked.fov, visible=metric), "png16": PNG16_LABELS[metric],
+            "fov": gr.update(value=asked.fov, visible=metric, placeholder=own_fov), "png16": PNG16_LABELS[metric],
             "before": before_of(asked, seen.prediction), **nothing_compared(),
             **no_scene(),  # that of the result before
         }  # fmt: skip
@@ -207,7 +201,8 @@ class ImageEvents:
 
     def trust(self, asked: Asked) -> TrustUpdates:
         """Says what is recorded of the chosen model."""
-        return {"trust": trust_html(self.work.models.card(asked.model))}
+        card = self.work.models.card(asked.model)
+        return {"trust": trust_html(card), "card": card_text(card)}
 
     def file(self, kind: str, asked: Asked) -> str:
         """Writes a file of the depth; returns its path.
@@ -221,46 +216,6 @@ class ImageEvents:
             return surface_file(kind, seen, number_of(asked.fov, "field of view"), str(asked.picture))
         limits = limits_of(seen.prediction, *asked.legend)
         return result_file(kind, seen, limits, asked.color_map, str(asked.picture))
-
-    def click(self, asked: Asked, pixel: tuple[int, int]) -> ReadUpdates:
-        """Adds a point and measures; with two there already, the nearer of them moves to where was clicked.
-
-        Args:
-            asked: values of the tab's parts.
-            pixel: (column, row) that was clicked, of the picture as it was sent to the browser.
-        """
-        if not asked.picture:
-            return {"points": []}
-        seen = self._see(asked)
-        full, sent = np.array(seen.picture.size), np.array(clickable_size(seen.image))
-        x, y = np.clip((np.array(pixel) + 0.5) * full / sent, 0, full - 1).astype(int).tolist()
-        points = [*asked.points, (x, y)]
-        if len(points) > 2:
-            apart = [math.dist((x, y), point) for point in asked.points]
-            points = [points[0], (x, y)] if apart[1] <= apart[0] else [(x, y), points[1]]
-        return self.measure(replace(asked, points=points))
-
-    def typed(self, asked: Asked) -> ReadUpdates:
-        """Takes the points that were typed, and measures."""
-        if not asked.picture or asked.places.strip() == points_text(asked.points):
-            return {}
-        try:
-            points = points_of(asked.places)
-            return self.measure(replace(asked, points=points))
-        except Refusal as refusal:
-            return {"told": refusal.message}
-
-    def clear(self, asked: Asked) -> ReadUpdates:
-        """Takes the points away."""
-        return self.measure(replace(asked, points=[]))
-
-    def measure(self, asked: Asked) -> ReadUpdates:
-        """Tells what is known of the points, in words and drawn."""
-        if not asked.picture:
-            return {"points": []}
-        seen = self._see(asked)
-        limits = limits_of(seen.prediction, *asked.legend) if asked.share else (0.0, 1.0)
-        return measured(seen, limits, asked)
 
     def _see(self, asked: Asked) -> Seen:
         return self.work.see(asked.picture, asked.model, asked.domain)

@@ -29,8 +29,8 @@ def nothing(why: str) -> ResultUpdates:
     """
     return {
         "empty": gr.update(value=why, visible=True), "results": gr.update(visible=False), "photo": None, "depth": None,
-        "legend": None, "place": gr.update(visible=False), "found": "", "told": "", "marked": None, "points": [],
-        "places": "", "fov": "", "before": None, **nothing_compared(),
+        "legend": None, "place": gr.update(visible=False), "found": "", "told": "", "marked": None, "marks": None,
+        "points": [], "places": "", "fov": "", "before": None, **nothing_compared(),
     }  # fmt: skip
 
 
@@ -48,7 +48,8 @@ def measured(seen: Seen, limits: tuple[float, float], asked: Asked) -> ReadUpdat
         except Refusal as refusal:
             told = refusal.message
     marked = with_points(underlay(seen, limits, asked), points, seen.picture.size, notes)
-    return {"told": told, "marked": marked, "points": points, "places": points_text(points)}
+    marks = {"points": [list(point) for point in points], "size": list(seen.picture.size)}
+    return {"told": told, "marked": marked, "marks": marks, "points": points, "places": points_text(points)}
 
 
 def underlay(seen: Seen, limits: tuple[float, float], asked: Asked) -> Image.Image:

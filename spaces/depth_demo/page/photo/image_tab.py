@@ -5,19 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from results.coloring import MAP_NAMES
-from results.read_outs import HINTS
+from results.coloring import COLOR_CHOICES
 from results.surface_files import HAS_EXR
 from work import ROUTER, DepthWork
 
 from page.appearance import EMPTY_IMAGE
 from page.browser_files import browser_file
-from page.photo import compare_view, keeping, legend_bar, scene_view, strip
+from page.photo import compare_view, keeping, legend_bar, measure_view, scene_view, strip
 from page.photo.compare_view import CompareParts
+from page.photo.measure_view import MeasureParts
 from page.photo.scene_view import SceneParts
-from semidepth.media.color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
+from semidepth.media.color_maps import DEFAULT_COLOR_MAP
 
-COLOR_CHOICES = [(MAP_NAMES[name], name) for name in COLOR_MAPS]
 PNG16_LABELS = {True: "16-bit PNG, mm", False: "16-bit PNG"}  # by whether the model predicts metres
 FILE_LABELS = {"color": "Coloured PNG", "png16": PNG16_LABELS[True], "npy": "NumPy .npy"}
 SURFACE_LABELS = {"normals": "Normals PNG", "exr": "Depth .exr"}
@@ -25,17 +24,17 @@ SPLIT = '<input type="range" min="0" max="100" value="50" step="1" aria-label="P
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageParts(CompareParts, SceneParts):
-    """The parts of the tab, those of its views that compare models and show the scene included.
+class ImageParts(CompareParts, MeasureParts, SceneParts):
+    """The parts of the tab, those of its views to measure, to compare models and to show the scene included.
 
     Args:
         trust: line on what the model was trained and how far off it is.
+        card: the model's card.
         change: button that takes another photo.
         domain: head that somebody has chosen, or "router".
         place: heads with the router's percentages, and the one that was used.
         found: what is shown: photo, model and range.
         photo: the photo below the depth.
-        points: clicked ones, (column, row) of the upright picture.
         before: what is shown, an `image_values.Before`, or None.
         order: changes when a picture is to be predicted.
         view: name of the view that is open.
@@ -48,6 +47,7 @@ class ImageParts(CompareParts, SceneParts):
     """
 
     trust: gr.HTML
+    card: gr.Markdown
     picture: gr.Image
     change: gr.UploadButton
     model: gr.Dropdown
@@ -58,12 +58,6 @@ class ImageParts(CompareParts, SceneParts):
     found: gr.Markdown
     photo: gr.Image
     depth: gr.Image
-    told: gr.Markdown
-    marked: gr.Image
-    places: gr.Textbox
-    share: gr.Slider
-    fov: gr.Textbox
-    forget: gr.Button
     legend: gr.HTML
     color_map: gr.Radio
     png16: gr.Button
@@ -75,7 +69,6 @@ class ImageParts(CompareParts, SceneParts):
     measure_tab: gr.Tab
     scene_tab: gr.Tab
     compare_tab: gr.Tab
-    points: gr.State
     before: gr.State
     order: gr.State
     view: gr.State
@@ -102,12 +95,13 @@ class Start(dict[str, Any]):
         return otherwise | {key: value for key, value in update.items() if key != "__type__"}
 
 
-def build(work: DepthWork, trust: gr.HTML, examples: list[Path], start: Start) -> ImageParts:
+def build(work: DepthWork, trust: gr.HTML, card: gr.Markdown, examples: list[Path], start: Start) -> ImageParts:
     """Lays out the tab.
 
     Args:
         work: whose models can be chosen.
         trust: line above the tabs on how far the first model can be trusted.
+        card: part that shows a model's card.
         examples: pictures to click on.
         start: updates that show a result; empty: none is shown.
     """
@@ -127,6 +121,7 @@ def build(work: DepthWork, trust: gr.HTML, examples: list[Path], start: Start) -
     }  # fmt: skip
     return ImageParts(
         trust=trust,
+        card=card,
         empty=empty,
         results=results,
         found=found,
@@ -170,7 +165,7 @@ def _views(work: DepthWork, metric: bool, start: Start) -> dict[str, Any]:
             depth = gr.Image(**start.of("depth"), **plain, elem_id="depth")
             gr.HTML(html_template=SPLIT, js_on_load=browser_file("split.js"), elem_id="split")
         with gr.Tab("Measure", id="measure") as measure_tab:
-            measure = _measure(metric, start)
+            measure = measure_view.build(metric, start)
         with gr.Tab("3D", id="scene") as scene_tab:
             scene = scene_view.build(metric)
         with gr.Tab("Compare", id="compare") as compare_tab:
@@ -179,34 +174,6 @@ def _views(work: DepthWork, metric: bool, start: Start) -> dict[str, Any]:
         "photo": photo, "depth": depth, "depth_tab": depth_tab, "measure_tab": measure_tab, "scene_tab": scene_tab,
         "compare_tab": compare_tab, "views": tabs, **measure, **scene, **compare,
     }  # fmt: skip
-
-
-def _measure(metric: bool, start: Start) -> dict[str, Any]:
-    """Lays out the view to measure in.
-
-    Args:
-        metric: whether the first model predicts metres.
-        start: updates that show a result.
-    """
-    told = gr.Markdown(**start.of("told", value=HINTS[metric]), elem_id="told")
-    marked = gr.Image(
-        **start.of("marked"), show_label=False, type="pil", interactive=False, buttons=["fullscreen"],
-        elem_id="marked", format="jpeg",
-    )  # fmt: skip
-    with gr.Row(elem_id="measuring"):
-        places = gr.Textbox(
-            label="Points: x, y", placeholder="120, 80; 300, 200", elem_id="places", min_width=170,
-            info="In pixels from the upper left corner.",
-        )  # fmt: skip
-        fov = gr.Textbox(
-            **start.of("fov", visible=metric), label="Field of view, degrees", placeholder="the photo's own, else 60",
-            elem_id="fov", min_width=170, info="Horizontal. It sets widths and heights.",
-        )  # fmt: skip
-        share = gr.Slider(
-            0, 100, 0, step=5, label="Depth over the photo, %", elem_id="share", min_width=240, buttons=[],
-        )  # fmt: skip
-        forget = gr.Button("Clear the points", elem_id="forget", size="md", min_width=120)
-    return {"told": told, "marked": marked, "places": places, "fov": fov, "share": share, "forget": forget}
 
 
 def _below(metric: bool, start: Start) -> dict[str, Any]:

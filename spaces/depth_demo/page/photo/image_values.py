@@ -81,10 +81,11 @@ class PictureUpdates(TypedDict):
 
 
 class ReadUpdates(TypedDict, total=False):
-    """Updates of the parts to measure in: read-out, marked picture, points."""
+    """Updates of the parts to measure in: read-out, marked picture, handles, points."""
 
     told: str
     marked: Any
+    marks: Any
     places: str
     points: list[Point]
 
@@ -97,9 +98,10 @@ class ColorUpdates(TypedDict, total=False):
 
 
 class TrustUpdates(TypedDict):
-    """Updates of the line that says what is recorded of a model."""
+    """Updates of the line that says what is recorded of a model, and of its card."""
 
     trust: str
+    card: str
 
 
 class ResultUpdates(ReadUpdates, ColorUpdates, CompareUpdates, SceneUpdates, total=False):
