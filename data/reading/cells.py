@@ -1,13 +1,21 @@
 """Turn the cells of a table into undecoded rows."""
 
 import math
+from datetime import date
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from semidepth.data.decoding import MAX_PIXELS, BrokenSampleError
-from semidepth.data.reading.columns import DOMAIN_COLUMN, KEY_COLUMN, RELIABILITY_COLUMN, SCALE_COLUMN, SHIFT_COLUMN
+from semidepth.data.reading.columns import (
+    DOMAIN_COLUMN,
+    KEY_COLUMN,
+    RELIABILITY_COLUMN,
+    SCALE_COLUMN,
+    SHIFT_COLUMN,
+    number_in,
+)
 from semidepth.data.reading.rows import Row
 from semidepth.data.reading.tables import Table
 from semidepth.data.reading.tars import FAULT_COLUMN
@@ -106,6 +114,8 @@ def _content(value: Any) -> Any:
         raise BrokenSampleError(f"has a list of {len(value)} values in place of one image or map")
     if isinstance(value, dict) and "bytes" in value:
         value = value["bytes"] if value["bytes"] is not None else value["path"]
+    if isinstance(value, bool | int | float | dict | date):
+        raise BrokenSampleError(f"has {str(value)[:60]} ({type(value).__name__}) in place of an image or map")
     return None if isinstance(value, str) and not value.startswith(REMOTE) else value
 
 
@@ -120,10 +130,7 @@ def _number(value: Any, name: str) -> float | None:
     """The number in a cell, which may be written as text, as in a tar."""
     if value is None:
         return None
-    try:
-        number = float(value.decode() if isinstance(value, bytes) else value)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = number_in(value)
     if not math.isfinite(number):
         raise BrokenSampleError(f"has {name} {value!r}, which is no number")
     return number

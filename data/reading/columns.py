@@ -4,8 +4,10 @@ The exact name wins: `image`, and `depth` or `disparity`, with or without an end
 single column that can be meant is taken. Where several can, nothing is: the order of columns means nothing.
 """
 
+import math
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from datasets import Features, Image, Value
 
@@ -108,6 +110,14 @@ def _several(source: Source, option: str, candidates: Sequence[str], names: Sequ
 def _base(name: str) -> str:
     """`Depth.png` -> `depth`."""
     return name.partition(".")[0].lower()
+
+
+def number_in(cell: Any) -> float:
+    """The number in a cell, which may be written as text, as in a tar; NaN where it holds none."""
+    try:
+        return float(cell.decode() if isinstance(cell, bytes) else cell)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _is_picture(name: str, feature: object) -> bool:

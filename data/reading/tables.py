@@ -27,6 +27,7 @@ from semidepth.data.reading.columns import (
     depth_column,
     image_column,
     named_column,
+    number_in,
 )
 from semidepth.data.reading.parquet_files import check_sizes, features_of
 from semidepth.data.reading.parts import SCENE_COLUMN, Cut, cut_table, uncut
@@ -184,7 +185,11 @@ def _rows_in(path: Path, source: Source) -> int:
 
 def _reliability(path: Path) -> np.ndarray:
     """(rows,) the reliability of each row of a parquet file, NaN where it has none."""
-    return pq.read_table(path, columns=[RELIABILITY_COLUMN])[RELIABILITY_COLUMN].to_numpy().astype(np.float64)
+    column = pq.read_table(path, columns=[RELIABILITY_COLUMN])[RELIABILITY_COLUMN]
+    try:
+        return column.to_numpy().astype(np.float64)
+    except (TypeError, ValueError):  # text
+        return np.array([number_in(value) for value in column.to_pylist()])
 
 
 def count_unmeasured(source: Source) -> int:

@@ -73,8 +73,10 @@ def test_every_block_runs(tmp_path, kind, blocks):
     work = tmp_path / "elsewhere"
     (work / "holiday").mkdir(parents=True)
     noise = np.random.default_rng(0).integers(0, 256, (60, 100, 3), dtype=np.uint8)
+    portrait = Image.Exif()
+    portrait[0x0112] = 6  # a photo of a camera held upright: turned by the pipeline, by semidepth and by hand
     for name in ("photo.jpg", "holiday/beach.png"):
-        Image.fromarray(noise).save(work / name)
+        Image.fromarray(noise).save(work / name, exif=portrait)
     environment = os.environ | {"HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", RUNNER, json.dumps(code), json.dumps(shlex.split(command))],
@@ -82,7 +84,7 @@ def test_every_block_runs(tmp_path, kind, blocks):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout.partition("TOLD")[2])
-    assert [shape for shape, *_ in told[:2]] == [[60, 100]] * 2
+    assert [shape for shape, *_ in told[:2]] == [[100, 60]] * 2
     assert told[0][1:] == pytest.approx(told[1][1:], rel=1e-4)  # by hand as by the pipeline
     assert (work / "depth/photo_depth.npy").is_file()
     assert (work / "depth/photo_points.ply").is_file() == (kind != "relative")

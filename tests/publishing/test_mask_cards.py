@@ -1,11 +1,14 @@
 """A mask model's card and info: data, recipe and scores are those of the run."""
 
 import json
+import re
 
+import numpy as np
 import pytest
 import tiny
 import yaml
 from loopback_hub.card_rules import card_errors
+from PIL import Image
 
 from semidepth.modeling import DepthStudentForDepthEstimation, PromptedMaskForMaskGeneration
 from semidepth.publishing.cards.model_card import make_card
@@ -44,6 +47,18 @@ def folder(tmp_path):
     scores = {"scores": rows, "command": f"semidepth score --masks --model {folder} --data photos"}
     (folder / "scores/results.json").write_text(json.dumps(scores))
     return folder
+
+
+def test_the_code_of_the_card_answers_a_click_on_a_photo_as_it_is_seen(folder, tmp_path, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise = np.random.default_rng(0).integers(0, 256, (60, 100, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "photo.jpg", exif=exif)
+    (code,) = re.findall(r"```python\n(.*?)```", make_card(read_facts(folder)).text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(code, names)
+    assert names["mask"].shape == (100, 60)
 
 
 def test_the_card_says_what_it_learned_from_and_how_well(folder):

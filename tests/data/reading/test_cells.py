@@ -81,6 +81,9 @@ def test_null_among_floats_is_unknown(tmp_path):
         ({"depth": [MAP], "depth_scale": [float("nan")]}, "has depth_scale nan, which is no number"),
         ({"image": [[PNG, PNG]], "depth": [LISTS]}, "has a list of 2 values in place of one image"),
         ({"image": [[[1.0]]], "depth": [LISTS]}, "cannot be decoded as an image"),
+        ({"image": [5], "depth": [LISTS]}, r"has 5 \(int\) in place of an image"),
+        ({"depth": [{"near": 1, "far": 2}]}, r"has \{'near': 1, 'far': 2\} \(dict\) in place of an image or map"),
+        ({"image": pa.array([0], pa.date32()), "depth": [LISTS]}, r"has 1970-01-01 \(date\)"),
     ],
 )
 def test_the_fault_of_a_cell_is_told_in_one_sentence(tmp_path, columns, words):
@@ -129,6 +132,14 @@ def test_rows_without_reliability_are_not_chosen_and_are_counted(tmp_path, caplo
     assert [record.getMessage() for record in caplog.records] == [
         f"source file://{path}?min_reliability=0.5: 2 rows of file://{path} have no reliability and are left out"
     ]
+
+
+def test_reliability_written_as_text_is_counted_as_it_is_read(tmp_path):
+    path = write(tmp_path / "a.parquet", image=[PNG] * 4, reliability=["0.9", "high", "0.1", None])
+    source = parse_source(f"{path}?min_reliability=0.5")
+    assert [number for number, _ in open_source(source, labeled=False).rows(0)] == [0]
+    assert count_samples(source) == 1
+    assert report_on(source, labeled=False).left_out == "2 rows without reliability"
 
 
 def test_a_domain_number_without_a_name(tmp_path):
