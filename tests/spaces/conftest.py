@@ -1,6 +1,7 @@
 """One running Space, and one browser, for all tests of this folder."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,18 @@ from gradio_client import Client
 from playwright.sync_api import expect, sync_playwright
 from serving import SPACE, Served, photo, save_models, serve
 
+CARD = """---
+license: mit
+---
+
+# A tiny model
+
+```python
+import semidepth
+
+depth = semidepth.predict("photo.jpg", "a/model")  # (H, W) float32, in a line that is wider than any phone is, or box
+```
+"""
 FLAGS = ["--no-sandbox", "--use-gl=swiftshader", "--enable-unsafe-swiftshader"]  # WebGL without a graphics card
 WAIT_MS = 60_000
 SOON_MS = 30_000  # until what is expected is seen; other programs may take most of the processor
@@ -18,6 +31,7 @@ SOON_MS = 30_000  # until what is expected is seen; other programs may take most
 def space(tmp_path_factory):
     folder = tmp_path_factory.mktemp("space")
     routed, stock = save_models(folder)
+    (Path(routed) / "README.md").write_text(CARD)
     with serve(folder, "--model", routed, stock) as url:
         yield Served(url, routed, stock, folder)
 
