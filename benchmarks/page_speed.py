@@ -32,6 +32,7 @@ from semidepth.common.option_checks import check_at_least
 from semidepth.common.options import option
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "spaces" / "depth_demo" / "examples" / "classroom.jpg"
+SETTLED_MS = 1000.0  # from the first result until the photo is handed in
 START_S = 120.0  # at most, until the page answers
 PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 DRAWN = "() => { const i = document.querySelector('#depth img'); return i && i.complete && i.naturalWidth > 0; }"
@@ -98,7 +99,8 @@ def visit(browser: Any, address: str, photo: Path, options: PageSpeedOptions) ->
     page.wait_for_function(DRAWN)
     shown = time.perf_counter() - began
     paint = page.evaluate(PAINT) / 1000
-    page.wait_for_load_state("networkidle")
+    page.wait_for_load_state("load")
+    page.wait_for_timeout(SETTLED_MS)
     before = page.get_attribute("#depth img", "src")
     began = time.perf_counter()
     page.set_input_files("#line input[type=file]", photo)

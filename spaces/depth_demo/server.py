@@ -37,16 +37,19 @@ def example_pictures() -> list[Path]:
     return sorted((HERE / "examples").glob("*.jpg"), key=lambda path: (path.name != FIRST, path.name))
 
 
-def keep_answers(work: DepthWork, photos: list[Path]) -> threading.Thread:
+def keep_answers(work: DepthWork, photos: list[Path], stop: threading.Event) -> threading.Thread:
     """Predicts photos by the first model, beside what visitors ask for, and keeps the results; returns the thread.
 
     Args:
         work: with the models.
         photos: paths; one that cannot be read is left out with a warning.
+        stop: to be set where the work is to end with the photo that is being predicted.
     """
 
     def predict() -> None:
         for photo in photos:
+            if stop.is_set():
+                return
             try:
                 work.see(str(photo), work.models.names[0], keep=True)
             except Refusal as refusal:
@@ -124,10 +127,12 @@ def serve(options: AppOptions) -> None:
         raise ValueError(
             f"the page cannot be had on {where}, which is in use or closed; give another --port."
         ) from error
-    if models.names and not ON_ZERO_GPU:
-        keep_answers(work, example_pictures())
+    stop = threading.Event()
+    keeping = keep_answers(work, example_pictures() if models.names and not ON_ZERO_GPU else [], stop)
     # Gradio's own way to wait closes the server under open pages, which keep it from removing files (`delete_cache`).
     try:
         threading.Event().wait()
     finally:
+        stop.set()
+        keeping.join()  # a process that ends amid a prediction is aborted
         page.close(verbose=False)

@@ -1,5 +1,6 @@
 """What a browser keeps and what the page's address carries, without a browser: there, back, and where it is wrong."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -181,7 +182,7 @@ def test_answers_of_the_page_s_photos_are_computed_before_and_kept(work, monkeyp
     damaged = tmp_path / "damaged.jpg"
     damaged.write_text("no picture")
     photos = [*server.example_pictures()[:2], damaged, *server.example_pictures()[2:]]
-    server.keep_answers(work, photos).join()
+    server.keep_answers(work, photos, threading.Event()).join()
     assert "damaged.jpg" in caplog.text
     for seed in range(2):
         work.see(str(photo(tmp_path / f"{seed}.png", seed=seed)), None)
@@ -189,4 +190,8 @@ def test_answers_of_the_page_s_photos_are_computed_before_and_kept(work, monkeyp
     monkeypatch.setattr(work.models, "predict", lambda *given: calls.append(given) or predict(*given))
     for path in server.example_pictures():
         assert work.see(str(path), None).prediction.values.shape == Image.open(path).size[::-1]
+    assert calls == []
+    stopped = threading.Event()
+    stopped.set()
+    server.keep_answers(work, [photo(tmp_path / "late.png", seed=9)], stopped).join()
     assert calls == []

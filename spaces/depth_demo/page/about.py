@@ -29,7 +29,7 @@ def build(card: gr.Markdown, sources: Path) -> None:
         with gr.Accordion("Model card", open=False):
             card.render()
         with gr.Accordion("Sources and licences of the photos", open=False):
-            gr.Markdown(sources.read_text(encoding="utf-8"))
+            gr.Markdown(sources.read_text(encoding="utf-8"), elem_id="sources")
 
 
 def repository() -> str:
