@@ -95,7 +95,7 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
             Mlp(block, config.projector_hidden_size, embedding) for _ in config.num_attractors
         )
         maps, domains = activation + int(config.relative_conditioning), config.domains or []
-        summary = 2 * self.core.backbone.channels[-1]
+        summary: int = 2 * self.core.backbone.channels[-1]  # type: ignore[union-attr, index, assignment]
         self.heads = nn.ModuleList(MetricHead(domain, config, bottleneck, maps, summary) for domain in domains)
         router = (
             config.router_hidden_size, config.router_layers, config.router_heads, config.router_intermediate_size,

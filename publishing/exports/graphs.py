@@ -107,7 +107,7 @@ class HeadGraph(nn.Module):
         for attractors, embedding in zip(head.attractors, embeddings, strict=True):
             centres = _attracted(attractors, embedding + _resized(before, embedding), centres)  # type: ignore[arg-type]
             before = embedding
-        centres = head.in_metres(centres, image).permute(0, 3, 1, 2)  # type: ignore[operator]
+        centres = head.in_metres(centres, image).permute(0, 3, 1, 2)
         return self._expected(head.log_binomial, maps, embeddings[-1], centres)
 
     def _expected(
