@@ -134,6 +134,7 @@ def test_one_domain_of_two_is_trained_and_the_other_keeps_its_head_and_the_route
         more = {"train": SCENES[1:], "output_dir": str(tmp_path / "more"), "freeze_core": freeze_core}
         train_metric(arguments(tmp_path, str(tmp_path / "run"), **more))
     assert re.search(r"--train has no indoor: .*router keep their weights", caplog.text)
+    assert "there is no validation" in caplog.text
     before, after = weights(tmp_path / "run"), weights(tmp_path / "more")
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert any(name.startswith("heads.1.") for name in changed)

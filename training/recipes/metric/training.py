@@ -196,6 +196,11 @@ def train_metric(options: MetricOptions) -> dict[str, Any]:
     validation = options.validation_sources()
     check_sources(sources + validation)
     check_sources(options.router_sources(), labeled=False)
+    if not validation and state.is_main_process:
+        logger.warning(
+            "there is no validation, so this run ends without scores and with its last weights; name labeled images of "
+            "a domain with --validation NAME=SOURCE"
+        )
     steps = resolve_steps(options, sources, labeled=True, batch_size=options.batch_size, world=state.num_processes)
     check_resume(options, steps)
     if options.student is None:
