@@ -6,8 +6,8 @@
     semidepth predict photo.jpg --model outputs/demo/metric --output depth/ --fov_deg 60 --format npy ply glb
     semidepth predict clip.mp4 --model outputs/demo/student --output depth/ --side_by_side
 
-Without --model: semidepth-small-metric (metres) where it comes with this installation, else semidepth-small; --relative
-takes the latter (inverse depth). Metres come with the mean error that their model's folder records.
+Without --model: semidepth-small (inverse depth), which comes with semidepth; --metres takes semidepth-small-metric, the
+same with metric heads. Metres come with the mean error that their model's folder records.
 
 (`python training/predict.py` is the same.) Results of `photo.jpg`, as --format says (default: png16 npy color):
 

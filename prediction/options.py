@@ -11,7 +11,7 @@ from semidepth.media.color_maps import DEFAULT_COLOR_MAP
 from semidepth.media.exif_camera import fov_from_exif
 from semidepth.media.point_clouds import focal_from_fov
 from semidepth.prediction.checkpoints import Kind
-from semidepth.prediction.shipped.folder import NAME, default_name
+from semidepth.prediction.shipped.folder import METRIC_NAME, default_name
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"})
 # Values of --format, and the end of such a result's name.
@@ -167,7 +167,7 @@ class InputOptions:
     model: str | None = option(
         None, help="Hub id or folder of any depth-estimation model; default: the one that comes with semidepth"
     )
-    relative: bool = option(False, help="inverse depth instead of metres, of the model that comes with semidepth")
+    metres: bool = option(False, help="metres instead of inverse depth, of the model that comes with semidepth")
     output: Path = option(Path("depth"), metavar="FOLDER", help="folder for the results")
     kind: Kind | None = option(None, help="what the model predicts, where it is not known")
     trust_remote_code: bool = option(False, help="run code that the model brings along; read it first")
@@ -181,15 +181,15 @@ class PredictOptions(ResultOptions, InputOptions):  # the fields of the last bas
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.relative and self.model is not None:
+        if self.metres and self.model is not None:
             raise ValueError(
-                f"--relative is for the model that comes with semidepth and --model is {self.model!r}; leave one out."
+                f"--metres is for the model that comes with semidepth and --model is {self.model!r}; leave one out."
             )
 
     @property
     def model_name(self) -> str:
         """Model to predict with: the one named, else the one that comes with semidepth."""
-        return self.model or (NAME if self.relative else default_name())
+        return self.model or (METRIC_NAME if self.metres else default_name())
 
 
 def is_video(file: Path) -> bool:

@@ -168,7 +168,7 @@ def run(options: InfoOptions) -> None:
         info = model_info(options.folder)
         print(json.dumps(info, indent=2) if options.json else to_text(info))
         return
-    shipped = {name: model_info(name) for name in reversed(shipped_names() or [NAME])}
+    shipped = {name: model_info(name) for name in (shipped_names() or [NAME])}
     print(json.dumps(shipped, indent=2) if options.json else "\n\n".join(map(to_text, shipped.values())))
 
 

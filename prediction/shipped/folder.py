@@ -1,7 +1,7 @@
 """The folder of a model, by the name that people give it: the model that comes with semidepth, a folder, a Hub id.
 
-    semidepth-small          relative: inverse depth; what `load_model()` gives where no metric heads are shipped
-    semidepth-small-metric   the same with metric heads on it: metres; what `load_model()` gives where they are
+    semidepth-small          relative: inverse depth; what `load_model()` gives
+    semidepth-small-metric   the same with metric heads on it, where they are shipped: metres
 
 Both lie in model_cards/semidepth-small, the heads in its folder metres. Light to import.
 """
@@ -33,7 +33,7 @@ def find_model(name: str | Path | None = None) -> str:
     """The folder of a shipped model for its name; any other name as it is.
 
     Args:
-        name: Hub id or folder, or the name of a shipped model; None: the shipped one, with metres where it has them. A
+        name: Hub id or folder, or the name of a shipped model; None: the shipped one, without metres. A
             `Path` is always a folder, and so is text such as "./semidepth-small".
 
     Returns:
@@ -70,15 +70,19 @@ def tell_apart(name: str, here: Path) -> None:
 
 
 def default_name() -> str:
-    """Name of the model that is taken where none is named: the metric one where its heads are shipped."""
-    return shipped_names()[0] if shipped_names() else NAME
+    """Name of the model that is taken where none is named.
+
+    The relative one: it is sharper, and right about shape where metres are far off, such as for a cup that the router
+    takes for a street.
+    """
+    return NAME
 
 
 def shipped_names() -> list[str]:
     """Names of the models that this installation should have, the default first; empty without any."""
     if not (FOLDER / RECORD).is_file():
         return []
-    return [METRIC_NAME, NAME] if f"{METRES}/{HEADS}" in read_record() else [NAME]
+    return [NAME, METRIC_NAME] if f"{METRES}/{HEADS}" in read_record() else [NAME]
 
 
 def shown_name(folder: str) -> str:

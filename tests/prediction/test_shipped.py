@@ -65,8 +65,9 @@ def rounded(folder):
     return found
 
 
-def test_without_a_name_it_is_the_metric_one_where_heads_are_shipped(shipped, runs):
-    model = semidepth.load_model()
+def test_without_a_name_it_is_the_relative_one_and_heads_have_a_name_of_their_own(shipped, runs):
+    assert semidepth.load_model().kind == "disparity"
+    model = semidepth.load_model(METRIC_NAME)
     assert (model.kind, model.domains) == ("depth", ["indoor", "outdoor"])
     expected, state = rounded(runs[1]).model.state_dict(), model.model.state_dict()
     assert state.keys() == expected.keys()
@@ -155,19 +156,19 @@ def test_a_folder_of_the_same_name_is_told_apart(shipped, runs, tmp_path, monkey
     assert f"write ./{NAME} for the folder here" in caplog.text
 
 
-def test_the_command_predicts_metres_with_their_error_and_inverse_depth_when_asked(shipped, photo, monkeypatch, capsys):
+def test_the_command_predicts_inverse_depth_and_metres_with_their_error_when_asked(shipped, photo, monkeypatch, capsys):
     monkeypatch.chdir(photo.parent)
-    assert main(["photo.png", "--device", "cpu"]) == 0
+    assert main(["photo.png", "--device", "cpu", "--metres"]) == 0
     told = capsys.readouterr().out
-    domain = semidepth.predict(photo).domain
+    domain = semidepth.predict(photo, METRIC_NAME).domain
     share = {"indoor": 14, "outdoor": 25}[domain]  # (3 * .125 + .2) / 4 by its scores, .25 by its validation
     assert f"into depth (metres, about ± {share} % ({domain}))" in told
-    assert np.array_equal(np.load("depth/photo_depth.npy"), semidepth.predict(photo).values)
-    assert main(["photo.png", "--device", "cpu", "--relative", "--output", "other", "--json"]) == 0
+    assert np.array_equal(np.load("depth/photo_depth.npy"), semidepth.predict(photo, METRIC_NAME).values)
+    assert main(["photo.png", "--device", "cpu", "--output", "other", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["model"], told["unit"], told["abs_rel"]) == (NAME, "inverse depth", {})
-    assert main(["photo.png", "--relative", "--model", "other"]) == 2
-    assert "--relative is for the model that comes with semidepth" in capsys.readouterr().err
+    assert main(["photo.png", "--metres", "--model", "other"]) == 2
+    assert "--metres is for the model that comes with semidepth" in capsys.readouterr().err
     record = json.loads((photo.parent / "depth" / "predictions.jsonl").read_text().splitlines()[0])
     assert METRIC_NAME in json.dumps(record)
     assert str(shipped) not in json.dumps(record)

@@ -23,7 +23,7 @@ def check_pseudo_labels(options: StudentOptions, device: torch.device) -> None:
     sources = [source for source in written if source.kind is not None and source.format != "scenes"]
     if not sources or not options.check_direction:
         return
-    name = options.start or next(reversed(shipped_names()), None)
+    name = options.start or next(iter(shipped_names()), None)
     if name is None:
         logger.warning(
             "maps are read as kind= says, and nothing checks it: there is no model to compare them with; give --start"
