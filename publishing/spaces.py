@@ -96,7 +96,8 @@ def _shipped_files() -> list[HubFile]:
         ValueError: their weights are not whole.
     """
     folders = [Path(shipped.find_model(name)) for name in shipped.shipped_names()]
-    paths = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file() and path.suffix != ".py"]
+    held = [path for folder in folders for path in sorted((*folder.iterdir(), *(folder / "scores").glob("*.json")))]
+    paths = [path for path in held if path.is_file() and path.suffix != ".py"]
     return [HubFile(f"{CARDS}/{path.relative_to(shipped.FOLDER.parent).as_posix()}", path) for path in paths]
 
 

@@ -122,8 +122,9 @@ def test_the_model_that_comes_with_semidepth_goes_along(tmp_path, monkeypatch):
     cards = compose("demo", tmp_path / "app") / "semidepth" / "model_cards"
     assert (cards / "__init__.py").is_file()
     take(monkeypatch, cards / "semidepth-small")
-    assert load_depth_model().domains == ["indoor", "outdoor"]
-    assert load_depth_model("semidepth-small").kind == "disparity"
+    assert load_depth_model("semidepth-small-metric").domains == ["indoor", "outdoor"]
+    assert load_depth_model().kind == "disparity"
+    assert (cards / "semidepth-small" / "metres" / "scores" / "results.json").is_file()  # how far off its metres are
     take(monkeypatch, tmp_path / "none")
     (tmp_path / "made").rename(tmp_path / "before")
     assert not (compose("demo", tmp_path / "other") / "semidepth" / "model_cards" / "semidepth-small").exists()
