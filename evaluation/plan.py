@@ -3,6 +3,7 @@
 Everything that can be wrong is found here, before a model is loaded or an image is read.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,8 @@ from semidepth.prediction.checkpoints import (
 )
 from semidepth.prediction.shipped.folder import METRIC_NAME, NAME, find_model, is_heads, weight_files
 
+logger = logging.getLogger(__name__)
+
 SHIPPED = (NAME, METRIC_NAME)
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
@@ -46,13 +49,22 @@ def plan_tasks(options: ScoreOptions) -> list[Task]:
     sets += [benchmark_data(name, root, options.limit) for name, root in roots.items()]
     trusted = options.trust_remote_code
     kinds = {name: check_model(name, options.kind, trust_remote_code=trusted) for name in plain_names(options.model)}
-    return [
+    tasks = [
         _make_task(mode, name, revision, data, options)
         for name, kind in kinds.items()
         for revision in [revision_of(name, trust_remote_code=trusted)]
         for data in sets
         for mode in _modes(name, kind, data, options)
     ]
+    if options.mode == "auto":
+        unscored = {task.model for task in tasks if task.mode == "relative" and kinds[task.model] == "depth"}
+        for name in sorted(unscored):
+            logger.warning(
+                "%s predicts metres and is scored as aligned inverse depth; add --protocol none, or a benchmark's, "
+                "to score its metres",
+                name,
+            )
+    return tasks
 
 
 def _modes(model: str, kind: Kind, data: ScoredData, options: ScoreOptions) -> list[Mode]:

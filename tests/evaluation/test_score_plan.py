@@ -62,9 +62,11 @@ def test_metric_models_are_scored_in_metres_where_a_set_has_a_protocol(models, s
         ({"mode": "auto"}, ["relative", "relative"]),
     ],
 )
-def test_modes_on_a_source(models, options, modes):
+def test_modes_on_a_source(models, options, modes, caplog):
     options = {"protocol": ("none",)} | options if options["mode"] == "both" else options
     assert [mode for *_, mode in planned(models, "relative", "metric", data=(ROOMS,), **options)[0]] == modes
+    told = [record.getMessage() for record in caplog.records if "--protocol" in record.getMessage()]
+    assert [message.split()[0] for message in told] == ([str(models["metric"])] if options["mode"] == "auto" else [])
 
 
 def test_options_overrule_a_benchmarks_protocol_and_cap(models, sets, tmp_path):
