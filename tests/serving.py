@@ -58,7 +58,7 @@ def save_models(folder: Path) -> tuple[str, str]:
     student = DepthStudentForDepthEstimation(DepthStudentConfig(**fields))
     student.load_state_dict(tiny.stock_model(seed=1).state_dict(), strict=False)
     domains = [{"name": "indoor"}, {"name": "outdoor", "max_depth_m": 80.0}]
-    model = RoutedDepthForDepthEstimation.from_student(student, domains, bin_embedding_dim=16).eval()
+    model = RoutedDepthForDepthEstimation.from_student(student, domains, bin_embedding_dim=16, image_scale=False).eval()
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d) and "core" not in name:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
