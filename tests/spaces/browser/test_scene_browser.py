@@ -113,7 +113,7 @@ def test_the_scene_sways_to_the_photo_s_view_and_back_unless_less_motion_is_aske
     page.wait_for_timeout(1000)
     views = page.evaluate("[...window.views]")
     rest = seen()
-    assert len(views) > 3, views
+    assert len(views) > 1, views  # a busy machine draws few frames in that time; without a sway all are one view
     page.emulate_media(reduced_motion="reduce")
     page.reload()
     opened()
