@@ -163,10 +163,11 @@ class ConditionalLogBinomial(nn.Module):
 
 
 class ImageScale(nn.Module):
-    """One factor an image for the bin centres of a domain, from a summary of the whole image; a fresh one gives 1.
+    """One factor an image for the bin centres of a domain, from a summary of the whole image; about 1 while fresh.
 
     ZoeDepth's heads see one place of the picture each and leave it to the core, which learns along, to bring the scale
-    of the scene there. A frozen relative core has no reason to: its loss ignores scale. docs/metric.md has the figures.
+    of the scene there. A frozen relative core has no reason to: its loss ignores scale. Figures are in
+    docs/semidepth_small.md.
     """
 
     def __init__(self, channels: int):

@@ -101,8 +101,7 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
             config.router_hidden_size, config.router_layers, config.router_heads, config.router_intermediate_size,
         )  # fmt: skip
         self.router = DomainRouter(bottleneck, len(domains), *router) if len(domains) > 1 else None
-        # What each of the core's maps is divided by before the heads see it, see `measure_core_scales`.
-        self.register_buffer("core_scales", torch.ones(LEVELS + 3))
+        self.register_buffer("core_scales", torch.ones(LEVELS + 3))  # see `measure_core_scales`
         self.image_summary = StandardSummary(summary) if config.image_scale else None
         # True until a fresh model's scales are measured, at the latest in the first training forward.
         self.scales_unmeasured = False
@@ -132,7 +131,7 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
             raise ValueError(
                 "this checkpoint predicts metres already; give a relative student, or fine-tune it as it is."
             )
-        # A student's inverse depth has an arbitrary scale, MiDaS' one that its heads were trained with.
+        # A student's inverse depth has an arbitrary scale.
         fields = {"relative_conditioning": False, "image_scale": True} | fields
         core_config = type(student.config)(**student.config.to_dict())
         model = cls(RoutedDepthConfig(core_config=core_config, domains=domains, **fields))
@@ -170,15 +169,12 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
     ) -> RoutedDepthOutput | tuple[Tensor, ...]:
         """Predicts metres; each image through its own domain's head.
 
-        Images are grouped by head and each head runs once, so nothing depends on the rest of the batch. Which image
-        goes where must be known on the host: with `domain_labels` in a list or on the CPU nothing waits for the device,
-        else once.
-        A head without images gets no gradient: distributed training needs `find_unused_parameters`.
+        Each head runs once, on its own images, so nothing depends on the rest of the batch. With `domain_labels` in a
+        list or on the CPU nothing waits for the device. A head without images gets no gradient.
 
         Args:
             pixel_values: (B, 3, H, W), normalised as the core expects.
-            labels: (B, H', W') metres; unknown where NaN, 0 or infinite. The prediction is resized to them. Labels
-                beyond their head's range count, too (training/metric.py leaves them out).
+            labels: (B, H', W') metres, unknown where NaN, 0 or infinite; the prediction is resized to them.
             domain_labels: (B,) whole numbers, the index of each image's domain; None lets the router choose.
             return_dict: False returns a tuple of what is there, `loss` first.
 
@@ -186,7 +182,8 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
             [`RoutedDepthOutput`].
 
         Raises:
-            ValueError: for domain labels of another length or out of range, or labels without them or of another shape.
+            ValueError: for domain labels of another length or out of range; for labels without them, of another shape,
+                or of images whose sides are no multiples of the patch, since the core leaves their edge out.
         """
         if domain_labels is None and labels is not None and self.router is not None:
             raise ValueError("labels came without domain_labels; give each image's domain for the router.")
@@ -195,8 +192,11 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
                 f"labels are {tuple(labels.shape)} for {len(pixel_values)} images; give metres as (B, H, W)."
             )
         core = core_features(self.core, pixel_values)
+        sides, seen = tuple(pixel_values.shape[2:]), tuple(core.relative.shape[1:])
+        if labels is not None and sides != seen:
+            raise ValueError(f"images are {sides} and the core sees {seen} of them; give multiples of its patch.")
         if self.training and self.scales_unmeasured:
-            self._set_scales([core])
+            self._set_scales([(core.mean_squares(), core.image)])
         predicted, logits, chosen = self.metres(core, domain_labels)
         domain = torch.tensor(chosen).to(predicted.device, non_blocking=True)
         loss = None if labels is None else self._loss(predicted, labels, logits, domain, chosen)
@@ -210,8 +210,7 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
     def measure_core_scales(self, *batches: Tensor) -> Tensor:
         """Measures the core's maps, so that fresh heads see maps of size 1 whatever the core's own scale.
 
-        A relative core's maps have an arbitrary scale (hundreds for some), with which no one learning rate fits. The
-        scales are a buffer and travel with the weights. Only for heads that are not trained yet.
+        Only for heads that are not trained yet.
 
         Args:
             batches: (B, 3, H, W) each, as in [`forward`]; all count the same.
@@ -219,15 +218,16 @@ class RoutedDepthForDepthEstimation(RoutedDepthPreTrainedModel):
         Returns:
             (7,) the scales, root mean squares; 1 for a map that is all zeros.
         """
-        self._set_scales([core_features(self.core, batch) for batch in batches])
+        cores = (core_features(self.core, batch) for batch in batches)  # one at a time: their maps are large
+        self._set_scales([(core.mean_squares(), core.image) for core in cores])
         return self.core_scales
 
     @torch.no_grad()
-    def _set_scales(self, cores: list[CoreFeatures]) -> None:
-        squares = torch.stack([core.mean_squares() for core in cores]).mean(0)
+    def _set_scales(self, measured: list[tuple[Tensor, Tensor | None]]) -> None:
+        squares = torch.stack([each for each, _ in measured]).mean(0)
         self.core_scales.copy_(torch.where(squares > 0, squares.sqrt(), 1.0))
         if self.image_summary is not None:
-            self.image_summary.measure(torch.cat([core.image for core in cores if core.image is not None]))
+            self.image_summary.measure(torch.cat([image for _, image in measured if image is not None]))
         self.scales_unmeasured = False
 
     def metres(

@@ -55,7 +55,7 @@ def _only(
     listing: Listing | None = None,
     least_edges: int = 0,
 ) -> Seen:
-    """What was seen of some samples alone; edges count where at least so many of them tell."""
+    """Returns what was seen of some samples alone, with the fit of edges where at least so many of them tell."""
     samples = tuple(found.looked.samples[number] for number in numbers)
     parts = {look.part for look in samples}
     labels = {part: label for part, label in found.looked.labels.items() if part in parts}

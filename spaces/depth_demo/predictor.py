@@ -195,7 +195,7 @@ class Models:
 
 
 def _prediction(card: ModelCard, depth: DepthMap) -> Prediction:
-    """What the page shows of a model's map."""
+    """Returns what the page shows of a model's map."""
     domain = (depth.domain or "") if card.domains else ""
     only = next(iter(card.reach_m.values())) if len(card.reach_m) == 1 else None
     beyond = too_far(depth.values, card.reach_m.get(domain, only))

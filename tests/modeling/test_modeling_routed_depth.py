@@ -178,6 +178,14 @@ def test_the_image_scale_multiplies_the_metres_of_its_own_head():
     assert torch.equal(after[1], before[1])
 
 
+def test_labels_of_an_image_whose_edge_the_core_leaves_out_are_refused():
+    model = make([ROOMS])
+    pixels = torch.randn(1, 3, 51, 48)  # six patches of 8 pixels, and three rows
+    with pytest.raises(ValueError, match="multiples of its patch"):
+        model(pixels, labels=torch.ones(1, 51, 48))
+    assert model(pixels).predicted_depth.shape == (1, 48, 48)
+
+
 def test_summaries_are_centred_on_the_measured_images_and_saved(tmp_path):
     model = make()
     pixels = tiny.pixels(6) * torch.linspace(0.5, 2, 6).view(-1, 1, 1, 1)

@@ -57,8 +57,8 @@ from semidepth.training.recipes.metric.models import (
 
 logger = logging.getLogger(__name__)
 
-# Images per source for measuring the scale of the core's feature maps.
-SCALE_SAMPLES = 16
+# Images per source for measuring the scale of the core's feature maps, and how many of them at once.
+SCALE_SAMPLES, SCALE_BATCH = 16, 4
 
 
 def within_range(depth: Tensor, domains: Sequence[Domain]) -> tuple[Tensor, Tensor]:
@@ -179,7 +179,8 @@ def measure_scales(model: Any, sources: Sequence[Source], preprocessing: Preproc
             prepare_sample(sample, size, np.random.default_rng(0), train=True, multiple=preprocessing.multiple)
             for sample in evaluation_samples([source], SCALE_SAMPLES, size=size)
         ]
-        batches.append(preprocessing.normalize(torch.stack([sample["image"] for sample in samples]).to(device)))
+        images = preprocessing.normalize(torch.stack([sample["image"] for sample in samples]).to(device))
+        batches += images.split(SCALE_BATCH)
     scales = model.measure_core_scales(*batches).tolist()
     logger.info("the core's feature maps are divided by %s", ", ".join(f"{scale:.3g}" for scale in scales))
 
