@@ -88,6 +88,10 @@ def test_the_card_of_a_model_is_its_folder_s_or_on_the_hub(about, tmp_path):
     assert str(tmp_path) not in about.card_text(card)
     (folder / "README.md").write_text("---\nlicense: mit\n---\n\n# A model\n\n---\nof somebody\n")
     assert about.card_text(card).strip() == "# A model\n\n---\nof somebody"
+    (folder / "metres").mkdir()
+    (folder / "metres" / "heads.safetensors").touch()
+    heads = about.card_text(ModelCard("runs/m-metric", True, place=str(folder / "metres")))
+    assert heads == about.card_text(card)  # of the model that they are on
     hub = about.card_text(ModelCard("org/name", True, place="org/name"))
     assert "https://huggingface.co/org/name" in hub
 
