@@ -136,12 +136,14 @@ def browser():
 def is_the_viewers(fault):
     """Returns whether Babylon.js, gradio's viewer, threw this because a scene was taken away while it was set up.
 
-    Its `ExpandRGBDTexture` fetches a shader and then asks the texture for its scene, which may be disposed by then. The
-    page could only avoid that by leaving the old scene in the viewer, which would show it until the next is loaded.
+    Its `ExpandRGBDTexture` fetches a shader and then asks the texture for its scene, which may be disposed by then; and
+    gradio's `Canvas3D` fetches the viewer and then listens to its canvas, which may be gone by then. The page could
+    only avoid that by leaving the old scene in the viewer, which would show it until the next is loaded.
     """
-    return (
-        str(fault) == "Cannot read properties of null (reading 'postProcessManager')"
-        and "rgbdTextureTools" in fault.stack
+    known = {"postProcessManager": "rgbdTextureTools", "addEventListener": "/Canvas3D-"}
+    return any(
+        str(fault) == f"Cannot read properties of null (reading '{asked}')" and place in fault.stack
+        for asked, place in known.items()
     )
 
 
