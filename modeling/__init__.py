@@ -10,6 +10,8 @@ from .affine_invariant import affine_invariant_loss, affine_invariant_normalize
 from .configuration_depth_student import DepthStudentConfig
 from .configuration_prompted_mask import PromptedMaskConfig
 from .configuration_routed_depth import RoutedDepthConfig, check_domains
+from .four_m.configuration_modality_tokenizer import ModalityTokenizerConfig
+from .four_m.modeling_modality_tokenizer import ModalityTokenizer, ModalityTokenizerOutput
 from .losses import silog_loss
 from .modeling_depth_student import DepthStudentForDepthEstimation, DepthStudentOutput, encoder_features
 from .modeling_prompted_mask import PromptedMaskForMaskGeneration, PromptedMaskOutput
@@ -19,10 +21,12 @@ for _config, _model, _auto in (
     (DepthStudentConfig, DepthStudentForDepthEstimation, AutoModelForDepthEstimation),
     (RoutedDepthConfig, RoutedDepthForDepthEstimation, AutoModelForDepthEstimation),
     (PromptedMaskConfig, PromptedMaskForMaskGeneration, AutoModelForMaskGeneration),
+    (ModalityTokenizerConfig, ModalityTokenizer, AutoModel),
 ):
     AutoConfig.register(_config.model_type, _config)
     AutoModel.register(_config, _model)
-    _auto.register(_config, _model)
+    if _auto is not AutoModel:
+        _auto.register(_config, _model)
     # These make save_pretrained copy the code beside the weights.
     _config.register_for_auto_class()
     _model.register_for_auto_class(_auto.__name__)
@@ -31,6 +35,9 @@ __all__ = [
     "DepthStudentConfig",
     "DepthStudentForDepthEstimation",
     "DepthStudentOutput",
+    "ModalityTokenizer",
+    "ModalityTokenizerConfig",
+    "ModalityTokenizerOutput",
     "PromptedMaskConfig",
     "PromptedMaskForMaskGeneration",
     "PromptedMaskOutput",
