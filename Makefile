@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FILES := $(VENV)/.files
-PACKAGES := common media modeling data prediction evaluation publishing training package model_cards spaces
+PACKAGES := common media runtime modeling data prediction evaluation publishing training package model_cards spaces
 
 .PHONY: FORCE setup demo ablation test test-slow test-gpu check format clean
 
@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt $(FILES)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "semidepth needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[space,benchmarks,onnx,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[space,benchmarks,onnx,openvino,dev]'
 	@touch $@
 
 demo: setup
@@ -46,7 +46,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@mkdir -p .typings/semidepth && for file in __init__ __main__ cli; do ln -sfn ../../package/$$file.py .typings/semidepth/$$file.py; done
-	@for folder in common media modeling data prediction evaluation publishing model_cards training; do ln -sfn ../../$$folder .typings/semidepth/$$folder; done
+	@for folder in common media runtime modeling data prediction evaluation publishing model_cards training; do ln -sfn ../../$$folder .typings/semidepth/$$folder; done
 	$(BIN)/mypy
 
 format: setup

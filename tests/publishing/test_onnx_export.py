@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, set_seed
 
+from semidepth import runtime
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthConfig, RoutedDepthForDepthEstimation
 from semidepth.prediction.depth_maps import predict
 from semidepth.publishing.exports import graphs
@@ -210,6 +211,14 @@ def test_each_image_of_a_batch_goes_its_own_way(tmp_path):
     assert domain.tolist() == expected.domain.tolist()
     assert_near(depth, expected.predicted_depth)
     assert np.abs(logits - expected.domain_logits.numpy()).max() < 1e-4
+    loaded, photo = runtime.load(tmp_path), np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    for head, name in enumerate(loaded.domains):
+        values, unit = loaded.predict(photo, domain=name)
+        assert unit == "m"
+        assert_near(values, torch.from_numpy(predict(photo, str(tmp_path / "metric"), domain=name).values))
+        assert loaded.domains[head] == model.config.domains[head]["name"]
+    with pytest.raises(ValueError, match="has indoor, outdoor"):
+        loaded.predict(photo, domain="space")
     for head in (0, 1):
         assert_near(by_domain[:, head], model(pixels, domain_labels=[head] * 6).predicted_depth)
     for index in range(6):
