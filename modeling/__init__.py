@@ -10,7 +10,9 @@ from .affine_invariant import affine_invariant_loss, affine_invariant_normalize
 from .configuration_depth_student import DepthStudentConfig
 from .configuration_prompted_mask import PromptedMaskConfig
 from .configuration_routed_depth import RoutedDepthConfig, check_domains
+from .four_m.configuration_four_m import FourMConfig
 from .four_m.configuration_modality_tokenizer import ModalityTokenizerConfig
+from .four_m.modeling_four_m import FourMForAnyToAny, FourMOutput
 from .four_m.modeling_modality_tokenizer import ModalityTokenizer, ModalityTokenizerOutput
 from .losses import silog_loss
 from .modeling_depth_student import DepthStudentForDepthEstimation, DepthStudentOutput, encoder_features
@@ -22,6 +24,7 @@ for _config, _model, _auto in (
     (RoutedDepthConfig, RoutedDepthForDepthEstimation, AutoModelForDepthEstimation),
     (PromptedMaskConfig, PromptedMaskForMaskGeneration, AutoModelForMaskGeneration),
     (ModalityTokenizerConfig, ModalityTokenizer, AutoModel),
+    (FourMConfig, FourMForAnyToAny, AutoModel),
 ):
     AutoConfig.register(_config.model_type, _config)
     AutoModel.register(_config, _model)
@@ -35,6 +38,9 @@ __all__ = [
     "DepthStudentConfig",
     "DepthStudentForDepthEstimation",
     "DepthStudentOutput",
+    "FourMConfig",
+    "FourMForAnyToAny",
+    "FourMOutput",
     "ModalityTokenizer",
     "ModalityTokenizerConfig",
     "ModalityTokenizerOutput",
