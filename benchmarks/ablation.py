@@ -3,6 +3,8 @@
     make ablation                                             # hours on one CPU core, no network; --rows chooses
     python benchmarks/ablation.py --seeds 0 1 2 --photos my_photos/ --real 'rooms/*.parquet?depth_scale=0.001'
     python benchmarks/ablation.py --encoder facebook/dinov2-small --size 518 --num_workers 8   # on a GPU
+    python benchmarks/ablation.py --encoder facebook/dinov2-small --size 224 --labeled 'nyu_train/*.parquet?count=100' \
+        --photos my_photos/ --unlabeled_scenes 0 --test_scenes 0 --real 'nyu_test/*.parquet'   # real frames alone
 
 Rows are trained one upon the other, as in the ablation of arXiv 2401.10891, all students of a seed with one teacher
 and from one encoder: labeled images only; + unlabeled images, as they are; + strong perturbation of these; + feature
@@ -49,6 +51,7 @@ from semidepth.training.teacher import train_teacher
 
 logger = logging.getLogger("semidepth.benchmarks.ablation")  # as a script it is __main__, whose lines are not shown
 
+RATES = ("learning_rate", "decoder_lr_factor")
 UNLABELED_START = 100_000  # number of the first unlabeled scene, far behind the labeled ones
 
 # Test set -> metric -> value, of one model.
@@ -70,13 +73,18 @@ class AblationOptions:
         BUILT_IN_ENCODER, help="Pretrained encoder; 'scenes' pre-trains the built-in stand-in into --output_dir."
     )
     size: int | None = option(None, help="Side of the training images in pixels. Default: the encoder's image_size.")
+    labeled: tuple[str, ...] = option((), help="Labeled sources to learn from, instead of scenes.")
     labeled_scenes: int = option(64, help="Labeled rooms, and as many labeled streets.")
-    unlabeled_scenes: int = option(1024, help="Unlabeled rooms, and as many unlabeled streets.")
-    test_scenes: int = option(192, help="Held-out scenes for each domain and style.")
+    unlabeled_scenes: int = option(1024, help="Unlabeled rooms, and as many unlabeled streets; 0: --photos alone.")
+    test_scenes: int = option(192, help="Held-out scenes for each domain and style; 0: --real alone.")
     encoder_steps: int = option(700, help="Updates of the built-in encoder.")
     teacher_steps: int = option(300, help="Updates of the teacher.")
     steps: int = option(500, help="Updates of each row's model.")
     batch_size: int = option(8, help="Labeled images per step; students see twice as many more.")
+    learning_rate: float | None = option(
+        None, help="Rate of the encoder. Default: the preset's for the built-in encoder, else the commands'."
+    )
+    decoder_lr_factor: float | None = option(None, help="Likewise, of the decoder's rate in terms of the encoder's.")
     num_workers: int = option(
         0, help="Loader processes. With 0, scenes that fit in memory are drawn once for all rows."
     )
@@ -84,15 +92,19 @@ class AblationOptions:
 
     def __post_init__(self) -> None:
         """Raises ValueError, in one sentence, for a value that cannot work."""
-        least = dict.fromkeys(("labeled_scenes", "unlabeled_scenes", "test_scenes", "encoder_steps"), 1)
-        least |= dict.fromkeys(("teacher_steps", "steps", "batch_size"), 1) | {"num_workers": 0}
+        least = dict.fromkeys(("labeled_scenes", "encoder_steps", "teacher_steps", "steps", "batch_size"), 1)
+        least |= dict.fromkeys(("unlabeled_scenes", "test_scenes", "num_workers"), 0)
         for name, value in least.items():
             check_at_least(self, name, value)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"--seeds is {self.seeds}; give one or more different numbers, at least 0.")
         if not self.rows or len(set(self.rows)) != len(self.rows) or not set(self.rows) <= set(ROWS):
             raise ValueError(f"--rows is {self.rows}; give some of {', '.join(ROWS)}, each once.")
-        endless = [spec for spec in [*self.photos, *self.real] if parse_source(spec).endless]
+        if not (self.unlabeled_scenes or self.photos):
+            raise ValueError("--unlabeled_scenes is 0 and --photos names nothing; students need images without labels.")
+        if not (self.test_scenes or self.real):
+            raise ValueError("--test_scenes is 0 and --real names nothing; rows have to be scored on something.")
+        endless = [spec for spec in [*self.labeled, *self.photos, *self.real] if parse_source(spec).endless]
         if endless:
             raise ValueError(f"source {endless[0]!r} never ends; give it ?count=N.")
         check_folder("output_dir", self.output_dir)
@@ -118,7 +130,8 @@ def shared_options(arguments: AblationOptions, encoder: str, seed: int) -> dict[
     options: dict[str, Any] = {
         "encoder": encoder,
         "size": arguments.size,
-        "labeled": [f"scenes:{domain}?style={LABELED_STYLE}&count={arguments.labeled_scenes}" for domain in DOMAINS],
+        "labeled": arguments.labeled
+        or [f"scenes:{domain}?style={LABELED_STYLE}&count={arguments.labeled_scenes}" for domain in DOMAINS],
         "validation": NO_VALIDATION,
         "batch_size": arguments.batch_size,
         "losses": "v1",
@@ -129,8 +142,8 @@ def shared_options(arguments: AblationOptions, encoder: str, seed: int) -> dict[
         "cpu": arguments.cpu,
     }
     if arguments.encoder != BUILT_IN_ENCODER:  # the preset's rates are for a small encoder trained for minutes
-        options |= {name: getattr(TeacherOptions, name) for name in ("learning_rate", "decoder_lr_factor")}
-    return options
+        options |= {name: getattr(TeacherOptions, name) for name in RATES}
+    return options | {name: value for name in RATES if (value := getattr(arguments, name)) is not None}
 
 
 def train_row(arguments: AblationOptions, encoder: str, seed: int, row: str) -> Path:
@@ -148,7 +161,10 @@ def train_row(arguments: AblationOptions, encoder: str, seed: int, row: str) -> 
     scenes = f"style=any&start={UNLABELED_START}&count={arguments.unlabeled_scenes}"
     own = {
         "teacher": str(folder / TEACHER),
-        "unlabeled": [*(f"scenes:{domain}?{scenes}" for domain in DOMAINS), *arguments.photos],
+        "unlabeled": [
+            *(f"scenes:{domain}?{scenes}" for domain in DOMAINS if arguments.unlabeled_scenes),
+            *arguments.photos,
+        ],
         "steps": arguments.steps,
     }
     for name, changes in CHANGES.items():
@@ -169,7 +185,7 @@ def test_sets(arguments: AblationOptions) -> dict[str, str]:
     real = {parse_source(spec).location.rstrip("/").rpartition("/")[2]: spec for spec in arguments.real}
     if len(real) < len(arguments.real):
         real = {spec: spec for spec in arguments.real}
-    return test_sources(arguments.test_scenes) | real
+    return (test_sources(arguments.test_scenes) if arguments.test_scenes else {}) | real
 
 
 def score_row(arguments: AblationOptions, folder: Path, device: torch.device) -> Scores:
@@ -178,8 +194,9 @@ def score_row(arguments: AblationOptions, folder: Path, device: torch.device) ->
     for name, source in test_sets(arguments).items():
         samples = evaluation_samples([parse_source(source)], size=model.preprocessing.size)
         found[name] = score_relative(model.predict_disparity, samples, device=device, batch_size=32).mean()
-    scenes = [found[name] for name in test_sources(1)]
-    found[SCENES_MEAN] = {metric: statistics.fmean(each[metric] for each in scenes) for metric in METRICS}
+    if arguments.test_scenes:
+        scenes = [found[name] for name in test_sources(1)]
+        found[SCENES_MEAN] = {metric: statistics.fmean(each[metric] for each in scenes) for metric in METRICS}
     return found
 
 
@@ -192,7 +209,8 @@ def finish_row(arguments: AblationOptions, encoder: str, seed: int, row: str, de
         scores = score_row(arguments, train_row(arguments, encoder, seed, row), device)
         result = {"row": row, "seed": seed, "minutes": (time.perf_counter() - began) / 60, "scores": scores}
         write_whole(kept, (json.dumps(result, indent=2) + "\n").encode())
-        logger.info("seed %d, row %s: %s", seed, TITLES[row], scores[SCENES_MEAN])
+        shown = SCENES_MEAN if SCENES_MEAN in scores else next(iter(scores))
+        logger.info("seed %d, row %s, %s: %s", seed, TITLES[row], shown, scores[shown])
     found: Scores = json.loads(kept.read_text())["scores"]
     return found
 
@@ -232,6 +250,7 @@ def to_table(runs: dict[str, list[Scores]], metric: str, less: str = "") -> str:
 
 def run_ablation(arguments: AblationOptions) -> str:
     """Trains and scores what is not finished yet; returns the tables, which also go to table.md."""
+    check_sources(parse_sources(arguments.labeled))
     check_sources(parse_sources(arguments.photos), labeled=False)
     check_sources(parse_sources(arguments.real))
     check_setting(arguments)

@@ -159,3 +159,19 @@ def test_wrong_values_get_one_sentence(ablation, refused):
         (["--photos", "scenes:indoor"], "never ends; give it ?count=N"),
     ):
         assert words in refused(ablation.main, *argv)
+
+
+def test_real_frames_alone(ablation, tmp_path):
+    source = "scenes:indoor?count=2&start=40"  # stands for a folder of frames
+    options = smallest(
+        ablation, tmp_path, rows=["labeled_only", "unlabeled"], labeled=[source], photos=["scenes:outdoor?count=4"],
+        unlabeled_scenes=0, test_scenes=0, learning_rate=1e-4,
+    )  # fmt: skip
+    text = ablation.run_ablation(options)
+    run = yaml.safe_load((tmp_path / "out/seed_4/unlabeled/student.yaml").read_text())
+    assert (run["labeled"], run["unlabeled"]) == ([source], ["scenes:outdoor?count=4"])
+    assert run["learning_rate"] == 1e-4
+    assert ablation.SCENES_MEAN not in text
+    for none in ({"photos": []}, {"real": []}):
+        with pytest.raises(ValueError, match="scenes is 0"):
+            replace(options, **none)
