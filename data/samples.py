@@ -15,12 +15,25 @@ def to_array(image: Tensor) -> np.ndarray:
     return image.cpu().permute(1, 2, 0).numpy()
 
 
+class Beside(TypedDict, total=False):
+    """What a sample has beside image and depth, of the image's size.
+
+    `normal` is (3, H, W) float32, unit vectors, x right, y up, z towards the camera, NaN unknown; `semantic` is (H, W)
+    int64, numbers of classes, negative unknown; `caption` is a sentence.
+    """
+
+    normal: Tensor
+    semantic: Tensor
+    caption: str
+
+
 class Sample(TypedDict):
     """One decoded sample.
 
     `image` is (3, H, W) uint8 RGB; `depth` is (H, W) float32 in metres, NaN where unknown and inf for sky, or
     None when unlabeled; `masks` are those of single objects, of unlabeled samples whose source has them; `labels` is
-    the type of its label, where the source says it; `origin` names the sample in logs;
+    the type of its label, where the source says it; `beside` has further modalities and `fov_deg` the horizontal
+    field of view, of sources that are asked for them; `origin` names the sample in logs;
     `meeting` (number of the source, pass, shard, row) differs
     in every pass and does not depend on the reader: it seeds crop and flip.
     """
@@ -31,6 +44,8 @@ class Sample(TypedDict):
     origin: str
     labels: NotRequired[LabelType | None]
     masks: NotRequired[ImageMasks]
+    beside: NotRequired[Beside]
+    fov_deg: NotRequired[float | None]
     meeting: NotRequired[tuple[int, int, int, int]]
 
 

@@ -49,6 +49,13 @@ def _positive(text: str) -> float:
     return value
 
 
+def _angle(text: str) -> float:
+    value = _positive(text)
+    if value >= 180:
+        raise ValueError("must be an angle below 180 degrees")
+    return value
+
+
 def _number(text: str) -> float:
     try:
         value = float(text)
@@ -85,6 +92,7 @@ FILE_OPTIONS = _COMMON_OPTIONS | {
     "depth": _text,
     "images": _text,
     "masks": _text,
+    "fov_deg": _angle,
     "map": _text,
     "stretch": _yes_or_no,
     "label_frame": _one_of(*get_args(LabelFrame)),

@@ -47,7 +47,9 @@ class Source(LabelOptions):
 
     `spec` is the string as written, `location` the part before the options; for depth maps that lie apart from their
     photos (`MAPS?images=PHOTOS`) it is the photos' place and `maps` the maps' folder.
-    `masks` says where masks of single objects are, see `masks.finding`; of scenes, which ones they are.
+    `masks` says where masks of single objects are, see `masks.finding`; of scenes, which ones they are. With
+    `modalities` labeled rows carry all that there is beside depth: of scenes normals, classes and a caption, of tables
+    the columns `semantic` and `caption`. `fov_deg` is the horizontal field of view of photos, for normals from depth.
     `first_index` is the number of the first scene. `min_reliability` (itself included) and `max_reliability` (itself
     not) choose among pseudo labels; `part` is a fixed part, see `reading.parts`. None: the option was not given.
     """
@@ -62,6 +64,8 @@ class Source(LabelOptions):
     depth: str | None = None
     maps: str | None = None
     masks: str | None = None
+    modalities: bool = False
+    fov_deg: float | None = None
     domain: str | None = None
     count: int | None = None
     min_reliability: float | None = None

@@ -41,6 +41,7 @@ def table_row(source: Source, table: Table, cells: dict[str, Any], file: str, nu
         if values.get(FAULT_COLUMN) is not None:
             raise BrokenSampleError(values[FAULT_COLUMN])
         image, depth, scale, shift = _content(values.get(table.image)), None, None, None
+        beside = {name: _masks(values.get(name)) for name in table.beside}
         masks = None if table.masks is None else _masks(values.get(table.masks))
         domain = source.domain or _domain(values.get(DOMAIN_COLUMN), table)
         if table.depth is not None:
@@ -49,9 +50,10 @@ def table_row(source: Source, table: Table, cells: dict[str, Any], file: str, nu
             if source.depth_scale is None:
                 scale = _number(values.get(SCALE_COLUMN), SCALE_COLUMN)
     except BrokenSampleError as fault:
-        image, depth, scale, shift, domain, masks = fault, None, None, None, "", None
+        image, depth, scale, shift, domain, masks, beside = fault, None, None, None, "", None, {}
     return Row(
-        image=image, depth=depth, depth_scale=scale, depth_shift=shift, domain=domain, origin=origin, masks=masks
+        image=image, depth=depth, depth_scale=scale, depth_shift=shift, domain=domain, origin=origin, masks=masks,
+        beside=beside,
     )  # fmt: skip
 
 
@@ -120,7 +122,7 @@ def _content(value: Any) -> Any:
 
 
 def _masks(value: Any) -> Any:
-    """Content of an undecoded cell of masks: the bytes of a picture, else the cell itself."""
+    """Content of an undecoded cell of masks, classes or words: the bytes of a picture, else the cell itself."""
     if isinstance(value, BrokenSampleError):
         raise value
     return value["bytes"] if isinstance(value, dict) and value.get("bytes") is not None else value

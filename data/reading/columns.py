@@ -20,6 +20,7 @@ SCALE_COLUMN = "depth_scale"
 SHIFT_COLUMN = "depth_shift"
 RELIABILITY_COLUMN = "reliability"
 DOMAIN_COLUMN = "domain"
+MODALITY_COLUMNS = ("semantic", "caption")
 KEY_COLUMN = "__key__"  # a webdataset sample's name in its tar
 
 _ENDINGS = IMAGE_SUFFIXES | HEIC_SUFFIXES

@@ -14,6 +14,7 @@ from semidepth.data.decoding import BrokenSampleError, decode_turned
 from semidepth.data.depth_decoding import decode_depth, match_depth_to_image
 from semidepth.data.depth_files import turns_itself
 from semidepth.data.masks.layers import read_masks
+from semidepth.data.modalities.cells import read_beside
 from semidepth.data.orientation import LabelFrame, turn_with_image
 from semidepth.data.samples import Sample
 from semidepth.data.source_spec import Source
@@ -25,7 +26,8 @@ class Row(TypedDict):
     `image` and `depth` are file content, a local path, a URL (as text) or an array; `image` may also be what is wrong
     with the sample. `depth` is None where it was not
     asked for, `depth_scale` where the set does not say, and `depth_shift` except for pseudo labels. `origin` names the
-    sample. `masks` are undecoded, as `read_masks` takes them; only sources with the option have them.
+    sample. `masks` are undecoded, as `read_masks` takes them; only sources with the option have them. `beside` are
+    further modalities, undecoded, of sources that are asked for them.
     """
 
     image: bytes | Path | str | Tensor | np.ndarray | BrokenSampleError | None
@@ -35,6 +37,7 @@ class Row(TypedDict):
     domain: str
     origin: str
     masks: NotRequired[Any]
+    beside: NotRequired[dict[str, Any]]
 
 
 def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = None) -> Sample:
@@ -81,6 +84,9 @@ def decode_row(row: Row, source: Source, labeled: bool, at_least: int | None = N
             depth = turn_with_image(depth, image, orientation, frame, usual=usual)
         depth = match_depth_to_image(depth, image, origin, stretch=source.stretch or pseudo)
     sample = Sample(image=image, depth=depth, domain=row["domain"], origin=origin, labels=source.labels)
+    if source.modalities and labeled:
+        sample["beside"] = read_beside(row.get("beside") or {}, origin, image, orientation, source.label_frame)
+        sample["fov_deg"] = source.fov_deg
     if masked:
         height, width = image.shape[-2:]
         sample["masks"] = read_masks(row.get("masks"), origin, (height, width), orientation, source.label_frame)

@@ -152,7 +152,8 @@ class SceneRows(OpenedSource):
         total = self.source.count
         side = self.source.size or self.size or DEFAULT_SCENE_SIZE
         render = _render
-        if total is not None and total * side * side * 7 <= CACHED_SCENE_BYTES:
+        pixel_bytes = 27 if self.source.modalities else 7
+        if total is not None and total * side * side * pixel_bytes <= CACHED_SCENE_BYTES:
             render = _render_once  # a few scenes that come by again in each pass: drawing them once is enough
         for part in count(start // SCENES_PER_CHUNK) if total is None else range(1):
             inside = range(part * SCENES_PER_CHUNK, (part + 1) * SCENES_PER_CHUNK)
@@ -166,7 +167,7 @@ class SceneRows(OpenedSource):
                 for number, *pictures in zip(numbers, *rendered, strict=True):
                     yield number, self._row(first + number, *pictures)
 
-    def _row(self, scene: int, image: Tensor, depth: Tensor, *masks: Tensor) -> Row:
+    def _row(self, scene: int, image: Tensor, depth: Tensor, *more: Any) -> Row:
         source = self.source
         split = "" if source.split in (None, "train") else f"/{source.split}"
         return Row(
@@ -176,21 +177,23 @@ class SceneRows(OpenedSource):
             depth_shift=None,
             domain=source.domain or source.location,
             origin=f"scenes:{source.location}{split}#{source.start + scene}",
-            masks=SceneMasks(source.location, masks[0], masks[1], source.masks) if masks and source.masks else None,
+            masks=SceneMasks(source.location, more[0], more[1], source.masks) if source.masks else None,
+            beside=dict(zip(("normal", "semantic", "caption"), more[-3:], strict=True)) if source.modalities else {},
         )
 
 
-def _render(source: Source, side: int, scenes: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Images and depths, and numbers of parts and things for a source with masks."""
+def _render(source: Source, side: int, scenes: tuple[int, ...]) -> tuple[Any, ...]:
+    """Images and depths; for a source with masks numbers of parts and things, with modalities normals to captions."""
     from semidepth.data.scenes.render import Truth, render_scenes
 
     numbers = [source.first_index + scene for scene in scenes]
-    truths: tuple[Truth, ...] = () if source.masks is None else ("masks",)
+    truths: set[Truth] = set() if source.masks is None else {"masks"}
+    truths |= {"normals", "captions"} if source.modalities else set()
     batch = render_scenes(
         source.location, numbers, seed=source.seed, style=source.style, height=side, width=side, truths=truths
     )
-    numbered = () if batch.part is None or batch.thing is None else (batch.part, batch.thing)
-    return (batch.image, batch.depth, *numbered)
+    more = (batch.part, batch.thing) if source.masks is not None else ()
+    return (batch.image, batch.depth, *more, *((batch.normal, batch.semantic, batch.caption) * source.modalities))
 
 
 _render_once = lru_cache(maxsize=256)(_render)

@@ -21,6 +21,7 @@ from semidepth.common.retrying import describe, retry
 from semidepth.data.reading.columns import (
     DOMAIN_COLUMN,
     KEY_COLUMN,
+    MODALITY_COLUMNS,
     RELIABILITY_COLUMN,
     SCALE_COLUMN,
     SHIFT_COLUMN,
@@ -55,7 +56,7 @@ class Table:
 
     `rows` are undecoded; `image`, `depth` and `masks` name their columns (None: not asked for); `domain_names`
     are the names behind a ClassLabel column; `files` has one path or URL to a shard, and is empty for the Hub; `cut`
-    tells the rows of a source's part.
+    tells the rows of a source's part; `beside` are the columns of further modalities.
     """
 
     rows: IterableDataset
@@ -65,6 +66,7 @@ class Table:
     files: tuple[str, ...]
     cut: Cut | None
     masks: str | None
+    beside: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=16)
@@ -92,13 +94,14 @@ def open_table(source: Source, labeled: bool) -> Table:
     depth = depth_column(source, features, names) if labeled else None
     if source.asks_reliability:
         named_column(source, "min_reliability or max_reliability", RELIABILITY_COLUMN, names)
-    wanted = (image, depth, masks, SCALE_COLUMN, SHIFT_COLUMN, RELIABILITY_COLUMN, DOMAIN_COLUMN, KEY_COLUMN)
+    beside = tuple(name for name in MODALITY_COLUMNS if source.modalities and labeled and name in names)
+    wanted = (*beside, image, depth, masks, SCALE_COLUMN, SHIFT_COLUMN, RELIABILITY_COLUMN, DOMAIN_COLUMN, KEY_COLUMN)
     used = [name for name in names if name in wanted or (name == SCENE_COLUMN and source.part is not None)]
     rows = _with_columns(source, files, rows, used)
     domain = (rows.features or {}).get(DOMAIN_COLUMN)
     domain_names = tuple(domain.names) if isinstance(domain, ClassLabel) else None
     cut = None if source.part is None else _require_cut(source, files)
-    return Table(rows, image, depth, domain_names, files, cut, masks)
+    return Table(rows, image, depth, domain_names, files, cut, masks, beside)
 
 
 def _with_columns(source: Source, files: tuple[str, ...], rows: IterableDataset, used: list[str]) -> IterableDataset:
