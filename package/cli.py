@@ -37,7 +37,9 @@ from semidepth.common.console import run_command
 # The folder of the Spaces lies beside that of the cards, in the source tree and in the installed package.
 APP = Path(model_cards.__file__).resolve().parent.parent / "spaces" / "depth_demo" / "app.py"
 
-TRAIN_HELP = """usage: semidepth train {teacher,student,metric,masks} [options of accelerate --] [the command's options]
+TRAIN_HELP = """usage: semidepth train MODEL [options of accelerate --] [the command's options]
+
+MODEL is one of teacher, student, metric, masks, tokenizers, four-m.
 
 Trains as `accelerate launch training/student.py` does. What stands before a lone -- goes to `accelerate launch`, what
 follows it goes to the command; without -- everything goes to the command.
@@ -46,12 +48,15 @@ follows it goes to the command; without -- everything goes to the command.
     semidepth train student --num_processes 4 --mixed_precision bf16 -- --config student.yaml
     semidepth train metric --student outputs/demo/student --output_dir outputs/metric
     semidepth train masks --student outputs/demo/student --train 'photos/?masks=instances.json'
+    semidepth train tokenizers --output_dir outputs/tokenizers
+    semidepth train four-m --tokenizers outputs/tokenizers --output_dir outputs/four_m
 
 `semidepth train student --help` lists a command's options, `accelerate launch --help` the launcher's.
 """
 
 
 TRAINED = {name: f"semidepth.training.{name}" for name in ("teacher", "student", "metric", "masks")}
+TRAINED |= {"tokenizers": "semidepth.training.modality_tokenizers", "four-m": "semidepth.training.four_m"}
 LABELING = "semidepth.training.pseudo_label"
 
 

@@ -1,0 +1,1 @@
+"""Scores of models that turn any modality into any other, and of the tokenizers below them."""

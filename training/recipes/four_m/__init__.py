@@ -1,0 +1,1 @@
+"""How tokenizers and the 4M model are trained."""

@@ -1,0 +1,153 @@
+"""The 4M model that a training starts with, and what of pictures it keeps."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import set_seed
+from torch import Tensor
+
+from semidepth.common.options import read_options
+from semidepth.data.modalities.loading import ModalityBatch
+from semidepth.data.modalities.words import sentinel_ids
+from semidepth.evaluation.any_to_any.model import SOURCE, WORDS, AnyToAny, fit_map, tokens_of
+from semidepth.modeling import DepthStudentForDepthEstimation, FourMConfig, FourMForAnyToAny
+from semidepth.prediction.checkpoints import load_config, refuse_pickled
+from semidepth.prediction.preprocessing import Preprocessing, preprocessing_of
+from semidepth.prediction.shipped.folder import find_model
+from semidepth.training.options.four_m import FourMOptions
+from semidepth.training.options.presets import read_preset
+from semidepth.training.options.tokenizers import TokenizerOptions
+from semidepth.training.recipes.four_m.sparse import thin_out
+from semidepth.training.recipes.four_m.steps import DEPTH, SPARSE
+from semidepth.training.recipes.four_m.tokenizers import train_tokenizers
+from semidepth.training.recipes.start import RELATIVE_TYPES, load_whole
+
+logger = logging.getLogger(__name__)
+
+SPARSE_KINDS = 3  # thinned out versions of each depth map that are kept
+MARGIN = 16  # tokens of a caption beyond the longest of the training set, for sentinels
+
+
+def resolve_tokenizers(options: FourMOptions) -> Path:
+    """Returns the folder of the tokenizers: --tokenizers, or those in --tokenizers_dir, trained first if missing."""
+    folder = Path(options.tokenizers or options.tokenizers_dir)
+    if options.tokenizers is not None or (folder / "results.json").is_file():
+        logger.info("tokenizers: those in %s", folder)
+        return folder
+    logger.info("no --tokenizers given: training some first, into %s", folder)
+    own = {"output_dir": str(folder), "seed": options.seed, "cpu": options.cpu,
+           "mixed_precision": options.mixed_precision}  # fmt: skip
+    preset = read_preset("tokenizers_scenes", TokenizerOptions)
+    given = {"train": options.train, "validation": options.validation}
+    train_tokenizers(TokenizerOptions(**(preset | given | own)))
+    return folder
+
+
+def check_encoder(options: FourMOptions) -> Preprocessing:
+    """Returns the preprocessing of pictures, that of --encoder.
+
+    Raises:
+        ValueError: --encoder is no student, or --size is no multiple of its patch.
+    """
+    if options.rgb == "pixels":
+        return Preprocessing(size=options.size or 224, multiple=1)
+    refuse_pickled(options.encoder)
+    config = load_config(find_model(options.encoder))
+    if config.model_type not in RELATIVE_TYPES:
+        raise ValueError(
+            f"--encoder {options.encoder!r} is a {config.model_type} model; give a semidepth student or Depth Anything."
+        )
+    found = preprocessing_of(options.encoder, config)
+    if (options.size or 0) % found.multiple:
+        raise ValueError(f"--size is {options.size}; give a multiple of {found.multiple}, the patch of --encoder.")
+    return Preprocessing(size=options.size or 224, multiple=found.multiple, mean=found.mean, std=found.std)
+
+
+def make_any_to_any(
+    options: FourMOptions, preprocessing: Preprocessing, tokenizers: dict[str, Any], words: Any, longest: int
+) -> AnyToAny:
+    """Returns a fresh model with its tokenizers; its weights are drawn from torch's global generator.
+
+    Args:
+        options: the command's options.
+        preprocessing: of [`check_encoder`].
+        tokenizers: modality -> tokenizer, of all that there are.
+        words: of captions, or None.
+        longest: most tokens that a caption has.
+    """
+    student = None
+    if options.rgb == "features":
+        student = load_whole(DepthStudentForDepthEstimation, options.encoder, "--encoder")
+    modalities: list[dict[str, Any]] = [
+        {"name": SOURCE, "kind": options.rgb, "image_size": options.size,
+         "patch_size": preprocessing.multiple if student is not None else 16,
+         "channels": student.config.reassemble_hidden_size if student is not None else 3}
+    ]  # fmt: skip
+    kept = {name: each for name, each in tokenizers.items() if name in options.modalities}
+    for name, tokenizer in kept.items():
+        config = tokenizer.config
+        modalities.append({
+            "name": name, "kind": "map", "vocab_size": config.vocab_size, "patch_size": config.patch_size,
+            "image_size": config.image_size, "classes": list(config.classes) or None,
+        })  # fmt: skip
+    if words is not None and WORDS in options.modalities:
+        modalities.append({
+            "name": WORDS, "kind": "sequence", "vocab_size": len(words), "max_tokens": longest + MARGIN,
+            "start_id": sentinel_ids(words)[0], "end_id": words.eos_token_id,
+        })  # fmt: skip
+    if len(modalities) == 1:
+        raise ValueError(
+            f"--modalities is {' '.join(options.modalities)}, and the tokenizers have none of these; they have "
+            f"{', '.join(tokenizers)}."
+        )
+    set_seed(options.seed)
+    model = FourMForAnyToAny(
+        FourMConfig(
+            modalities=modalities, image_size=options.size, hidden_size=options.hidden_size,
+            encoder_layers=options.encoder_layers, decoder_layers=options.decoder_layers,
+            num_attention_heads=options.heads,
+            encoder_config=student.config.backbone_config.to_dict() if student is not None else None,
+        )
+    )  # fmt: skip
+    if student is not None:
+        model.feature_encoder.load_state_dict(student.backbone.state_dict())
+    return AnyToAny(model, kept, words, preprocessing)
+
+
+def prepare_pictures(
+    batch: ModalityBatch, made: AnyToAny, generator: torch.Generator, *, pixels: bool, device: torch.device
+) -> dict[str, Tensor]:
+    """Returns what training keeps of a batch: its tokens, those of thinned out depth, and features or pixels.
+
+    Args:
+        batch: of the training stream.
+        made: model and tokenizers, on the device.
+        generator: for what is left of depth.
+        pixels: whether the model sees pixels.
+        device: where to compute.
+    """
+    values: dict[str, Any] = {name: batch[name] for name in ("image", "depth", "normal", "semantic")}  # type: ignore
+    if pixels:
+        found = {"image": values["image"]}
+        inputs = made.tokens_of(values)
+    else:
+        # As they are kept: the encoder takes most of the time, and needs no more precision than that.
+        with torch.autocast(device.type, torch.bfloat16):
+            features = made.inputs_of({"image": values["image"]})[SOURCE]
+        found = {"features": features.to(torch.bfloat16)}
+        inputs = made.tokens_of(values)
+    found |= {name: ids.to(torch.int32) for name, ids in inputs.items()}
+    if DEPTH in made.tokenizers:
+        tokenizer = made.tokenizers[DEPTH]
+        depth = fit_map(batch["depth"], "depth", tokenizer.config.image_size)
+        kinds = [tokens_of(tokenizer, thin_out(depth, 1.0, generator).to(device)) for _ in range(SPARSE_KINDS)]
+        found[SPARSE] = torch.stack(kinds, 1).to(torch.int32)
+    return found
+
+
+def setting_of_tokenizers(folder: Path) -> dict[str, Any]:
+    """Returns the options that the tokenizers of a folder were trained with, as far as a cache of tokens asks."""
+    saved = folder / "tokenizers.yaml"
+    return {"tokenizers": str(folder), "trained": read_options(saved, TokenizerOptions) if saved.is_file() else {}}

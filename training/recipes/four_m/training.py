@@ -1,0 +1,131 @@
+"""Training of a 4M model (arXiv 2312.06647).
+
+Once, every picture becomes what the model takes: features of the frozen encoder (or pixels), tokens of its maps, and
+those of depth of which only a part is known. Then, in each step
+
+1. budgets are drawn: how many tokens of each modality are seen and how many are predicted; a share of steps gives one
+   whole modality, with part of another;
+2. captions are masked in spans;
+3. the mean over modalities of their mean cross-entropies makes one backward pass.
+"""
+
+import logging
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, PartialState
+
+from semidepth.data.modalities.loading import modality_samples, with_modalities
+from semidepth.data.source_spec import Source
+from semidepth.evaluation.any_to_any.matrix import score_direction
+from semidepth.evaluation.any_to_any.model import SOURCE, TOKENIZERS, AnyToAny, load_tokenizers
+from semidepth.publishing.pusher import open_pusher
+from semidepth.training.engine.loop import Hooks, train
+from semidepth.training.engine.resuming import check_resume
+from semidepth.training.engine.saving import save_model, save_results
+from semidepth.training.engine.setup import announce, check_sources, make_accelerator, run_generator
+from semidepth.training.engine.step_data import StepData
+from semidepth.training.options.four_m import FourMOptions
+from semidepth.training.recipes.four_m.models import (
+    check_encoder,
+    make_any_to_any,
+    prepare_pictures,
+    resolve_tokenizers,
+    setting_of_tokenizers,
+)
+from semidepth.training.recipes.four_m.steps import Steps, token_counts
+from semidepth.training.recipes.four_m.tokenizers import adamw, cached_pictures, pictures_of, resolve_steps
+
+logger = logging.getLogger(__name__)
+
+LONGEST = 240  # tokens of a caption, at most
+
+
+def train_four_m(options: FourMOptions) -> dict[str, Any]:
+    """Trains and saves a 4M model; returns the final losses and validation scores.
+
+    Raises:
+        ValueError: if the options do not fit the data, the tokenizers or the encoder.
+    """
+    state = PartialState(cpu=options.cpu)
+    pusher = open_pusher(options, options.output_dir, main_process=state.is_main_process)
+    sources, validation = with_modalities(options.train_sources()), with_modalities(options.validation_sources())
+    check_sources((*sources, *validation))
+    preprocessing = check_encoder(options)
+    steps = resolve_steps(options, sources, state.num_processes)
+    check_resume(options, steps)
+    folder = resolve_tokenizers(options)
+    tokenizers, words = load_tokenizers(folder)
+    accelerator = make_accelerator(options, find_unused_parameters=True)
+    accelerator.wait_for_everyone()
+    longest = LONGEST if words is None else 64
+    made = make_any_to_any(options, preprocessing, tokenizers, words, longest)
+    _to(made, accelerator.device)
+    announce(options, accelerator, "four_m")
+    generator = run_generator(options, accelerator)
+    pixels = options.rgb == "pixels"
+    thinned = torch.Generator().manual_seed(options.pictures_seed * 100_003 + accelerator.process_index)
+    prepare = partial(prepare_pictures, made=made, generator=thinned, pixels=pixels, device=accelerator.device)
+    made_of = {"rgb": options.rgb, "encoder": options.encoder, "modalities": sorted(made.tokenizers)}
+    cache = cached_pictures(options, accelerator, sources, prepare, made_of | setting_of_tokenizers(folder))
+    drawn = Steps(
+        options, token_counts(made.model.config, made.tokenizers), made.words, generator,
+        preprocessing.normalize if pixels else None,
+    )  # fmt: skip
+    results = train(
+        options, name="four-m", steps=steps, accelerator=accelerator, model=made.model,
+        make_optimizer=partial(adamw, options=options),
+        data=StepData({"pictures": pictures_of(options, accelerator, cache)}, generator), compute_losses=drawn.losses,
+        hooks=make_hooks(options, accelerator, made, validation, folder), pusher=pusher,
+    )  # fmt: skip
+    if accelerator.is_main_process:
+        save_results(Path(options.output_dir), {"steps": steps, "tokenizers": str(folder)} | results)
+        logger.info("saved the 4M model in %s", options.output_dir)
+        pusher.finish()
+    return results
+
+
+def _to(made: AnyToAny, device: torch.device) -> None:
+    made.model.to(device).eval()
+    for tokenizer in made.tokenizers.values():
+        tokenizer.to(device)
+
+
+def make_hooks(
+    options: FourMOptions, accelerator: Accelerator, made: AnyToAny, validation: tuple[Source, ...], folder: Path
+) -> Hooks:
+    """Returns validation, from pictures to everything else in the first process, and saving.
+
+    Args:
+        options: the command's options.
+        accelerator: the run's accelerator.
+        made: the model with its tokenizers.
+        validation: sources to score.
+        folder: of the tokenizers, which are saved beside the weights.
+    """
+
+    def validate(model: Any) -> dict[str, float]:
+        scores: dict[str, float] = {}
+        now = AnyToAny(model, made.tokenizers, made.words, made.preprocessing)
+        for source in validation if accelerator.is_main_process else ():
+            assert options.size is not None
+            samples = list(modality_samples([source], options.size, options.validation_images))
+            for target in now.tokenizers:
+                if target != "tok_rgb":
+                    found = score_direction(now, samples, SOURCE, target).means()
+                    kind = target.removeprefix("tok_")
+                    scores |= {f"{source.spec}/{kind}_{name}": value for name, value in found.items()}
+        return scores
+
+    def save(model: Any, output: Path) -> None:
+        save_model(model, made.preprocessing, output)
+        shutil.rmtree(output / TOKENIZERS, ignore_errors=True)
+        for name, tokenizer in made.tokenizers.items():
+            tokenizer.save_pretrained(output / TOKENIZERS / name.removeprefix("tok_"))
+        if made.words is not None:
+            made.words.save_pretrained(output / TOKENIZERS / "caption")
+
+    return Hooks(validate=validate, preview=lambda model, tracking, step: None, save=save)
