@@ -34,6 +34,10 @@ MODULES = {
 }
 for _name in ("teacher", "student", "metric", "masks"):
     MODULES |= dict.fromkeys((f"semidepth train {_name}", f"training/{_name}.py"), f"semidepth.training.{_name}")
+MODULES |= {
+    "semidepth train tokenizers": "semidepth.training.modality_tokenizers",
+    "semidepth train four-m": "semidepth.training.four_m",
+}
 # It needs an exported model, and has a test of its own in tests/publishing.
 NOT_RUN = {"docs/onnx.md"}
 
@@ -98,7 +102,7 @@ def known_options(command: str) -> set[str]:
 
 @pages
 def test_options_exist(page):
-    starts = r"semidepth (?:train \w+|[\w-]+)|(?:benchmarks|training)/\w+\.py"
+    starts = r"semidepth (?:train [\w-]+|[\w-]+)|(?:benchmarks|training)/\w+\.py"
     blocks = re.findall(r"^```\n(.*?)^```", PAGES[page], re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").split("\n")]
     for line in [*lines, *re.findall(r"`([^`\n]+(?:\n[^`\n]+)?)`", PAGES[page])]:

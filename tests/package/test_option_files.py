@@ -13,11 +13,13 @@ from semidepth.publishing.cli import PublishOptions
 from semidepth.publishing.info import InfoOptions
 from semidepth.training.options.demo import DemoOptions
 from semidepth.training.options.encoder import EncoderOptions
+from semidepth.training.options.four_m import FourMOptions
 from semidepth.training.options.masks import MaskOptions
 from semidepth.training.options.metric import MetricOptions
 from semidepth.training.options.pseudo_label import PseudoLabelOptions
 from semidepth.training.options.student import StudentOptions
 from semidepth.training.options.teacher import TeacherOptions
+from semidepth.training.options.tokenizers import TokenizerOptions
 
 SCENES = ("scenes:indoor?count=4", "scenes:outdoor?count=4&size=64")
 # Values of every type, none of them the default.
@@ -40,6 +42,8 @@ OPTIONS = [
         train=("indoor=scenes:indoor", "faces=scenes:outdoor"), domains=("faces?max_depth_m=2.5",), freeze_core=True
     ),
     MaskOptions(train=SCENES, freeze_core=False, rounds=3, mask_loss="bce", click_map=True, min_area=0.01),
+    TokenizerOptions(train=SCENES, levels=(5, 4), modalities=("depth",), size=64, images=32, sparse_share=0.0),
+    FourMOptions(train=SCENES, rgb="pixels", modalities=("caption", "tok_depth"), alpha=0.1, only_from_rgb=True),
     PseudoLabelOptions(teacher="org/t", unlabeled=SCENES, output="s3://b/n", reliability=False, num_threads=1),
     EncoderOptions(objective="masked", learning_rate=1e-4, cpu=True),
     DemoOptions(seeds=(3, 1), size=64, metric_steps=0),

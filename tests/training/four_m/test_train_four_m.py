@@ -1,0 +1,163 @@
+"""Tokenizers and a 4M model for a few real steps: what is learned, kept, resumed and refused."""
+
+import json
+import shutil
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModel
+
+from semidepth.data.modalities.loading import modality_samples
+from semidepth.data.source_spec import parse_sources
+from semidepth.evaluation.any_to_any.matrix import nats_per_token, score_direction, score_floors, unigram_nats
+from semidepth.evaluation.any_to_any.model import load_any_to_any
+from semidepth.modeling import DepthStudentForDepthEstimation, ModalityTokenizer
+from semidepth.training.four_m import main, train_four_m
+from semidepth.training.modality_tokenizers import train_tokenizers
+from semidepth.training.options.four_m import FourMOptions
+from semidepth.training.options.tokenizers import TokenizerOptions
+
+SCENES = ("scenes:indoor?count=16", "scenes:outdoor?count=16")
+VALIDATION = ("scenes:indoor?split=validation&count=2", "scenes:outdoor?split=validation&count=2")
+SHARED = {
+    "train": SCENES, "num_workers": 0, "log_every": 1, "preview_every": 0, "checkpoint_every": 0, "warmup_steps": 1,
+    "images": 32, "batch_size": 8, "size": tiny.SIZE, "cpu": True, "pictures_seed": 0,
+}  # fmt: skip
+
+
+def tokenizer_options(folder, **changes) -> TokenizerOptions:
+    fields = {"patch_size": 8, "hidden_size": 16, "layers": 1, "levels": (4, 4, 4), "steps": 4, "learning_rate": 3e-3}
+    return TokenizerOptions(output_dir=str(folder), **(SHARED | fields | changes))
+
+
+def four_m_options(folder, **changes) -> FourMOptions:
+    fields = {
+        "hidden_size": 32, "encoder_layers": 1, "decoder_layers": 1, "heads": 2, "steps": 4, "learning_rate": 3e-3,
+        "input_tokens": 24, "target_tokens": 24,
+    }  # fmt: skip
+    return FourMOptions(output_dir=str(folder), **(SHARED | fields | changes))
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory) -> str:
+    torch.manual_seed(0)
+    config = DepthStudentForDepthEstimation.config_for_encoder(tiny.encoder_config(), **tiny.DECODER)
+    return tiny.save_model(DepthStudentForDepthEstimation(config), tmp_path_factory.mktemp("student"))
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizers")
+    results = train_tokenizers(tokenizer_options(folder, steps=60, validation=VALIDATION))
+    return folder, results
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tokenizers, student):
+    folder = tmp_path_factory.mktemp("four_m")
+    first = train_four_m(
+        four_m_options(tmp_path_factory.mktemp("short"), tokenizers=str(tokenizers[0]), encoder=student, steps=1)
+    )
+    results = train_four_m(
+        four_m_options(folder, tokenizers=str(tokenizers[0]), encoder=student, steps=60, validation=VALIDATION)
+    )
+    return folder, first, results
+
+
+def test_tokenizers_learn_all_kinds_and_words(tokenizers, tmp_path):
+    folder, results = tokenizers
+    first = train_tokenizers(tokenizer_options(tmp_path, steps=1))
+    for kind in ("rgb", "depth", "normal", "semantic"):
+        assert results[kind] < 0.8 * first[kind]
+        assert ModalityTokenizer.from_pretrained(folder / kind).config.modality == kind
+    assert {f"{VALIDATION[0]}/depth_abs_rel", f"{VALIDATION[1]}/semantic_miou"} <= results.keys()
+    assert (folder / "caption" / "tokenizer.json").is_file()
+    assert json.loads((folder / "results.json").read_text())["steps"] == 60
+
+
+def test_the_model_learns_and_is_saved_with_its_encoder_and_tokenizers(trained, student):
+    folder, first, results = trained
+    assert results["loss"] < 0.9 * first["loss"]
+    assert {f"{VALIDATION[0]}/depth_abs_rel", f"{VALIDATION[0]}/normal_angle_deg"} <= results.keys()
+    model = AutoModel.from_pretrained(folder)
+    before = DepthStudentForDepthEstimation.from_pretrained(student).backbone.state_dict()
+    kept = model.feature_encoder.state_dict()
+    assert all(torch.equal(kept[name], value) for name, value in before.items())
+    assert sorted(path.name for path in (folder / "tokenizers").iterdir()) == [
+        "caption", "depth", "normal", "rgb", "semantic",
+    ]  # fmt: skip
+
+
+def test_every_direction_has_a_score_and_a_floor(trained):
+    made = load_any_to_any(trained[0])
+    known = list(modality_samples(parse_sources(SCENES), tiny.SIZE))
+    samples = list(modality_samples(parse_sources(VALIDATION), tiny.SIZE))
+    for source in ("rgb", "tok_depth", "caption"):
+        for target, measure in (("tok_depth", "abs_rel"), ("tok_normal", "angle_deg"), ("tok_semantic", "miou"),
+                                ("tok_rgb", "psnr"), ("caption", "domain")):  # fmt: skip
+            if source != target:
+                assert 0 <= score_direction(made, samples, source, target).means()[measure] < 1000
+    nats = nats_per_token(made, samples, "rgb", "tok_depth")
+    assert 0 < nats < 1.5 * torch.tensor(64.0).log()
+    assert 0 < unigram_nats(made, known, samples, "tok_depth") < 1.5 * torch.tensor(64.0).log()
+    floors = score_floors(known, samples, "depth")
+    assert floors["domain"].means()["abs_rel"] != floors["all"].means()["abs_rel"]
+
+
+def test_pixels_and_one_task_alone_are_trained_too(tmp_path, tokenizers):
+    options = four_m_options(
+        tmp_path, tokenizers=str(tokenizers[0]), rgb="pixels", modalities=("tok_depth",), only_from_rgb=True, steps=3
+    )
+    results = train_four_m(options)
+    assert "tok_depth" in results
+    assert "tok_normal" not in results
+    made = load_any_to_any(tmp_path)
+    sample = next(modality_samples(parse_sources(VALIDATION), tiny.SIZE))
+    assert made.inputs_of({"image": sample["image"][None]})["rgb"].shape == (1, 3, tiny.SIZE, tiny.SIZE)
+
+
+@pytest.mark.parametrize("which", ["tokenizers", "four_m"])
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path, tokenizers, student, which):
+    def run(folder, **changes):
+        if which == "tokenizers":
+            train_tokenizers(tokenizer_options(folder, **changes))
+            return load_file(folder / "depth" / "model.safetensors")
+        train_four_m(four_m_options(folder, tokenizers=str(tokenizers[0]), encoder=student, **changes))
+        return load_file(folder / "model.safetensors")
+
+    whole = run(tmp_path / "whole", steps=6)
+    run(tmp_path / "parts", steps=6, checkpoint_every=3)
+    shutil.rmtree(tmp_path / "parts" / "checkpoint-00000006")
+    again = run(tmp_path / "parts", steps=6, checkpoint_every=3)
+    assert whole.keys() == again.keys()
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        (["--levels", "1", "5"], "levels"),
+        (["--modalities", "depth", "depth"], "modalities"),
+        (["--patch_size", "9"], "patch_size"),
+        (["--classes", "a", "b"], "classes"),
+    ],
+)
+def test_wrong_tokenizer_options_are_refused(tmp_path, changes, word, capsys):
+    from semidepth.training.modality_tokenizers import main as main_of_tokenizers
+
+    assert main_of_tokenizers([*changes, "--train", SCENES[0], "--cpu", "--output_dir", str(tmp_path)]) == 2
+    assert word in capsys.readouterr().err
+
+
+def test_wrong_options_are_refused(tmp_path, tokenizers, student, capsys):
+    common = ["--train", SCENES[0], "--cpu", "--output_dir", str(tmp_path), "--tokenizers", str(tokenizers[0])]
+    for changes, word in (
+        (["--hidden_size", "30", "--heads", "4"], "heads"),
+        (["--encoder", str(tokenizers[0] / "depth")], "modality_tokenizer"),
+        (["--encoder", student, "--size", "50"], "patch"),
+        (["--tokenizers", str(tmp_path)], "tokenizers"),
+    ):
+        assert main([*common, *changes]) == 2
+        assert word in capsys.readouterr().err
