@@ -18,6 +18,7 @@ from transformers.utils import ModelOutput
 from .configuration_four_m import FourMConfig
 from .four_m_blocks import DecoderBlock, EncoderBlock
 from .four_m_embeddings import InputEmbedding, ModalityEmbedding, TargetEmbedding, Tokens, as_row, sine_positions
+from .four_m_original import read_fourm
 
 
 @dataclass
@@ -120,6 +121,24 @@ class FourMForAnyToAny(FourMPreTrainedModel):
             self.feature_encoder = AutoBackbone.from_config(config.encoder_config, dtype=torch.get_default_dtype())
             self.feature_encoder.requires_grad_(False)
         self.post_init()
+
+    @classmethod
+    def from_fourm(cls, model: str):
+        """A published 4M transformer of EPFL and Apple: the same logits for the same tokens.
+
+        Its weights are for non-commercial use only, which is said. Its tokenizers of maps are not read: their decoders
+        are diffusion models; use the package fourm for them.
+
+        Args:
+            model: Hub id or folder with their config.json and model.safetensors, such as "EPFL-VILAB/4M-7_B_CC12M".
+
+        Raises:
+            ValueError: for a domain or a setting that no published one has.
+        """
+        config, weights = read_fourm(model)
+        made = cls(config)
+        made.load_state_dict(weights)
+        return made.eval()
 
     def train(self, mode: bool = True) -> Any:
         """Training mode; the frozen encoder stays in evaluation mode."""
