@@ -12,7 +12,7 @@ from .configuration_prompted_mask import PromptedMaskConfig
 from .configuration_routed_depth import RoutedDepthConfig, check_domains
 from .four_m.configuration_four_m import FourMConfig
 from .four_m.configuration_modality_tokenizer import ModalityTokenizerConfig
-from .four_m.modeling_four_m import FourMForAnyToAny, FourMOutput
+from .four_m.modeling_four_m import FourMForAnyToAny, FourMForDepthEstimation, FourMOutput
 from .four_m.modeling_modality_tokenizer import ModalityTokenizer, ModalityTokenizerOutput
 from .losses import silog_loss
 from .modeling_depth_student import DepthStudentForDepthEstimation, DepthStudentOutput, encoder_features
@@ -34,12 +34,17 @@ for _config, _model, _auto in (
     _config.register_for_auto_class()
     _model.register_for_auto_class(_auto.__name__)
 
+# The same folder is a depth model, too.
+AutoModelForDepthEstimation.register(FourMConfig, FourMForDepthEstimation)
+FourMForDepthEstimation.register_for_auto_class(AutoModelForDepthEstimation.__name__)
+
 __all__ = [
     "DepthStudentConfig",
     "DepthStudentForDepthEstimation",
     "DepthStudentOutput",
     "FourMConfig",
     "FourMForAnyToAny",
+    "FourMForDepthEstimation",
     "FourMOutput",
     "ModalityTokenizer",
     "ModalityTokenizerConfig",

@@ -23,7 +23,7 @@ Kind = Literal["disparity", "depth"]
 # What `predicted_depth` is, by model type. Depth Anything says in its configuration when it is metric. DPT does not:
 # its published checkpoints are relative, a metric one has to be told. Other types have to be told, too.
 DISPARITY_MODEL_TYPES = {"depth_student", "depth_anything", "dpt"}
-DEPTH_MODEL_TYPES = {"routed_depth", "zoedepth", "glpn"}
+DEPTH_MODEL_TYPES = {"routed_depth", "zoedepth", "glpn", "four_m"}
 # These take a sensor's coarse depth with each image.
 NEEDS_MORE_THAN_PIXELS = {"prompt_depth_anything"}
 # The largest number of each that is believed, far beyond any model's.

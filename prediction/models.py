@@ -158,7 +158,9 @@ class DepthModel:
         """
         values = output.values
         if self.processor is not None:
-            return finish(self.processor, values, size, output.fov_deg, within=resizing == "pipeline")
+            # Maps of 4M are small and have sky beside near things: bicubic alone would give metres below 0.
+            within = resizing == "pipeline" or self.model.config.model_type == "four_m"
+            return finish(self.processor, values, size, output.fov_deg, within=within)
         if tuple(values.shape[-2:]) == tuple(size):
             return values
         if resizing == "paper":

@@ -14,7 +14,10 @@ PREDICTED = ("map", "sequence")
 GRIDS = ("pixels", "features", "map")
 LOSSES = ("modality", "token")
 # Remote code: save_pretrained writes the entry of the class that was saved; the other loads the same folder, too.
-AUTO_MAP = {"AutoModel": "modeling_four_m.FourMForAnyToAny"}
+AUTO_MAP = {
+    "AutoModel": "modeling_four_m.FourMForAnyToAny",
+    "AutoModelForDepthEstimation": "modeling_four_m.FourMForDepthEstimation",
+}
 
 
 @dataclass(frozen=True)

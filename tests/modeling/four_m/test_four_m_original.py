@@ -33,7 +33,7 @@ EXPECTED = {
 
 
 def original_shapes(model):
-    """Shapes of the weights that apple/ml-4m's own model has, of ours: it also embeds the tokens of a decoder's maps."""
+    """Shapes of the weights that apple/ml-4m's own model has: as ours, and embeddings of a decoder's maps."""
     shapes = {name: tuple(weights.shape) for name, weights in model.state_dict().items()}
     for each in model.config.modality_list:
         if each.predicted:
