@@ -1,7 +1,7 @@
-"""A 4M model with its tokenizers: values of modalities in, values out."""
+"""A 4M model as scores use it: values of modalities in, values out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
-from semidepth.data.modalities.words import read_words, sentinel_ids, stack_words
+from semidepth.data.modalities.words import read_words, stack_words
 from semidepth.modeling import FourMForAnyToAny, ModalityTokenizer
 from semidepth.prediction.preprocessing import Preprocessing, preprocessing_of
 
-TOKENIZERS = "tokenizers"  # folder beside a model's weights
 WORDS = "caption"
 SOURCE = "rgb"
 # Modalities of tokens, and the kind of map that they are.
@@ -40,41 +39,29 @@ def fit_map(values: Tensor, kind: str, size: int) -> Tensor:
     return values.index_select(-2, rows).index_select(-1, columns)
 
 
-def known_patches(values: Tensor, patch: int) -> Tensor:
-    """Returns (B, h, w) true for patches with a known pixel of depth or normals (not NaN) or classes (not negative)."""
-    known = ~values.isnan() if values.is_floating_point() else values >= 0
-    known = known.all(1) if known.ndim == 4 else known
-    return F.max_pool2d(known[:, None].float(), patch)[:, 0] > 0
-
-
-@torch.no_grad()
-def tokens_of(tokenizer: ModalityTokenizer, values: Tensor) -> Tensor:
-    """Returns the tokens of maps, (B, h, w) int64; -100 where nothing of a patch is known."""
-    config = tokenizer.config
-    values = fit_map(values, config.modality, config.image_size)
-    ids = tokenizer.encode(values)
-    return ids.masked_fill(~known_patches(values, config.patch_size), UNKNOWN)
-
-
 @dataclass
 class AnyToAny:
-    """A 4M model, the tokenizers of its maps by modality, and its words.
+    """A 4M model with the tokenizers of its maps in it, its words, and how it sees pictures.
 
     Args:
         model: in evaluation mode.
-        tokenizers: modality -> tokenizer.
         words: of captions; None for a model without.
         preprocessing: of pictures.
     """
 
     model: FourMForAnyToAny
-    tokenizers: dict[str, ModalityTokenizer]
     words: PreTrainedTokenizerBase | None
     preprocessing: Preprocessing
-    names: tuple[str, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.names = tuple(each.name for each in self.model.config.modality_list)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The modalities."""
+        return tuple(each.name for each in self.model.config.modality_list)
+
+    @property
+    def tokenizers(self) -> dict[str, Any]:
+        """Modality -> its [`semidepth.modeling.ModalityTokenizer`]."""
+        return dict(self.model.tokenizers.items())
 
     @property
     def device(self) -> torch.device:
@@ -91,24 +78,29 @@ class AnyToAny:
         """
         found: dict[str, Tensor] = {}
         if "image" in values and SOURCE in self.names:
-            pixels = self.preprocessing.normalize(values["image"].to(self.device))
-            kind = self.model.config.modality(SOURCE).kind
-            found[SOURCE] = self.model.encode_features(pixels) if kind == "features" else pixels
+            found[SOURCE] = self.picture(values["image"])
         found |= self.tokens_of(values)
         if "caption" in values and self.words is not None and WORDS in self.names:
             found[WORDS] = self.captions(values["caption"]).to(self.device)
         return found
 
+    def picture(self, images: Tensor) -> Tensor:
+        """Returns what the model takes of pictures (B, 3, S, S) uint8: features, seen once, or pixels."""
+        pixels = self.preprocessing.normalize(images.to(self.device))
+        features = self.model.config.modality(SOURCE).kind == "features"
+        return self.model.encode_features(pixels) if features else pixels
+
     def tokens_of(self, values: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Returns the tokens of maps, by modality; `values` as in [`inputs_of`]."""
+        """Returns the tokens of maps, by modality, -100 where nothing is known; `values` as in [`inputs_of`]."""
         found: dict[str, Tensor] = {}
         for name, tokenizer in self.tokenizers.items():
             kind = KINDS[name]
             key = "image" if kind == "rgb" else kind
             if key in values:
                 given = values[key].to(self.device)
-                found[name] = tokens_of(tokenizer, given.float() / 255 if kind == "rgb" else given)
-        return found
+                given = given.float() / 255 if kind == "rgb" else given
+                found[name] = fit_map(given, kind, tokenizer.config.image_size)
+        return self.model.tokenize(found)
 
     def captions(self, texts: Any) -> Tensor:
         """Returns whole captions as they are given, (B, L): words and the end; -100 alone for none."""
@@ -121,70 +113,44 @@ class AnyToAny:
         """Returns the true targets that inputs of [`inputs_of`] make: maps as they are, captions from their start."""
         found = {name: ids for name, ids in inputs.items() if name in KINDS}
         if WORDS in inputs:
-            assert self.words is not None
-            start = torch.full((len(inputs[WORDS]), 1), sentinel_ids(self.words)[0], device=self.device)
+            start = torch.full_like(inputs[WORDS][:, :1], self.model.config.modality(WORDS).start_id or 0)
             start = torch.where(inputs[WORDS][:, :1] >= 0, start, UNKNOWN)
             found[WORDS] = torch.cat([start, inputs[WORDS]], 1)
         return found
 
-    @torch.no_grad()
-    def predict_map(self, inputs: Mapping[str, Tensor], name: str, *, soft: bool = True) -> Tensor:
-        """Returns maps (values as the tokenizer's) predicted in one step; soft ones are of the expected codes.
+    def predict_map(self, inputs: Mapping[str, Tensor], name: str) -> Tensor:
+        """Returns maps, values as the tokenizer's, predicted in one step by the expected codes; known tokens stay."""
+        return self.model.generate(inputs, [name])[name].values
 
-        Where tokens of the map itself are among the inputs they stay.
-        """
-        modality, tokenizer = self.model.config.modality(name), self.tokenizers[name]
-        side = modality.side
-        batch = len(next(iter(inputs.values())))
-        given = inputs.get(name, torch.full((batch, side, side), UNKNOWN, device=self.device))
-        wanted = (given < 0).flatten(1)
-        encoded = self.model.encode(inputs)
-        zeros = torch.zeros(batch, side, side, dtype=torch.int64, device=self.device)
-        logits, _, index = self.model.decode(encoded, {name: zeros}, {name: wanted})[name]
-        shares = F.one_hot(given.flatten(1).clamp(min=0), modality.vocab_size).float()
-        shares[index[:, 0], index[:, 1]] = logits.float().softmax(-1)
-        shares = shares.reshape(batch, side, side, -1)
-        return tokenizer.decode_soft(shares) if soft else tokenizer.decode(shares.argmax(-1))
-
-    @torch.no_grad()
     def predict_caption(self, inputs: Mapping[str, Tensor]) -> list[str]:
         """Returns the likeliest sentence of each picture, word by word."""
         assert self.words is not None
-        end, most = self.words.eos_token_id, self.model.config.modality(WORDS).max_tokens
-        encoded = self.model.encode({name: given for name, given in inputs.items() if name != WORDS})
-        batch = len(encoded.hidden)
-        ids = torch.full((batch, 1), sentinel_ids(self.words)[0], device=self.device)
-        ended = torch.zeros(batch, dtype=torch.bool, device=self.device)
-        while not ended.all() and ids.shape[1] < most:
-            asked = torch.cat([ids, torch.zeros_like(ids[:, :1])], 1)  # the last one is only to be predicted
-            logits, _, index = self.model.decode(encoded, {WORDS: asked})[WORDS]
-            last = logits[index[:, 1] == ids.shape[1]].argmax(-1)
-            ids = torch.cat([ids, last[:, None]], 1)
-            ended |= last == end
-        return [read_words(self.words, row) for row in ids[:, 1:].tolist()]  # type: ignore[arg-type]
+        rows = self.model.generate(inputs, [WORDS])[WORDS].ids.tolist()
+        return [read_words(self.words, [word for word in row if word >= 0]) for row in rows]  # type: ignore[arg-type]
 
 
 def load_any_to_any(folder: str | Path, device: torch.device | str = "cpu") -> AnyToAny:
-    """Returns the 4M model in a folder, with the tokenizers that lie beside its weights.
+    """Returns the 4M model in a folder, as `semidepth train four-m` saves it.
 
     Raises:
-        ValueError: it holds no 4M model, or no tokenizers.
+        ValueError: it holds no 4M model, or one without tokenizers.
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file() or AutoConfig.from_pretrained(folder).model_type != "four_m":
         raise ValueError(f"{folder} holds no 4M model; give the folder of one that `semidepth train four-m` saved.")
-    if not (folder / TOKENIZERS).is_dir():
-        raise ValueError(f"{folder} holds a 4M model without its tokenizers; give a folder with {TOKENIZERS}/ in it.")
     model = FourMForAnyToAny.from_pretrained(folder).to(device).eval()
-    tokenizers, words = load_tokenizers(folder / TOKENIZERS)
-    return AnyToAny(
-        model, {name: each.to(device) for name, each in tokenizers.items()}, words,
-        preprocessing_of(str(folder), model.config),
-    )  # fmt: skip
+    if not len(model.tokenizers):
+        raise ValueError(f"{folder} holds a 4M model without tokenizers; give one of `semidepth train four-m`.")
+    words = AutoTokenizer.from_pretrained(folder) if (folder / "tokenizer.json").is_file() else None
+    return AnyToAny(model, words, preprocessing_of(str(folder), model.config))
 
 
 def load_tokenizers(folder: Path) -> tuple[dict[str, ModalityTokenizer], PreTrainedTokenizerBase | None]:
-    """Returns the tokenizers of a folder of `semidepth train tokenizers`, by modality, and its words if it has any."""
+    """Returns the tokenizers of a folder of `semidepth train tokenizers`, by modality, and its words if it has any.
+
+    Raises:
+        ValueError: it has none.
+    """
     found = {
         name: ModalityTokenizer.from_pretrained(folder / kind).eval().requires_grad_(False)
         for name, kind in KINDS.items()

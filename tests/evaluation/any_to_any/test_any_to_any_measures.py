@@ -18,7 +18,7 @@ from semidepth.evaluation.any_to_any.measures import (
     normal_errors,
     standard_error,
 )
-from semidepth.evaluation.any_to_any.model import fit_map, known_patches
+from semidepth.evaluation.any_to_any.model import fit_map
 
 
 def test_depth_by_hand():
@@ -102,9 +102,6 @@ def test_scores_of_classes_are_over_all_pixels():
     assert found.means() == {"accuracy": 0.75, "miou": pytest.approx((3 / 4 + 0) / 2)}
 
 
-def test_maps_are_fitted_by_the_nearest_and_patches_known_by_any_pixel():
+def test_maps_are_fitted_by_the_nearest():
     values = torch.arange(16.0).reshape(1, 4, 4)
     assert fit_map(values, "depth", 2)[0].tolist() == [[5.0, 7.0], [13.0, 15.0]]
-    depth = torch.full((1, 4, 4), math.nan)
-    depth[0, 0, 1] = math.inf
-    assert known_patches(depth, 2)[0].tolist() == [[True, False], [False, False]]

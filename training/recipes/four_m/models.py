@@ -11,8 +11,8 @@ from torch import Tensor
 from semidepth.common.options import read_options
 from semidepth.data.modalities.loading import ModalityBatch
 from semidepth.data.modalities.words import sentinel_ids
-from semidepth.evaluation.any_to_any.model import SOURCE, WORDS, AnyToAny, fit_map, tokens_of
-from semidepth.modeling import DepthStudentForDepthEstimation, FourMConfig, FourMForAnyToAny
+from semidepth.evaluation.any_to_any.model import SOURCE, WORDS, AnyToAny, fit_map
+from semidepth.modeling import DepthStudentForDepthEstimation, FourMForAnyToAny
 from semidepth.prediction.checkpoints import load_config, refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, preprocessing_of
 from semidepth.prediction.shipped.folder import find_model
@@ -27,7 +27,7 @@ from semidepth.training.recipes.start import RELATIVE_TYPES, load_whole
 logger = logging.getLogger(__name__)
 
 SPARSE_KINDS = 3  # thinned out versions of each depth map that are kept
-MARGIN = 16  # tokens of a caption beyond the longest of the training set, for sentinels
+LONGEST_CAPTION = 96  # tokens, with those that stand for hidden spans
 
 
 def resolve_tokenizers(options: FourMOptions) -> Path:
@@ -66,7 +66,7 @@ def check_encoder(options: FourMOptions) -> Preprocessing:
 
 
 def make_any_to_any(
-    options: FourMOptions, preprocessing: Preprocessing, tokenizers: dict[str, Any], words: Any, longest: int
+    options: FourMOptions, preprocessing: Preprocessing, tokenizers: dict[str, Any], words: Any
 ) -> AnyToAny:
     """Returns a fresh model with its tokenizers; its weights are drawn from torch's global generator.
 
@@ -75,26 +75,15 @@ def make_any_to_any(
         preprocessing: of [`check_encoder`].
         tokenizers: modality -> tokenizer, of all that there are.
         words: of captions, or None.
-        longest: most tokens that a caption has.
     """
     student = None
     if options.rgb == "features":
         student = load_whole(DepthStudentForDepthEstimation, options.encoder, "--encoder")
-    modalities: list[dict[str, Any]] = [
-        {"name": SOURCE, "kind": options.rgb, "image_size": options.size,
-         "patch_size": preprocessing.multiple if student is not None else 16,
-         "channels": student.config.reassemble_hidden_size if student is not None else 3}
-    ]  # fmt: skip
     kept = {name: each for name, each in tokenizers.items() if name in options.modalities}
-    for name, tokenizer in kept.items():
-        config = tokenizer.config
-        modalities.append({
-            "name": name, "kind": "map", "vocab_size": config.vocab_size, "patch_size": config.patch_size,
-            "image_size": config.image_size, "classes": list(config.classes) or None,
-        })  # fmt: skip
+    modalities: list[dict[str, Any]] = [{"name": SOURCE, "kind": options.rgb}, *({"name": name} for name in kept)]
     if words is not None and WORDS in options.modalities:
         modalities.append({
-            "name": WORDS, "kind": "sequence", "vocab_size": len(words), "max_tokens": longest + MARGIN,
+            "name": WORDS, "kind": "sequence", "vocab_size": len(words), "max_tokens": LONGEST_CAPTION,
             "start_id": sentinel_ids(words)[0], "end_id": words.eos_token_id,
         })  # fmt: skip
     if len(modalities) == 1:
@@ -103,17 +92,12 @@ def make_any_to_any(
             f"{', '.join(tokenizers)}."
         )
     set_seed(options.seed)
-    model = FourMForAnyToAny(
-        FourMConfig(
-            modalities=modalities, image_size=options.size, hidden_size=options.hidden_size,
-            encoder_layers=options.encoder_layers, decoder_layers=options.decoder_layers,
-            num_attention_heads=options.heads,
-            encoder_config=student.config.backbone_config.to_dict() if student is not None else None,
-        )
+    model = FourMForAnyToAny.from_tokenizers(
+        modalities, kept, student.backbone if student is not None else None, image_size=options.size,
+        hidden_size=options.hidden_size, encoder_layers=options.encoder_layers,
+        decoder_layers=options.decoder_layers, num_attention_heads=options.heads,
     )  # fmt: skip
-    if student is not None:
-        model.feature_encoder.load_state_dict(student.backbone.state_dict())
-    return AnyToAny(model, kept, words, preprocessing)
+    return AnyToAny(model, words, preprocessing)
 
 
 def prepare_pictures(
@@ -131,18 +115,18 @@ def prepare_pictures(
     values: dict[str, Any] = {name: batch[name] for name in ("image", "depth", "normal", "semantic")}  # type: ignore
     if pixels:
         found = {"image": values["image"]}
-        inputs = made.tokens_of(values)
     else:
         # As they are kept: the encoder takes most of the time, and needs no more precision than that.
         with torch.autocast(device.type, torch.bfloat16):
-            features = made.inputs_of({"image": values["image"]})[SOURCE]
+            features = made.picture(values["image"])
         found = {"features": features.to(torch.bfloat16)}
-        inputs = made.tokens_of(values)
-    found |= {name: ids.to(torch.int32) for name, ids in inputs.items()}
+    found |= {name: ids.to(torch.int32) for name, ids in made.tokens_of(values).items()}
     if DEPTH in made.tokenizers:
         tokenizer = made.tokenizers[DEPTH]
         depth = fit_map(batch["depth"], "depth", tokenizer.config.image_size)
-        kinds = [tokens_of(tokenizer, thin_out(depth, 1.0, generator).to(device)) for _ in range(SPARSE_KINDS)]
+        kinds = [
+            made.model.tokenize({DEPTH: thin_out(depth, 1.0, generator).to(device)})[DEPTH] for _ in range(SPARSE_KINDS)
+        ]
         found[SPARSE] = torch.stack(kinds, 1).to(torch.int32)
     return found
 

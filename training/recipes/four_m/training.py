@@ -10,7 +10,6 @@ those of depth of which only a part is known. Then, in each step
 """
 
 import logging
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from accelerate import Accelerator, PartialState
 from semidepth.data.modalities.loading import modality_samples, with_modalities
 from semidepth.data.source_spec import Source
 from semidepth.evaluation.any_to_any.matrix import score_direction
-from semidepth.evaluation.any_to_any.model import SOURCE, TOKENIZERS, AnyToAny, load_tokenizers
+from semidepth.evaluation.any_to_any.model import SOURCE, AnyToAny, load_tokenizers
 from semidepth.publishing.pusher import open_pusher
 from semidepth.training.engine.loop import Hooks, train
 from semidepth.training.engine.resuming import check_resume
@@ -41,8 +40,6 @@ from semidepth.training.recipes.four_m.tokenizers import adamw, cached_pictures,
 
 logger = logging.getLogger(__name__)
 
-LONGEST = 240  # tokens of a caption, at most
-
 
 def train_four_m(options: FourMOptions) -> dict[str, Any]:
     """Trains and saves a 4M model; returns the final losses and validation scores.
@@ -61,9 +58,8 @@ def train_four_m(options: FourMOptions) -> dict[str, Any]:
     tokenizers, words = load_tokenizers(folder)
     accelerator = make_accelerator(options, find_unused_parameters=True)
     accelerator.wait_for_everyone()
-    longest = LONGEST if words is None else 64
-    made = make_any_to_any(options, preprocessing, tokenizers, words, longest)
-    _to(made, accelerator.device)
+    made = make_any_to_any(options, preprocessing, tokenizers, words)
+    made.model.to(accelerator.device).eval()
     announce(options, accelerator, "four_m")
     generator = run_generator(options, accelerator)
     pixels = options.rgb == "pixels"
@@ -79,7 +75,7 @@ def train_four_m(options: FourMOptions) -> dict[str, Any]:
         options, name="four-m", steps=steps, accelerator=accelerator, model=made.model,
         make_optimizer=partial(adamw, options=options),
         data=StepData({"pictures": pictures_of(options, accelerator, cache)}, generator), compute_losses=drawn.losses,
-        hooks=make_hooks(options, accelerator, made, validation, folder), pusher=pusher,
+        hooks=make_hooks(options, accelerator, made, validation), pusher=pusher,
     )  # fmt: skip
     if accelerator.is_main_process:
         save_results(Path(options.output_dir), {"steps": steps, "tokenizers": str(folder)} | results)
@@ -88,28 +84,21 @@ def train_four_m(options: FourMOptions) -> dict[str, Any]:
     return results
 
 
-def _to(made: AnyToAny, device: torch.device) -> None:
-    made.model.to(device).eval()
-    for tokenizer in made.tokenizers.values():
-        tokenizer.to(device)
-
-
 def make_hooks(
-    options: FourMOptions, accelerator: Accelerator, made: AnyToAny, validation: tuple[Source, ...], folder: Path
+    options: FourMOptions, accelerator: Accelerator, made: AnyToAny, validation: tuple[Source, ...]
 ) -> Hooks:
     """Returns validation, from pictures to everything else in the first process, and saving.
 
     Args:
         options: the command's options.
         accelerator: the run's accelerator.
-        made: the model with its tokenizers.
+        made: the model, and what it comes with.
         validation: sources to score.
-        folder: of the tokenizers, which are saved beside the weights.
     """
 
     def validate(model: Any) -> dict[str, float]:
         scores: dict[str, float] = {}
-        now = AnyToAny(model, made.tokenizers, made.words, made.preprocessing)
+        now = AnyToAny(model, made.words, made.preprocessing)
         for source in validation if accelerator.is_main_process else ():
             assert options.size is not None
             samples = list(modality_samples([source], options.size, options.validation_images))
@@ -122,10 +111,7 @@ def make_hooks(
 
     def save(model: Any, output: Path) -> None:
         save_model(model, made.preprocessing, output)
-        shutil.rmtree(output / TOKENIZERS, ignore_errors=True)
-        for name, tokenizer in made.tokenizers.items():
-            tokenizer.save_pretrained(output / TOKENIZERS / name.removeprefix("tok_"))
         if made.words is not None:
-            made.words.save_pretrained(output / TOKENIZERS / "caption")
+            made.words.save_pretrained(output)
 
     return Hooks(validate=validate, preview=lambda model, tracking, step: None, save=save)
