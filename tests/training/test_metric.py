@@ -1,6 +1,7 @@
 """The metric command for a few real steps: what it learns, what it starts from, what it refuses."""
 
 import json
+import math
 import re
 import shutil
 from itertools import pairwise
@@ -26,6 +27,7 @@ from semidepth.training.engine.optimization import learning_rates, metric_optimi
 from semidepth.training.metric import main, train_metric
 from semidepth.training.options.metric import Domain, MetricOptions, parse_domain
 from semidepth.training.recipes.metric import models as metric_models
+from semidepth.training.recipes.metric.hooks import routed_abs_rel
 from semidepth.training.recipes.metric.models import resolve_student
 from semidepth.training.recipes.metric.training import metric_losses, within_range
 
@@ -45,7 +47,7 @@ def arguments(tmp_path, student, **changes):
     fields = {
         "student": student, "output_dir": str(tmp_path / "run"), "train": SCENES, "batch_size": 4, "steps": 3,
         "learning_rate": 1e-3, "bin_embedding_dim": 16, "router_hidden_size": 16, "num_workers": 0, "log_every": 1,
-        "preview_every": 0, "checkpoint_every": 0, "cpu": True,
+        "preview_every": 0, "checkpoint_every": 0, "cpu": True, "validation": ["none"],
     }  # fmt: skip
     return MetricOptions(**(fields | changes))
 
@@ -134,7 +136,6 @@ def test_one_domain_of_two_is_trained_and_the_other_keeps_its_head_and_the_route
         more = {"train": SCENES[1:], "output_dir": str(tmp_path / "more"), "freeze_core": freeze_core}
         train_metric(arguments(tmp_path, str(tmp_path / "run"), **more))
     assert re.search(r"--train has no indoor: .*router keep their weights", caplog.text)
-    assert "there is no validation" in caplog.text
     before, after = weights(tmp_path / "run"), weights(tmp_path / "more")
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert any(name.startswith("heads.1.") for name in changed)
@@ -225,7 +226,10 @@ def test_images_smaller_than_the_training_size_are_told(tmp_path, student, caplo
     for index in range(2):
         Image.fromarray(np.zeros((20, 40, 3), np.uint8)).save(folder / f"{index}.png")
         Image.fromarray(np.full((20, 40), 3000, np.uint16)).save(folder / f"{index}_depth.png")
-    train_metric(arguments(tmp_path, student, train=[f"indoor={folder}?depth_scale=0.001"], batch_size=1, steps=1))
+    train_metric(
+        arguments(tmp_path, student, train=[f"indoor={folder}?depth_scale=0.001"], batch_size=1, steps=1, validation=[])
+    )
+    assert "there is no validation" in caplog.text  # two images are too few to hold some out
     assert re.search(r"20 x 40 .* 2\.00 times .*--size", caplog.text)
 
 
@@ -398,3 +402,17 @@ def test_a_model_that_predicts_metres_needs_the_stock_head(tmp_path):
     tiny.stock_model(tiny.stock_config(depth_estimation_type="metric", max_depth=10)).save_pretrained(tmp_path / "m")
     with pytest.raises(ValueError, match="add --metric_head stock"):
         train_metric(arguments(tmp_path, str(tmp_path / "m")))
+
+
+def test_the_best_validation_by_the_routers_heads_is_what_a_run_ends_with(tmp_path, student):
+    scores = {"indoor/abs_rel": 0.2, "indoor/domain_given/abs_rel": 0.1, "outdoor/abs_rel": 0.4, "outdoor/rmse": 9.0}
+    assert routed_abs_rel(scores | {"far/abs_rel": math.nan}) == pytest.approx(0.3)
+    assert math.isnan(routed_abs_rel({"outdoor/rmse": 9.0}))
+    # Rates so high that the run ends worse than it was after its first update.
+    options = arguments(
+        tmp_path, student, validation=[], validation_images=4, validate_every=1, steps=3, learning_rate=0.5,
+        max_grad_norm=1e6,
+    )  # fmt: skip
+    results = train_metric(options)
+    kept = json.loads((tmp_path / "run/results.json").read_text())
+    assert kept["kept_step"] == results["kept_step"] < 3

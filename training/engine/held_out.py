@@ -1,6 +1,8 @@
 """Choice of a run's validation data: the sources of --validation, or a part held out of the labeled ones."""
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 
 from semidepth.data.reading.parts import LEAST_SAMPLES, part_of
 from semidepth.data.reading.sources import count_samples, cut_of
@@ -19,22 +21,35 @@ RULES = {
 
 
 def split_labeled(options: RelativeOptions) -> tuple[tuple[Source, ...], tuple[Source, ...]]:
+    """Returns the labeled sources to train on, and those to validate on; see [`split_sources`]."""
+    named = None
+    if options.validation:
+        named = () if options.validation == NO_VALIDATION else parse_sources(options.validation)
+    return split_sources(parse_sources(options.labeled), named, images=options.validation_images)
+
+
+def split_sources(
+    labeled: Sequence[Source], validation: Sequence[Source] | None, *, images: int
+) -> tuple[tuple[Source, ...], tuple[Source, ...]]:
     """Returns the labeled sources to train on, and those to validate on.
 
-    With --validation these are the sources that are named. Without it a fixed part of each labeled source is held out
-    of training (see `data.reading.parts`); scenes are validated on their own validation split. Which and by which rule
-    is logged.
+    Where validation sources are named, these. Otherwise a fixed part of each labeled source is held out of training
+    (see `data.reading.parts`); scenes are validated on their own validation split. Which and by which rule is logged.
+
+    Args:
+        labeled: the sources with labels, each perhaps with its domain.
+        validation: the sources that are named; None: none are, and a part is held out.
+        images: most images of a validation split of scenes.
 
     Raises:
         ValueError: a source cannot be opened.
     """
-    labeled = parse_sources(options.labeled)
-    if options.validation:
-        return labeled, () if options.validation == NO_VALIDATION else parse_sources(options.validation)
+    if validation is not None:
+        return tuple(labeled), tuple(validation)
     train: list[Source] = []
     held_out: list[Source] = []
     for source in labeled:
-        kept, held = _split(source, options.validation_images)
+        kept, held = _split(source, images)
         train.append(kept)
         held_out += held
     return tuple(train), tuple(held_out)
@@ -75,4 +90,5 @@ def _validation_scenes(source: Source, images: int) -> Source:
     location, values = split_options(source.spec)
     values = {name: value for name, value in values.items() if name != "start"}
     values |= {"split": "validation", "count": str(min(source.count or images, images))}
-    return parse_source(f"{location}?{'&'.join(f'{name}={value}' for name, value in values.items())}")
+    held = parse_source(f"{location}?{'&'.join(f'{name}={value}' for name, value in values.items())}")
+    return replace(held, domain=source.domain)

@@ -39,13 +39,13 @@ SETTING = (
     "click_map",
     "mask_loss",
 )
-HELD_OUT = "a part of --labeled (with --validation none: None)"
+HELD_OUT = "a part of the labeled sources (with --validation none: None)"
 
 
 def setting_of(options: RunOptions) -> dict[str, Any]:
     """Returns the options that must be the same in a run and in the checkpoint it resumes from."""
     values = asdict(options)
-    files = any(not spec.startswith("scenes:") for spec in values.get("labeled", ()))
+    files = any(not spec.startswith("scenes:") for spec in options.divided_sources())
     # What is held out of the labeled sources is no training data; a checkpoint from before that has None.
     held_out = HELD_OUT if files and not values["validation"] else None
     losses = {"losses": describe(options.loss_weights)} if isinstance(options, RelativeOptions) else {}

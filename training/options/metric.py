@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from semidepth.common.option_checks import check_at_least, check_positive
 from semidepth.common.options import option
 from semidepth.data.source_spec import Source, parse_source
-from semidepth.training.options.run import RunOptions
+from semidepth.training.options.run import NO_VALIDATION, Keep, RunOptions
 
 if TYPE_CHECKING:
     from semidepth.training.augmentation.metric import MetricAugmentation
@@ -134,7 +134,14 @@ class MetricOptions(RunOptions):
         help="Labeled sources to train on, each with its domain: NAME=SOURCE[?option=value&...].",
     )
     validation: tuple[str, ...] = option(
-        (), help="Labeled sources to score during training, each with its domain: NAME=SOURCE. Default: no validation."
+        (),
+        help="Labeled sources scored during training, each with its domain: NAME=SOURCE; none: no validation. Default: "
+        "a fixed twentieth of each source of --train, by whole scenes or folders where it has them, is held out.",
+    )
+    keep: Keep = option(
+        "best",
+        help="Weights to end with: of the best validation (mean AbsRel over its domains, by the router's heads), or of "
+        "the last step.",
     )
     router_images: tuple[str, ...] = option(
         (),
@@ -207,7 +214,10 @@ class MetricOptions(RunOptions):
                 )
         if self.metric_head == "stock":
             self._check_stock_head()
-        for kind, sources in (("validation", self.validation_sources()), ("router_images", self.router_sources())):
+        for kind, sources in (
+            ("validation", self.validation_sources() or ()),
+            ("router_images", self.router_sources()),
+        ):
             for source in sources:
                 if source.domain not in names:
                     raise ValueError(
@@ -225,9 +235,15 @@ class MetricOptions(RunOptions):
         """Returns the training sources, each with its domain."""
         return [parse_named_source(text, "train") for text in self.train]
 
-    def validation_sources(self) -> list[Source]:
-        """Returns the validation sources, each with its domain."""
-        return [parse_named_source(text, "validation") for text in self.validation]
+    def divided_sources(self) -> tuple[str, ...]:
+        return tuple(source.spec for source in self.train_sources())
+
+    def validation_sources(self) -> list[Source] | None:
+        """Returns the validation sources that are named, each with its domain; None: a part is held out."""
+        if not self.validation:
+            return None
+        named = () if self.validation == NO_VALIDATION else self.validation
+        return [parse_named_source(text, "validation") for text in named]
 
     def router_sources(self) -> list[Source]:
         """Returns the sources of images for the router alone, each with its domain."""

@@ -115,6 +115,10 @@ class RunOptions(HubOptions):
         check_at_least(self, "hub_wait_s", 0)
         self.hub_target()
 
+    def divided_sources(self) -> tuple[str, ...]:
+        """Returns the labeled sources of which a part may be held out of training, as they are written."""
+        return ()
+
 
 @dataclass(frozen=True, kw_only=True)
 class RelativeOptions(RunOptions):
@@ -195,6 +199,9 @@ class RelativeOptions(RunOptions):
             raise ValueError("--validation names sources and none; give sources, or none alone for no validation.")
         for spec in [*self.labeled, *(() if self.validation == NO_VALIDATION else self.validation)]:
             parse_source(spec)
+
+    def divided_sources(self) -> tuple[str, ...]:
+        return self.labeled
 
     @cached_property
     def loss_weights(self) -> dict[str, float]:

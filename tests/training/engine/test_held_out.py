@@ -1,5 +1,7 @@
 """What a run is validated on where --validation does not say it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -7,8 +9,9 @@ from PIL import Image
 from sample_files import depth_mm, picture, write_parquet
 
 from semidepth.training import teacher
-from semidepth.training.engine.held_out import split_labeled
+from semidepth.training.engine.held_out import split_labeled, split_sources
 from semidepth.training.engine.resuming import setting_of
+from semidepth.training.options.metric import MetricOptions
 from semidepth.training.options.teacher import TeacherOptions
 
 
@@ -54,6 +57,19 @@ def test_named_sources_and_none_leave_the_labeled_ones_whole(tmp_path):
     train, validation = split(folder, validation=("scenes:indoor?split=validation&count=4",))
     assert (specs(train), specs(validation)) == ([folder], ["scenes:indoor?split=validation&count=4"])
     assert [specs(part) for part in split(folder, validation=("none",))] == [[folder], []]
+
+
+def test_parts_of_metric_sources_keep_their_domain(tmp_path):
+    named = MetricOptions(train=(f"faces={photos(tmp_path / 'photos', 60)}", "streets=scenes:outdoor?count=8"),
+                          domains=("faces?max_depth_m=3", "streets?max_depth_m=80"))  # fmt: skip
+    train, validation = split_sources(named.train_sources(), named.validation_sources(), images=5)
+    assert [source.domain for source in train] == [source.domain for source in validation] == ["faces", "streets"]
+    assert specs(validation)[0].endswith("?part=held_out")
+    assert specs(validation)[1] == "scenes:outdoor?count=5&split=validation"
+    assert setting_of(named)["held_out"] is not None
+    none = replace(named, validation=("none",))
+    assert none.validation_sources() == []
+    assert setting_of(none)["held_out"] is None
 
 
 def test_what_is_not_cut_is_told_with_its_reason(tmp_path, caplog):

@@ -94,7 +94,7 @@ def test_a_relative_run_goes_on_with_the_losses_and_the_held_out_part_of_its_che
     earlier = replace(options, output_dir=str(tmp_path / "earlier"), labeled=("org/frames",), validation=("none",))
     newest = checkpoint(earlier, losses=None, held_out=None)  # as before there were presets and held-out parts
     assert check_resume(replace(earlier, losses="v1"), 5) == newest
-    with pytest.raises(ValueError, match=r"held_out=None, not held_out=a part of --labeled .*--validation none"):
+    with pytest.raises(ValueError, match=r"held_out=None, not held_out=a part of the labeled .*--validation none"):
         check_resume(replace(earlier, validation=()), 5)
 
 

@@ -13,6 +13,7 @@ from semidepth.evaluation.pictures import grid, metres_row, save_picture
 from semidepth.prediction.models import load_depth_model
 from semidepth.training.options.metric import MetricOptions
 from semidepth.training.options.presets import read_preset
+from semidepth.training.options.run import NO_VALIDATION
 from semidepth.training.recipes.demo.scores import score_into, with_spread
 from semidepth.training.recipes.metric.training import train_metric
 
@@ -39,7 +40,7 @@ def train_metric_models(folder: Path, *, steps: int, seed: int, cpu: bool) -> No
     shared: dict[str, Any] = preset | {
         "student": str(folder / "student"),
         "steps": steps,
-        "validation": (),
+        "validation": NO_VALIDATION,
         "seed": seed,
         "resume": False,
         "cpu": cpu,

@@ -1,7 +1,8 @@
 """Validation by domain, with and without the router, previews and saving in the training of metric models."""
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -87,7 +88,14 @@ def make_metric_hooks(
         assert isinstance(model, DepthAnythingForDepthEstimation | RoutedDepthForDepthEstimation)
         save_model(model, preprocessing, folder)
 
-    return Hooks(validate=validate, preview=preview, save=save)
+    return Hooks(validate=validate, preview=preview, save=save, rank=routed_abs_rel if options.keep == "best" else None)
+
+
+def routed_abs_rel(scores: Mapping[str, float]) -> float:
+    """Returns the mean AbsRel over the domains, by the heads that the router chose; NaN where none was scored."""
+    values = [value for name, value in scores.items() if name.endswith("/abs_rel") and "/domain_given/" not in name]
+    values = [value for value in values if math.isfinite(value)]
+    return sum(values) / len(values) if values else math.nan
 
 
 def _router_accuracy(confusion: Counter[tuple[str, str]], accelerator: Accelerator) -> float:

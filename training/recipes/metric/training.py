@@ -30,6 +30,7 @@ from semidepth.modeling.losses import known_depth, silog_loss_by_domain
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing.pusher import open_pusher
 from semidepth.training.augmentation.metric import augment_metric
+from semidepth.training.engine.held_out import split_sources
 from semidepth.training.engine.loop import train
 from semidepth.training.engine.loss_window import Losses
 from semidepth.training.engine.optimization import choose_attention, metric_optimizer
@@ -44,6 +45,7 @@ from semidepth.training.engine.setup import (
 )
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.options.metric import Domain, MetricOptions
+from semidepth.training.options.run import NO_VALIDATION
 from semidepth.training.recipes.metric.hooks import make_metric_hooks
 from semidepth.training.recipes.metric.labels import check_labels
 from semidepth.training.recipes.metric.models import (
@@ -193,14 +195,15 @@ def train_metric(options: MetricOptions) -> dict[str, Any]:
     """
     state = PartialState(cpu=options.cpu)
     pusher = open_pusher(options, options.output_dir, main_process=state.is_main_process)
-    sources = options.train_sources()
-    validation = options.validation_sources()
-    check_sources(sources + validation)
+    sources, validation = split_sources(
+        options.train_sources(), options.validation_sources(), images=options.validation_images
+    )
+    check_sources([*sources, *validation])
     check_sources(options.router_sources(), labeled=False)
-    if not validation and state.is_main_process:
+    if not validation and options.validation != NO_VALIDATION and state.is_main_process:
         logger.warning(
             "there is no validation, so this run ends without scores and with its last weights; name labeled images of "
-            "a domain with --validation NAME=SOURCE"
+            "a domain with --validation NAME=SOURCE, or none to turn it off"
         )
     steps = resolve_steps(options, sources, labeled=True, batch_size=options.batch_size, world=state.num_processes)
     check_resume(options, steps)
