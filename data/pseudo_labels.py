@@ -140,11 +140,20 @@ def _units(index: int, source: Source, part_size: int) -> Iterator[tuple[str, Op
 
 
 class LabelFolder:
-    """A pseudo-label set that is being written.
+    """A pseudo-label set that is being written; subclasses hold labels of other kinds.
 
     Args:
         location: folder or fsspec URL.
+
+    Attributes:
+        record_name: of the file with the record.
+        features: of the rows.
+        what: the labels, in errors.
     """
+
+    record_name = RECORD
+    features = FEATURES
+    what = "pseudo labels"
 
     def __init__(self, location: str) -> None:
         self.location = location
@@ -153,7 +162,7 @@ class LabelFolder:
 
     def check(self, record: Record) -> None:
         """Raises ValueError if the folder holds a set with another record."""
-        place = f"{self.path}/{RECORD}"
+        place = f"{self.path}/{self.record_name}"
         if not self.fs.exists(place):
             return
         before = json.loads(self.fs.cat_file(place))
@@ -161,7 +170,7 @@ class LabelFolder:
         differing = [name for name in now if before.get(name) != now[name]]
         if differing:
             was, new = (", ".join(f"{name}={values.get(name)}" for name in differing) for values in (before, now))
-            raise ValueError(f"{self.location} holds pseudo labels with {was}, not {new}; give another --output.")
+            raise ValueError(f"{self.location} holds {self.what} with {was}, not {new}; give another --output.")
 
     def begin(self, record: Record) -> None:
         """Writes the record if it is missing; only the main process calls it.
@@ -171,9 +180,9 @@ class LabelFolder:
         """
         if self._local:
             hold_folder("output", Path(self.path))
-        if not self.fs.exists(f"{self.path}/{RECORD}"):
-            self._write("README.md", _readme(record).encode())
-            self._write(RECORD, (json.dumps(asdict(record), indent=2) + "\n").encode())
+        if not self.fs.exists(f"{self.path}/{self.record_name}"):
+            self._write("README.md", self.readme(record).encode())
+            self._write(self.record_name, (json.dumps(asdict(record), indent=2) + "\n").encode())
 
     def release(self) -> None:
         """Lets another run write into the folder."""
@@ -190,14 +199,18 @@ class LabelFolder:
 
     def write_part(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Writes one part; an interrupted write leaves no file of that name."""
-        columns = {key: [row[key] for row in rows] for key in FEATURES}
+        columns = {key: [row[key] for row in rows] for key in self.features}
         buffer = io.BytesIO()
         # Few rows to a group: readers can begin in the middle.
         pq.write_table(
-            pa.Table.from_pydict(columns, schema=FEATURES.arrow_schema), buffer, row_group_size=100, compression="NONE",
-            write_page_checksum=True,
+            pa.Table.from_pydict(columns, schema=self.features.arrow_schema), buffer, row_group_size=100,
+            compression="NONE", write_page_checksum=True,
         )  # fmt: skip
         self._write(f"data/{name}", buffer.getvalue())
+
+    def readme(self, record: Record) -> str:
+        """The text of the set's README.md."""
+        return _readme(record)
 
     def _write(self, name: str, content: bytes) -> None:
         target = f"{self.path}/{name}"

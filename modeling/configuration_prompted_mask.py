@@ -55,6 +55,7 @@ class PromptedMaskConfig(PreTrainedConfig):
         click_map: points and boxes are also drawn into the dense prompt. Without it decoders from scratch learned
             nothing at small budgets; stock weights do without.
         click_sigma: standard deviation of a drawn click, as a share of the image's side (root of its area).
+        box_prior: masks of boxed objects start from the filled box, and what the decoder says is added to it.
         mask_loss: "focal" or "bce", the loss of each pixel.
         focal_weight: weight of that loss, whichever it is.
         dice_weight: weight of the dice loss.
@@ -85,6 +86,7 @@ class PromptedMaskConfig(PreTrainedConfig):
     text_hidden_size: int | None = None
     click_map: bool = False
     click_sigma: float | int = 0.06
+    box_prior: bool = False
     mask_loss: str = "focal"
     focal_weight: float | int = 20.0
     dice_weight: float | int = 1.0
@@ -228,8 +230,8 @@ def stock_config_of(config: PromptedMaskConfig) -> SamConfig:
     """
     if not config.has_sam_core:
         raise ValueError("stock SAM has no depth model as its core; save this model as it is.")
-    if config.click_map or config.text_hidden_size is not None:
-        raise ValueError("stock SAM has no click_map and no text prompts; save this model as it is.")
+    if config.click_map or config.box_prior or config.text_hidden_size is not None:
+        raise ValueError("stock SAM has no click_map, no box_prior and no text prompts; save this model as it is.")
     core: Any = config.core_config
     return SamConfig(
         vision_config=type(core)(**core.to_dict()),

@@ -12,6 +12,8 @@ from transformers import initialization as init
 # their positions first; what stands for no mask hardly changes the image.
 ACTIVATION_GAIN = math.sqrt(2)
 POINT_SCALE, NO_MASK_SCALE = 0.5, 0.1
+# Logits of [`box_prior`]: inside a box, and outside by how far in sides of the box.
+PRIOR_INSIDE, PRIOR_SLOPE, PRIOR_LEAST = 1.0, 40.0, -10.0
 
 
 def start_with(layer: Any, gain: float, bias: float = 0.0) -> Any:
@@ -194,6 +196,30 @@ class FineFeatures(nn.Module):
         return [self.conv_s1(coarse), self.conv_s0(fine)]
 
 
+@torch.no_grad()
+def box_prior(boxes: Tensor, grid: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """The logits that answers to boxes start from: the box filled, and surer of what is farther outside.
+
+    Args:
+        boxes: (O, 4) x1, y1, x2, y2 in pixels; a NaN row: no box, and no prior.
+        grid: rows and columns of the image embedding; the map has four times as many.
+        size: height and width of the image in pixels.
+
+    Returns:
+        (O, 4h, 4w) float32.
+    """
+    outside = boxes.new_zeros(len(boxes), 1, 1, dtype=torch.float32)
+    left, top, right, bottom = (boxes.float() + 0.5)[..., None].unbind(1)
+    for axis, (low, high) in ((1, (top, bottom)), (0, (left, right))):
+        cells, side = 4 * grid[1 - axis], size[1 - axis]
+        middles = (torch.arange(cells, device=boxes.device) + 0.5) * (side / cells)
+        length = (high - low).clamp(min=side / cells)  # one cell at least
+        beyond = ((middles - (low + high) / 2).abs() / length - 0.5).clamp(min=0)  # (O, cells), in sides of the box
+        outside = torch.maximum(outside, beyond[:, :, None] if axis == 1 else beyond[:, None])
+    prior = torch.where(outside > 0, (-PRIOR_INSIDE - PRIOR_SLOPE * outside).clamp(min=PRIOR_LEAST), PRIOR_INSIDE)
+    return torch.where(boxes.isnan().any(-1)[:, None, None], 0.0, prior)
+
+
 def finest_maps(blocks: list[Tensor], height: int, width: int) -> tuple[Tensor, Tensor]:
     """The two finest of a depth decoder's maps, (B, C, 2h, 2w) and (B, C, 4h, 4w), of mean square 1 over each image.
 
@@ -220,6 +246,7 @@ __all__ = [
     "Mlp",
     "Neck",
     "PositionalEmbedding",
+    "box_prior",
     "draw_weights",
     "finest_maps",
     "start_with",

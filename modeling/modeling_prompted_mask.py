@@ -21,7 +21,7 @@ from .configuration_prompted_mask import (
 from .depth_cores import core_channels, encode, fuse, predict_relative
 from .losses import best_of_masks_loss
 from .mask_decoder import MaskDecoder, PromptedMaskOutput
-from .mask_layers import FineFeatures, Neck, PositionalEmbedding, draw_weights, finest_maps
+from .mask_layers import FineFeatures, Neck, PositionalEmbedding, box_prior, draw_weights, finest_maps
 from .modeling_depth_student import DepthStudentForDepthEstimation
 from .modeling_routed_depth import RoutedDepthForDepthEstimation
 from .prompt_encoder import PromptEncoder, Prompts, check_embeddings, check_labels, gather_prompts
@@ -29,7 +29,7 @@ from .prompt_encoder import PromptEncoder, Prompts, check_embeddings, check_labe
 # Objects are decoded in parts of so many image cells in all: 128 objects on a grid of 32 x 32, 32 on SAM's 64 x 64.
 CELLS_AT_ONCE = 2**17
 # What learns from scratch at a small budget: every fresh decoder begins with it. Loaded ones keep what they had.
-FRESH = {"click_map": True, "mask_loss": "bce", "focal_weight": 1.0}
+FRESH = {"click_map": True, "box_prior": True, "mask_loss": "bce", "focal_weight": 1.0}
 
 
 class PromptedMaskPreTrainedModel(PreTrainedModel):
@@ -81,8 +81,8 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
 
         Args:
             student: the model, or id or folder of one (ours or stock Depth Anything V1 / V2); its weights are copied.
-            fields: further fields of [`PromptedMaskConfig`]. Unlike there, `click_map` is on and `mask_loss` is "bce"
-                with weight 1, since nothing else was seen to learn from scratch.
+            fields: further fields of [`PromptedMaskConfig`]. Unlike there, `click_map` and `box_prior` are on, and
+                `mask_loss` is "bce" with weight 1, since nothing else was seen to learn from scratch.
         """
         if isinstance(student, str):
             student = DepthStudentForDepthEstimation.from_pretrained(student, use_safetensors=True)
@@ -288,7 +288,10 @@ class PromptedMaskForMaskGeneration(PromptedMaskPreTrainedModel):
             members = image_of[start : start + at_once]
             image = embeddings.index_select(0, members) + dense
             finer = None if fine is None else [each.index_select(0, members) for each in fine]
-            parts.append(self.mask_decoder(image, positions, tokens, known, finer, multimask))
+            masks, scores = self.mask_decoder(image, positions, tokens, known, finer, multimask)
+            if self.config.box_prior and part.boxes is not None:
+                masks = masks + box_prior(part.boxes, (rows, columns), size)[:, None]
+            parts.append((masks, scores))
         masks, scores = (torch.cat(each) if len(each) > 1 else each[0] for each in zip(*parts, strict=True))
         return masks.unflatten(0, (images, -1)), scores.unflatten(0, (images, -1))
 

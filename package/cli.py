@@ -6,6 +6,7 @@
     semidepth demo --model outputs/demo/metric
     semidepth train student --start semidepth-small --teacher TEACHER --unlabeled my_photos/ --output_dir outputs/mine
     semidepth pseudo-label --teacher outputs/teacher --unlabeled my_photos/ --output outputs/pseudo_labels
+    semidepth label-masks --unlabeled my_photos/ --output outputs/mask_labels
     semidepth publish outputs/demo/student --repo NAME/student --dry_run
     semidepth info outputs/demo/student
     semidepth convert-checkpoint depth_anything_v2_vits.pth models/v2-small
@@ -58,6 +59,7 @@ follows it goes to the command; without -- everything goes to the command.
 TRAINED = {name: f"semidepth.training.{name}" for name in ("teacher", "student", "metric", "masks")}
 TRAINED |= {"tokenizers": "semidepth.training.modality_tokenizers", "four-m": "semidepth.training.four_m"}
 LABELING = "semidepth.training.pseudo_label"
+CUTTING = "semidepth.training.label_masks"
 
 
 def train(words: Sequence[str]) -> int:
@@ -73,6 +75,11 @@ def train(words: Sequence[str]) -> int:
 def pseudo_label(words: Sequence[str]) -> int:
     """Launches the labeling of images with accelerate and returns its exit status."""
     return launch(LABELING, words)
+
+
+def label_masks(words: Sequence[str]) -> int:
+    """Launches the cutting of photos into masks with accelerate and returns its exit status."""
+    return launch(CUTTING, words)
 
 
 def launch(module: str, words: Sequence[str]) -> int:
@@ -151,6 +158,7 @@ COMMANDS = {
     "demo": Entry("a page in the browser: images, 3D, videos", demo),
     "train": Entry("train a teacher, a student, a metric model or a mask model", train),
     "pseudo-label": Entry("label images once, with a teacher, for any number of students", pseudo_label),
+    "label-masks": Entry("cut unlabeled photos into masks, for a mask model to train on", label_masks),
     "publish": Entry("upload a model to the Hub", "semidepth.publishing.cli"),
     "info": Entry("facts about a model and its training", "semidepth.publishing.info"),
     "convert-checkpoint": Entry("original .pth files to models", "semidepth.prediction.originals.cli"),

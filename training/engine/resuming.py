@@ -37,6 +37,7 @@ SETTING = (
     "cached_images",
     "hidden_size",
     "click_map",
+    "box_prior",
     "mask_loss",
 )
 HELD_OUT = "a part of the labeled sources (with --validation none: None)"

@@ -42,6 +42,7 @@ class MaskOptions(RunOptions):
     click_map: bool = option(
         False, help="Also draw the prompts into the mask prompt of a new decoder; learning from scratch needs it."
     )
+    box_prior: bool = option(False, help="Let a new decoder's answers to boxes start from the filled box.")
     mask_loss: str = option("focal", help="Loss beside dice of a new decoder: focal (20 : 1) or bce (1 : 1).")
     rounds: int = option(11, help="Rounds of prompts in a step; each answers the errors of the one before.")
     random_rounds: bool = option(False, help="Draw the number of rounds of each step, from 1 to --rounds.")

@@ -4,6 +4,7 @@ import copy
 import logging
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from accelerate import PartialState
@@ -27,6 +28,8 @@ from semidepth.training.options.teacher import kind_given
 from semidepth.training.recipes.labeling import Labeler
 
 logger = logging.getLogger(__name__)
+
+Folder = TypeVar("Folder", bound=LabelFolder)
 
 PRECISIONS = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -55,7 +58,7 @@ def pseudo_label(options: PseudoLabelOptions) -> str:
         part_size=options.part_size,
         label_size=teacher.preprocessing.size,
     )
-    folder = open_folder(options, record, state)
+    folder = open_folder(LabelFolder(options.output), record, state, private=options.private)
     finished = folder.finished()
     if not checkpoints and options.reliability:
         logger.info("%s has no earlier checkpoints: the labels have no reliability", options.teacher)
@@ -88,23 +91,22 @@ def pseudo_label(options: PseudoLabelOptions) -> str:
     return options.output
 
 
-def open_folder(options: PseudoLabelOptions, record: Record, state: PartialState) -> LabelFolder:
-    """Opens the set of pseudo labels; the main process creates it if it does not exist.
+def open_folder(folder: Folder, record: Record, state: PartialState, *, private: bool) -> Folder:
+    """Returns the set of labels, opened; the main process creates it if it does not exist, on the Hub as `private`.
 
     Raises:
         ValueError: if it has labels of another teacher or other sources, or cannot be written.
     """
     try:
-        if options.output.startswith("hf://") and state.is_main_process:
-            repo = "/".join(options.output.removeprefix("hf://datasets/").split("/")[:2])
-            HfApi().create_repo(repo, repo_type="dataset", private=options.private, exist_ok=True)
-        folder = LabelFolder(options.output)
+        if folder.location.startswith("hf://") and state.is_main_process:
+            repo = "/".join(folder.location.removeprefix("hf://datasets/").split("/")[:2])
+            HfApi().create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
         folder.check(record)
     except ValueError:
         raise
     except Exception as error:  # Hub, object stores and missing packages each raise errors of their own types
         raise ValueError(
-            f"--output {options.output} cannot be written ({describe(error)}); check its name and your access rights."
+            f"--output {folder.location} cannot be written ({describe(error)}); check its name and your access rights."
         ) from error
     state.wait_for_everyone()
     if state.is_main_process:
@@ -113,19 +115,20 @@ def open_folder(options: PseudoLabelOptions, record: Record, state: PartialState
     return folder
 
 
-def progress(counts: list[int | None], finished: int, state: PartialState) -> tqdm:
+def progress(counts: list[int | None], finished: int, state: PartialState, desc: str = "pseudo labels") -> tqdm:
     """Returns a progress bar over this process's share of the images; only the main process shows it.
 
     Args:
         counts: number of images in each source; None where unknown.
         finished: approximate number of images that are labeled already.
         state: accelerate's process state.
+        desc: of the bar.
     """
     total = None if None in counts else sum(count for count in counts if count)
     share = None if total is None else -(-max(0, total - finished) // state.num_processes)
     return tqdm(
         total=share,
-        desc="pseudo labels",
+        desc=desc,
         unit="img",
         dynamic_ncols=True,
         disable=not state.is_main_process,

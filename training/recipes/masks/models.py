@@ -59,7 +59,7 @@ def make_mask_model(name: str, config: PreTrainedConfig, options: MaskOptions) -
         ValueError: if the weights cannot be loaded or are incomplete.
     """
     if config.model_type == MASK_TYPE:
-        own = {field: getattr(config, field) for field in ("hidden_size", "click_map", "mask_loss")}
+        own = {field: getattr(config, field) for field in ("hidden_size", "click_map", "box_prior", "mask_loss")}
         if any(value != getattr(options, field) for field, value in own.items()):
             told = ", ".join(f"{field} {value}" for field, value in own.items())
             logger.info("--student %r is a mask model, so its own decoder is trained: %s", name, told)
@@ -68,5 +68,5 @@ def make_mask_model(name: str, config: PreTrainedConfig, options: MaskOptions) -
     weight = 20.0 if options.mask_loss == "focal" else 1.0
     return PromptedMaskForMaskGeneration.from_student(
         student, hidden_size=options.hidden_size, mlp_dim=8 * options.hidden_size, click_map=options.click_map,
-        mask_loss=options.mask_loss, focal_weight=weight,
+        box_prior=options.box_prior, mask_loss=options.mask_loss, focal_weight=weight,
     )  # fmt: skip
