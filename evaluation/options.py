@@ -42,6 +42,7 @@ class ScoreOptions:
     masks: bool = option(False, help="score mask models by clicks, beside simple baselines")
     clicks: int = option(20, help="with --masks: most clicks on an object", metavar="N")
     min_area: float = option(0.0005, help="with --masks: least share of its image that an object has", metavar="SHARE")
+    zoom: bool = option(True, help="with --masks: models look at a crop round each small answer again, larger")
     tuned_on: tuple[str, ...] = option(
         ("scenes:indoor", "scenes:outdoor"), help="with --masks: sources for the baselines' settings", metavar="SOURCE"
     )
@@ -79,7 +80,7 @@ class ScoreOptions:
 
     def _check_masks(self) -> None:
         """Raises ValueError where --masks meets an option of depth, or an option of masks comes without it."""
-        own = ("clicks", "min_area", "tuned_on", "tuned_images")
+        own = ("clicks", "min_area", "zoom", "tuned_on", "tuned_images")
         depth = ("benchmark", "mode", "protocol", "max_depth_m", "align", "space", "flip", "kind", "batch_size")
         defaults = default_values(type(self))
         for name in depth if self.masks else own:

@@ -5,6 +5,7 @@
     depth.values, depth.unit   # (H, W) float32, "m"
 
     predict        depth of one image or of many
+    segment        a thing that is pointed at: its mask, its distance, its size
     load_model     load a model once, to predict with it many times
     DepthMap       result of `predict`
     train_teacher, train_student, train_metric, score, publish
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from semidepth.evaluation.score import score
     from semidepth.prediction.depth_maps import DepthMap, predict
+    from semidepth.prediction.masks.segment import segment
     from semidepth.prediction.models import load_depth_model as load_model
     from semidepth.publishing.cli import publish
     from semidepth.training.metric import train_metric
@@ -35,6 +37,7 @@ __all__ = [
     "predict",
     "publish",
     "score",
+    "segment",
     "train_metric",
     "train_student",
     "train_teacher",
@@ -46,6 +49,7 @@ _LAZY = {
     "predict": ("semidepth.prediction.depth_maps", "predict"),
     "publish": ("semidepth.publishing.cli", "publish"),
     "score": ("semidepth.evaluation.score", "score"),
+    "segment": ("semidepth.prediction.masks.segment", "segment"),
     "train_metric": ("semidepth.training.metric", "train_metric"),
     "train_student": ("semidepth.training.student", "train_student"),
     "train_teacher": ("semidepth.training.teacher", "train_teacher"),

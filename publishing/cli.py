@@ -16,7 +16,8 @@ folder is used as the card; else one is made from the records of the run.
 
 --to_folder writes the same files into a folder instead, with weights.json (bytes and sha256 of the weights). --heads
 adds a folder metres: the heads and router of a metric model that was trained on this one with --freeze_core, without
-their core; semidepth puts the two together. The model that comes with semidepth is made so.
+their core; semidepth puts the two together. --masks adds a folder masks, with the decoder of a mask model on this one.
+The model that comes with semidepth is made so.
 
 Unchanged files are not sent again: run the same command again to resume an upload; without changes it makes no commit.
 Files that become obsolete are removed from the repository: other weights, older exports, scores, parts of label sets.
@@ -37,7 +38,7 @@ from semidepth.common.files import check_new
 from semidepth.common.options import option
 from semidepth.common.redaction import refuse_secrets
 from semidepth.prediction.checkpoints import pickled_names
-from semidepth.prediction.shipped.folder import METRES, find_model, is_heads
+from semidepth.prediction.shipped.folder import MASKS, METRES, find_model, is_heads
 from semidepth.publishing.facts import read_facts
 from semidepth.publishing.files import (
     CARD,
@@ -81,6 +82,9 @@ class PublishOptions:
     heads: Path | None = option(
         None, metavar="FOLDER", help="metric model on this one, whose heads go to metres/ without their core"
     )
+    masks: Path | None = option(
+        None, metavar="FOLDER", help="mask model on this one, whose decoder goes to masks/ without its core"
+    )
     stock: bool = option(False, help="convert to stock Depth Anything or ZoeDepth, which needs no remote code")
     onnx: bool = option(False, help="add an export, onnx/model.onnx")
     onnx_opset: int = option(OPSET, help="operator set of the ONNX export")
@@ -102,8 +106,8 @@ class PublishOptions:
             raise ValueError(f"{' and '.join(self.for_models)}: only for models, not for a Space; leave that out.")
         if self.to_folder is not None and (self.repo is not None or self.dry_run):
             raise ValueError("--to_folder sends nothing; leave out --repo and --dry_run.")
-        if self.heads is not None and self.stock:
-            raise ValueError("--heads need semidepth, and --stock is for those without it; leave one out.")
+        if self.stock and (self.heads is not None or self.masks is not None):
+            raise ValueError("--heads and --masks need semidepth, and --stock is for those without it; leave one out.")
         parse_size(self.max_shard_size)
         self.data_licences()
         refuse_secrets([self.message])
@@ -111,7 +115,7 @@ class PublishOptions:
     @property
     def for_models(self) -> list[str]:
         """Names of the given options that only models have."""
-        return [f"--{name}" for name in ("stock", "onnx", "dtype", "heads") if getattr(self, name)]
+        return [f"--{name}" for name in ("stock", "onnx", "dtype", "heads", "masks") if getattr(self, name)]
 
     def target(self, kind: Kind = "model", sdk: str | None = None) -> Target:
         """Returns the repository to push to."""
@@ -218,12 +222,13 @@ def files_of_model(folder: Path, options: PublishOptions, room: Path) -> list[Hu
             "--license and --data_license are for a card that is made; write them into %s, which is used", folder / CARD
         )
     files = public_files(files, room / "public")
-    if options.heads is not None:
-        from semidepth.publishing.shipping import files_of_heads
+    for place, whole in ((METRES, options.heads), (MASKS, options.masks)):
+        if whole is not None:
+            from semidepth.publishing.shipping import files_of_heads
 
-        heads = files_of_heads(options.heads, folder, options.dtype, room / "heads")
-        check_finite(heads)
-        files += heads
+            heads = files_of_heads(whole, folder, options.dtype, room / place, place)
+            check_finite(heads)
+            files += heads
     return files
 
 

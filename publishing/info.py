@@ -18,7 +18,7 @@ from typing import Any
 from semidepth.common.commands import Command
 from semidepth.common.options import option
 from semidepth.prediction.shipped.errors import in_words, typical_errors
-from semidepth.prediction.shipped.folder import NAME, find_model, shipped_names, shown_name
+from semidepth.prediction.shipped.folder import NAME, find_model, shipped_models, shown_name
 from semidepth.publishing.facts import Facts, read_facts
 from semidepth.publishing.licences import card_license
 
@@ -168,7 +168,7 @@ def run(options: InfoOptions) -> None:
         info = model_info(options.folder)
         print(json.dumps(info, indent=2) if options.json else to_text(info))
         return
-    shipped = {name: model_info(name) for name in (shipped_names() or [NAME])}
+    shipped = {name: model_info(name) for name in (shipped_models() or [NAME])}
     print(json.dumps(shipped, indent=2) if options.json else "\n\n".join(map(to_text, shipped.values())))
 
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from semidepth.common.files import check_new, whole_folder
 from semidepth.data.scenes.render import render_scenes
 from semidepth.prediction.models import load_depth_model
-from semidepth.prediction.shipped.folder import METRES, RECORD
+from semidepth.prediction.shipped.folder import RECORD
 from semidepth.prediction.shipped.heads import split_heads
 from semidepth.publishing.files import OPTIONS, SCORES, HubFile, checked_files
 from semidepth.publishing.records import public_files
@@ -27,7 +27,8 @@ from semidepth.publishing.records import public_files
 logger = logging.getLogger(__name__)
 
 # Scales that differ by orders of magnitude among each other, seven numbers: they stay as they are.
-KEPT = ("core_scales",)
+# So do the random frequencies of positions in a mask model: rounded, they are others.
+KEPT = ("core_scales", "positional_embedding")
 OF_HEADS = ("config.json", "preprocessor_config.json", *OPTIONS, *SCORES)
 SIDE_PX = 384
 
@@ -72,27 +73,28 @@ def _without_dtype(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def files_of_heads(metric: Path, core: Path, dtype: str | None, room: Path) -> list[HubFile]:
-    """Returns the files of metric heads without their core, as they lie beside it in the folder metres.
+def files_of_heads(whole: Path, core: Path, dtype: str | None, room: Path, place: str) -> list[HubFile]:
+    """Returns the files of metric heads or of a mask decoder without their core, as they lie in a folder in the core's.
 
     Args:
-        metric: folder of the metric model.
+        whole: folder of the metric model or mask model.
         core: folder of the relative model that it stands on.
+        place: name of their folder.
         dtype: of the published weights; None: as they are.
         room: folder for files that are made; is made.
 
     Raises:
-        ValueError: the metric model stands on another core.
+        ValueError: the model stands on another core.
     """
     split = room / "split"
-    split_heads(metric, core, split, None if dtype is None else getattr(torch, dtype))
+    split_heads(whole, core, split, None if dtype is None else getattr(torch, dtype))
     for name in OF_HEADS:
-        if (metric / name).is_file() and not (split / name).exists():
+        if (whole / name).is_file() and not (split / name).exists():
             (split / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(metric / name, split / name)
+            shutil.copyfile(whole / name, split / name)
     files = checked_files(split, [path.relative_to(split).as_posix() for path in split.rglob("*") if path.is_file()])
     files = convert_weights(files, dtype, room / "converted") if dtype is not None else files
-    return [HubFile(f"{METRES}/{file.path}", file.source) for file in public_files(files, room / "public")]
+    return [HubFile(f"{place}/{file.path}", file.source) for file in public_files(files, room / "public")]
 
 
 def ship(files: Sequence[HubFile], target: Path, trained: Mapping[str, Path | None]) -> None:

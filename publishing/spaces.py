@@ -95,7 +95,7 @@ def _shipped_files() -> list[HubFile]:
     Raises:
         ValueError: their weights are not whole.
     """
-    folders = [Path(shipped.find_model(name)) for name in shipped.shipped_names()]
+    folders = [Path(shipped.find_model(name)) for name in shipped.shipped_models()]
     held = [path for folder in folders for path in sorted((*folder.iterdir(), *(folder / "scores").glob("*.json")))]
     paths = [path for path in held if path.is_file() and path.suffix != ".py"]
     return [HubFile(f"{CARDS}/{path.relative_to(shipped.FOLDER.parent).as_posix()}", path) for path in paths]

@@ -31,10 +31,7 @@ from semidepth.evaluation.masks.segmenter import MaskModel
 from semidepth.evaluation.masks.tables import describe_baseline, entries, to_markdown, to_parquet
 from semidepth.evaluation.options import ScoreOptions
 from semidepth.evaluation.source_report.report import tell_sources
-from semidepth.modeling import PromptedMaskForMaskGeneration
-from semidepth.prediction.checkpoints import load_config, refuse_pickled
-from semidepth.prediction.preprocessing import preprocessing_of
-from semidepth.prediction.shipped.folder import find_model
+from semidepth.prediction.masks.loading import load_mask_model
 
 RESULTS, TABLE, PER_OBJECT = "results.json", "table.md", "per_object.parquet"
 # Objects that baselines are tuned on are at least this share of their image.
@@ -68,7 +65,10 @@ def _score_held(options: ScoreOptions) -> dict[str, Any]:
     sources = with_masks(_limited(spec, options.limit) for spec in dict.fromkeys(options.data))
     tell_sources(sources, labeled=False)
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    models = [load_mask_model(name, device) for name in dict.fromkeys(options.model)]
+    models = [
+        MaskModel(name, *load_mask_model(name, device), device, zoom=options.zoom)
+        for name in dict.fromkeys(options.model)
+    ]
     size = models[0].size
     baselines = _tune(options, size)
     segmenters: list[Segmenter] = [*models, *(baseline.segmenter for baseline in baselines), FilledBox()]
@@ -91,15 +91,9 @@ def _score_held(options: ScoreOptions) -> dict[str, Any]:
     return results | {"table": table}
 
 
-def load_mask_model(name: str, device: torch.device) -> MaskModel:
-    """Loads a mask model with its preprocessing; raises ValueError for a model of another kind."""
-    refuse_pickled(name)
-    place = find_model(name)
-    config = load_config(place)
-    if config.model_type != "prompted_mask":
-        raise ValueError(f"--model {name!r} is a {config.model_type} model, which makes no masks; leave out --masks.")
-    model: Any = PromptedMaskForMaskGeneration.from_pretrained(place)
-    return MaskModel(name, model.to(device).eval(), preprocessing_of(name, config), device)
+def _segmenter(name: str, device: torch.device, *, zoom: bool) -> MaskModel:
+    model, preprocessing = load_mask_model(name, device)
+    return MaskModel(name, model, preprocessing, device, zoom=zoom)
 
 
 def _limited(spec: str, limit: int | None) -> Source:

@@ -2,8 +2,9 @@
 
     semidepth-small          relative: inverse depth; what `load_model()` gives
     semidepth-small-metric   the same with metric heads on it, where they are shipped: metres
+    semidepth-small-masks    the same with a mask decoder on it, where it is shipped: masks of what is pointed at
 
-Both lie in model_cards/semidepth-small, the heads in its folder metres. Light to import.
+All lie in model_cards/semidepth-small: the heads in its folder metres, the decoder in masks. Light to import.
 """
 
 import hashlib
@@ -17,10 +18,11 @@ from semidepth import model_cards
 
 logger = logging.getLogger(__name__)
 
-NAME, METRIC_NAME = "semidepth-small", "semidepth-small-metric"
+NAME, METRIC_NAME, MASKS_NAME = "semidepth-small", "semidepth-small-metric", "semidepth-small-masks"
 # A strict editable installation links each file; the folder itself is where the files lie.
 FOLDER = (Path(str(resources.files(model_cards))) / NAME / "README.md").resolve().parent
-METRES = "metres"
+METRES, MASKS = "metres", "masks"
+PLACES = {NAME: "", METRIC_NAME: METRES, MASKS_NAME: MASKS}
 # Bytes and sha256 of each file of weights, by its path in the folder.
 RECORD = "weights.json"
 HEADS = "heads.safetensors"
@@ -46,12 +48,12 @@ def find_model(name: str | Path | None = None) -> str:
     if isinstance(name, Path):
         return str(name)
     name = name or default_name()
-    if name not in (NAME, METRIC_NAME):
+    if name not in PLACES:
         return name
     if (Path(name) / "config.json").is_file():
         tell_apart(name, Path(name).resolve())
     record = read_record()
-    parts = [WEIGHTS] if name == NAME else [WEIGHTS, f"{METRES}/{HEADS}"]
+    parts = [WEIGHTS] if name == NAME else [WEIGHTS, f"{PLACES[name]}/{HEADS}"]
     for part in parts:
         if part not in record:
             raise ValueError(
@@ -59,7 +61,7 @@ def find_model(name: str | Path | None = None) -> str:
                 "for inverse depth, or another model."
             )
         check_weights(FOLDER / part, record[part])
-    return str(FOLDER if name == NAME else FOLDER / METRES)
+    return str(FOLDER / PLACES[name])
 
 
 @lru_cache
@@ -79,19 +81,25 @@ def default_name() -> str:
 
 
 def shipped_names() -> list[str]:
-    """Names of the models that this installation should have, the default first; empty without any."""
+    """Names of the depth models that this installation should have, the default first; empty without any."""
+    return [name for name in shipped_models() if name != MASKS_NAME]
+
+
+def shipped_models() -> list[str]:
+    """Names of all models that this installation should have: those of depth, then that of masks; empty without any."""
     if not (FOLDER / RECORD).is_file():
         return []
-    return [NAME, METRIC_NAME] if f"{METRES}/{HEADS}" in read_record() else [NAME]
+    record = read_record()
+    return [NAME, *(name for name, place in PLACES.items() if f"{place}/{HEADS}" in record)]
 
 
 def shown_name(folder: str) -> str:
     """Name of a shipped model for its folder; any other name as it is."""
-    return {str(FOLDER): NAME, str(FOLDER / METRES): METRIC_NAME}.get(folder, folder)
+    return {str(FOLDER / place): name for name, place in PLACES.items()}.get(folder, folder)
 
 
 def is_heads(folder: str | Path) -> bool:
-    """True for a folder with metric heads alone."""
+    """True for a folder with metric heads, or a mask decoder, alone."""
     return (Path(folder) / HEADS).is_file()
 
 
@@ -103,7 +111,7 @@ def weight_files(folder: Path) -> list[Path]:
     """
     core = folder.resolve().parent / WEIGHTS
     if not core.is_file():
-        raise ValueError(f"{folder} holds metric heads and their core is missing ({core}); keep both folders together.")
+        raise ValueError(f"{folder} holds heads and their core is missing ({core}); keep both folders together.")
     return [core, folder / HEADS]
 
 

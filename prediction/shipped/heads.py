@@ -1,8 +1,9 @@
-"""Metric heads in a folder of their own, a few megabytes, on a frozen core whose weights lie in the folder above.
+"""Metric heads or a mask decoder in a folder of their own, a few megabytes, on a core whose weights lie above it.
 
-semidepth-small/model.safetensors            the core, a relative model
+semidepth-small/model.safetensors            the core, a relative model, which was frozen
 semidepth-small/metres/heads.safetensors     heads and router
 semidepth-small/metres/config.json           of the routed model that both make
+semidepth-small/masks/heads.safetensors      prompt encoder and mask decoder; beside them the mask model's config.json
 """
 
 import shutil
@@ -23,22 +24,24 @@ BESIDE = ("config.json", "preprocessor_config.json")
 
 
 def split_heads(folder: Path, core: Path, target: Path, dtype: torch.dtype | None = None) -> None:
-    """Saves the heads of a metric model without its core.
+    """Saves the heads of a metric model, or the decoder of a mask model, without the core.
 
     Args:
-        folder: of the metric model, whose weights are in one file.
+        folder: of the model, whose weights are in one file.
         core: folder of the relative model that it stands on.
         target: folder for heads, configuration and image processor; is made.
         dtype: in which both cores have to be equal; None: that of the relative model.
 
     Raises:
-        ValueError: the model is no routed one, or its core is not this one: then heads alone would predict something
+        ValueError: the model has no core, or its core is not this one: then heads alone would predict something
             else.
     """
     weights, own = _read(folder / WEIGHTS), _read(core / WEIGHTS)
     inside = {name.removeprefix(CORE): tensor for name, tensor in weights.items() if name.startswith(CORE)}
     if not inside:
-        raise ValueError(f"{folder} has no metric heads on a core; give a model that `semidepth train metric` trained.")
+        raise ValueError(
+            f"{folder} has no heads on a core; give a model that `semidepth train metric` or `masks` trained."
+        )
     differing = sorted(inside.keys() ^ own.keys()) or sorted(
         name for name in own if not torch.equal(*(each[name].to(dtype or own[name].dtype) for each in (inside, own)))
     )
@@ -55,13 +58,13 @@ def split_heads(folder: Path, core: Path, target: Path, dtype: torch.dtype | Non
 
 
 def joined_weights(folder: Path) -> dict[str, Tensor]:
-    """Weights of the routed model that heads and the core in the folder above make."""
+    """Weights of the model that heads and the core in the folder above make."""
     core, heads = (_read(path) for path in weight_files(folder))
     return {CORE + name: tensor for name, tensor in core.items()} | heads
 
 
 def load_joined(folder: Path, dtype: torch.dtype) -> Any:
-    """The routed model that heads and the core in the folder above make.
+    """The routed model, or the mask model, that heads and the core in the folder above make.
 
     Args:
         folder: of the heads.
@@ -70,13 +73,14 @@ def load_joined(folder: Path, dtype: torch.dtype) -> Any:
     Raises:
         ValueError: a file is damaged, or weights are missing.
     """
-    from semidepth.modeling import RoutedDepthConfig, RoutedDepthForDepthEstimation
+    from transformers import AutoConfig
+
+    from semidepth.modeling import PromptedMaskForMaskGeneration, RoutedDepthForDepthEstimation
 
     weights = joined_weights(folder)
-    config = RoutedDepthConfig.from_pretrained(str(folder))
-    loaded: Any = RoutedDepthForDepthEstimation.from_pretrained(
-        None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True
-    )
+    config = AutoConfig.from_pretrained(str(folder))
+    made: Any = PromptedMaskForMaskGeneration if config.model_type == "prompted_mask" else RoutedDepthForDepthEstimation
+    loaded: Any = made.from_pretrained(None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True)
     model, info = loaded  # transformers declares the model alone
     check_nothing_missing(str(folder), info)
     return model

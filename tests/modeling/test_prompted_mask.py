@@ -231,3 +231,23 @@ def test_text_is_a_prompt_and_its_padding_is_passed_over():
     text = torch.randn(2, 2, 3, 8)
     padded = torch.cat([text, torch.full((2, 2, 2, 8), NAN)], 2)
     assert close(answer(model, text_embeds=text), answer(model, text_embeds=padded))
+
+
+def test_answers_to_boxes_start_from_the_filled_box():
+    plain, prior = mask_model(box_prior=False), mask_model(box_prior=True)
+    prior.load_state_dict(plain.state_dict())
+    both = {"input_points": POINTS, "input_boxes": torch.cat([BOXES[:, :1], torch.full((2, 1, 4), NAN)], 1)}
+    (before, scores), (after, same) = answer(plain, **both), answer(prior, **both)
+    assert torch.equal(scores, same)
+    assert torch.equal(before[:, 1], after[:, 1])  # without a box nothing is added
+    added = (after - before)[:, 0, 0]
+    rows, columns = torch.meshgrid(
+        torch.arange(24) * 2 + 1.0, torch.arange(32) * 2 + 1.0, indexing="ij"
+    )  # cells' middles
+    for box, own in zip(BOXES[:, 0] + 0.5, added, strict=True):
+        inside = (columns > box[0]) & (columns < box[2]) & (rows > box[1]) & (rows < box[3])
+        assert torch.equal(own > 0, inside)
+        far = (columns > box[2] + (box[2] - box[0]) / 2) | (rows < box[1] - (box[3] - box[1]) / 2)
+        assert not far.any() or own[far].max() <= -9.9
+    small = torch.full((2, 1, 4), 20.0) + torch.tensor([0, 0, 0.2, 0.2])
+    assert ((answer(prior, input_boxes=small)[0] - answer(plain, input_boxes=small)[0]) > 0).flatten(1).any(1).all()

@@ -10,9 +10,10 @@ import torch
 from processes import held_by_another
 
 from semidepth.evaluation.cli import main
-from semidepth.evaluation.masks.score import load_mask_model
 from semidepth.evaluation.options import ScoreOptions
 from semidepth.modeling import DepthStudentForDepthEstimation, PromptedMaskForMaskGeneration
+from semidepth.prediction.masks.answers import Prompts
+from semidepth.prediction.masks.loading import load_mask_predictor
 
 ROOMS = "scenes:indoor?split=test&count=2&size=48"
 
@@ -98,8 +99,8 @@ def test_options_of_masks_and_of_depth_do_not_mix(changes, cause):
 
 def test_a_box_that_ends_where_the_image_ends_is_inside_what_the_model_sees(models):
     """In float32 the scaled side of such a box lies beyond the edge for some sizes."""
-    model = load_mask_model(models[0], torch.device("cpu"))
+    model = load_mask_predictor(models[0], "cpu")
     for width in range(400, 460):
         model.look(np.zeros((640, width, 3), np.uint8))
-        answer = model.box(np.array([[width / 3, 100.0, width, 640.0]], np.float32))
+        answer = model.answer(Prompts(boxes=np.array([[width / 3, 100.0, width, 640.0]], np.float32)), candidates=False)
         assert answer.masks.shape == (1, 1, 640, width)
