@@ -1,13 +1,19 @@
 """A tiny model in the place of the one that comes with the package, made by the command that makes that one."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import tiny
 import yaml
 
-from semidepth.modeling import DepthStudentConfig, DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
+from semidepth.modeling import (
+    DepthStudentConfig,
+    DepthStudentForDepthEstimation,
+    PromptedMaskForMaskGeneration,
+    RoutedDepthForDepthEstimation,
+)
 from semidepth.prediction.shipped import folder
 from semidepth.publishing import cli
 
@@ -33,6 +39,15 @@ def save_runs(root: Path) -> tuple[Path, Path]:
     rows = [score_row("indoor", 0.125, 3), score_row("indoor", 0.2, 1), score_row("", 0.9, 5)]
     (root / "metric" / "scores" / "results.json").write_text(json.dumps({"scores": rows}))
     return root / "student", root / "metric"
+
+
+def save_mask_model(student: Path, folder: Path) -> Path:
+    """The folder of a mask model on a student, its decoder fresh."""
+    core = DepthStudentForDepthEstimation.from_pretrained(student)
+    sizes = {"hidden_size": 32, "mlp_dim": 64, "iou_head_hidden_dim": 32}
+    PromptedMaskForMaskGeneration.from_student(core, **sizes).save_pretrained(folder)
+    shutil.copyfile(student / "preprocessor_config.json", folder / "preprocessor_config.json")
+    return folder
 
 
 def score_row(domain: str, abs_rel: float, images: int) -> dict:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from benchmark_programs import load_program
 from PIL import Image
-from shipped_model import save_runs, ship, take
+from shipped_model import save_mask_model, save_runs, ship, take
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("", "docs", "spaces", "spaces/depth_demo", "spaces/depth_metrics", "benchmarks", "model_cards")
@@ -119,7 +119,8 @@ def folder(tmp_path_factory):
     """A folder with tiny models in the place of the demo's and of the shipped one, and photos."""
     folder = tmp_path_factory.mktemp("docs")
     student, metric = save_runs(folder / "outputs" / "demo")
-    ship(student, folder / "shipped", "--heads", str(metric))
+    masks = save_mask_model(student, folder / "outputs" / "masks")
+    ship(student, folder / "shipped", "--heads", str(metric), "--masks", str(masks))
     for name in ("photo.jpg", "other.jpg"):
         pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / name)

@@ -3,25 +3,23 @@
 import io
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
 import trimesh
 from PIL import Image
 from safetensors.torch import load_file
-from shipped_model import save_runs, ship, take
+from shipped_model import save_mask_model, save_runs, ship, take
 
 import semidepth
 from semidepth.media.run_lengths import decode_run_lengths
-from semidepth.modeling import DepthStudentForDepthEstimation, PromptedMaskForMaskGeneration
+from semidepth.modeling import PromptedMaskForMaskGeneration
 from semidepth.prediction.masks.cli import main
 from semidepth.prediction.masks.cutouts import Cutout, inner
 from semidepth.prediction.masks.loading import load_mask_predictor
 from semidepth.prediction.shipped.folder import MASKS_NAME, NAME, shipped_models, shipped_names
 from semidepth.prediction.shipped.heads import join_heads
 
-SMALL = {"hidden_size": 32, "mlp_dim": 64, "iou_head_hidden_dim": 32}
 HEIGHT, WIDTH = 120, 160
 ROWS, COLUMNS = slice(30, 90), slice(40, 120)
 
@@ -31,11 +29,7 @@ def runs(tmp_path_factory):
     """Folders of a student, of a metric model on it, and of a mask model on it."""
     root = tmp_path_factory.mktemp("runs")
     student, metric = save_runs(root)
-    core = DepthStudentForDepthEstimation.from_pretrained(student)
-    model = PromptedMaskForMaskGeneration.from_student(core, **SMALL)
-    model.save_pretrained(root / "masks")
-    shutil.copyfile(student / "preprocessor_config.json", root / "masks/preprocessor_config.json")
-    return student, metric, root / "masks"
+    return student, metric, save_mask_model(student, root / "masks")
 
 
 @pytest.fixture
