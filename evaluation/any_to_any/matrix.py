@@ -9,8 +9,8 @@ from torch import Tensor
 
 from semidepth.data.modalities.loading import ModalitySample, collate_modalities
 from semidepth.evaluation.any_to_any.measures import Scores, mean_of
-from semidepth.evaluation.any_to_any.model import KINDS, SOURCE, UNKNOWN, WORDS, AnyToAny, fit_map
 from semidepth.evaluation.any_to_any.round_trip import is_known, values_of
+from semidepth.prediction.any_to_any.model import KINDS, SOURCE, UNKNOWN, WORDS, AnyToAny, fit_map
 
 BATCH = 16
 # What a source is called in a `ModalityBatch`.

@@ -28,6 +28,8 @@ def save_model(model: PreTrainedModel, preprocessing: Preprocessing, folder: Pat
     model.save_pretrained(partial)
     masks = model.config.model_type == "prompted_mask"
     processor: Any = preprocessing.to_sam_image_processor() if masks else preprocessing.to_image_processor()
+    if model.config.model_type == "four_m":  # its grids are square: pictures are squeezed
+        processor.keep_aspect_ratio = False
     processor.save_pretrained(partial)
     _move_into(folder, partial)
 

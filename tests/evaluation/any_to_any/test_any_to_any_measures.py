@@ -18,7 +18,7 @@ from semidepth.evaluation.any_to_any.measures import (
     normal_errors,
     standard_error,
 )
-from semidepth.evaluation.any_to_any.model import fit_map
+from semidepth.prediction.any_to_any.model import fit_map
 
 
 def test_depth_by_hand():

@@ -12,8 +12,8 @@ from transformers import AutoModel
 from semidepth.data.modalities.loading import modality_samples
 from semidepth.data.source_spec import parse_sources
 from semidepth.evaluation.any_to_any.matrix import nats_per_token, score_direction, score_floors, unigram_nats
-from semidepth.evaluation.any_to_any.model import load_any_to_any
 from semidepth.modeling import DepthStudentForDepthEstimation, ModalityTokenizer
+from semidepth.prediction.any_to_any.model import load_any_to_any
 from semidepth.training.four_m import main, train_four_m
 from semidepth.training.modality_tokenizers import train_tokenizers
 from semidepth.training.options.four_m import FourMOptions

@@ -11,8 +11,8 @@ from torch import Tensor
 from semidepth.common.options import read_options
 from semidepth.data.modalities.loading import ModalityBatch
 from semidepth.data.modalities.words import sentinel_ids
-from semidepth.evaluation.any_to_any.model import SOURCE, WORDS, AnyToAny, fit_map
 from semidepth.modeling import DepthStudentForDepthEstimation, FourMForAnyToAny
+from semidepth.prediction.any_to_any.model import SOURCE, WORDS, AnyToAny, fit_map
 from semidepth.prediction.checkpoints import load_config, refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, preprocessing_of
 from semidepth.prediction.shipped.folder import find_model

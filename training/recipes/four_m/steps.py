@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from semidepth.data.modalities.budgets import BudgetSettings, StepPlan, draw_positions, plan_step
 from semidepth.data.modalities.words import mask_spans, sentinel_ids, stack_words
-from semidepth.evaluation.any_to_any.model import KINDS, SOURCE, WORDS
+from semidepth.prediction.any_to_any.model import KINDS, SOURCE, WORDS
 from semidepth.training.engine.loss_window import Losses
 from semidepth.training.engine.step_data import Batch
 from semidepth.training.options.four_m import FourMOptions

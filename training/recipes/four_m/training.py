@@ -20,7 +20,7 @@ from accelerate import Accelerator, PartialState
 from semidepth.data.modalities.loading import modality_samples, with_modalities
 from semidepth.data.source_spec import Source
 from semidepth.evaluation.any_to_any.matrix import score_direction
-from semidepth.evaluation.any_to_any.model import SOURCE, AnyToAny, load_tokenizers
+from semidepth.prediction.any_to_any.model import SOURCE, AnyToAny, load_tokenizers
 from semidepth.publishing.pusher import open_pusher
 from semidepth.training.engine.loop import Hooks, train
 from semidepth.training.engine.resuming import check_resume

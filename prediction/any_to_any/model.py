@@ -1,4 +1,4 @@
-"""A 4M model as scores use it: values of modalities in, values out."""
+"""A 4M model with all that belongs to it: values of modalities in, values out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
