@@ -8,6 +8,7 @@
     torchrun --nproc_per_node 2 training/score.py --model Intel/zoedepth-nyu-kitti apple/DepthPro-hf outputs/metric \\
         --benchmark nyu kitti --root nyu=/data/nyu kitti=/data/kitti --output scores/
     semidepth score --masks --model outputs/masks --data 'photos/?masks=instances.json'
+    semidepth score --four_m --model outputs/four_m --data 'scenes:indoor?style=wild&split=test&count=48'
 
 Any depth-estimation model can be scored: ours, stock Depth Anything, ZoeDepth, Depth Pro, DPT, GLPN.
 
@@ -27,6 +28,11 @@ masks      With --masks: a simulated annotator clicks at each object's centre, t
            and gives the box once. IoU by clicks, clicks needed, outlines, the predicted IoU against the true one; by
            area; beside superpixels, flood fill (both tuned on --tuned_on) and the filled box. Means over objects.
 
+4M         With --four_m: every modality predicted in one step from every other, beside the typical map of all pictures
+           and of the picture's domain (floors), another picture's input (control) and the tokenizer's round trip
+           (ceiling); nats per true token. And depth completed from --known_pixels and the picture, beside filling in
+           and a metric model scaled to these pixels.
+
 Values of depth are means over images. --output FOLDER keeps each image's scores as soon as they are made: run the
 same command again to resume. It ends with results.json, table.md, per_image.parquet and examples.png (with --masks:
 per_object.parquet, no pictures, no resuming, one process). Several processes share the images.
@@ -44,6 +50,11 @@ def run(options: ScoreOptions) -> None:
         from semidepth.evaluation.masks.score import score_masks  # takes seconds
 
         print(score_masks(options)["table"])
+        return
+    if options.four_m:
+        from semidepth.evaluation.any_to_any.score import score_four_m  # takes seconds
+
+        print(score_four_m(options)["table"])
         return
     import torch  # takes seconds
 

@@ -47,6 +47,19 @@ class ScoreOptions:
         ("scenes:indoor", "scenes:outdoor"), help="with --masks: sources for the baselines' settings", metavar="SOURCE"
     )
     tuned_images: int = option(24, help="with --masks: images of each of these sources", metavar="N")
+    four_m: bool = option(False, help="score 4M models: every modality from every other, and completion of depth")
+    floors_from: tuple[str, ...] = option(
+        ("scenes:indoor?start=300000", "scenes:outdoor?start=300000"),
+        help="with --four_m: sources of the typical maps that predictions are compared with", metavar="SOURCE",
+    )  # fmt: skip
+    floor_images: int = option(100, help="with --four_m: images of each of these sources", metavar="N")
+    known_pixels: tuple[float, ...] = option(
+        (500.0, 2000.0, 0.05), help="with --four_m: pixels known in completion, below 1 a share", metavar="N"
+    )
+    metric_model: str = option(
+        "semidepth-small-metric", help="with --four_m: model scaled to the known pixels beside it; none for none"
+    )
+    only_completion: bool = option(False, help="with --four_m: leave out all but completion")
     batch_size: int = option(8, help="images of one size per forward pass", metavar="N")
     device: str | None = option(None, help="such as cpu or cuda:1; default: cuda where there is one, else cpu")
     output: Path | None = option(
@@ -57,10 +70,16 @@ class ScoreOptions:
     def __post_init__(self) -> None:
         if not self.data and not self.benchmark:
             raise ValueError("there is nothing to score on; give --data SOURCE or --benchmark NAME --root FOLDER.")
-        for name in ("batch_size", "clicks", "tuned_images"):
+        for name in ("batch_size", "clicks", "tuned_images", "floor_images"):
             check_at_least(self, name, 1)
         check_share(self, "min_area", least=0)
-        self._check_masks()
+        self._check_own("masks", ("clicks", "min_area", "zoom", "tuned_on", "tuned_images"))
+        own = ("floors_from", "floor_images", "known_pixels", "metric_model", "only_completion")
+        self._check_own("four_m", own)
+        if self.masks and self.four_m:
+            raise ValueError("--masks and --four_m score models of two kinds; give one of the two.")
+        if any(not pixels > 0 for pixels in self.known_pixels):
+            raise ValueError(f"--known_pixels is {self.known_pixels}; give numbers of pixels, or shares above 0.")
         check_at_least(self, "limit", 1)
         if self.max_depth_m is not None and not 1e-3 < self.max_depth_m < math.inf:
             raise ValueError(f"--max_depth_m is {self.max_depth_m}; give a number of metres, more than 0.001.")
@@ -78,17 +97,17 @@ class ScoreOptions:
         if self.output is not None:
             _check_output(self.output)
 
-    def _check_masks(self) -> None:
-        """Raises ValueError where --masks meets an option of depth, or an option of masks comes without it."""
-        own = ("clicks", "min_area", "zoom", "tuned_on", "tuned_images")
+    def _check_own(self, switch: str, own: tuple[str, ...]) -> None:
+        """Raises ValueError where a switch meets an option of depth, or one of its own options comes without it."""
         depth = ("benchmark", "mode", "protocol", "max_depth_m", "align", "space", "flip", "kind", "batch_size")
         defaults = default_values(type(self))
-        for name in depth if self.masks else own:
+        on = getattr(self, switch)
+        for name in depth if on else own:
             if getattr(self, name) != defaults[name]:
                 what = (
-                    "about depth, and --masks is on; leave out"
-                    if self.masks
-                    else "about masks; add --masks, or leave out"
+                    f"not used with --{switch}; leave out"
+                    if on
+                    else f"used with --{switch} alone; add it, or leave out"
                 )
                 raise ValueError(f"--{name} is {what} --{name}.")
 

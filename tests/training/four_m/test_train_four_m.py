@@ -12,6 +12,7 @@ from transformers import AutoModel
 from semidepth.data.modalities.loading import modality_samples
 from semidepth.data.source_spec import parse_sources
 from semidepth.evaluation.any_to_any.matrix import nats_per_token, score_direction, score_floors, unigram_nats
+from semidepth.evaluation.cli import main as score_main
 from semidepth.modeling import DepthStudentForDepthEstimation, ModalityTokenizer
 from semidepth.prediction.any_to_any.model import load_any_to_any
 from semidepth.training.four_m import main, train_four_m
@@ -104,6 +105,29 @@ def test_every_direction_has_a_score_and_a_floor(trained):
     assert 0 < unigram_nats(made, known, samples, "tok_depth") < 1.5 * torch.tensor(64.0).log()
     floors = score_floors(known, samples, "depth")
     assert floors["domain"].means()["abs_rel"] != floors["all"].means()["abs_rel"]
+
+
+def test_the_score_command_has_every_direction_and_completion(trained, tmp_path, capsys):
+    words = ["--four_m", "--model", str(trained[0]), "--data", *VALIDATION, "--floor_images", "8", "--device", "cpu"]
+    output = tmp_path / "scores"
+    assert score_main([*words, "--known_pixels", "60", "0.5", "--metric_model", "none", "--output", str(output)]) == 0
+    table = capsys.readouterr().out
+    results = json.loads((output / "results.json").read_text())
+    there = {(row["target"], row["source"]) for row in results["scores"]}
+    targets = {"tok_rgb", "tok_depth", "tok_normal", "tok_semantic", "caption"}
+    for target in targets:
+        assert {(target, source) for source in {"rgb", *targets} - {"tok_rgb", target}} <= there
+    assert ("tok_depth", "rgb of another picture") in there
+    assert sum("round trip" in source for _, source in there) == 4
+    assert {row["known"] for row in results["completion"]} == {"60 pixels", "50 %"}
+    by_method = {row["method"]: row["scores"]["abs_rel"] for row in results["completion"] if row["known"] == "50 %"}
+    assert by_method["4M, bent"] < by_method["4M, its tokens"]
+    assert "| 4M, bent |" in table
+    assert "tok_depth of" in table
+    assert score_main([*words, "--output", str(output)]) == 2  # there are results
+    for wrong in (["--mode", "metric"], ["--known_pixels", "0"], ["--masks"]):
+        assert score_main([*words, *wrong]) == 2
+    assert score_main([*words[1:], "--only_completion"]) == 2
 
 
 def test_pixels_and_one_task_alone_are_trained_too(tmp_path, tokenizers):

@@ -1,0 +1,98 @@
+"""Filling in of depth of which some pixels are known, without learning: what completion has to beat."""
+
+import torch
+from torch import Tensor
+
+AROUND = 16  # known pixels that a pixel looks at
+COLOR_SIGMA = 0.1  # difference of RGB, 0 to 1, at which a known pixel counts for less
+CHUNK = 4096  # pixels whose distances are computed at once
+
+
+def choose_known(depth: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Returns a depth map with some pixels of surfaces left, evenly at random, and all others unknown.
+
+    Args:
+        depth: (H, W) metres; inf sky and NaN unknown are never chosen.
+        count: pixels to keep, at most; all that there are if they are fewer.
+        generator: on the CPU.
+    """
+    places = depth.isfinite().flatten().nonzero()[:, 0]
+    chosen = places[torch.randperm(len(places), generator=generator)[:count]]
+    found = torch.full_like(depth, torch.nan).flatten()
+    found[chosen] = depth.flatten()[chosen]
+    return found.reshape(depth.shape)
+
+
+class Neighbours:
+    """The known pixels that are nearest to each pixel of a map.
+
+    Args:
+        known: (H, W) true for known pixels; one at least.
+        around: how many to look at, at most.
+
+    Raises:
+        ValueError: no pixel is known.
+    """
+
+    def __init__(self, known: Tensor, around: int = AROUND) -> None:
+        self.shape = known.shape
+        self.places = known.nonzero()  # (M, 2) row and column
+        if not len(self.places):
+            raise ValueError("no pixel of the map is known; give one at least.")
+        height, width = known.shape
+        rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        every = torch.stack([rows, columns], -1).reshape(-1, 2).float()
+        parts = [
+            torch.cdist(part, self.places.float()).topk(min(around, len(self.places)), dim=1, largest=False)
+            for part in every.split(CHUNK)
+        ]
+        self.distance = torch.cat([part.values for part in parts])  # (H W, K), nearest first
+        self.index = torch.cat([part.indices for part in parts])
+
+    def at_known(self, values: Tensor) -> Tensor:
+        """(..., H, W) -> (..., M), at the known pixels."""
+        return values[..., self.places[:, 0], self.places[:, 1]]
+
+    def nearest(self, values: Tensor) -> Tensor:
+        """(M,) values of known pixels -> (H, W), each pixel that of its nearest one."""
+        return values[self.index[:, 0]].reshape(self.shape)
+
+    def spread(self, values: Tensor, image: Tensor | None = None) -> Tensor:
+        """(M,) values of known pixels -> (H, W): means by closeness and, with an image, by likeness of colour.
+
+        Closeness is Gaussian with half the distance of the farthest neighbour, so it fits any density: a joint
+        bilateral filter with scattered support.
+
+        Args:
+            values: of the known pixels.
+            image: (3, H, W) RGB, 0 to 1.
+        """
+        sigma = (self.distance[:, -1:] / 2).clamp(min=0.5)
+        weight = torch.exp(-0.5 * (self.distance / sigma) ** 2)
+        if image is not None:
+            apart = image.flatten(1).T[:, None] - self.at_known(image).T[self.index]  # (H W, K, 3)
+            weight = weight * torch.exp(-0.5 * (apart**2).sum(-1) / COLOR_SIGMA**2)
+        weight = weight + 1e-8 * torch.exp(-self.distance)  # where no colour is alike, the nearest counts
+        mean = (weight * values[self.index]).sum(1) / weight.sum(1)
+        return mean.reshape(self.shape)
+
+
+def fill_nearest(around: Neighbours, known: Tensor) -> Tensor:
+    """Returns (H, W) metres: of the nearest known pixel."""
+    return around.nearest(around.at_known(known))
+
+
+def fill_bilateral(around: Neighbours, known: Tensor, image: Tensor) -> Tensor:
+    """Returns (H, W) metres: the mean log depth of known pixels that are near and of a like colour."""
+    return around.spread(around.at_known(known).log(), image).exp()
+
+
+def scale_to_known(around: Neighbours, known: Tensor, metres: Tensor) -> Tensor:
+    """Returns a predicted map scaled by the median ratio of known to predicted depth."""
+    return metres * (around.at_known(known) / around.at_known(metres)).median()
+
+
+def bend_to_known(around: Neighbours, known: Tensor, metres: Tensor, image: Tensor) -> Tensor:
+    """Returns a predicted map that goes through the known pixels: its log errors there are spread as depth would be."""
+    errors = (around.at_known(known) / around.at_known(metres)).log()
+    return metres * around.spread(errors, image).exp()
