@@ -69,3 +69,14 @@ def _step(points: np.ndarray, axis: int) -> np.ndarray:
         only_back = np.isfinite(fall) & ~(rise <= EDGE * fall)
         only_ahead = np.isfinite(rise) & ~(fall <= EDGE * rise)
         return np.where(only_back, back, np.where(only_ahead, ahead, ahead + back))
+
+
+def normals_of(picture: np.ndarray) -> np.ndarray:
+    """Returns the normals of a picture by [`normals_picture`], (H, W, 3) float32 unit vectors; NaN where it is black.
+
+    Args:
+        picture: (H, W, 3) uint8.
+    """
+    vectors = picture.astype(np.float32) / 127.5 - 1
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6)
+    return np.where((picture == 0).all(-1, keepdims=True), np.float32(np.nan), vectors)

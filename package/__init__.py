@@ -8,6 +8,7 @@
     segment        a thing that is pointed at: its mask, its distance, its size
     load_model     load a model once, to predict with it many times
     DepthMap       result of `predict`
+    convert        any of depth, normals, classes and a sentence from any other, with a 4M model
     train_teacher, train_student, train_metric, score, publish
                    the commands as functions, which take the command's options
 
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from semidepth.evaluation.score import score
+    from semidepth.prediction.any_to_any.conversion import convert
     from semidepth.prediction.depth_maps import DepthMap, predict
     from semidepth.prediction.masks.segment import segment
     from semidepth.prediction.models import load_depth_model as load_model
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DepthMap",
     "__version__",
+    "convert",
     "load_model",
     "predict",
     "publish",
@@ -45,6 +48,7 @@ __all__ = [
 
 _LAZY = {
     "DepthMap": ("semidepth.prediction.depth_maps", "DepthMap"),
+    "convert": ("semidepth.prediction.any_to_any.conversion", "convert"),
     "load_model": ("semidepth.prediction.models", "load_depth_model"),
     "predict": ("semidepth.prediction.depth_maps", "predict"),
     "publish": ("semidepth.publishing.cli", "publish"),

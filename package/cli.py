@@ -2,6 +2,7 @@
 
     semidepth predict photo.jpg --model outputs/demo/student --output depth/
     semidepth segment photo.jpg --point 410,230 --output cut/
+    semidepth convert photo.jpg --to depth normals semantics caption --model outputs/four_m --output out/
     semidepth data my_frames/ --pictures seen/
     semidepth score --model outputs/demo/student --data 'scenes:indoor?split=test&count=96'
     semidepth demo --model outputs/demo/metric
@@ -155,6 +156,7 @@ class Entry:
 COMMANDS = {
     "predict": Entry("depth of images and videos", "semidepth.prediction.cli"),
     "segment": Entry("a thing cut out of a photo: point at it, or draw a box", "semidepth.prediction.masks.cli"),
+    "convert": Entry("depth, normals, classes and a sentence from any of them", "semidepth.prediction.any_to_any.cli"),
     "data": Entry("what is in data sources, and what looks wrong there", "semidepth.evaluation.source_report.cli"),
     "score": Entry("errors of a model on labeled data", "semidepth.evaluation.cli"),
     "demo": Entry("a page in the browser: images, 3D, videos", demo),

@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -119,22 +118,17 @@ def check_options(model: DepthModel, files: Sequence[tuple[Path, Path]], options
 
 
 def maker_of(model: DepthModel) -> Maker:
-    """Name of a model, and a digest of its weights, configuration, preprocessing and way of enlarging maps.
-
-    It takes half a second per gigabyte.
-    """
+    """Name of a model, and a digest of its weights, configuration, preprocessing and way of enlarging maps."""
     module: Any = model.model
-    config = {name: value for name, value in module.config.to_dict().items() if name not in UNLIKE}
     processor = None if model.processor is None else model.processor.to_dict()
     # "whole": earlier versions showed a stock processor images that were resized already.
     way = "bicubic" if processor is None else "whole"
-    seen = [way, model.kind, repr(model.preprocessing), processor, config]
-    digest = hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode())
-    for name, tensor in module.state_dict().items():
-        digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy())
-    name = getattr(module.config, "_name_or_path", "") or type(module).__name__
-    return Maker(name, digest.hexdigest()[:16])
+    return Maker.of(module, [way, model.kind, repr(model.preprocessing), processor, own_config(module)])
+
+
+def own_config(module: Any) -> dict[str, Any]:
+    """The configuration of a model without what two copies of it may differ in."""
+    return {name: value for name, value in module.config.to_dict().items() if name not in UNLIKE}
 
 
 class Writer:

@@ -73,6 +73,25 @@ class Maker:
     model: str
     weights: str
 
+    @classmethod
+    def of(cls, module: Any, seen: list[Any]) -> "Maker":
+        """A model by its name, with a digest of its weights and of what else its predictions depend on.
+
+        It takes half a second per gigabyte.
+
+        Args:
+            module: the model, one of transformers'.
+            seen: what is not in its weights, as JSON has it.
+        """
+        import torch
+
+        digest = hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode())
+        for name, tensor in module.state_dict().items():
+            digest.update(f"{name} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy())
+        name = getattr(module.config, "_name_or_path", "") or type(module).__name__
+        return cls(name, digest.hexdigest()[:16])
+
 
 class Record:
     """Record of one output folder; lines are appended whole, from any thread.

@@ -1,5 +1,7 @@
 """Tiny real models for the tests: seconds on a CPU, nothing downloaded."""
 
+from pathlib import Path
+
 import torch
 from torch import nn
 from transformers import (
@@ -141,3 +143,35 @@ def depth_pro(fov: bool = True):
 def pixels(batch: int = 2, height: int = SIZE, width: int = SIZE, seed: int = 0) -> torch.Tensor:
     """(B, 3, H, W) float32 noise."""
     return torch.randn(batch, 3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def any_to_any(folder: Path) -> Path:
+    """A folder with a tiny 4M model that nobody trained, as `semidepth train four-m` saves it; RGB is 64 px wide."""
+    from semidepth.data.modalities.words import sentinel_ids, train_words
+    from semidepth.modeling import FourMForAnyToAny, ModalityTokenizer, ModalityTokenizerConfig
+    from semidepth.training.engine.saving import save_model
+
+    torch.manual_seed(0)
+    own = {"image_size": 32, "patch_size": 8, "hidden_size": 8, "num_hidden_layers": 1, "levels": [4, 4]}
+    classes = {"semantic": ["wall", "floor", "cup"]}
+    tokenizers = {
+        f"tok_{kind}": ModalityTokenizer(ModalityTokenizerConfig(modality=kind, classes=classes.get(kind, []), **own))
+        for kind in ("rgb", "depth", "normal", "semantic")
+    }
+    words = train_words(["a room with two chairs", "a street with a red car"])
+    caption = {"vocab_size": len(words), "start_id": sentinel_ids(words)[0], "end_id": words.eos_token_id}
+    modalities = [
+        {"name": "rgb", "kind": "pixels"},
+        *({"name": name} for name in tokenizers),
+        {"name": "caption", "kind": "sequence", "max_tokens": 24, **caption},
+    ]
+    sizes = {"hidden_size": 32, "encoder_layers": 1, "decoder_layers": 1, "num_attention_heads": 2, "image_size": 64}
+    model = FourMForAnyToAny.from_tokenizers(modalities, tokenizers, **sizes).eval()
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
+            if "emb" in name and not name.startswith("tokenizers"):
+                weights.normal_(std=0.3)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_model(model, Preprocessing(size=64, multiple=16), folder)
+    words.save_pretrained(folder)
+    return folder

@@ -124,8 +124,12 @@ class AnyToAny:
 
     def predict_caption(self, inputs: Mapping[str, Tensor]) -> list[str]:
         """Returns the likeliest sentence of each picture, word by word."""
+        return self.sentences(self.model.generate(inputs, [WORDS])[WORDS].ids)
+
+    def sentences(self, ids: Tensor) -> list[str]:
+        """Returns the sentences of tokens that the model wrote, (B, L)."""
         assert self.words is not None
-        rows = self.model.generate(inputs, [WORDS])[WORDS].ids.tolist()
+        rows = ids.tolist()
         return [read_words(self.words, [word for word in row if word >= 0]) for row in rows]  # type: ignore[arg-type]
 
 
