@@ -31,7 +31,7 @@ class Facts:
     Attributes:
         name: folder of the model, as it was given.
         config: its config.json.
-        command: training command whose options are there: masks, metric, student or teacher; "" without any.
+        command: training command whose options are there: four_m, masks, metric, student or teacher; "" without any.
         options: of that command.
         results: of the run, from results.json; empty without one.
         scores: from scores/results.json; empty without one.
@@ -81,6 +81,11 @@ class Facts:
         return self.config["model_type"] == "prompted_mask"
 
     @property
+    def four_m(self) -> bool:
+        """True for a model that turns any modality into any other."""
+        return self.config["model_type"] == "four_m"
+
+    @property
     def domains(self) -> list[Values]:
         """Domains of a metric model: `name`, `min_depth_m` and `max_depth_m`, where the configuration has them.
 
@@ -109,7 +114,7 @@ class Facts:
         core = self.config
         while core.get("core_config"):
             core = core["core_config"]
-        return core.get("backbone_config") or {}
+        return core.get("backbone_config") or core.get("encoder_config") or {}
 
     @property
     def remote_code(self) -> bool:
@@ -147,7 +152,8 @@ def read_facts(folder: Path, files: Mapping[str, Path] | None = None) -> Facts:
     config = _read(files["config.json"], _checked_config)
     # The folder of a student may also hold the options of a teacher that was trained there before.
     kind = Facts("", config)
-    commands = ("masks",) if kind.masks else ("metric",) if kind.metric else ("student", "teacher")
+    commands = ("metric",) if kind.metric else ("student", "teacher")
+    commands = ("four_m",) if kind.four_m else ("masks",) if kind.masks else commands
     command = next((name for name in commands if f"{name}.yaml" in files), "")
     options = read_options(files[f"{command}.yaml"]) if command else {}
     return Facts(

@@ -21,9 +21,10 @@ from semidepth.publishing.secret_lines import first_secret
 
 Kind = Literal["model", "dataset", "space"]
 
-OPTIONS = ("student.yaml", "teacher.yaml", "metric.yaml", "masks.yaml")
+OPTIONS = ("student.yaml", "teacher.yaml", "metric.yaml", "masks.yaml", "four_m.yaml")
 PROCESSOR = "preprocessor_config.json"
-DESCRIPTION = ("config.json", PROCESSOR, "processor_config.json", "LICENSE")
+WORDS = ("tokenizer.json", "tokenizer_config.json")
+DESCRIPTION = ("config.json", PROCESSOR, "processor_config.json", "LICENSE", *WORDS)
 EXAMPLES, PREVIEWS = "scores/examples.png", "previews/*.png"
 SCORES = ("results.json", "scores/results.json", "scores/table.md", EXAMPLES)
 CARD = "README.md"

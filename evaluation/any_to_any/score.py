@@ -42,7 +42,7 @@ def score_four_m(options: ScoreOptions) -> dict[str, Any]:
         options: of `semidepth score`, with `four_m`.
 
     Returns:
-        `command`; `scores`, a row for each model, target and source, floors and ceiling among them; `completion`, a row
+        `command`; `directions`, a row for each model, target and source, floors and ceiling among them; `completion`, a row
         for each model, amount of known pixels and method; `table` (Markdown).
 
     Raises:
@@ -73,12 +73,12 @@ def _score_held(options: ScoreOptions) -> dict[str, Any]:
             ]
             rows += matrix_rows(name, made, samples, known)
     table = "\n\n".join([*_matrix_tables(rows), *_completion_tables(completed)])
-    results = {"command": options.command, "scores": rows, "completion": completed}
+    results = {"command": options.command, "directions": rows, "completion": completed, "table": table}
     if options.output is not None:
         options.output.mkdir(parents=True, exist_ok=True)
         write_whole(options.output / TABLE, f"{table}\n".encode())
         write_whole(options.output / RESULTS, (json.dumps(_plain(results), indent=2) + "\n").encode())
-    return results | {"table": table}
+    return results
 
 
 def matrix_rows(

@@ -53,7 +53,7 @@ from semidepth.publishing.files import EXAMPLES, PREVIEWS
 from semidepth.publishing.licences import licences_behind
 
 LIBRARY = "transformers"
-MODEL_TYPES = ("depth_student", "depth_anything", "routed_depth", "zoedepth", "prompted_mask")
+MODEL_TYPES = ("depth_student", "depth_anything", "routed_depth", "zoedepth", "prompted_mask", "four_m")
 SEMIDEPTH = "which trains Depth Anything students and ZoeDepth metric models with transformers and accelerate"
 
 
@@ -88,7 +88,7 @@ def make_card(
     if facts.config["model_type"] not in MODEL_TYPES:
         raise ValueError(
             f"{facts.name} holds a {facts.config['model_type']} model; give a depth student, Depth Anything, a "
-            "routed depth model, ZoeDepth or a mask model."
+            "routed depth model, ZoeDepth, a mask model or a 4M model."
         )
     place = repo or name or facts.name
     name = repo.rpartition("/")[2] if repo else Path(place).resolve().name
@@ -99,13 +99,14 @@ def make_card(
         "repo": repo,
         "license": license,
         "about": _about(facts),
-        "score_table": score_table(scores) if scores else "",
+        "score_table": _four_m_table(facts) if facts.four_m else score_table(scores) if scores else "",
         "score_command": command,
         "aligned": any(score.fields.get("mode") == "relative" for score in scores),
         "routers": router_table(facts, repo),
         "pictures": _pictures(files),
     }
-    template = "masks.md" if facts.masks else "routed.md" if facts.metric else "student.md"
+    template = "routed.md" if facts.metric else "student.md"
+    template = "four_m.md" if facts.four_m else "masks.md" if facts.masks else template
     if heads is not None:
         values |= {"heads": _heads_values(heads)}
     text = resources.files("semidepth.model_cards")
@@ -123,7 +124,7 @@ def _card_data(facts: Facts, name: str, license: str | None, results: list[EvalR
     return ModelCardData(
         license=license,
         library_name=LIBRARY,
-        pipeline_tag="mask-generation" if facts.masks else "depth-estimation",
+        pipeline_tag="any-to-any" if facts.four_m else "mask-generation" if facts.masks else "depth-estimation",
         tags=_tags(facts),
         base_model=base_models(facts) or None,
         datasets=data_ids(facts) or None,
@@ -140,6 +141,8 @@ def _pictures(files: Iterable[str]) -> list[str]:
 def _tags(facts: Facts) -> list[str]:
     if facts.masks:
         return ["promptable-segmentation", "segment-anything", "semidepth"]
+    if facts.four_m:
+        return ["4m", "any-to-any", "monocular-depth-estimation", "depth-completion", "semidepth"]
     kind = "metric" if facts.metric else "relative"
     return ["monocular-depth-estimation", f"{kind}-depth", "semidepth"]
 
@@ -178,12 +181,20 @@ def _model_values(facts: Facts, name: str) -> dict[str, Any]:
         "shipped": name == NAME,
         "shipped_metric": METRIC_NAME,
         "metres_folder": METRES,
+        "modalities": [each["name"].removeprefix("tok_") for each in facts.config.get("modalities") or []],
         "routed": facts.routed,
         "bins": facts.bins,
         "domains": domains,
         "ranges": "; ".join(f"{domain['name']}: {domain['range']}".removeprefix(": ") for domain in domains),
         "size": facts.options.get("size") or (facts.image_size_px if facts.command else None),
     }
+
+
+def _four_m_table(facts: Facts) -> str:
+    """Returns the tables of `semidepth score --four_m`; a model's local path in them is shortened."""
+    table = str(facts.scores.get("table") or "")
+    table = re.sub(r"^(\w+) of .*$", r"**\1**", table, flags=re.MULTILINE)
+    return re.sub(r"^(depth completed from [^,]*), .*$", r"**\1**", table, flags=re.MULTILINE)
 
 
 def _range(domain: Mapping[str, Any]) -> str:
@@ -240,7 +251,9 @@ def _about(facts: Facts) -> str:
     count = facts.parameters
     size = f"{count / 1e6:,.1f} M parameters" if count else "Its weights are not in this folder"
     kinds = {"student": "A student of Depth Anything's recipe", "teacher": "A relative depth model trained on labels"}
-    if facts.masks:
+    if facts.four_m:
+        kind = "4M's encoder and decoder over tokens, with the tokenizers of its maps"
+    elif facts.masks:
         kind = "Segment Anything's prompt encoder and mask decoder on a depth model"
     elif facts.metric:
         kind = "ZoeDepth's metric bins on a relative core" if facts.bins else "Depth Anything V2's metric model"
@@ -254,7 +267,9 @@ def _papers(facts: Facts) -> list[str]:
     """Returns the papers whose methods the model uses, by their names in the templates."""
     options = facts.options
     papers = []
-    if facts.masks:
+    if facts.four_m:
+        papers += ["four_m", "fsq"]
+    elif facts.masks:
         papers += ["segment_anything"]
     elif facts.bins:
         papers += ["zoedepth", "midas"]

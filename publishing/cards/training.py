@@ -30,6 +30,7 @@ ROLES = {
     "unlabeled": "images without labels",
     "pseudo_labels": "pseudo labels",
     "masks": "images with masks",
+    "four_m": "images with depth and whatever else they have",
 }
 
 
@@ -77,7 +78,7 @@ def base_models(facts: Facts) -> list[str]:
     if named and facts.is_hub(named):
         return [named]
     origin = facts.backbone.get("_name_or_path")
-    return [origin] if (facts.metric or facts.masks) and origin and is_hub_id(origin) else []
+    return [origin] if (facts.metric or facts.masks) and not facts.four_m and origin and is_hub_id(origin) else []
 
 
 def teacher_of(facts: Facts) -> str:
@@ -100,8 +101,8 @@ def sources_of(facts: Facts) -> list[tuple[str, str]]:
     options = facts.options
     if facts.command == "metric":
         return [(f"domain {split_source(text)[0][:-1]}", text.partition("=")[2]) for text in options.get("train") or []]
-    if facts.command == "masks":
-        return [(ROLES["masks"], text) for text in options.get("train") or []]
+    if facts.command in ("masks", "four_m"):
+        return [(ROLES[facts.command], text) for text in options.get("train") or []]
     found = [(ROLES["labeled"], text) for text in options.get("labeled") or []]
     if facts.command != "student":
         return found
@@ -222,6 +223,7 @@ def cost_text(facts: Facts) -> str:
     if run.get("gpu_hours"):
         text += f", {run['gpu_hours']:.2f} GPU hours"
     alone = " The training of its teacher is not in it." if facts.command == "student" else ""
+    alone = " The training of its tokenizers and encoder is not in it." if facts.command == "four_m" else alone
     return (
         text + "." + (" The training of its student is not in it." if facts.command in ("metric", "masks") else alone)
     )

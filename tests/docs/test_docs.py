@@ -20,7 +20,7 @@ FOLDERS = ("", "docs", "spaces", "spaces/depth_demo", "spaces/depth_metrics", "b
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for name in FOLDERS for path in (ROOT / name).glob("*.md")}
 ROOMS = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
 # Templates, filled by publishing.cards.
-TEMPLATES = {f"model_cards/{name}.md" for name in ("student", "routed", "masks", "parts")}
+TEMPLATES = {f"model_cards/{name}.md" for name in ("student", "routed", "masks", "four_m", "parts")}
 # Command -> module whose `main` takes its options.
 MODULES = {
     "semidepth predict": "semidepth.prediction.cli",

@@ -113,7 +113,7 @@ def test_the_score_command_has_every_direction_and_completion(trained, tmp_path,
     assert score_main([*words, "--known_pixels", "60", "0.5", "--metric_model", "none", "--output", str(output)]) == 0
     table = capsys.readouterr().out
     results = json.loads((output / "results.json").read_text())
-    there = {(row["target"], row["source"]) for row in results["scores"]}
+    there = {(row["target"], row["source"]) for row in results["directions"]}
     targets = {"tok_rgb", "tok_depth", "tok_normal", "tok_semantic", "caption"}
     for target in targets:
         assert {(target, source) for source in {"rgb", *targets} - {"tok_rgb", target}} <= there
