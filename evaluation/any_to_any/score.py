@@ -42,8 +42,8 @@ def score_four_m(options: ScoreOptions) -> dict[str, Any]:
         options: of `semidepth score`, with `four_m`.
 
     Returns:
-        `command`; `directions`, a row for each model, target and source, floors and ceiling among them; `completion`, a row
-        for each model, amount of known pixels and method; `table` (Markdown).
+        `command`; `directions`, a row for each model, target and source, floors and ceiling among them; `completion`, a
+        row for each model, amount of known pixels and method; `table` (Markdown).
 
     Raises:
         ValueError: in one sentence, for anything that the user can correct.
