@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semidepth.data.modalities.loading import ModalitySample
-from semidepth.evaluation.any_to_any.filling import (
+from semidepth.evaluation.any_to_any.measures import Scores
+from semidepth.prediction.any_to_any.conversion import gathered
+from semidepth.prediction.any_to_any.filling import (
     Neighbours,
     bend_to_known,
     choose_known,
@@ -16,7 +18,6 @@ from semidepth.evaluation.any_to_any.filling import (
     fill_nearest,
     scale_to_known,
 )
-from semidepth.evaluation.any_to_any.measures import Scores
 from semidepth.prediction.any_to_any.model import SOURCE, AnyToAny
 
 DEPTH = "tok_depth"
@@ -24,27 +25,22 @@ DEPTH = "tok_depth"
 Metres = Callable[[Tensor], Tensor]
 
 
-def complete_depth(made: AnyToAny, image: Tensor | None, known: Tensor, *, bent: bool = True) -> Tensor:
-    """Returns whole depth from a part of it, (S, S) metres.
+def complete_depth(made: AnyToAny, image: Tensor | None, known: Tensor) -> Tensor:
+    """Returns whole depth from a part of it, (S, S) metres, as its tokens make it: coarse, and not through the part.
 
-    Tokens of all patches in which a pixel is known are given, with the picture; the other patches are predicted. All
-    are then decoded, and the map is bent through the known pixels.
+    Tokens of all patches in which a pixel is known are given, with the picture; the other patches are predicted.
 
     Args:
         made: the model.
         image: (3, S, S) uint8, of the model's size; None: the known pixels alone.
-        known: (S, S) metres, NaN unknown; inf for sky that is known.
-        bent: false leaves the model's map as it is, which its tokens make coarse.
+        known: (S, S) metres, NaN unknown.
     """
-    values: dict[str, Any] = {"depth": known[None]} | ({} if image is None else {"image": image[None]})
+    size = known.shape[-1]
+    values: dict[str, Any] = {"depth": gathered(known[None], made.tokenizers[DEPTH].config.image_size)}
+    values |= {} if image is None else {"image": image[None]}
     inputs = {name: given for name, given in made.inputs_of(values).items() if name in (SOURCE, DEPTH)}
     found = finite(made.predict_map(inputs, DEPTH)[0].cpu())
-    size = known.shape[-1]
-    metres = F.interpolate(found.log()[None, None], size=(size, size), mode="bilinear", align_corners=False)[0, 0].exp()
-    if not bent:
-        return metres
-    colors = torch.zeros(3, size, size) if image is None else image.float() / 255
-    return bend_to_known(Neighbours(known.isfinite()), known, metres, colors)
+    return F.interpolate(found.log()[None, None], size=(size, size), mode="bilinear", align_corners=False)[0, 0].exp()
 
 
 def finite(metres: Tensor) -> Tensor:
@@ -97,12 +93,12 @@ def _guesses(image: Tensor, known: Tensor, made: AnyToAny | None, metres: Tensor
     if metres is not None:
         scaled = scale_to_known(around, known, metres)
         found["metric model, scaled"] = scaled
-        found["metric model, bent"] = bend_to_known(around, known, scaled, colors)
+        found["metric model, bent"] = bend_to_known(known, scaled, colors)
     if made is not None:
-        coarse = complete_depth(made, image, known, bent=False)
+        coarse = complete_depth(made, image, known)
         found["4M, its tokens"] = coarse
-        found["4M, bent"] = bend_to_known(around, known, coarse, colors)
-        found["4M without the picture, bent"] = complete_depth(made, None, known)
+        found["4M, bent"] = bend_to_known(known, coarse, colors)
+        found["4M without the picture, bent"] = bend_to_known(known, complete_depth(made, None, known), None)
     return found
 
 

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semidepth.data.depth_decoding import match_depth_to_image
+from semidepth.prediction.any_to_any.filling import bend_to_known
 from semidepth.prediction.any_to_any.model import KINDS, SOURCE, WORDS, AnyToAny, load_any_to_any
 from semidepth.prediction.any_to_any.options import TARGETS
 from semidepth.prediction.depth_maps import ImageLike, to_pixels
@@ -66,7 +67,7 @@ def convert(
     Args:
         image: as [`semidepth.predict`] takes one.
         to: any of "depth", "normals", "semantics", "caption", "rgb". Depth may also be given, with unknown pixels:
-            these are filled, and known ones stay.
+            these are filled, bent so that they meet the known ones, which stay.
         model: folder of a 4M model, which each call loads; or the result of `load_any_to_any`.
         depth: (H, W) metres, NaN unknown, inf sky.
         normals: (H, W, 3) as in [`Converted`], NaN unknown.
@@ -101,8 +102,10 @@ def convert(
         else:
             found[name] = _at_size(KINDS[TARGETS[name]], made[TARGETS[name]].values, size)
     if "depth" in found and depth is not None:
-        known = given["depth"][0].numpy()
-        found["depth"] = np.where(np.isnan(known), found["depth"], known)
+        partial = given["depth"][0]
+        colors = given["image"][0].float() / 255 if "image" in given else None
+        bent = bend_to_known(partial, torch.from_numpy(found["depth"]), colors).numpy()
+        found["depth"] = np.where(np.isnan(partial.numpy()), bent, partial.numpy())
     classes = model.model.config.modality("tok_semantic").classes if "semantics" in to else None
     return Converted(**found, classes=tuple(classes or ()))
 

@@ -1,10 +1,13 @@
 """Filling in of depth of which some pixels are known, without learning: what completion has to beat."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 AROUND = 16  # known pixels that a pixel looks at
 COLOR_SIGMA = 0.1  # difference of RGB, 0 to 1, at which a known pixel counts for less
+MOST_KNOWN = 4096  # of more, some are looked at: they are close to each other anyway
+BEND_SIDE = 224
 CHUNK = 4096  # pixels whose distances are computed at once
 
 
@@ -36,7 +39,11 @@ class Neighbours:
 
     def __init__(self, known: Tensor, around: int = AROUND) -> None:
         self.shape = known.shape
-        self.places = known.nonzero()  # (M, 2) row and column
+        places = known.nonzero()  # (M, 2) row and column
+        if len(places) > MOST_KNOWN:
+            chosen = torch.randperm(len(places), generator=torch.Generator().manual_seed(0))[:MOST_KNOWN]
+            places = places[chosen.to(places.device)]
+        self.places = places
         if not len(self.places):
             raise ValueError("no pixel of the map is known; give one at least.")
         height, width = known.shape
@@ -92,7 +99,26 @@ def scale_to_known(around: Neighbours, known: Tensor, metres: Tensor) -> Tensor:
     return metres * (around.at_known(known) / around.at_known(metres)).median()
 
 
-def bend_to_known(around: Neighbours, known: Tensor, metres: Tensor, image: Tensor) -> Tensor:
-    """Returns a predicted map that goes through the known pixels: its log errors there are spread as depth would be."""
-    errors = (around.at_known(known) / around.at_known(metres)).log()
-    return metres * around.spread(errors, image).exp()
+def bend_to_known(known: Tensor, metres: Tensor, image: Tensor | None) -> Tensor:
+    """Returns a predicted map that goes through the known pixels: its log errors there are spread as depth would be.
+
+    Errors are spread on a grid of at most `BEND_SIDE` cells a side, so that the cost is that of a small picture.
+
+    Args:
+        known: (H, W) metres; what is not finite is not known.
+        metres: (H, W), the prediction; what is not finite in it, as sky, stays.
+        image: (3, H, W) RGB, 0 to 1: errors spread among pixels of like colour; None: by closeness alone.
+    """
+    both = known.isfinite() & metres.isfinite()
+    if not both.any():
+        return metres
+    height, width = known.shape
+    shrink = min(1.0, BEND_SIDE / max(height, width))
+    cells = (max(1, round(height * shrink)), max(1, round(width * shrink)))
+    errors = torch.where(both, known.clamp(min=1e-6).log() - metres.clamp(min=1e-6).log(), 0.0)
+    sums, share = F.adaptive_avg_pool2d(torch.stack([errors, both.float()])[None], cells)[0]
+    around = Neighbours(share > 0)
+    small = None if image is None else F.adaptive_avg_pool2d(image[None], cells)[0]
+    spread = around.spread(around.at_known(sums / share.clamp(min=1e-9)), small)
+    bend = F.interpolate(spread[None, None], size=(height, width), mode="bilinear", align_corners=False)[0, 0]
+    return metres * bend.exp()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from semidepth.evaluation.any_to_any.completion import name_of, score_completion
-from semidepth.evaluation.any_to_any.filling import (
+from semidepth.prediction.any_to_any.filling import (
     Neighbours,
     bend_to_known,
     choose_known,
@@ -47,9 +47,22 @@ def test_a_map_of_another_scale_is_scaled_and_bent_through_what_is_known():
     known = choose_known(truth, 30, generator)
     around = Neighbours(known.isfinite())
     torch.testing.assert_close(scale_to_known(around, known, truth * 0.5), truth)
-    torch.testing.assert_close(bend_to_known(around, known, truth * 0.5, torch.zeros(3, 12, 12)), truth)
-    flat = bend_to_known(around, known, torch.ones(12, 12), torch.zeros(3, 12, 12))
+    torch.testing.assert_close(bend_to_known(known, truth * 0.5, torch.zeros(3, 12, 12)), truth)
+    flat = bend_to_known(known, torch.ones(12, 12), torch.zeros(3, 12, 12))
     torch.testing.assert_close(flat, fill_bilateral(around, known, torch.zeros(3, 12, 12)))
+
+
+def test_a_large_map_is_bent_on_a_small_grid_and_sky_stays():
+    truth = (1 + torch.linspace(0, 1, 500))[:, None].repeat(1, 300)
+    known = torch.full_like(truth, torch.nan)
+    known[::3, ::3] = truth[::3, ::3]  # far more than are looked at
+    wrong = truth * (0.5 + 0.2 * torch.linspace(0, 1, 300))
+    wrong[:10] = torch.inf
+    found = bend_to_known(known, wrong, None)
+    assert found[:10].isinf().all()
+    assert ((found[10:] - truth[10:]).abs() / truth[10:]).mean() < 0.01
+    nothing = torch.full_like(truth, torch.nan)
+    assert torch.equal(bend_to_known(nothing, wrong, None), wrong)
 
 
 def test_only_surfaces_are_known_and_as_many_as_asked():
