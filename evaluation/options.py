@@ -12,6 +12,7 @@ from semidepth.common.options import default_values, option, option_words
 from semidepth.evaluation.benchmarks import BENCHMARKS
 from semidepth.evaluation.depth_metrics.protocols import PROTOCOLS, Align, Space, find_protocol
 from semidepth.prediction.checkpoints import Kind
+from semidepth.prediction.options import RUNTIME_HELP, Runtime
 
 ModeChoice = Literal["auto", "relative", "metric", "both"]
 
@@ -62,6 +63,7 @@ class ScoreOptions:
     only_completion: bool = option(False, help="with --four_m: leave out all but completion")
     batch_size: int = option(8, help="images of one size per forward pass", metavar="N")
     device: str | None = option(None, help="such as cpu or cuda:1; default: cuda where there is one, else cpu")
+    runtime: Runtime = option("torch", help=RUNTIME_HELP)
     output: Path | None = option(
         None, help="folder for results, tables and pictures; run the same command again to resume", metavar="FOLDER"
     )
@@ -99,7 +101,8 @@ class ScoreOptions:
 
     def _check_own(self, switch: str, own: tuple[str, ...]) -> None:
         """Raises ValueError where a switch meets an option of depth, or one of its own options comes without it."""
-        depth = ("benchmark", "mode", "protocol", "max_depth_m", "align", "space", "flip", "kind", "batch_size")
+        depth = ("benchmark", "mode", "protocol", "max_depth_m", "align", "space", "flip", "kind")
+        depth += ("batch_size", "runtime")
         defaults = default_values(type(self))
         on = getattr(self, switch)
         for name in depth if on else own:

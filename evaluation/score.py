@@ -89,8 +89,9 @@ def _score_model(
         state.wait_for_everyone()
         return []
     model = load_depth_model(
-        name, device=_device(state, options.device), kind=tasks[0].kind, trust_remote_code=options.trust_remote_code
-    )
+        name, device=_device(state, options.device), kind=tasks[0].kind, trust_remote_code=options.trust_remote_code,
+        runtime=options.runtime,
+    )  # fmt: skip
     for task in tasks:
         if not before[key_of(task)].complete:
             _score_task(task, model, folder, before[key_of(task)], state, options.batch_size)

@@ -10,10 +10,11 @@
     semidepth pseudo-label --teacher outputs/teacher --unlabeled my_photos/ --output outputs/pseudo_labels
     semidepth label-masks --unlabeled my_photos/ --output outputs/mask_labels
     semidepth publish outputs/demo/student --repo NAME/student --dry_run
+    semidepth export outputs/demo/student --to onnx openvino
     semidepth info outputs/demo/student
     semidepth convert-checkpoint depth_anything_v2_vits.pth models/v2-small
 
-Without a model predict, demo and info take the one that comes with semidepth.
+Without a model predict, demo, export and info take the one that comes with semidepth.
 
 `semidepth COMMAND --help` says more; `python -m semidepth` does the same. Exit status: 0; 1 where some inputs failed or
 a training stopped; 2 for wrong usage; 70 for an unexpected error; 130 for Ctrl-C; 141 where the reader of the output
@@ -164,6 +165,7 @@ COMMANDS = {
     "pseudo-label": Entry("label images once, with a teacher, for any number of students", pseudo_label),
     "label-masks": Entry("cut unlabeled photos into masks, for a mask model to train on", label_masks),
     "publish": Entry("upload a model to the Hub", "semidepth.publishing.cli"),
+    "export": Entry("ONNX, OpenVINO and other files of a model, checked", "semidepth.publishing.exports.cli"),
     "info": Entry("facts about a model and its training", "semidepth.publishing.info"),
     "convert-checkpoint": Entry("original .pth files to models", "semidepth.prediction.originals.cli"),
 }

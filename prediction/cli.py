@@ -6,6 +6,9 @@
     semidepth predict photo.jpg --model outputs/demo/metric --output depth/ --fov_deg 60 --format npy ply glb
     semidepth predict clip.mp4 --model outputs/demo/student --output depth/ --side_by_side
 
+--runtime takes another library than torch on a CPU: onnx (onnxruntime), openvino, or auto, the fastest of those that
+are installed. The model is exported at first use, which takes half a minute, and kept in the user's cache folder.
+
 Without --model: semidepth-small (inverse depth), which comes with semidepth; --metres takes semidepth-small-metric, the
 same with metric heads. Metres come with the mean error that their model's folder records.
 
@@ -157,7 +160,9 @@ def _predict_held(options: PredictOptions, files: list[tuple[Path, Path]], repor
     name = options.model_name
     folder = find_model(name)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    model = load_depth_model(name, device=device, kind=options.kind, trust_remote_code=options.trust_remote_code)
+    model = load_depth_model(
+        name, device=device, kind=options.kind, trust_remote_code=options.trust_remote_code, runtime=options.runtime
+    )
     report.abs_rel = typical_errors(folder) if model.kind == "depth" else {}
     try:
         predict_files(model, files, options.output, options, report)

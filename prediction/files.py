@@ -27,11 +27,10 @@ from semidepth.prediction.predictor import (
 )
 from semidepth.prediction.record import Maker, Record, Source
 from semidepth.prediction.report import Failure, Report, Result
+from semidepth.prediction.runtimes.cached import seen_of
 
 # After one of these no other result can be written either.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-# What two copies of a model may differ in.
-UNLIKE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "auto_map"}
 
 
 @dataclass(frozen=True)
@@ -119,16 +118,7 @@ def check_options(model: DepthModel, files: Sequence[tuple[Path, Path]], options
 
 def maker_of(model: DepthModel) -> Maker:
     """Name of a model, and a digest of its weights, configuration, preprocessing and way of enlarging maps."""
-    module: Any = model.model
-    processor = None if model.processor is None else model.processor.to_dict()
-    # "whole": earlier versions showed a stock processor images that were resized already.
-    way = "bicubic" if processor is None else "whole"
-    return Maker.of(module, [way, model.kind, repr(model.preprocessing), processor, own_config(module)])
-
-
-def own_config(module: Any) -> dict[str, Any]:
-    """The configuration of a model without what two copies of it may differ in."""
-    return {name: value for name, value in module.config.to_dict().items() if name not in UNLIKE}
+    return Maker.of(model.model, seen_of(model))
 
 
 class Writer:

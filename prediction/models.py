@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,9 @@ from semidepth.prediction.preprocessing import Preprocessing, load_processor, ne
 from semidepth.prediction.shipped.folder import find_model, is_heads, shown_name
 from semidepth.prediction.shipped.heads import load_joined
 from semidepth.prediction.stock_models import finish, finite_range, prepare, votes_over_batch
+
+if TYPE_CHECKING:
+    from semidepth.prediction.options import Runtime
 
 # How images come to the model's size, and maps back to theirs. "pipeline": as transformers' pipeline, pixels rounded
 # to 8 bits and both bicubic, but within the map's own range. "paper": as published evaluations, without rounding, maps
@@ -207,6 +210,7 @@ def load_depth_model(
     dtype: torch.dtype = torch.float32,
     kind: Kind | None = None,
     trust_remote_code: bool = False,
+    runtime: "Runtime" = "torch",
 ) -> DepthModel:
     """Loads a depth-estimation model for inference: ours, or any that transformers has.
 
@@ -217,13 +221,15 @@ def load_depth_model(
         dtype: dtype of its weights.
         kind: what it predicts, where it cannot be looked up.
         trust_remote_code: run code that the model brings along, where transformers and semidepth have none for it.
+        runtime: "torch"; "onnx" or "openvino" (on a CPU, from an export that is made at first use and kept in the
+            user's cache folder); "auto": the fastest of those installed, measured once for each machine and model.
 
     Returns:
         The model in evaluation mode, without gradients.
 
     Raises:
         ValueError: there is no such model, it needs code that is not trusted, its kind is neither known nor given, or
-            the device cannot be used.
+            the device or the runtime cannot be used.
     """
     check_device(device)
     place = find_model(name)
@@ -244,7 +250,12 @@ def load_depth_model(
     preprocessing = preprocessing_from(processor, config)
     if processor is not None and not needs_processor(processor, config):
         processor = None
-    return DepthModel(model.to(device).eval().requires_grad_(False), preprocessing, found, processor)
+    loaded = DepthModel(model.to(device).eval().requires_grad_(False), preprocessing, found, processor)
+    if runtime == "torch":
+        return loaded
+    from semidepth.prediction.runtimes.choice import on_runtime  # which needs this file
+
+    return on_runtime(loaded, runtime, name)
 
 
 def _load_whole(name: str, config: Any, dtype: torch.dtype, *, trust_remote_code: bool) -> Any:

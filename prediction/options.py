@@ -25,6 +25,8 @@ FORMATS = {
 DEFAULT_FORMATS = ("png16", "npy", "color")
 VIDEO_RESULT = "_color.mp4"
 IN_SPACE = ("ply", "glb")
+Runtime = Literal["torch", "onnx", "openvino", "auto"]
+RUNTIME_HELP = "library that runs the model on a CPU; auto: the fastest that is installed, measured once"
 ColorMap = Literal["magma", "cividis", "turbo", "spectral", "gray"]
 
 
@@ -172,6 +174,7 @@ class InputOptions:
     kind: Kind | None = option(None, help="what the model predicts, where it is not known")
     trust_remote_code: bool = option(False, help="run code that the model brings along; read it first")
     device: str | None = option(None, help="default: cuda where there is one, else cpu")
+    runtime: Runtime = option("torch", help=RUNTIME_HELP)
     json: bool = option(False, help="print one JSON object and nothing else on stdout")
 
 

@@ -83,14 +83,10 @@ class Maker:
             module: the model, one of transformers'.
             seen: what is not in its weights, as JSON has it.
         """
-        import torch
+        from semidepth.prediction.runtimes.cached import digest_with  # which needs torch
 
-        digest = hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode())
-        for name, tensor in module.state_dict().items():
-            digest.update(f"{name} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy())
         name = getattr(module.config, "_name_or_path", "") or type(module).__name__
-        return cls(name, digest.hexdigest()[:16])
+        return cls(name, digest_with(module, seen)[:16])
 
 
 class Record:

@@ -210,7 +210,7 @@ def files_of_model(folder: Path, options: PublishOptions, room: Path) -> list[Hu
         check_finite(files)  # float16 ends at 65504
     files = split_weights(files, room / "shards", max_bytes=parse_size(options.max_shard_size))
     if options.onnx:
-        from semidepth.publishing.exports.onnx import export_onnx
+        from semidepth.prediction.runtimes.onnx import export_onnx
 
         (room / "onnx").mkdir()
         export_onnx(room / "stock" if options.stock else folder, room / "onnx" / "model.onnx", opset=options.onnx_opset)

@@ -24,11 +24,12 @@ from semidepth.prediction.any_to_any.conversion import Converted, check_names
 from semidepth.prediction.any_to_any.conversion import convert as convert_one
 from semidepth.prediction.any_to_any.model import AnyToAny, load_any_to_any
 from semidepth.prediction.any_to_any.options import ENDS, ConvertOptions
-from semidepth.prediction.files import NO_ROOM, own_config
+from semidepth.prediction.files import NO_ROOM
 from semidepth.prediction.formats import to_16_bit
 from semidepth.prediction.predictor import disparity_of
 from semidepth.prediction.record import Maker, Record, Source
 from semidepth.prediction.report import Failure, Report, Result
+from semidepth.prediction.runtimes.cached import own_config
 
 # Of a depth map's options, as sources have them, those that say how its numbers are meant.
 DEPTH_OPTIONS = (

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semidepth.common.options import option
+from semidepth.prediction.options import RUNTIME_HELP, Runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +16,7 @@ class AppOptions:
     )
     outputs: Path = option(Path("outputs"), help="folder in which trained models are looked for")
     device: str | None = option(None, help="default: cuda where there is one, else cpu")
+    runtime: Runtime = option("torch", help=RUNTIME_HELP)
     host: str | None = option(None, help="address to serve on; default: gradio's")
     port: int | None = option(None, help="default: the first free one that gradio finds")
     trust_remote_code: bool = option(False, help="run code that models of --model bring along")

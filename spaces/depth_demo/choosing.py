@@ -6,12 +6,21 @@ from pathlib import Path
 from huggingface_hub import metadata_load
 from predictor import Models
 
+from semidepth.prediction.options import Runtime
 from semidepth.prediction.shipped.folder import shipped_names
 
 logger = logging.getLogger(__name__)
 
 
-def choose_models(given: list[str], outputs: Path, readme: Path, device: str, *, trusted: bool = False) -> Models:
+def choose_models(
+    given: list[str],
+    outputs: Path,
+    readme: Path,
+    device: str,
+    *,
+    trusted: bool = False,
+    runtime: Runtime = "torch",
+) -> Models:
     """The models to offer, the first of them loaded.
 
     Args:
@@ -21,6 +30,7 @@ def choose_models(given: list[str], outputs: Path, readme: Path, device: str, *,
             came with semidepth nor a trained one.
         device: to run on.
         trusted: run code that given models bring along; that of others is never run.
+        runtime: library that runs them on a CPU.
 
     Returns:
         The given models in order; or the models that come with semidepth, then trained ones, newest first. There may be
@@ -30,11 +40,11 @@ def choose_models(given: list[str], outputs: Path, readme: Path, device: str, *,
         ValueError: a given model cannot be offered.
     """
     if given:
-        return Models(list(dict.fromkeys(given)), device, trusted=trusted)
-    here = Models([*shipped_names(), *trained_models(outputs)], device, skip_broken=True)
+        return Models(list(dict.fromkeys(given)), device, trusted=trusted, runtime=runtime)
+    here = Models([*shipped_names(), *trained_models(outputs)], device, skip_broken=True, runtime=runtime)
     if here.names:
         return here
-    published = Models(published_models(readme), device, skip_broken=True)
+    published = Models(published_models(readme), device, skip_broken=True, runtime=runtime)
     published.skipped = here.skipped + published.skipped
     return published
 

@@ -20,6 +20,7 @@ from zero_gpu import ON_ZERO_GPU, gpu
 from semidepth.prediction.checkpoints import domains_of, kind_of, read_config, router_names
 from semidepth.prediction.depth_maps import DepthMap, ImageLike, predict
 from semidepth.prediction.models import DepthModel, load_depth_model
+from semidepth.prediction.options import Runtime
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class ModelCard:
         record: what its folder records of it.
         place: where it is loaded from, a Hub id or folder.
         reach_m: largest depth of each head, "" for a model with one; empty where that is not known.
+        runtime: library that runs it on a CPU, see [`load_depth_model`].
     """
 
     name: str
@@ -47,6 +49,7 @@ class ModelCard:
     record: ModelRecord = field(default_factory=ModelRecord)
     place: str = ""
     reach_m: dict[str, float] = field(default_factory=dict)
+    runtime: Runtime = "torch"
 
     @property
     def label(self) -> str:
@@ -93,12 +96,13 @@ def short_name(place: str) -> str:
     return "/".join([part for part in Path(place).parts if part not in ("/", "..")][-2:]) or place
 
 
-def read_card(place: str, *, trusted: bool = False) -> ModelCard:
+def read_card(place: str, *, trusted: bool = False, runtime: Runtime = "torch") -> ModelCard:
     """The card of a model, from its configuration.
 
     Args:
         place: Hub id or folder.
         trusted: run code that the model brings along.
+        runtime: library that is to run it on a CPU.
 
     Raises:
         ValueError: there is no such model, it is not known what it predicts, it needs code that is not to be run, or
@@ -112,7 +116,8 @@ def read_card(place: str, *, trusted: bool = False) -> ModelCard:
     several = domains if len(domains) > 1 else ()
     metric = kind == "depth"
     record, reach_m = read_model_record(place, metric=metric), reach_of(config) if metric else {}
-    return ModelCard(short_name(place), metric, several, len(domains_of(config)) > 1, trusted, record, place, reach_m)
+    choosable = len(domains_of(config)) > 1
+    return ModelCard(short_name(place), metric, several, choosable, trusted, record, place, reach_m, runtime)
 
 
 def reach_of(config: Any) -> dict[str, float]:
@@ -135,18 +140,27 @@ class Models:
         device: to run on.
         skip_broken: for models that nobody asked for by name: broken ones are left out with a warning.
         trusted: run code that models bring along.
+        runtime: library that runs them on a CPU.
 
     Raises:
         ValueError: one of them is no depth model, or the first does not load.
     """
 
-    def __init__(self, places: list[str], device: str, *, skip_broken: bool = False, trusted: bool = False) -> None:
+    def __init__(
+        self,
+        places: list[str],
+        device: str,
+        *,
+        skip_broken: bool = False,
+        trusted: bool = False,
+        runtime: Runtime = "torch",
+    ) -> None:
         self.device = device
         self.cards: dict[str, ModelCard] = {}
         self.skipped: list[str] = []
         for place in places:
             try:
-                card = read_card(place, trusted=trusted)
+                card = read_card(place, trusted=trusted, runtime=runtime)
                 # On ZeroGPU all: the process that has the GPU is a copy of this one, with what is loaded by then.
                 if ON_ZERO_GPU or not self.cards:
                     _loaded(card, device)
@@ -228,7 +242,8 @@ def _loaded(card: ModelCard, device: str) -> DepthModel:
             logger.info("loading %s", card.place)
             # ZeroGPU lends its device to calls alone: it can be named before, but nothing is computed on it.
             place = "cpu" if ON_ZERO_GPU else device
-            model = load_depth_model(card.place, device=place, trust_remote_code=card.trusted)
+            runtime: Runtime = "torch" if ON_ZERO_GPU else card.runtime
+            model = load_depth_model(card.place, device=place, trust_remote_code=card.trusted, runtime=runtime)
             model.model.to(device)
             _LOADED[key] = model
         return _LOADED[key]

@@ -110,8 +110,9 @@ def serve(options: AppOptions) -> None:
     if not ON_ZERO_GPU:
         check_device(device)  # before anything is loaded
     models = choose_models(
-        list(options.model), options.outputs, HERE / "README.md", device, trusted=options.trust_remote_code
-    )
+        list(options.model), options.outputs, HERE / "README.md", device, trusted=options.trust_remote_code,
+        runtime=options.runtime,
+    )  # fmt: skip
     work = DepthWork(models)
     page = build(work)
     # Every second: by default gradio tells nobody that somebody before them has left the queue.

@@ -26,6 +26,7 @@ MODULES = {
     "semidepth predict": "semidepth.prediction.cli",
     "semidepth score": "semidepth.evaluation.cli",
     "semidepth publish": "semidepth.publishing.cli",
+    "semidepth export": "semidepth.publishing.exports.cli",
     "semidepth info": "semidepth.publishing.info",
     "semidepth convert-checkpoint": "semidepth.prediction.originals.cli",
     "training/score.py": "semidepth.evaluation.cli",
@@ -38,8 +39,8 @@ MODULES |= {
     "semidepth train tokenizers": "semidepth.training.modality_tokenizers",
     "semidepth train four-m": "semidepth.training.four_m",
 }
-# It needs an exported model, and has a test of its own in tests/publishing.
-NOT_RUN = {"docs/onnx.md"}
+# It needs an exported model, and has a test of its own in tests/prediction.
+NOT_RUN = {"docs/export.md"}
 
 pages = pytest.mark.parametrize("page", sorted(PAGES.keys() - TEMPLATES))
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from semidepth import runtime
 from semidepth.prediction.depth_maps import predict
 from semidepth.prediction.preprocessing import Preprocessing
-from semidepth.publishing.exports.onnx import export_onnx
+from semidepth.prediction.runtimes.onnx import export_onnx
 from semidepth.runtime.pixels import enlarge, target_size, to_rgb
 
 

@@ -1,13 +1,10 @@
 """ONNX export of a trained model for any batch, height and width, checked against torch before it gets its name."""
 
-import contextlib
 import json
 import logging
 import math
 import shutil
 import tempfile
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +13,22 @@ import torch
 from torch import Tensor, nn
 
 from semidepth.common.console import first_line
-from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthForDepthEstimation
-from semidepth.modeling.configuration_depth_student import as_pair
 from semidepth.modeling.depth_cores import core_features
 from semidepth.prediction.models import DepthModel, load_depth_model
-from semidepth.publishing.exports.graphs import (
+from semidepth.prediction.runtimes.graphs import (
     MetricGraph,
     RoutedGraph,
     StudentGraph,
     followable,
+)
+from semidepth.prediction.runtimes.tracing import (
+    describe,
+    dynamic_shapes,
+    example_of,
+    example_size,
+    graph_of,
+    patch_size,
+    quiet,
 )
 
 logger = logging.getLogger(__name__)
@@ -50,8 +54,8 @@ def export_onnx(folder: Path, file: Path, *, opset: int = OPSET) -> dict[str, An
     multiples of the patch size, and gives `predicted_depth`, (B, H, W) float32: inverse depth (larger is nearer, no
     unit) or metres. A metric model of D > 1 domains also gives `domain_logits` (B, D), `domain` (B,) int64, the head
     that the router chose for each image, and `depth_by_domain` (B, D, H, W), metres of every head. The preprocessing is
-    in the file's metadata, see docs/onnx.md. FILE.json holds the returned record; weights too large for one file are in
-    FILE.data.
+    in the file's metadata, see docs/export.md. FILE.json holds the returned record; weights too large for one file are
+    in FILE.data.
 
     Args:
         folder: a student, a metric model, or a stock Depth Anything.
@@ -60,34 +64,51 @@ def export_onnx(folder: Path, file: Path, *, opset: int = OPSET) -> dict[str, An
 
     Returns:
         opset; kind ("inverse_depth" or "metres"); domains (name, min_depth_m, max_depth_m each); preprocessing (mean,
-        std, size, multiple); inputs and outputs (name to shape with named dynamic sizes); dynamic (those names);
-        measure and tolerance of the check; differences, one entry per size checked (batch, height, width, difference);
-        files (name to bytes).
+        std, size, multiple); output (unit, direction, range, calibration); inputs and outputs (name to shape with named
+        dynamic sizes); dynamic (those names); measure and tolerance of the check; differences, one entry per size
+        checked (batch, height, width, difference); files (name to bytes).
 
     Raises:
         ValueError: packages are missing, the folder holds no such model, or the graph does not compute what torch does.
     """
+    check_export(opset)
+    record = export_loaded(load_depth_model(Path(folder)), file, str(folder), opset=opset)
+    worst = max(entry["difference"] for entry in record["differences"])
+    logger.info("wrote %s: opset %d, at most %.1e from torch", file, opset, worst)
+    return record
+
+
+def check_export(opset: int = OPSET) -> None:
+    """Raises ValueError where packages are missing, or the exporter does not write such an opset."""
     _check_packages()
     if opset not in range(OLDEST_OPSET, NEWEST_OPSET + 1):
         raise ValueError(f"opset is {opset!r}; give a whole number from {OLDEST_OPSET} to {NEWEST_OPSET}.")
-    loaded = load_depth_model(Path(folder))
-    graph, patch = _graph_of(loaded.model, str(folder)), _patch_size(loaded.model)
+
+
+def export_loaded(loaded: DepthModel, file: Path, name: str, *, opset: int = OPSET) -> dict[str, Any]:
+    """Does what [`export_onnx`] does with a model that is loaded already, in float32 on the CPU.
+
+    Args:
+        loaded: the model.
+        file: where to write.
+        name: what to call the model in errors.
+        opset: version of ONNX's operators, 18 to 23.
+    """
+    graph, patch = graph_of(loaded.model, name), patch_size(loaded.model)
     file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{file.name}.", dir=file.parent))
     try:
         written = partial / file.name
-        record = _describe(loaded, graph, opset, patch)
-        record |= _write(graph, written, record, _example_size(loaded, patch))
+        record = describe(loaded, graph, opset, patch)
+        record |= _write(graph, written, record, example_size(loaded, patch))
         record |= {"measure": MEASURE, "tolerance": TOLERANCE}
-        record["differences"] = _check(loaded, graph, written, patch, str(folder))
+        record["differences"] = _check(loaded, graph, written, patch, name)
         record["files"] = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
         (partial / f"{file.name}.json").write_text(json.dumps(record, indent=1) + "\n")
         _rename(partial, file)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    worst = max(entry["difference"] for entry in record["differences"])
-    logger.info("wrote %s: opset %d, at most %.1e from torch", file, opset, worst)
     return record
 
 
@@ -102,67 +123,17 @@ def _check_packages() -> None:
         ) from error
 
 
-def _graph_of(model: nn.Module, name: str) -> StudentGraph | MetricGraph:
-    """Returns the exportable form of a model."""
-    if isinstance(model, DepthStudentForDepthEstimation):
-        return StudentGraph(model).eval()
-    if not isinstance(model, RoutedDepthForDepthEstimation):
-        raise ValueError(
-            f"{name!r} is a {type(model).__name__}; give a student, a metric model of semidepth, or a stock Depth "
-            "Anything."
-        )
-    if not isinstance(model.core, DepthStudentForDepthEstimation):
-        raise ValueError(
-            f"{name!r} stands on the MiDaS core of stock ZoeDepth, whose encoder cannot be exported for every size; "
-            "export a metric model on a student."
-        )
-    return (MetricGraph(model) if model.router is None else RoutedGraph(model)).eval()
-
-
-def _patch_size(model: nn.Module) -> tuple[int, int]:
-    core: Any = model.core if isinstance(model, RoutedDepthForDepthEstimation) else model
-    return as_pair(core.config.patch_size)
-
-
-def _example_size(loaded: DepthModel, patch: tuple[int, int]) -> tuple[int, int]:
-    """Returns an example height and width: not square and not of the training size, where exporters take shortcuts."""
-    across = max(loaded.preprocessing.size // max(patch), 4)
-    return (across // 2 + 2) * patch[0], (across // 2 + 5) * patch[1]
-
-
-def _describe(loaded: DepthModel, graph: StudentGraph | MetricGraph, opset: int, patch: tuple[int, int]) -> dict:
-    """Returns the part of the record that is known before the export."""
-    own, keys = loaded.preprocessing, ("name", "min_depth_m", "max_depth_m")
-    domains = [{key: domain[key] for key in keys} for domain in getattr(loaded.model.config, "domains", None) or []]
-    return {
-        "opset": opset,
-        "kind": "metres" if loaded.kind == "depth" else "inverse_depth",
-        "domains": domains,
-        "preprocessing": {
-            "mean": list(own.mean),
-            "std": list(own.std),
-            "size": own.size,
-            "multiple": math.lcm(own.multiple, *patch),
-        },
-    }
-
-
 def _write(
     graph: StudentGraph | MetricGraph, file: Path, record: dict[str, Any], size: tuple[int, int]
 ) -> dict[str, Any]:
     """Exports with the record as metadata; returns inputs, outputs and dynamic sizes of the file."""
     import onnx_ir
 
-    patch = _patch_size(graph.model)
-    rows, columns = torch.export.Dim("rows"), torch.export.Dim("columns")
-    # Two images: the exporter takes a size of 1 for a constant.
-    example = torch.zeros(2, 3, *size)
-    dynamic = ({0: torch.export.Dim("batch"), 2: patch[0] * rows, 3: patch[1] * columns},)
     try:
-        with followable(graph), torch.no_grad(), _quiet():
+        with followable(graph), torch.no_grad(), quiet():
             program = torch.onnx.export(
-                graph, (example,), dynamo=True, opset_version=record["opset"], input_names=[INPUT],
-                output_names=list(graph.outputs), dynamic_shapes=dynamic, verbose=False,
+                graph, (example_of(size),), dynamo=True, opset_version=record["opset"], input_names=[INPUT],
+                output_names=list(graph.outputs), dynamic_shapes=dynamic_shapes(graph), verbose=False,
             )  # fmt: skip
     except torch.onnx.errors.OnnxExporterError as error:
         raise ValueError(
@@ -186,21 +157,6 @@ def _write(
 def _size(dim: Any) -> int | str:
     """Returns a size as a number, or the name of a dynamic size."""
     return dim if isinstance(dim, int) else str(dim.value)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences exporter and optimiser, which log hundreds of lines at level INFO."""
-    levels = {name: logging.getLogger(name).level for name in ("onnxscript", "onnx_ir", "torch.onnx", "torch.__trace")}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in levels:
-            logging.getLogger(name).setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)
 
 
 def _check(
@@ -258,7 +214,7 @@ def _difference(model: Any, graph: StudentGraph | MetricGraph, session: Any, pix
         ) from error
     found = dict(zip(graph.outputs, (torch.from_numpy(np.array(value)) for value in values), strict=True))
     if not isinstance(graph, RoutedGraph):
-        return _relative(found["predicted_depth"], model(pixel_values=pixels).predicted_depth)
+        return relative_difference(found["predicted_depth"], model(pixel_values=pixels).predicted_depth)
     # A router may stand on the edge between two domains, so its numbers and each head's depth are compared; that the
     # depth is the one of the file's own choice must hold exactly.
     core = core_features(model.core, pixels)
@@ -268,11 +224,12 @@ def _difference(model: Any, graph: StudentGraph | MetricGraph, session: Any, pix
     picked = found["depth_by_domain"][torch.arange(len(pixels)), domain]
     if not (torch.equal(domain, found["domain"]) and torch.equal(picked, found["predicted_depth"])):
         return math.inf
-    each = [_relative(found["depth_by_domain"][:, head], depths[head]) for head in heads]
-    return max(*each, _relative(found["domain_logits"], logits[0]))
+    each = [relative_difference(found["depth_by_domain"][:, head], depths[head]) for head in heads]
+    return max(*each, relative_difference(found["domain_logits"], logits[0]))
 
 
-def _relative(found: Tensor, expected: Tensor) -> float:
+def relative_difference(found: Tensor, expected: Tensor) -> float:
+    """Returns the largest difference over the range of what is expected; infinite for another shape."""
     if found.shape != expected.shape:
         return math.inf
     size = max((expected.max() - expected.min()).item(), SMALLEST_RANGE * expected.abs().max().item())
@@ -283,11 +240,11 @@ def _relative(found: Tensor, expected: Tensor) -> float:
 def _rename(partial: Path, file: Path) -> None:
     """Gives the finished files their names. The graph comes last: where it is, the rest is complete."""
     beside = [file.with_name(f"{file.name}.{ending}") for ending in ("data", "json")]
-    for old in (file, *beside):
-        old.unlink(missing_ok=True)
     for target in (*beside, file):
         if (partial / target.name).is_file():
             (partial / target.name).replace(target)
+        else:
+            target.unlink(missing_ok=True)
 
 
-__all__ = ["OPSET", "export_onnx"]
+__all__ = ["INPUT", "OPSET", "PREFIX", "check_export", "export_loaded", "export_onnx", "relative_difference"]

@@ -173,23 +173,25 @@ def followable(model: nn.Module) -> Iterator[None]:
     """Replaces, while it is open, what the exporter cannot follow in a model by plain operations.
 
     These are the position embeddings of DINOv2 with registers, which are resized bicubically with antialiasing (torch's
-    exporter writes the example's size into the file), and the fused transformer layers of the router.
+    exporter writes the example's size into the file), those of plain DINOv2, which are resized for all sizes but one
+    (a program of torch.export then refuses that one), and the fused transformer layers of the router.
     """
-    antialiased = [module for module in model.modules() if type(module).__name__ == "Dinov2WithRegistersEmbeddings"]
+    kinds = {"Dinov2WithRegistersEmbeddings": _Antialiased, "Dinov2Embeddings": _Positions}
+    resized = [module for module in model.modules() if type(module).__name__ in kinds]
     fused = torch.backends.mha.get_fastpath_enabled()
-    for module in antialiased:
-        module.interpolate_pos_encoding = _Positions(module)  # type: ignore[assignment]
+    for module in resized:
+        module.interpolate_pos_encoding = kinds[type(module).__name__](module)  # type: ignore[assignment]
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
-        for module in antialiased:
+        for module in resized:
             del module.interpolate_pos_encoding
 
 
 class _Positions:
-    """Replacement for `interpolate_pos_encoding` of a DINOv2 with registers."""
+    """Replacement for `interpolate_pos_encoding` of a DINOv2: always resized."""
 
     def __init__(self, embeddings: nn.Module):
         self.positions: Tensor = embeddings.position_embeddings  # type: ignore[assignment]
@@ -198,14 +200,26 @@ class _Positions:
     def __call__(self, embeddings: Tensor, height: int, width: int) -> Tensor:
         """Returns (1, 1 + rows * columns, C) for an image of height x width pixels."""
         side = math.isqrt(self.positions.shape[1] - 1)
-        rows, columns = (
-            resize_weights(torch.arange(pixels // patch, dtype=torch.float32), side)
-            for pixels, patch in zip((height, width), self.patch, strict=True)
-        )
         grid = self.positions[0, 1:].float().view(side, side, -1)
-        grid = torch.einsum("ri,ijc->rjc", rows, grid)
-        grid = torch.einsum("sj,rjc->rsc", columns, grid).flatten(0, 1)[None]
+        grid = self.resize(grid, height // self.patch[0], width // self.patch[1]).flatten(0, 1)[None]
         return torch.cat((self.positions[:, :1], grid.to(self.positions.dtype)), 1)
+
+    def resize(self, grid: Tensor, rows: int, columns: int) -> Tensor:
+        """Resizes (side, side, C) to (rows, columns, C)."""
+        maps = grid.permute(2, 0, 1)[None]
+        return F.interpolate(maps, (rows, columns), mode="bicubic", align_corners=False)[0].permute(1, 2, 0)
+
+
+class _Antialiased(_Positions):
+    """The same of a DINOv2 with registers."""
+
+    def resize(self, grid: Tensor, rows: int, columns: int) -> Tensor:
+        """Resizes (side, side, C) to (rows, columns, C)."""
+        down, across = (
+            resize_weights(torch.arange(count, dtype=torch.float32), grid.shape[0]) for count in (rows, columns)
+        )
+        grid = torch.einsum("ri,ijc->rjc", down, grid)
+        return torch.einsum("sj,rjc->rsc", across, grid)
 
 
 __all__ = ["MetricGraph", "RoutedGraph", "StudentGraph", "followable", "resize_weights"]

@@ -20,10 +20,10 @@ from transformers import AutoImageProcessor, set_seed
 from semidepth import runtime
 from semidepth.modeling import DepthStudentForDepthEstimation, RoutedDepthConfig, RoutedDepthForDepthEstimation
 from semidepth.prediction.depth_maps import predict
-from semidepth.publishing.exports import graphs
-from semidepth.publishing.exports import onnx as onnx_export
-from semidepth.publishing.exports.graphs import resize_weights
-from semidepth.publishing.exports.onnx import export_onnx
+from semidepth.prediction.runtimes import graphs
+from semidepth.prediction.runtimes import onnx as onnx_export
+from semidepth.prediction.runtimes.graphs import resize_weights
+from semidepth.prediction.runtimes.onnx import export_onnx
 
 # (batch, height, width): square as trained, not square, more than trained, one patch; none is the export's.
 SIZES = [(1, 48, 48), (2, 48, 48), (3, 24, 80), (2, 96, 56), (1, 8, 16)]
@@ -109,7 +109,7 @@ def test_record_metadata_and_what_is_left(registers):
 
 def test_the_docs_example(registers):
     folder, model = registers
-    block = re.search(r"```python\n(.*?)```", Path("docs/onnx.md").read_text(), re.DOTALL)
+    block = re.search(r"```python\n(import json.*?)```", Path("docs/export.md").read_text(), re.DOTALL)
     assert block is not None
     soft = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)).resize((70, 50))
     soft.save(folder / "photo.jpg")
@@ -132,7 +132,7 @@ def test_the_docs_example(registers):
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_the_docs_example_is_the_librarys_map_of_a_turned_photo(registers, orientation):
     folder, _ = registers
-    block = re.search(r"```python\n(.*?)```", Path("docs/onnx.md").read_text(), re.DOTALL)
+    block = re.search(r"```python\n(import json.*?)```", Path("docs/export.md").read_text(), re.DOTALL)
     soft = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)).resize((70, 50))
     exif = Image.Exif()
     exif[0x0112] = orientation
