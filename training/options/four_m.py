@@ -16,6 +16,9 @@ class FourMOptions(ModalityOptions):
 
     output_dir: str = option("outputs/four_m", help="Folder for weights, checkpoints and logs.")
     size: int | None = option(224, help="Side of the square pictures in pixels.")
+    start: str | None = option(
+        None, help="Folder of a 4M model to go on from, with its tokenizers, encoder and sizes. Default: a fresh one."
+    )
     tokenizers: str | None = option(
         None, help="Folder of `semidepth train tokenizers`. Default: tokenizers trained first, in --tokenizers_dir."
     )
@@ -62,5 +65,10 @@ class FourMOptions(ModalityOptions):
             raise ValueError(f"--hidden_size is {self.hidden_size}; give a multiple of 4 and of --heads {self.heads}.")
         if not self.modalities or len(set(self.modalities)) < len(self.modalities):
             raise ValueError(f"--modalities is {' '.join(self.modalities)}; give at least one, each once.")
+        if self.start is not None and self.tokenizers is not None:
+            raise ValueError(
+                f"--start {self.start!r} brings its own tokenizers, so --tokenizers {self.tokenizers!r} would not be "
+                "used; leave out one of the two."
+            )
         if self.size is None:
             raise ValueError("--size is none; give the side of the pictures in pixels, such as 224.")

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import tiny
 import torch
+from processes import run_processes
 from safetensors.torch import load_file
 from transformers import AutoModel
 
@@ -130,6 +131,21 @@ def test_the_score_command_has_every_direction_and_completion(trained, tmp_path,
     assert score_main([*words[1:], "--only_completion"]) == 2
 
 
+def test_a_model_is_gone_on_from(trained, tmp_path):
+    before = load_file(trained[0] / "model.safetensors")
+    results = train_four_m(four_m_options(tmp_path, start=str(trained[0]), hidden_size=64, heads=4, steps=8))
+    assert results["loss"] < trained[1]["loss"]
+    after = load_file(tmp_path / "model.safetensors")
+    assert after.keys() == before.keys()
+    moved = [name for name in before if not torch.equal(before[name], after[name])]
+    assert moved
+    assert not [name for name in moved if name.startswith(("tokenizers.", "feature_encoder."))]
+    with pytest.raises(ValueError, match="--rgb features"):
+        train_four_m(four_m_options(tmp_path / "other", start=str(trained[0]), rgb="pixels"))
+    with pytest.raises(ValueError, match="--tokenizers"):
+        four_m_options(tmp_path, start="a", tokenizers="b")
+
+
 def test_pixels_and_one_task_alone_are_trained_too(tmp_path, tokenizers):
     options = four_m_options(
         tmp_path, tokenizers=str(tokenizers[0]), rgb="pixels", modalities=("tok_depth",), only_from_rgb=True, steps=3
@@ -185,3 +201,42 @@ def test_wrong_options_are_refused(tmp_path, tokenizers, student, capsys):
     ):
         assert main([*common, *changes]) == 2
         assert word in capsys.readouterr().err
+
+
+SCRIPT = """
+import json, os, sys, torch
+from semidepth.training import four_m
+from semidepth.training.recipes.four_m import steps
+
+torch.set_num_threads(1)
+compute, seen = steps.Steps.losses, []
+
+def spy(self, model, batch):
+    seen.extend(batch["origin"])
+    spy.model = model
+    return compute(self, model, batch)
+
+steps.Steps.losses = spy
+if status := four_m.main(sys.argv[2:]): sys.exit(status)
+total = sum(p.double().sum().item() for p in spy.model.parameters())
+with open(f"{sys.argv[1]}/rank{os.environ['RANK']}.json", "w") as file:
+    json.dump({"total": total, "seen": seen, "wrapped": type(spy.model).__name__}, file)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_agree(tmp_path, tokenizers, student):
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    arguments = [
+        str(tmp_path), "--tokenizers", str(tokenizers[0]), "--encoder", student, "--output_dir", str(tmp_path / "run"),
+        "--train", *SCENES, "--images", "8", "--batch_size", "4", "--size", str(tiny.SIZE), "--steps", "4",
+        "--num_workers", "0", "--cpu", "true", "--hidden_size", "32", "--heads", "2", "--encoder_layers", "1",
+        "--decoder_layers", "1", "--checkpoint_every", "2", "--preview_every", "0",
+    ]  # fmt: skip
+    run_processes(script, arguments)
+    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    assert first["wrapped"] == "DistributedDataParallel"
+    assert first["total"] == second["total"]
+    assert not set(first["seen"]) & set(second["seen"])
+    assert (tmp_path / "run/model.safetensors").is_file()

@@ -12,7 +12,7 @@ from semidepth.common.options import read_options
 from semidepth.data.modalities.loading import ModalityBatch
 from semidepth.data.modalities.words import sentinel_ids
 from semidepth.modeling import DepthStudentForDepthEstimation, FourMForAnyToAny
-from semidepth.prediction.any_to_any.model import SOURCE, WORDS, AnyToAny, fit_map
+from semidepth.prediction.any_to_any.model import SOURCE, WORDS, AnyToAny, fit_map, load_any_to_any
 from semidepth.prediction.checkpoints import load_config, refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, preprocessing_of
 from semidepth.prediction.shipped.folder import find_model
@@ -43,6 +43,24 @@ def resolve_tokenizers(options: FourMOptions) -> Path:
     given = {"train": options.train, "validation": options.validation}
     train_tokenizers(TokenizerOptions(**(preset | given | own)))
     return folder
+
+
+def load_start(options: FourMOptions) -> AnyToAny:
+    """Returns the model of --start.
+
+    Raises:
+        ValueError: it holds none, or one of another --size or another kind of RGB.
+    """
+    assert options.start is not None
+    made = load_any_to_any(options.start)
+    rgb = made.model.config.modality(SOURCE)
+    if (rgb.image_size, rgb.kind) != (options.size, options.rgb):
+        raise ValueError(
+            f"--start {options.start!r} sees {rgb.kind} of pictures of {rgb.image_size} pixels; give --rgb {rgb.kind} "
+            f"--size {rgb.image_size}."
+        )
+    set_seed(options.seed)
+    return made
 
 
 def check_encoder(options: FourMOptions) -> Preprocessing:

@@ -30,6 +30,7 @@ from semidepth.training.engine.step_data import StepData
 from semidepth.training.options.four_m import FourMOptions
 from semidepth.training.recipes.four_m.models import (
     check_encoder,
+    load_start,
     make_any_to_any,
     prepare_pictures,
     resolve_tokenizers,
@@ -51,14 +52,14 @@ def train_four_m(options: FourMOptions) -> dict[str, Any]:
     pusher = open_pusher(options, options.output_dir, main_process=state.is_main_process)
     sources, validation = with_modalities(options.train_sources()), with_modalities(options.validation_sources())
     check_sources((*sources, *validation))
-    preprocessing = check_encoder(options)
     steps = resolve_steps(options, sources, state.num_processes)
     check_resume(options, steps)
-    folder = resolve_tokenizers(options)
-    tokenizers, words = load_tokenizers(folder)
+    made = None if options.start is None else load_start(options)
+    preprocessing = check_encoder(options) if made is None else made.preprocessing
+    folder = Path(options.start) if options.start is not None else resolve_tokenizers(options)
     accelerator = make_accelerator(options, find_unused_parameters=True)
     accelerator.wait_for_everyone()
-    made = make_any_to_any(options, preprocessing, tokenizers, words)
+    made = made or make_any_to_any(options, preprocessing, *load_tokenizers(folder))
     made.model.to(accelerator.device).eval()
     announce(options, accelerator, "four_m")
     generator = run_generator(options, accelerator)
@@ -69,7 +70,7 @@ def train_four_m(options: FourMOptions) -> dict[str, Any]:
     cache = cached_pictures(options, accelerator, sources, prepare, made_of | setting_of_tokenizers(folder))
     drawn = Steps(
         options, token_counts(made.model.config, made.tokenizers), made.words, generator,
-        preprocessing.normalize if pixels else None,
+        made.preprocessing.normalize if pixels else None,
     )  # fmt: skip
     results = train(
         options, name="four-m", steps=steps, accelerator=accelerator, model=made.model,
