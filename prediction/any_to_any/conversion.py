@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semidepth.data.depth_decoding import match_depth_to_image
 from semidepth.prediction.any_to_any.filling import bend_to_known
 from semidepth.prediction.any_to_any.model import KINDS, SOURCE, WORDS, AnyToAny, load_any_to_any
 from semidepth.prediction.any_to_any.options import TARGETS
@@ -150,12 +149,14 @@ def _as_large(given: dict[str, Any]) -> dict[str, Any]:
     """The same with all maps at the size of the first, by the nearest pixel; raises ValueError for another shape."""
     pictures = [name for name in given if name != "caption"]
     for name in pictures[1:]:
-        first = given[pictures[0]][0]
-        like = first if first.ndim == 3 else first[None]
-        values = given[name][0] if given[name].ndim == 4 else given[name]
-        rows = [match_depth_to_image(row.double(), like, name) for row in values]
-        found = torch.stack(rows).to(given[name].dtype)
-        given[name] = found[None] if given[name].ndim == 4 else found
+        (height, width), (rows, columns) = given[pictures[0]].shape[-2:], given[name].shape[-2:]
+        if abs(rows * width - columns * height) > max(rows, columns, height, width):
+            raise ValueError(
+                f"{name} is {columns} x {rows} and {pictures[0]} {width} x {height}; give two of the same view."
+            )
+        values = given[name] if given[name].ndim == 4 else given[name][:, None]
+        large = F.interpolate(values.double(), size=(height, width), mode="nearest-exact").to(values.dtype)
+        given[name] = large if given[name].ndim == 4 else large[:, 0]
     return given
 
 

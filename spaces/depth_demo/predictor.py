@@ -39,6 +39,7 @@ class ModelCard:
         place: where it is loaded from, a Hub id or folder.
         reach_m: largest depth of each head, "" for a model with one; empty where that is not known.
         runtime: library that runs it on a CPU, see [`load_depth_model`].
+        any_to_any: whether it also makes normals, classes and a sentence, and takes them.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ModelCard:
     place: str = ""
     reach_m: dict[str, float] = field(default_factory=dict)
     runtime: Runtime = "torch"
+    any_to_any: bool = False
 
     @property
     def label(self) -> str:
@@ -116,8 +118,10 @@ def read_card(place: str, *, trusted: bool = False, runtime: Runtime = "torch") 
     several = domains if len(domains) > 1 else ()
     metric = kind == "depth"
     record, reach_m = read_model_record(place, metric=metric), reach_of(config) if metric else {}
-    choosable = len(domains_of(config)) > 1
-    return ModelCard(short_name(place), metric, several, choosable, trusted, record, place, reach_m, runtime)
+    choosable, any_to_any = len(domains_of(config)) > 1, config.model_type == "four_m"
+    return ModelCard(
+        short_name(place), metric, several, choosable, trusted, record, place, reach_m, runtime, any_to_any
+    )
 
 
 def reach_of(config: Any) -> dict[str, float]:

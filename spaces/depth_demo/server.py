@@ -10,7 +10,7 @@ import gradio as gr
 import torch
 from app_options import AppOptions
 from choosing import choose_models
-from page import about, endpoints, many_tab, video_tab
+from page import about, convert_tab, endpoints, many_tab, video_tab
 from page.appearance import CSS, HEADING, THEME, TITLE, no_model, trust_html
 from page.browser_files import browser_file
 from page.photo import image_tab
@@ -18,6 +18,7 @@ from page.photo.image_events import ImageEvents
 from page.wiring import Page
 from refusal import Refusal
 from results.clips import MOST_MEGABYTES
+from results.converting import converting_models
 from work import DepthWork
 from zero_gpu import ON_ZERO_GPU
 
@@ -85,6 +86,9 @@ def build(work: DepthWork) -> gr.Blocks:
                 many = many_tab.build(work)
             with gr.Tab("Video", id="video"):
                 video = video_tab.build(work, example=bool(examples))
+            if converting_models(models):
+                with gr.Tab("Any to any", id="convert"):
+                    convert_tab.ConvertEvents(work).connect(convert_tab.build(work))
         about.build(card, HERE / "examples" / "SOURCES.md")
         events.connect(page, image)
         page.load(None, js=browser_file("names.js"))

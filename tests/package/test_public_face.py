@@ -55,7 +55,7 @@ def test_an_editable_install_works_in_the_folder_that_holds_the_clone(tmp_path):
     """There the clone's own folder, called semidepth, would hide an installation that does not come before it."""
     clone, site = tmp_path / "semidepth", tmp_path / "site"
     names = ("common", "media", "data", "prediction", "package", "modeling", "evaluation", "publishing", "training")
-    for name in (*names, "model_cards", "spaces"):
+    for name in (*names, "runtime", "model_cards", "spaces"):
         shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, clone / name)
