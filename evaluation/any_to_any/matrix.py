@@ -1,6 +1,6 @@
 """Every modality from every other: errors, floors below which nothing is learned, and nats per token."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semidepth.data.modalities.loading import ModalitySample, collate_modalities
-from semidepth.evaluation.any_to_any.measures import Scores, mean_of
+from semidepth.evaluation.any_to_any.measures import Scores
 from semidepth.evaluation.any_to_any.round_trip import is_known, values_of
 from semidepth.prediction.any_to_any.model import KINDS, SOURCE, UNKNOWN, WORDS, AnyToAny, fit_map
 
@@ -29,14 +29,36 @@ def batches(samples: Sequence[ModalitySample]) -> Iterator[Any]:
         yield collate_modalities(samples[start : start + BATCH])
 
 
-def given_of(made: AnyToAny, batch: Any, source: str) -> dict[str, Tensor]:
-    """Returns a batch's inputs of one source alone."""
-    found = made.inputs_of({KEYS[source]: batch[KEYS[source]]})
-    return {source: found[source]}
+def all_inputs(
+    made: AnyToAny, samples: Sequence[ModalitySample], names: Collection[str] | None = None
+) -> dict[str, Tensor]:
+    """Returns what the model takes of all samples, by modality: made once for all directions.
+
+    Args:
+        made: the model.
+        samples: pictures with what is known of them.
+        names: modalities; None: all that the model can be given.
+    """
+    keys = {KEYS[name] for name in (made.names if names is None else names)}
+    parts = [made.inputs_of({key: batch[key] for key in keys}) for batch in batches(samples)]
+    return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    if parts[0].ndim != 2:
+        return torch.cat(list(parts))
+    longest = max(part.shape[1] for part in parts)
+    return torch.cat([F.pad(part, (0, longest - part.shape[1]), value=UNKNOWN) for part in parts])
 
 
 def score_direction(
-    made: AnyToAny, samples: Sequence[ModalitySample], source: str, target: str, *, shuffled: bool = False
+    made: AnyToAny,
+    samples: Sequence[ModalitySample],
+    source: str,
+    target: str,
+    *,
+    shuffled: bool = False,
+    inputs: Mapping[str, Tensor] | None = None,
 ) -> Scores:
     """Returns the errors of a target predicted from a source.
 
@@ -46,15 +68,15 @@ def score_direction(
         source: modality that is given.
         target: modality that is predicted.
         shuffled: give each picture another one's source: a control that no score may beat by much.
+        inputs: of [`all_inputs`]; None makes them here.
     """
     found = Scores()
-    order = [(number + 1) % len(samples) for number in range(len(samples))] if shuffled else range(len(samples))
-    sources = [samples[number] for number in order]
-    for start, batch in zip(range(0, len(samples), BATCH), batches(sources), strict=True):
-        inputs = given_of(made, batch, source)
-        truths = samples[start : start + BATCH]
-        predicted: Any = made.predict_caption(inputs) if target == WORDS else made.predict_map(inputs, target).cpu()
-        for guess, truth in zip(predicted, truths, strict=True):
+    given = (all_inputs(made, samples, [source]) if inputs is None else inputs)[source]
+    given = given.roll(-1, 0) if shuffled else given
+    for start in range(0, len(samples), BATCH):
+        part = {source: given[start : start + BATCH]}
+        predicted: Any = made.predict_caption(part) if target == WORDS else made.predict_map(part, target).cpu()
+        for guess, truth in zip(predicted, samples[start : start + BATCH], strict=True):
             _add(found, guess, truth, target, made)
     return found
 
@@ -71,15 +93,21 @@ def _add(found: Scores, guess: Any, truth: ModalitySample, target: str, made: An
         found.add(kind, guess, values, len(made.tokenizers[target].config.classes))
 
 
-def nats_per_token(made: AnyToAny, samples: Sequence[ModalitySample], source: str, target: str) -> float:
+@torch.no_grad()
+def nats_per_token(
+    made: AnyToAny,
+    samples: Sequence[ModalitySample],
+    source: str,
+    target: str,
+    inputs: Mapping[str, Tensor] | None = None,
+) -> float:
     """Returns the mean cross-entropy of the true tokens of a target, given a source, over all of them."""
     total, count = 0.0, 0
-    for batch in batches(samples):
-        values = {KEYS[name]: batch[KEYS[name]] for name in (source, target)}
-        every = made.inputs_of(values)
-        truth = made.targets_of({target: every[target]})
-        with torch.no_grad():
-            logits, labels, _ = made.model.decode(made.model.encode({source: every[source]}), truth)[target]
+    every = all_inputs(made, samples, [source, target]) if inputs is None else inputs
+    for start in range(0, len(samples), BATCH):
+        part = slice(start, start + BATCH)
+        truth = made.targets_of({target: every[target][part]})
+        logits, labels, _ = made.model.decode(made.model.encode({source: every[source][part]}), truth)[target]
         total += float(F.cross_entropy(logits.float(), labels, reduction="sum"))
         count += len(labels)
     return total / max(1, count)
@@ -99,15 +127,11 @@ def unigram_nats(
     size = made.model.config.modality(target).vocab_size
     counts = torch.ones(size, dtype=torch.float64)
 
-    def tokens(pictures: Sequence[ModalitySample]) -> Iterator[Tensor]:
-        for batch in batches(pictures):
-            ids = made.inputs_of({KEYS[target]: batch[KEYS[target]]})[target]
-            yield ids[ids != UNKNOWN].cpu()
-
-    for ids in tokens(known):
-        counts += torch.bincount(ids, minlength=size)
+    ids = all_inputs(made, known, [target])[target].cpu()
+    counts += torch.bincount(ids[ids != UNKNOWN], minlength=size)
     nats = -(counts / counts.sum()).log()
-    return mean_of([float(nats[ids].mean()) for ids in tokens(samples) if len(ids)])
+    asked = all_inputs(made, samples, [target])[target].cpu()
+    return float(nats[asked[asked != UNKNOWN]].mean())
 
 
 def floor_maps(known: Sequence[ModalitySample], kind: str, classes: int) -> dict[str, Tensor]:

@@ -16,7 +16,13 @@ from semidepth.common.locks import folder_held
 from semidepth.data.modalities.loading import ModalitySample, modality_samples
 from semidepth.data.source_spec import parse_sources
 from semidepth.evaluation.any_to_any.completion import score_completion
-from semidepth.evaluation.any_to_any.matrix import nats_per_token, score_direction, score_floors, unigram_nats
+from semidepth.evaluation.any_to_any.matrix import (
+    all_inputs,
+    nats_per_token,
+    score_direction,
+    score_floors,
+    unigram_nats,
+)
 from semidepth.evaluation.any_to_any.measures import Scores, mean_of, standard_error
 from semidepth.evaluation.any_to_any.round_trip import is_known, round_trip, values_of
 from semidepth.evaluation.options import ScoreOptions
@@ -97,11 +103,12 @@ def matrix_rows(
     given = [name for name in made.names if name != "tok_rgb"]
     pairs = [(source, target) for target in targets for source in given if source != target]
     pairs = [(source, target) for source, target in pairs if _there(samples, source) and _there(samples, target)]
+    inputs = all_inputs(made, samples)
     for source, target in tqdm(pairs, desc="directions", mininterval=bar_interval_s()):
-        nats = nats_per_token(made, samples, source, target)
-        rows.append(_row(model, target, source, score_direction(made, samples, source, target), nats))
+        nats = nats_per_token(made, samples, source, target, inputs)
+        rows.append(_row(model, target, source, score_direction(made, samples, source, target, inputs=inputs), nats))
         if source == SOURCE:
-            shuffled = score_direction(made, samples, source, target, shuffled=True)
+            shuffled = score_direction(made, samples, source, target, shuffled=True, inputs=inputs)
             rows.append(_row(model, target, f"{source} of another picture", shuffled, math.nan))
     for target in dict.fromkeys(target for _, target in pairs):
         unigram = unigram_nats(made, known, samples, target)

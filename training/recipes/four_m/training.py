@@ -19,7 +19,7 @@ from accelerate import Accelerator, PartialState
 
 from semidepth.data.modalities.loading import modality_samples, with_modalities
 from semidepth.data.source_spec import Source
-from semidepth.evaluation.any_to_any.matrix import score_direction
+from semidepth.evaluation.any_to_any.matrix import all_inputs, score_direction
 from semidepth.prediction.any_to_any.model import SOURCE, AnyToAny, load_tokenizers
 from semidepth.publishing.pusher import open_pusher
 from semidepth.training.engine.loop import Hooks, train
@@ -103,9 +103,10 @@ def make_hooks(
         for source in validation if accelerator.is_main_process else ():
             assert options.size is not None
             samples = list(modality_samples([source], options.size, options.validation_images))
+            inputs = all_inputs(now, samples, [SOURCE])
             for target in now.tokenizers:
                 if target != "tok_rgb":
-                    found = score_direction(now, samples, SOURCE, target).means()
+                    found = score_direction(now, samples, SOURCE, target, inputs=inputs).means()
                     kind = target.removeprefix("tok_")
                     scores |= {f"{source.spec}/{kind}_{name}": value for name, value in found.items()}
         return scores
