@@ -9,13 +9,19 @@ others; see training/recipes/four_m/training.py.
 """
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from semidepth.common.commands import Command
 from semidepth.training.options.four_m import FourMOptions
 from semidepth.training.options.presets import scenes_preset
 
-PRESET = scenes_preset("four_m_scenes", FourMOptions, unless=("train",))
+_ON_SCENES = scenes_preset("four_m_scenes", FourMOptions, unless=("train",))
+
+
+def _preset(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the preset of the scenes, also where a model is gone on from: --start is no warm start of a student."""
+    return _ON_SCENES({name: value for name, value in given.items() if name != "start"})
 
 
 def train_four_m(options: FourMOptions) -> dict[str, Any]:
@@ -30,7 +36,7 @@ def train_four_m(options: FourMOptions) -> dict[str, Any]:
     return training.train_four_m(options)
 
 
-COMMAND = Command("semidepth train four-m", FourMOptions, train_four_m, __doc__, PRESET)
+COMMAND = Command("semidepth train four-m", FourMOptions, train_four_m, __doc__, _preset)
 main = COMMAND.main
 
 if __name__ == "__main__":

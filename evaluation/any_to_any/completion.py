@@ -93,12 +93,12 @@ def _guesses(image: Tensor, known: Tensor, made: AnyToAny | None, metres: Tensor
     if metres is not None:
         scaled = scale_to_known(around, known, metres)
         found["metric model, scaled"] = scaled
-        found["metric model, bent"] = bend_to_known(known, scaled, colors)
+        found["metric model, bent"] = bend_to_known(known, scaled, colors, around)
     if made is not None:
         coarse = complete_depth(made, image, known)
         found["4M, its tokens"] = coarse
-        found["4M, bent"] = bend_to_known(known, coarse, colors)
-        found["4M without the picture, bent"] = bend_to_known(known, complete_depth(made, None, known), None)
+        found["4M, bent"] = bend_to_known(known, coarse, colors, around)
+        found["4M without the picture, bent"] = bend_to_known(known, complete_depth(made, None, known), None, around)
     return found
 
 

@@ -1,5 +1,7 @@
 """Filling in of depth of which some pixels are known, without learning: what completion has to beat."""
 
+from importlib.util import find_spec
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -49,12 +51,8 @@ class Neighbours:
         height, width = known.shape
         rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         every = torch.stack([rows, columns], -1).reshape(-1, 2).float()
-        parts = [
-            torch.cdist(part, self.places.float()).topk(min(around, len(self.places)), dim=1, largest=False)
-            for part in every.split(CHUNK)
-        ]
-        self.distance = torch.cat([part.values for part in parts])  # (H W, K), nearest first
-        self.index = torch.cat([part.indices for part in parts])
+        # (H W, K) each, nearest first
+        self.distance, self.index = _nearest(every, self.places.float(), min(around, len(self.places)))
 
     def at_known(self, values: Tensor) -> Tensor:
         """(..., H, W) -> (..., M), at the known pixels."""
@@ -84,6 +82,17 @@ class Neighbours:
         return mean.reshape(self.shape)
 
 
+def _nearest(every: Tensor, places: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Distances and numbers of the nearest places of every point; SciPy's tree, where it is there, is quicker."""
+    if find_spec("scipy") is not None:
+        from scipy.spatial import KDTree
+
+        distance, index = KDTree(places.numpy()).query(every.numpy(), k=list(range(1, count + 1)))
+        return torch.from_numpy(distance).float(), torch.from_numpy(index)
+    parts = [torch.cdist(part, places).topk(count, dim=1, largest=False) for part in every.split(CHUNK)]
+    return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
+
+
 def fill_nearest(around: Neighbours, known: Tensor) -> Tensor:
     """Returns (H, W) metres: of the nearest known pixel."""
     return around.nearest(around.at_known(known))
@@ -99,7 +108,7 @@ def scale_to_known(around: Neighbours, known: Tensor, metres: Tensor) -> Tensor:
     return metres * (around.at_known(known) / around.at_known(metres)).median()
 
 
-def bend_to_known(known: Tensor, metres: Tensor, image: Tensor | None) -> Tensor:
+def bend_to_known(known: Tensor, metres: Tensor, image: Tensor | None, around: Neighbours | None = None) -> Tensor:
     """Returns a predicted map that goes through the known pixels: its log errors there are spread as depth would be.
 
     Errors are spread on a grid of at most `BEND_SIDE` cells a side, so that the cost is that of a small picture.
@@ -108,6 +117,7 @@ def bend_to_known(known: Tensor, metres: Tensor, image: Tensor | None) -> Tensor
         known: (H, W) metres; what is not finite is not known.
         metres: (H, W), the prediction; what is not finite in it, as sky, stays.
         image: (3, H, W) RGB, 0 to 1: errors spread among pixels of like colour; None: by closeness alone.
+        around: neighbours of the known pixels of a map that is no larger than this grid, where they are there already.
     """
     both = known.isfinite() & metres.isfinite()
     if not both.any():
@@ -117,7 +127,8 @@ def bend_to_known(known: Tensor, metres: Tensor, image: Tensor | None) -> Tensor
     cells = (max(1, round(height * shrink)), max(1, round(width * shrink)))
     errors = torch.where(both, known.clamp(min=1e-6).log() - metres.clamp(min=1e-6).log(), 0.0)
     sums, share = F.adaptive_avg_pool2d(torch.stack([errors, both.float()])[None], cells)[0]
-    around = Neighbours(share > 0)
+    if around is None or around.shape != cells or not torch.equal(share > 0, known.isfinite()):
+        around = Neighbours(share > 0)
     small = None if image is None else F.adaptive_avg_pool2d(image[None], cells)[0]
     spread = around.spread(around.at_known(sums / share.clamp(min=1e-9)), small)
     bend = F.interpolate(spread[None, None], size=(height, width), mode="bilinear", align_corners=False)[0, 0]

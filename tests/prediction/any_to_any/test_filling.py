@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from semidepth.evaluation.any_to_any.completion import name_of, score_completion
+from semidepth.prediction.any_to_any import filling
 from semidepth.prediction.any_to_any.filling import (
     Neighbours,
     bend_to_known,
@@ -73,6 +74,17 @@ def test_only_surfaces_are_known_and_as_many_as_asked():
     assert known.isfinite().sum() == 20
     assert known[:5].isnan().all()
     assert choose_known(truth, 1000, generator).isfinite().sum() == 50
+
+
+def test_the_tree_and_plain_distances_agree(monkeypatch):
+    known = choose_known(torch.rand(20, 30), 40, torch.Generator().manual_seed(0))
+    quick = Neighbours(known.isfinite())
+    monkeypatch.setattr(filling, "find_spec", lambda name: None)
+    plain = Neighbours(known.isfinite())
+    torch.testing.assert_close(quick.distance, plain.distance)
+    places = quick.places[quick.index].float()  # of equal distances either may come first
+    pixels = torch.cartesian_prod(torch.arange(20.0), torch.arange(30.0))
+    torch.testing.assert_close((places - pixels[:, None]).norm(dim=-1), plain.distance)
 
 
 def test_nothing_known_is_refused():

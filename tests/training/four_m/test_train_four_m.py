@@ -10,15 +10,17 @@ from processes import run_processes
 from safetensors.torch import load_file
 from transformers import AutoModel
 
+from semidepth.common.options import parse_options
 from semidepth.data.modalities.loading import modality_samples
 from semidepth.data.source_spec import parse_sources
 from semidepth.evaluation.any_to_any.matrix import nats_per_token, score_direction, score_floors, unigram_nats
 from semidepth.evaluation.cli import main as score_main
 from semidepth.modeling import DepthStudentForDepthEstimation, ModalityTokenizer
 from semidepth.prediction.any_to_any.model import load_any_to_any
-from semidepth.training.four_m import main, train_four_m
+from semidepth.training.four_m import COMMAND, main, train_four_m
 from semidepth.training.modality_tokenizers import train_tokenizers
 from semidepth.training.options.four_m import FourMOptions
+from semidepth.training.options.presets import read_preset
 from semidepth.training.options.tokenizers import TokenizerOptions
 
 SCENES = ("scenes:indoor?count=16", "scenes:outdoor?count=16")
@@ -144,6 +146,13 @@ def test_a_model_is_gone_on_from(trained, tmp_path):
         train_four_m(four_m_options(tmp_path / "other", start=str(trained[0]), rgb="pixels"))
     with pytest.raises(ValueError, match="--tokenizers"):
         four_m_options(tmp_path, start="a", tokenizers="b")
+
+
+def test_the_preset_is_valid_and_a_model_that_is_gone_on_from_has_it_too():
+    read = [parse_options(FourMOptions, words, preset=COMMAND.preset) for words in ([], ["--start", "outputs/four_m"])]
+    assert read[0].train == read[1].train == ("scenes:indoor?start=300000", "scenes:outdoor?start=300000")
+    assert read[0].steps == read[1].steps == 700
+    assert TokenizerOptions(**read_preset("tokenizers_scenes", TokenizerOptions)).size == 112
 
 
 def test_pixels_and_one_task_alone_are_trained_too(tmp_path, tokenizers):
