@@ -250,6 +250,7 @@ def _with_card(folder: Path, files: list[HubFile], options: PublishOptions, room
         repo=options.repo,
         name=None if options.to_folder is None else options.to_folder.name,
         heads=None if options.heads is None else read_facts(options.heads),
+        masks=None if options.masks is None else read_facts(options.masks),
         license=options.license,
         data_licences=options.data_licences(),
     )

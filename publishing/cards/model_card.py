@@ -20,7 +20,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from semidepth.common.redaction import redact
 from semidepth.prediction.shipped.errors import in_words, typical_errors
-from semidepth.prediction.shipped.folder import METRES, METRIC_NAME, NAME
+from semidepth.prediction.shipped.folder import MASKS, METRES, METRIC_NAME, NAME
 from semidepth.publishing.cards.losses import effects_text, loss_weights, losses_text
 from semidepth.publishing.cards.scores import (
     cell,
@@ -64,6 +64,7 @@ def make_card(
     repo: str | None = None,
     name: str | None = None,
     heads: Facts | None = None,
+    masks: Facts | None = None,
     license: str | None = None,
     data_licences: Mapping[str, str] | None = None,
 ) -> ModelCard:
@@ -76,6 +77,7 @@ def make_card(
         repo: id on the Hub of the model; None: the code on the card loads the local folder.
         name: of the folder on the card, where it will be another than that of the facts.
         heads: facts of the metric model whose heads lie in the model's folder metres; None without them.
+        masks: facts of the mask model whose decoder lies in the model's folder masks; None without it.
         license: of the weights, as the Hub names licences (apache-2.0, cc-by-nc-4.0, other); None: not stated.
         data_licences: licence by source. A source is named as in the options, by its location, or as on the card.
 
@@ -107,8 +109,7 @@ def make_card(
     }
     template = "routed.md" if facts.metric else "student.md"
     template = "four_m.md" if facts.four_m else "masks.md" if facts.masks else template
-    if heads is not None:
-        values |= {"heads": _heads_values(heads)}
+    values |= {name: _heads_values(each) for name, each in (("heads", heads), ("masks", masks)) if each is not None}
     text = resources.files("semidepth.model_cards")
     card = ModelCard.from_template(
         _card_data(facts, name, license, eval_results(scores, command, repo) if scores else None),
@@ -148,7 +149,7 @@ def _tags(facts: Facts) -> list[str]:
 
 
 def _heads_values(heads: Facts) -> dict[str, Any]:
-    """Returns the templates' values about metric heads that lie beside a relative model."""
+    """Returns the templates' values about metric heads or a mask decoder beside a relative model."""
     scores = read_scores(heads)
     return {
         "ranges": "; ".join(
@@ -182,6 +183,7 @@ def _model_values(facts: Facts, name: str) -> dict[str, Any]:
         "shipped_metric": METRIC_NAME,
         "metres_folder": METRES,
         "modalities": [each["name"].removeprefix("tok_") for each in facts.config.get("modalities") or []],
+        "masks_folder": MASKS,
         "routed": facts.routed,
         "bins": facts.bins,
         "domains": domains,

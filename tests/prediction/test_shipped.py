@@ -117,7 +117,7 @@ def test_heads_of_another_core_are_refused(runs, tmp_path):
     save_file(weights, tmp_path / "other" / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match=r"1 weights, such as head\.conv1\.bias.*--freeze_core"):
         split_heads(metric, tmp_path / "other", tmp_path / "heads")
-    with pytest.raises(ValueError, match="no metric heads"):
+    with pytest.raises(ValueError, match="no heads on a core"):
         split_heads(student, student, tmp_path / "heads")
     assert not (tmp_path / "heads").exists()
 

@@ -102,6 +102,7 @@ def test_points_and_mesh_are_of_the_thing_alone():
 def test_the_shipped_decoder_stands_on_the_shipped_core(shipped, runs, photo, tmp_path):
     assert shipped_models()[-1] == MASKS_NAME
     assert MASKS_NAME not in shipped_names()  # it predicts no depth
+    assert "semidepth.segment(" in (shipped / "README.md").read_text()
     weights = load_file(shipped / "masks/heads.safetensors")
     assert not any(name.startswith("core.") for name in weights)
     whole = PromptedMaskForMaskGeneration.from_pretrained(runs[2])
