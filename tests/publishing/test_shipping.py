@@ -116,5 +116,5 @@ def test_what_cannot_be_is_said_in_one_sentence(runs, made, tmp_path, refused):
     assert "--dtype" in refused(cli.main, "--space", "demo", "--dry_run", "--dtype", "bfloat16")
     shutil.copytree(metric, tmp_path / "metric")
     told = refused(cli.main, student, "--to_folder", tmp_path / "x", "--heads", student)
-    assert "no metric heads" in told
+    assert "no heads on a core" in told
     assert not (tmp_path / "x").exists()
