@@ -101,7 +101,7 @@ class ScoreOptions:
 
     def _check_own(self, switch: str, own: tuple[str, ...]) -> None:
         """Raises ValueError where a switch meets an option of depth, or one of its own options comes without it."""
-        depth = ("benchmark", "mode", "protocol", "max_depth_m", "align", "space", "flip", "kind")
+        depth: tuple[str, ...] = ("benchmark", "mode", "protocol", "max_depth_m", "align", "space", "flip", "kind")
         depth += ("batch_size", "runtime")
         defaults = default_values(type(self))
         on = getattr(self, switch)

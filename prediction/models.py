@@ -162,7 +162,8 @@ class DepthModel:
         values = output.values
         if self.processor is not None:
             # Maps of 4M are small and have sky beside near things: bicubic alone would give metres below 0.
-            within = resizing == "pipeline" or self.model.config.model_type == "four_m"
+            model: Any = self.model
+            within = resizing == "pipeline" or model.config.model_type == "four_m"
             return finish(self.processor, values, size, output.fov_deg, within=within)
         if tuple(values.shape[-2:]) == tuple(size):
             return values

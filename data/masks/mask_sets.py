@@ -80,7 +80,7 @@ def sa1b_json(name: str, masks: Sequence[np.ndarray], records: Sequence[dict[str
             "area": int(mask.sum()),
             "stability_score": record["stability_score"],
         })  # fmt: skip
-    image = {"file_name": name}
+    image: dict[str, Any] = {"file_name": name}
     if len(masks):
         image |= {"height": int(masks[0].shape[0]), "width": int(masks[0].shape[1])}
     return (json.dumps({"image": image, "annotations": annotations}) + "\n").encode()

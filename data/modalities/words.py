@@ -6,6 +6,7 @@ Of "a room with two chairs" with the span "with two" hidden, a model sees `a roo
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -48,7 +49,7 @@ def read_words(words: PreTrainedTokenizerFast, ids: Sequence[int]) -> str:
     """Returns the sentence of tokens, up to its end, as it was written: ", " and "1.5" have no odd spaces."""
     end = words.eos_token_id
     kept = list(ids)[: list(ids).index(end)] if end in ids else list(ids)
-    text = words.decode(kept, skip_special_tokens=True)
+    text = cast(str, words.decode(kept, skip_special_tokens=True))
     text = re.sub(r"(?<=\d) ?\. ?(?=\d)", ".", text)
     return re.sub(r" (?=[,;.!?])", "", text)
 

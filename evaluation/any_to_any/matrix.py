@@ -125,6 +125,7 @@ def unigram_nats(
         target: modality.
     """
     size = made.model.config.modality(target).vocab_size
+    assert size is not None  # targets have one
     counts = torch.ones(size, dtype=torch.float64)
 
     ids = all_inputs(made, known, [target])[target].cpu()

@@ -44,7 +44,8 @@ class Attention(nn.Module):
         else:
             self.qkv = nn.Linear(width, 3 * width, bias=config.qkv_bias)
         self.proj = nn.Linear(width, width, bias=config.proj_bias)
-        (self.kv if to_context else self.qkv).parts = 2 if to_context else 3  # drawn each for itself
+        joined: Any = self.kv if to_context else self.qkv
+        joined.parts = 2 if to_context else 3  # drawn each for itself
         self.q_norm = norm(width // self.heads, config) if config.qk_norm else nn.Identity()
         self.k_norm = norm(width // self.heads, config) if config.qk_norm else nn.Identity()
 

@@ -223,7 +223,7 @@ class FourMTransformer(FourMPreTrainedModel):
         if not targets:
             return {}
         parts, labels, places, numbers, causal = [], [], [], [], []
-        for number, (name, ids) in enumerate(targets.items()):
+        for which, (name, ids) in enumerate(targets.items()):
             modality = self.config.modality(name)
             if name not in self.decoder_embeddings:
                 raise ValueError(f"{name} cannot be predicted by this model; {', '.join(self.decoder_embeddings)} can.")
@@ -233,7 +233,7 @@ class FourMTransformer(FourMPreTrainedModel):
             parts.append(tokens)
             labels.append(ids)
             places.append(place.expand_as(ids))
-            numbers.append(torch.full_like(ids, number))
+            numbers.append(torch.full_like(ids, which))
             causal.append(torch.full_like(ids, modality.kind == "sequence", dtype=torch.bool))
         every = Tokens.join(parts)
         order = every.order()

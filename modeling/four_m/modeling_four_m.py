@@ -116,7 +116,8 @@ class FourMForAnyToAny(FourMGeneration, FourMTransformer):
             By name, (B, h, w) ids; -100 for tokens of whose pixels none is known.
         """
         found = dict(values)
-        for name, tokenizer in self.tokenizers.items():
+        tokenizers: Any = self.tokenizers
+        for name, tokenizer in tokenizers.items():
             if name in values and values[name].ndim >= 3:
                 found[name] = tokenizer.encode(values[name]).masked_fill(~known_patches(tokenizer, values[name]), -100)
         return found
@@ -162,9 +163,11 @@ class FourMForDepthEstimation(FourMForAnyToAny):
         inputs, loss = {self.rgb_name: pixel_values}, None
         if labels is not None:
             targets = self.tokenize({self.depth_name: labels})
-            loss = FourMTransformer.forward(self, inputs, None, targets).loss
+            found: Any = FourMTransformer.forward(self, inputs, None, targets)
+            loss = found.loss
         tokenizer: Any = self.tokenizers[self.depth_name]
         made = self.generate(inputs, [self.depth_name])[self.depth_name].values
+        assert made is not None  # depth has a tokenizer
         output = FourMDepthOutput(loss, made.clamp(max=tokenizer.config.max_depth))
         return_dict = self.config.return_dict if return_dict is None else return_dict
         return output if return_dict else output.to_tuple()

@@ -30,7 +30,7 @@ class ModalityTokenizerOutput(ModelOutput):
     """
 
     loss: Tensor | None = None
-    values: Tensor | None = None
+    values: Tensor | None = None  # type: ignore[assignment]
     ids: Tensor | None = None
 
 
@@ -116,6 +116,7 @@ class ModalityTokenizer(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+            assert module.bias is not None
             nn.init.zeros_(module.bias)
         if isinstance(module, ResidualBlock):  # after its convolutions: it begins as the identity, nearly
             module.conv2.weight.mul_(0.1)

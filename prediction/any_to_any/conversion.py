@@ -166,6 +166,7 @@ def _inputs(model: AnyToAny, given: dict[str, Any]) -> tuple[dict[str, Tensor], 
     size = next(((each.shape[-2], each.shape[-1]) for name, each in given.items() if name != "caption"), None)
     if "image" in values:
         side = model.model.config.modality(SOURCE).image_size
+        assert side is not None  # the configuration fills it in
         values["image"] = F.interpolate(values["image"], size=(side, side), mode="bicubic", antialias=True)
     if "depth" in values:
         values["depth"] = gathered(values["depth"], model.tokenizers["tok_depth"].config.image_size)
@@ -188,8 +189,9 @@ def gathered(depth: Tensor, side: int) -> Tensor:
     return torch.where(nearest.isnan(), least, nearest)
 
 
-def _at_size(kind: str, values: Tensor, size: tuple[int, int] | None) -> np.ndarray:
+def _at_size(kind: str, values: Tensor | None, size: tuple[int, int] | None) -> np.ndarray:
     """A map of the model at the size of the picture."""
+    assert values is not None  # its modality has a tokenizer
     values = values.float()
     if kind == "semantic":
         found = values if size is None else F.interpolate(values[:, None], size=size, mode="nearest-exact")[:, 0]

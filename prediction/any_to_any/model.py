@@ -105,7 +105,7 @@ class AnyToAny:
     def captions(self, texts: Any) -> Tensor:
         """Returns whole captions as they are given, (B, L): words and the end; -100 alone for none."""
         assert self.words is not None
-        end = int(self.words.eos_token_id)  # type: ignore[call-overload]
+        end = int(self.words.eos_token_id)
         rows = [[*self.words(text)["input_ids"], end] if text else [] for text in texts]
         return stack_words(rows, self.model.config.modality(WORDS).max_tokens)
 
@@ -120,7 +120,9 @@ class AnyToAny:
 
     def predict_map(self, inputs: Mapping[str, Tensor], name: str) -> Tensor:
         """Returns maps, values as the tokenizer's, predicted in one step by the expected codes; known tokens stay."""
-        return self.model.generate(inputs, [name])[name].values
+        found = self.model.generate(inputs, [name])[name].values
+        assert found is not None  # it has a tokenizer
+        return found
 
     def predict_caption(self, inputs: Mapping[str, Tensor]) -> list[str]:
         """Returns the likeliest sentence of each picture, word by word."""
@@ -142,7 +144,8 @@ def load_any_to_any(folder: str | Path, device: torch.device | str = "cpu") -> A
     folder = Path(folder)
     if not (folder / "config.json").is_file() or AutoConfig.from_pretrained(folder).model_type != "four_m":
         raise ValueError(f"{folder} holds no 4M model; give the folder of one that `semidepth train four-m` saved.")
-    model = FourMForAnyToAny.from_pretrained(folder).to(device).eval()
+    model: Any = FourMForAnyToAny.from_pretrained(folder)
+    model = model.to(device).eval()
     if not len(model.tokenizers):
         raise ValueError(f"{folder} holds a 4M model without tokenizers; give one of `semidepth train four-m`.")
     words = AutoTokenizer.from_pretrained(folder) if (folder / "tokenizer.json").is_file() else None

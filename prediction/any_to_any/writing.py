@@ -72,10 +72,13 @@ def convert_files(options: ConvertOptions, files: Sequence[tuple[Path, Path]], r
         beside["semantics"] = classes_of(_opened(options.from_semantics), len(classes), str(options.from_semantics))
     maker = Maker.of(model.model, [repr(model.preprocessing), own_config(model.model)])
     record = Record(options.output)
-    named = [(file, file, name) for file, name in files] or [(_named_by(options), None, Path(_named_by(options).stem))]
+    named: list[tuple[Path, Path | None, Path]] = [(file, file, name) for file, name in files]
+    named = named or [(_named_by(options), None, Path(_named_by(options).stem))]
     report.inputs = len(named) + len(report.broken)
     for file, photo, name in named:
-        ends = {made: [options.output / name.with_name(name.name + end) for end in ENDS[made]] for made in options.to}
+        ends: dict[str, list[Path]] = {
+            made: [options.output / name.with_name(name.name + end) for end in ENDS[made]] for made in options.to
+        }
         if not report.stopped:
             _convert_file(Job(file, photo, ends), options, beside, model, maker, record, report)
 

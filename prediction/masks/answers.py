@@ -48,8 +48,9 @@ class Prompts:
     def part(self, start: int, stop: int) -> "Prompts":
         """Returns the prompts of some of the objects."""
         cut = slice(start, stop)
-        return Prompts(*(None if each is None else each[cut] for each in
-                         (self.points, self.positive, self.boxes, self.logits)))  # fmt: skip
+        given = (self.points, self.positive, self.boxes, self.logits)
+        parts: list[Any] = [None if each is None else each[cut] for each in given]
+        return Prompts(*parts)
 
 
 @dataclass
@@ -192,15 +193,16 @@ class MaskPredictor:
             crops.append(self.preprocessing.resize(torch.from_numpy(crop).permute(2, 0, 1)[None])[0])
             own = _scaled(prompts.part(index, index + 1), np.float32(size / side), np.array([x, y], np.float32))
             if own.points is not None and own.positive is not None:
-                outside = ((own.points < 0) | (own.points > size)).any(-1)
+                outside: Any = ((own.points < 0) | (own.points > size)).any(-1)
                 own.positive = np.where(outside, PADDING, np.where(own.positive, ON, OFF))
                 own.points = np.where(outside[..., None], 0.5, own.points)
             asked.append(own)
         seen_size, seen = self._see(torch.stack(crops))
-        together = Prompts(*(
+        joined: list[Any] = [
             None if getattr(asked[0], name) is None else np.concatenate([getattr(each, name) for each in asked])
             for name in ("points", "positive", "boxes")
-        ))  # fmt: skip
+        ]
+        together = Prompts(*joined)
         if together.boxes is None:
             together.logits = [self._in_window(found.logits[index], windows[index], seen) for index in some]
         logits, _ = self._decode(seen, seen_size, together, candidates=False, each_its_image=True)

@@ -90,8 +90,8 @@ def export(options: ExportOptions) -> dict[str, str]:
             with whole_folder(options.output) as partial:
                 _fill(partial, kept, name, record)
             logger.info("%s holds %s", options.output, ", ".join(row["file"] for row in kept.values()))
-    for target, why in refused.items():
-        logger.error("%s is not written: %s", target, why)
+    for which, why in refused.items():
+        logger.error("%s is not written: %s", which, why)
     return refused
 
 

@@ -97,7 +97,7 @@ def make_any_to_any(
     student = None
     if options.rgb == "features":
         student = load_whole(DepthStudentForDepthEstimation, options.encoder, "--encoder")
-    kept = {name: each for name, each in tokenizers.items() if name in options.modalities}
+    kept: dict[str, Any] = {name: each for name, each in tokenizers.items() if name in options.modalities}
     modalities: list[dict[str, Any]] = [{"name": SOURCE, "kind": options.rgb}, *({"name": name} for name in kept)]
     if words is not None and WORDS in options.modalities:
         modalities.append({
@@ -130,7 +130,7 @@ def prepare_pictures(
         pixels: whether the model sees pixels.
         device: where to compute.
     """
-    values: dict[str, Any] = {name: batch[name] for name in ("image", "depth", "normal", "semantic")}  # type: ignore
+    values: dict[str, Any] = {name: batch[name] for name in ("image", "depth", "normal", "semantic")}
     if pixels:
         found = {"image": values["image"]}
     else:

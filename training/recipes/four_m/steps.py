@@ -111,7 +111,7 @@ class Steps:
         """What is seen and what is asked for of captions; both get -100 where there is none."""
         assert self.words is not None
         sentinels, most = sentinel_ids(self.words), self.targets[WORDS]  # type: ignore[arg-type]
-        end = int(self.words.eos_token_id)  # type: ignore[call-overload]
+        end = int(self.words.eos_token_id)
         shown: list[list[int]] = []
         hidden: list[list[int]] = []
         for caption in captions:

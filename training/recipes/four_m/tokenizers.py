@@ -56,7 +56,7 @@ class Tokenizers(nn.Module):
 
     def __init__(self, options: TokenizerOptions, classes: tuple[str, ...]) -> None:
         super().__init__()
-        shared = {
+        shared: dict[str, Any] = {
             "image_size": options.size, "patch_size": options.patch_size, "hidden_size": options.hidden_size,
             "num_hidden_layers": options.layers, "levels": list(options.levels),
         }  # fmt: skip
@@ -132,7 +132,7 @@ def cached_pictures(
         repeat=True, rank=accelerator.process_index, world_size=accelerator.num_processes,
         smallest_crop=options.smallest_crop, flip_probability=options.flip_probability,
     )  # fmt: skip
-    loader = ModalityLoader(plan, batch_size=options.batch_size, num_workers=options.num_workers)
+    loader: Any = ModalityLoader(plan, batch_size=options.batch_size, num_workers=options.num_workers)
     folder = Path(options.cache_dir or Path(options.output_dir) / "cache") / f"{accelerator.process_index}"
     made_of = made_of | {
         "train": list(options.train), "size": options.size, "seed": options.pictures_seed,

@@ -220,12 +220,12 @@ def _choose(numbers: np.ndarray, shares: np.ndarray, tree: _Tree, rules: Groupin
     good = (area >= rules.min_area) & (area <= rules.max_area) & (stability >= rules.min_stability)
     good[:count] = False  # a superpixel is no thing for its being uniform
     kept: list[Region] = []
-    for node in sorted(np.flatnonzero(good), key=lambda each: -(tree.joined[each] - tree.made[each])):
+    for chosen in sorted(np.flatnonzero(good), key=lambda each: -(tree.joined[each] - tree.made[each])):
         inside = np.zeros(count, bool)
-        inside[members[node]] = True
+        inside[members[chosen]] = True
         mask = _without_small_holes(inside[numbers])
         if all((mask & other.mask).sum() < SAME_IOU * (mask | other.mask).sum() for other in kept):
-            kept.append(Region(mask, float(stability[node])))
+            kept.append(Region(mask, float(stability[chosen])))
         if len(kept) == rules.most:
             break
     return kept

@@ -101,8 +101,9 @@ def label_masks(options: LabelMasksOptions) -> str:
 def _load_teacher(options: LabelMasksOptions, device: torch.device) -> DepthModel:
     teacher = load_depth_model(options.teacher, device=device)
     if not isinstance(teacher.model, DepthStudentForDepthEstimation):
+        config: Any = teacher.model.config
         raise ValueError(
-            f"--teacher {options.teacher!r} is a {teacher.model.config.model_type} model; give a depth student of "
+            f"--teacher {options.teacher!r} is a {config.model_type} model; give a depth student of "
             "ours or stock Depth Anything, whose patches say what belongs together."
         )
     preprocessing = teacher.preprocessing
