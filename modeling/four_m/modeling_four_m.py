@@ -163,7 +163,7 @@ class FourMForDepthEstimation(FourMForAnyToAny):
         inputs, loss = {self.rgb_name: pixel_values}, None
         if labels is not None:
             targets = self.tokenize({self.depth_name: labels})
-            found: Any = FourMTransformer.forward(self, inputs, None, targets)
+            found: Any = FourMTransformer.forward(self, inputs, None, targets, return_dict=True)
             loss = found.loss
         tokenizer: Any = self.tokenizers[self.depth_name]
         made = self.generate(inputs, [self.depth_name])[self.depth_name].values

@@ -91,6 +91,7 @@ def test_labels_train_the_depth_model(folder):
     labels = torch.full((2, 32, 32), 3.0)
     labels[1, :8] = torch.nan
     output = model(pixels(model), labels=labels)
+    assert torch.equal(model(pixels(model), labels=labels, return_dict=False)[0], output.loss)
     tokens = model.tokenize({"tok_depth": labels})["tok_depth"]
     assert (tokens[1, 0] == -100).all()
     by_hand = FourMForAnyToAny.forward(model, {"rgb": pixels(model)}, None, {"tok_depth": tokens}).loss
