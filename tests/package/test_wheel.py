@@ -17,7 +17,7 @@ import semidepth
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = (
-    "common", "media", "modeling", "data", "prediction", "evaluation", "publishing", "training", "package",
+    "common", "media", "runtime", "modeling", "data", "prediction", "evaluation", "publishing", "training", "package",
     "model_cards", "spaces",
 )  # fmt: skip
 SHIPPED = "model_cards/semidepth-small"

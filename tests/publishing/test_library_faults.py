@@ -6,6 +6,7 @@ hub.py makes one commit instead of calling `upload_folder`; push_process.py push
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from loopback_hub import LoopbackHub
@@ -57,6 +58,7 @@ def test_a_push_in_a_thread_keeps_python_from_ending(hub, tmp_path, way):
     process = subprocess.Popen([sys.executable, "-c", BACKGROUND, way], env=environment, stdin=subprocess.PIPE)
     try:
         hub.wait_for("/info/lfs/objects/batch")
+        time.sleep(2)  # until the upload itself is under way, on a busy machine, too
         with pytest.raises(subprocess.TimeoutExpired):
             process.communicate(b"end\n", timeout=8)
     finally:

@@ -70,7 +70,7 @@ def test_a_core_that_learns_along_moves(tmp_path, student, caplog):
     # ... and a mask model is trained on, with the decoder that it has.
     with caplog.at_level("INFO"):
         train_masks(arguments(tmp_path / "more", str(tmp_path / "run"), steps=2, hidden_size=64))
-    assert "hidden_size 32, click_map True, mask_loss bce" in caplog.text
+    assert "hidden_size 32, click_map True, box_prior False, mask_loss bce" in caplog.text
     again = weights(tmp_path / "more")
     assert all(torch.equal(again[name], value) for name, value in after.items() if name.startswith("core."))
     assert any(not torch.equal(again[name], value) for name, value in after.items() if "mask_decoder" in name)
