@@ -19,7 +19,6 @@ What is hidden is not measured. Exit status: 0; 2 with one sentence for wrong us
 """
 
 import json
-import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +46,8 @@ def run(options: SegmentOptions) -> None:
 
         cut = segment(
             options.image, options.model, points=options.points("point"), not_points=options.points("not_point"),
-            box=options.corners(), depth=options.model_in_metres, fov_deg=_fov_deg(options), device=options.device,
+            box=options.corners(), depth=options.model_in_metres, focal_px=options.focal_px,
+            fov_deg=options.fov_deg, device=options.device,
         )  # fmt: skip
         if not cut.mask.any():
             raise ValueError("the model finds nothing there; give another point, or a box.")
@@ -71,16 +71,6 @@ def _content(name: str, options: SegmentOptions, cut: "Cutout") -> bytes:
     if name == "glb":
         return cut.glb()
     return png(Image.fromarray(cut.mask) if name == "mask" else cut.picture())
-
-
-def _fov_deg(options: SegmentOptions) -> float | None:
-    """The horizontal field of view that was given, either way."""
-    if options.focal_px is None:
-        return options.fov_deg
-    from semidepth.data.decoding import decode_image
-
-    width = decode_image(options.image).shape[2]
-    return math.degrees(2 * math.atan(width / 2 / options.focal_px))
 
 
 def _document(options: SegmentOptions, cut: "Cutout") -> dict[str, Any]:

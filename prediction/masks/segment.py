@@ -6,6 +6,7 @@ cup.mask, cup.distance_m, cup.size_m
 cup.picture().save("cup.png")
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from semidepth.prediction.masks.answers import MaskPredictor, Masks, Prompts
 from semidepth.prediction.masks.cutouts import Cutout
 from semidepth.prediction.masks.loading import load_mask_predictor
 from semidepth.prediction.models import DepthModel
+from semidepth.prediction.options import Camera
 from semidepth.prediction.shipped.folder import MASKS_NAME, METRIC_NAME
 
 # Points on one thing. More are a slip: an annotator who needs a dozen is better off with a new box.
@@ -35,6 +37,7 @@ def segment(
     not_points: Sequence[Point] = (),
     box: Box | None = None,
     depth: str | Path | DepthModel | None = METRIC_NAME,
+    focal_px: float | None = None,
     fov_deg: float | None = None,
     device: str | torch.device | None = None,
 ) -> Cutout:
@@ -48,7 +51,8 @@ def segment(
         not_points: (x, y) off it, such as on what was cut out too much.
         box: x1, y1, x2, y2 round it.
         depth: a model that predicts metres, which tells how far and how large it is; None: neither.
-        fov_deg: horizontal field of view of the camera; None: of the photo's EXIF data, else 60 is assumed.
+        focal_px: focal length in pixels of the upright photo.
+        fov_deg: or the horizontal field of view; None of both: of the photo's EXIF data, else 60 degrees are assumed.
         device: for models that are loaded here; None: a GPU if there is one.
 
     Returns:
@@ -58,15 +62,16 @@ def segment(
         ValueError: in one sentence, for no prompt, a prompt outside of the photo, an image or a model that cannot be
             read.
     """
+    Camera(focal_px, fov_deg)  # checks them
     pixels = to_pixels(image, "the image").permute(1, 2, 0).numpy()
     height, width = pixels.shape[:2]
     check_prompts(points, not_points, box, width=width, height=height)
-    if fov_deg is not None and not 0 < fov_deg < 180:
-        raise ValueError(f"fov_deg is {fov_deg}; give an angle between 0 and 180 degrees, such as 60.")
     predictor = model if isinstance(model, MaskPredictor) else load_mask_predictor(model, device)
     predictor.look(pixels)
     found = _answer(predictor, points, not_points, box)
     order = found.scores[0].argsort()[::-1]
+    if focal_px is not None:
+        fov_deg = math.degrees(2 * math.atan(width / 2 / focal_px))
     exif = fov_from_exif(image, width, height) if isinstance(image, str | Path | Image.Image) else None
     chosen = next((each, source) for each, source in
                   ((fov_deg, "given"), (exif, "EXIF"), (GUESSED_FOV_DEG, "assumed")) if each is not None)  # fmt: skip

@@ -158,6 +158,15 @@ def check_sources(sources: Sequence[Source], *, labeled: bool = True) -> None:
     tell_sources(sources, labeled=labeled)
 
 
+def warn_unvalidated(validation: Sequence[Source]) -> None:
+    """Warns, in the first process, where there is nothing to validate on."""
+    if not validation and PartialState().is_main_process:
+        logger.warning(
+            "there is no validation, so this run ends without scores and with its last weights; name sources with "
+            "--validation"
+        )
+
+
 def announce(options: RunOptions, accelerator: Accelerator, name: str) -> None:
     """Saves all options in the output folder as NAME.yaml, and logs those that differ from their default."""
     if accelerator.is_main_process:

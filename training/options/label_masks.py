@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from semidepth.common.files import check_folder
 from semidepth.common.option_checks import check_at_least, check_share
 from semidepth.common.options import check_choices, option
-from semidepth.data.source_spec import parse_source
+from semidepth.training.options.pseudo_label import check_finite_photos
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +49,4 @@ class LabelMasksOptions:
             raise ValueError(f"--min_area is {self.min_area} and --max_area {self.max_area}; give a smaller one first.")
         if "://" not in self.output:
             check_folder("output", self.output)
-        if not self.unlabeled:
-            raise ValueError("--unlabeled is empty; give at least one source of images, such as a folder of photos.")
-        for spec in self.unlabeled:
-            if parse_source(spec).endless:
-                raise ValueError(f"{spec!r} never ends; add count=500 to it.")
+        check_finite_photos(self.unlabeled)

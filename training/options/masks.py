@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 from semidepth.common.option_checks import check_at_least, check_positive, check_share
 from semidepth.common.options import option
-from semidepth.data.source_spec import Source, parse_sources
-from semidepth.training.options.run import BUILT_IN_SCENES, RunOptions
+from semidepth.training.options.run import BUILT_IN_SCENES, SquareOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskOptions(RunOptions):
+class MaskOptions(SquareOptions):
     """Options of `semidepth train masks`; defaults are Segment Anything's where it has them (arXiv 2304.02643)."""
 
     output_dir: str = option("outputs/masks", help="Folder for weights, checkpoints and logs.")
@@ -23,7 +22,7 @@ class MaskOptions(RunOptions):
         BUILT_IN_SCENES, help="Sources with masks: SOURCE[?option=value&...], such as 'photos/?masks=instances.json'."
     )
     validation: tuple[str, ...] = option(
-        (), help="Sources with masks that are scored by clicks during training. Default: no validation."
+        (), help="Sources with masks that are scored by clicks. Default: no validation, which is logged."
     )
     freeze_core: bool = option(
         True, help="Leave the depth model as it is; false trains it, too, and its depth changes."
@@ -56,22 +55,16 @@ class MaskOptions(RunOptions):
         0.0, help="Share of later points drawn from the object, not the error (SAM 2: 0.1)."
     )
     learning_rate: float = option(8e-4, help="Peak learning rate of prompt encoder and mask decoder.")
-    warmup_steps: int = option(250, help="Steps of linear warm-up.")
     weight_decay: float = option(0.1, help="Weight decay of AdamW, on matrices and kernels only.")
-    flip_probability: float = option(0.5, help="Share of images flipped left to right.")
-    smallest_crop: float = option(
-        1.0, help="Images are random squares with sides from this share of the shorter side up to all of it."
-    )
 
     def __post_init__(self) -> None:
         """Checks every value; see [`RunOptions`]."""
         super().__post_init__()
         for name, least in (("cached_images", 0), ("rounds", 1), ("objects", 1), ("box_noise", 0), ("box_noise_px", 0),
-                            ("rounds_without_point", 0), ("warmup_steps", 0), ("hidden_size", 8)):  # fmt: skip
+                            ("rounds_without_point", 0), ("hidden_size", 8)):  # fmt: skip
             check_at_least(self, name, least)
-        for name in ("box_share", "from_mask_share", "flip_probability", "min_area"):
+        for name in ("box_share", "from_mask_share", "min_area"):
             check_share(self, name, least=0)
-        check_share(self, "smallest_crop", least=0.1)
         check_positive(self, "core_lr_factor")
         if self.mask_loss not in ("focal", "bce"):
             raise ValueError(f"--mask_loss is {self.mask_loss!r}; give focal or bce.")
@@ -87,17 +80,5 @@ class MaskOptions(RunOptions):
             )
         if 0 < self.cached_images < self.batch_size:
             raise ValueError(f"--cached_images is {self.cached_images}, less than --batch_size; give more images.")
-        if not self.train:
-            raise ValueError("--train is empty; name at least one source with masks, such as scenes:indoor.")
         if self.student is not None and not self.student.strip():
             raise ValueError("--student is empty; give a Hub id or a folder, or leave it out.")
-        self.train_sources()
-        self.validation_sources()
-
-    def train_sources(self) -> tuple[Source, ...]:
-        """Returns the sources to train on."""
-        return parse_sources(self.train)
-
-    def validation_sources(self) -> tuple[Source, ...]:
-        """Returns the sources to validate on."""
-        return parse_sources(self.validation)

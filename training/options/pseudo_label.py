@@ -1,5 +1,6 @@
 """Options of `semidepth pseudo-label`, the command that labels unlabeled images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from semidepth.common.files import check_folder
@@ -8,6 +9,15 @@ from semidepth.common.options import check_choices, option
 from semidepth.data.source_spec import parse_source
 from semidepth.training.options.run import MixedPrecision
 from semidepth.training.options.teacher import TeacherKind
+
+
+def check_finite_photos(unlabeled: Sequence[str]) -> None:
+    """Raises ValueError where --unlabeled is empty, no source, or one without an end."""
+    if not unlabeled:
+        raise ValueError("--unlabeled is empty; give at least one source of images, such as a folder of photos.")
+    for spec in unlabeled:
+        if parse_source(spec).endless:
+            raise ValueError(f"--unlabeled {spec!r} never ends; limit it with ?count=N.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +53,4 @@ class PseudoLabelOptions:
             check_at_least(self, name, 1)
         if "://" not in self.output:
             check_folder("output", self.output)
-        if not self.unlabeled:
-            raise ValueError("--unlabeled is empty; give at least one source of images, such as a folder of photos.")
-        for spec in self.unlabeled:
-            if parse_source(spec).endless:
-                raise ValueError(f"--unlabeled {spec!r} never ends; limit it with ?count=N.")
+        check_finite_photos(self.unlabeled)

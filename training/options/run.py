@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from semidepth.common.files import check_folder
 from semidepth.common.option_checks import check_at_least, check_positive, check_share
 from semidepth.common.options import check_choices, option
-from semidepth.data.source_spec import parse_source
+from semidepth.data.source_spec import Source, parse_source, parse_sources
 from semidepth.publishing.hub import Target
 
 # Name of the built-in encoder, which stands in for DINOv2 where nothing can be downloaded.
@@ -118,6 +118,40 @@ class RunOptions(HubOptions):
     def divided_sources(self) -> tuple[str, ...]:
         """Returns the labeled sources of which a part may be held out of training, as they are written."""
         return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SquareOptions(RunOptions):
+    """Options that the commands share which train on squares cut from the pictures of --train."""
+
+    train: tuple[str, ...] = option(BUILT_IN_SCENES, help="Sources to train on: SOURCE[?option=value&...].")
+    validation: tuple[str, ...] = option(
+        (), help="Such sources, which are scored during training. Default: no validation, which is logged."
+    )
+    warmup_steps: int = option(250, help="Steps of linear warm-up.")
+    flip_probability: float = option(0.5, help="Share of pictures that are mirrored.")
+    smallest_crop: float = option(
+        1.0, help="Pictures are random squares with sides from this share of the shorter side up to all of it."
+    )
+
+    def __post_init__(self) -> None:
+        """Checks every value; see [`RunOptions`]."""
+        super().__post_init__()
+        check_share(self, "flip_probability", least=0)
+        check_share(self, "smallest_crop", least=0.1)
+        check_at_least(self, "warmup_steps", 0)
+        if not self.train:
+            raise ValueError("--train is empty; name at least one source, such as scenes:indoor.")
+        self.train_sources()
+        self.validation_sources()
+
+    def train_sources(self) -> tuple[Source, ...]:
+        """Returns the sources to train on."""
+        return parse_sources(self.train)
+
+    def validation_sources(self) -> tuple[Source, ...]:
+        """Returns the sources to validate on."""
+        return parse_sources(self.validation)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,20 +5,18 @@ from typing import Literal
 
 from semidepth.common.option_checks import check_at_least, check_share
 from semidepth.common.options import option
-from semidepth.data.source_spec import Source, parse_sources
-from semidepth.training.options.run import BUILT_IN_SCENES, RunOptions
+from semidepth.training.options.run import BUILT_IN_SCENES, SquareOptions
 
 MapKind = Literal["rgb", "depth", "normal", "semantic"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModalityOptions(RunOptions):
+class ModalityOptions(SquareOptions):
     """Options that the commands share which train on all modalities of pictures."""
 
     train: tuple[str, ...] = option(
         BUILT_IN_SCENES, help="Sources with metric depth; of tables the columns semantic and caption are taken, too."
     )
-    validation: tuple[str, ...] = option((), help="Such sources that are scored during training. Default: none.")
     images: int = option(
         1000, help="Training pictures per process that are prepared once and kept in cache_dir: fixed crops."
     )
@@ -26,10 +24,7 @@ class ModalityOptions(RunOptions):
         0, help="Seed of which pictures are prepared, apart from --seed: runs with other seeds share a cache_dir."
     )
     cache_dir: str | None = option(None, help="Folder of prepared pictures. Default: cache/ in --output_dir.")
-    smallest_crop: float = option(
-        1.0, help="Pictures are random squares with sides from this share of the shorter side up to all of it."
-    )
-    flip_probability: float = option(0.5, help="Share of pictures that are mirrored.")
+    preview_every: int = option(0, help="No pictures are drawn of these models; 0 alone.")
     warmup_steps: int = option(50, help="Steps of linear warm-up; then a cosine down to 0.")
 
     def __post_init__(self) -> None:
@@ -37,23 +32,10 @@ class ModalityOptions(RunOptions):
         super().__post_init__()
         check_at_least(self, "images", 1)
         check_at_least(self, "pictures_seed", 0)
-        check_at_least(self, "warmup_steps", 0)
-        check_share(self, "smallest_crop", least=0.1)
-        check_share(self, "flip_probability", least=0)
         if self.images < self.batch_size:
             raise ValueError(f"--images is {self.images}, less than --batch_size {self.batch_size}; give more.")
-        if not self.train:
-            raise ValueError("--train is empty; name at least one source with depth, such as scenes:indoor.")
-        self.train_sources()
-        self.validation_sources()
-
-    def train_sources(self) -> tuple[Source, ...]:
-        """Returns the sources to train on."""
-        return parse_sources(self.train)
-
-    def validation_sources(self) -> tuple[Source, ...]:
-        """Returns the sources to validate on."""
-        return parse_sources(self.validation)
+        if self.preview_every:
+            raise ValueError(f"--preview_every is {self.preview_every}; nothing is drawn of these models, give 0.")
 
 
 @dataclass(frozen=True, kw_only=True)

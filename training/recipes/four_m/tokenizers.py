@@ -8,6 +8,7 @@
 
 import logging
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from transformers import get_cosine_schedule_with_warmup
 
 from semidepth.common.files import sync
-from semidepth.data.modalities.loading import ModalityLoader, modality_samples, with_modalities
+from semidepth.data.modalities.loading import ModalityBatch, ModalityLoader, modality_samples, with_modalities
 from semidepth.data.modalities.words import train_words
 from semidepth.data.scenes.layout import SEMANTIC_CLASSES
 from semidepth.data.source_spec import Source
@@ -32,19 +33,13 @@ from semidepth.training.engine.loss_window import Losses
 from semidepth.training.engine.optimization import parameter_groups
 from semidepth.training.engine.resuming import check_resume
 from semidepth.training.engine.saving import save_results
-from semidepth.training.engine.setup import announce, check_sources, make_accelerator, run_generator
+from semidepth.training.engine.setup import announce, check_sources, make_accelerator, run_generator, warn_unvalidated
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.trained_model import OptimizerAndSchedule
 from semidepth.training.options.tokenizers import ModalityOptions, TokenizerOptions
-from semidepth.training.recipes.four_m.cache import (
-    Cache,
-    CachedPictures,
-    make_cache,
-    pack,
-    pictures_there,
-    unpack,
-)
+from semidepth.training.recipes.four_m.cache import CachedPictures, pack, part_of_batch, unpack
 from semidepth.training.recipes.four_m.sparse import thin_out
+from semidepth.training.recipes.prepared import Part, Prepared, images_there, prepare_once
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +81,7 @@ def train_tokenizers(options: TokenizerOptions) -> dict[str, Any]:
     sources, validation = with_modalities(options.train_sources()), with_modalities(options.validation_sources())
     check_sources((*sources, *validation))
     classes = _classes(options, sources)
+    warn_unvalidated(validation)
     steps = resolve_steps(options, sources, state.num_processes)
     check_resume(options, steps)
     accelerator = make_accelerator(options)
@@ -93,14 +89,15 @@ def train_tokenizers(options: TokenizerOptions) -> dict[str, Any]:
     model = Tokenizers(options, classes)
     announce(options, accelerator, "tokenizers")
     generator = run_generator(options, accelerator)
-    cache = cached_pictures(options, accelerator, sources, pack, {"kind": "values"})
+    counted = len(classes) if "semantic" in options.modalities else None
+    kept = prepared_pictures(options, accelerator, sources, pack, {"kind": "values"}, classes=counted)
     if accelerator.is_main_process:
-        _save_words(options, cache)
-    data = StepData({"pictures": pictures_of(options, accelerator, cache)}, generator)
+        _save_words(options, kept)
+    data = StepData({"pictures": pictures_of(options, accelerator, kept)}, generator)
     results = train(
         options, name="tokenizers", steps=steps, accelerator=accelerator, model=model, data=data,
         make_optimizer=partial(adamw, options=options),
-        compute_losses=partial(_losses, options=options, generator=generator, classes=len(classes)),
+        compute_losses=partial(_losses, options=options, generator=generator),
         hooks=_hooks(options, accelerator, validation), pusher=pusher,
     )  # fmt: skip
     if accelerator.is_main_process:
@@ -110,13 +107,15 @@ def train_tokenizers(options: TokenizerOptions) -> dict[str, Any]:
     return results
 
 
-def cached_pictures(
+def prepared_pictures(
     options: ModalityOptions,
     accelerator: Accelerator,
     sources: tuple[Source, ...],
-    prepare: Any,
+    prepare: Callable[[ModalityBatch], dict[str, Tensor]],
     made_of: dict[str, Any],
-) -> Cache:
+    *,
+    classes: int | None,
+) -> Prepared:
     """Returns this process's prepared pictures, which are made unless they are there.
 
     Args:
@@ -125,8 +124,21 @@ def cached_pictures(
         sources: with modalities.
         prepare: a batch -> tensors with a row for each picture.
         made_of: what decides the result beside the pictures.
+        classes: number of classes that the column semantic may have; None where it is not taken.
+
+    Raises:
+        ValueError: a picture has a class beyond these.
     """
     assert options.size is not None
+
+    def part(batch: ModalityBatch, most: int) -> Part:
+        if classes is not None and (largest := int(batch["semantic"].max())) >= classes:
+            raise ValueError(
+                f"the column semantic has the class {largest}, and there are {classes}, counted from 0; name all of "
+                "them with --classes of the tokenizers."
+            )
+        return part_of_batch(batch, prepare(batch), most)
+
     plan = StreamPlan(
         sources, labeled=True, size=options.size, seed=options.pictures_seed, shuffle_buffer=options.shuffle_buffer,
         repeat=True, rank=accelerator.process_index, world_size=accelerator.num_processes,
@@ -139,10 +151,18 @@ def cached_pictures(
         "flip": options.flip_probability, "processes": accelerator.num_processes,
         "smallest_crop": options.smallest_crop, "batch_size": options.batch_size, "workers": options.num_workers,
     }  # fmt: skip
-    images = pictures_there(sources, options.images, accelerator.num_processes, options.batch_size)
-    make_cache(folder, loader, prepare, images=images, made_of=made_of, tell=accelerator.is_main_process)
+    prepare_once(
+        folder, loader, part, images=_pictures_there(options, sources, accelerator.num_processes), made_of=made_of,
+        what="pictures", option="images", tell=accelerator.is_main_process,
+    )  # fmt: skip
     accelerator.wait_for_everyone()
-    return Cache(folder)
+    return Prepared(folder)
+
+
+def _pictures_there(options: ModalityOptions, sources: tuple[Source, ...], world: int) -> int:
+    return images_there(
+        sources, options.images, labeled=True, world=world, batch_size=options.batch_size, option="images"
+    )
 
 
 def adamw(model: nn.Module, steps: int, *, options: ModalityOptions) -> OptimizerAndSchedule:
@@ -168,23 +188,19 @@ def resolve_steps(options: ModalityOptions, sources: tuple[Source, ...], world: 
     """Returns the number of updates: --steps, or --epochs over the prepared pictures."""
     if options.steps is not None:
         return options.steps
-    return max(1, round(pictures_there(sources, options.images, world, options.batch_size) * options.epochs
-                        / options.batch_size / options.gradient_accumulation_steps))  # fmt: skip
+    updates = _pictures_there(options, sources, world) * options.epochs / options.batch_size
+    return max(1, round(updates / options.gradient_accumulation_steps))
 
 
-def pictures_of(options: ModalityOptions, accelerator: Accelerator, cache: Cache) -> Any:
+def pictures_of(options: ModalityOptions, accelerator: Accelerator, kept: Prepared) -> Any:
     """Returns endless batches of this process's pictures."""
     seed = options.seed * 100_003 + accelerator.process_index
-    return CachedPictures(cache, batch_size=min(options.batch_size, len(cache)), seed=seed)
+    return CachedPictures(kept, batch_size=options.batch_size, seed=seed)
 
 
-def _losses(
-    model: nn.Module, batch: Batch, *, options: TokenizerOptions, generator: torch.Generator, classes: int
-) -> Losses:
+def _losses(model: nn.Module, batch: Batch, *, options: TokenizerOptions, generator: torch.Generator) -> Losses:
     """Returns the sum of the losses of all tokenizers."""
     values = unpack(batch)
-    if int(batch["semantic"].max()) >= classes and "semantic" in options.modalities:
-        raise ValueError(f"the column semantic has class {int(batch['semantic'].max())}, of {classes} in --classes.")
     seen = thin_out(values["depth"], options.sparse_share, generator) if "depth" in options.modalities else None
     found = model(values, seen)
     total = torch.stack(list(found.values())).sum()
@@ -192,9 +208,9 @@ def _losses(
     return Losses(total, found, finite, batch["origin"], len(batch["origin"]))
 
 
-def _save_words(options: TokenizerOptions, cache: Cache) -> None:
+def _save_words(options: TokenizerOptions, kept: Prepared) -> None:
     """Saves a word tokenizer made of the captions that there are, if there are any."""
-    captions = [text for text in cache.texts[WORDS] if text]
+    captions = [text for text in kept.about[WORDS] if text]
     if captions:
         train_words(captions, vocab_size=options.vocab_size).save_pretrained(Path(options.output_dir) / WORDS)
 

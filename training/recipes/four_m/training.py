@@ -25,7 +25,7 @@ from semidepth.publishing.pusher import open_pusher
 from semidepth.training.engine.loop import Hooks, train
 from semidepth.training.engine.resuming import check_resume
 from semidepth.training.engine.saving import save_model, save_results
-from semidepth.training.engine.setup import announce, check_sources, make_accelerator, run_generator
+from semidepth.training.engine.setup import announce, check_sources, make_accelerator, run_generator, warn_unvalidated
 from semidepth.training.engine.step_data import StepData
 from semidepth.training.options.four_m import FourMOptions
 from semidepth.training.recipes.four_m.models import (
@@ -37,7 +37,7 @@ from semidepth.training.recipes.four_m.models import (
     setting_of_tokenizers,
 )
 from semidepth.training.recipes.four_m.steps import Steps, token_counts
-from semidepth.training.recipes.four_m.tokenizers import adamw, cached_pictures, pictures_of, resolve_steps
+from semidepth.training.recipes.four_m.tokenizers import adamw, pictures_of, prepared_pictures, resolve_steps
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ def train_four_m(options: FourMOptions) -> dict[str, Any]:
     pusher = open_pusher(options, options.output_dir, main_process=state.is_main_process)
     sources, validation = with_modalities(options.train_sources()), with_modalities(options.validation_sources())
     check_sources((*sources, *validation))
+    warn_unvalidated(validation)
     steps = resolve_steps(options, sources, state.num_processes)
     check_resume(options, steps)
     made = None if options.start is None else load_start(options)
@@ -67,7 +68,11 @@ def train_four_m(options: FourMOptions) -> dict[str, Any]:
     thinned = torch.Generator().manual_seed(options.pictures_seed * 100_003 + accelerator.process_index)
     prepare = partial(prepare_pictures, made=made, generator=thinned, pixels=pixels, device=accelerator.device)
     made_of = {"rgb": options.rgb, "encoder": options.encoder, "modalities": sorted(made.tokenizers)}
-    cache = cached_pictures(options, accelerator, sources, prepare, made_of | setting_of_tokenizers(folder))
+    semantic = made.tokenizers.get("tok_semantic")
+    kept = prepared_pictures(
+        options, accelerator, sources, prepare, made_of | setting_of_tokenizers(folder),
+        classes=None if semantic is None else len(semantic.config.classes),
+    )  # fmt: skip
     drawn = Steps(
         options, token_counts(made.model.config, made.tokenizers), made.words, generator,
         made.preprocessing.normalize if pixels else None,
@@ -75,7 +80,7 @@ def train_four_m(options: FourMOptions) -> dict[str, Any]:
     results = train(
         options, name="four-m", steps=steps, accelerator=accelerator, model=made.model,
         make_optimizer=partial(adamw, options=options),
-        data=StepData({"pictures": pictures_of(options, accelerator, cache)}, generator), compute_losses=drawn.losses,
+        data=StepData({"pictures": pictures_of(options, accelerator, kept)}, generator), compute_losses=drawn.losses,
         hooks=make_hooks(options, accelerator, made, validation), pusher=pusher,
     )  # fmt: skip
     if accelerator.is_main_process:

@@ -20,7 +20,7 @@ from accelerate import PartialState
 from torch import Tensor
 from torch.nn import functional as F
 
-from semidepth.data.decoding import BrokenSampleError, decode_image
+from semidepth.data.decoding import BrokenSampleError, decode_image, open_picture
 from semidepth.data.masks.mask_sets import MaskFolder, mask_records, sa1b_json
 from semidepth.data.pseudo_labels import Record, parts_to_make
 from semidepth.data.public_names import fingerprint, public_origin, public_source
@@ -41,8 +41,8 @@ from semidepth.training.recipes.pseudo_label import open_folder, progress
 
 logger = logging.getLogger(__name__)
 
-# Bytes that files of these kinds begin with, and their suffixes, for copies of photos beside their json.
-SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}
+# Suffixes by the kind of file, where they are not its name; phones write MPO, which begins with a JPEG.
+SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "JPEG2000": ".jp2"}
 
 
 class _Photo(NamedTuple):
@@ -206,6 +206,7 @@ def _write_json(folder: MaskFolder, row: Row, regions: list[Region], records: li
     content = row["image"]
     assert isinstance(content, bytes)
     name = hashlib.sha256(content).hexdigest()[:16]  # origins may hold what no file's name can
-    suffix = next((suffix for start, suffix in SUFFIXES.items() if content.startswith(start)), ".img")
+    kind = str(open_picture(content).format)  # by its bytes; it was decoded before
+    suffix = SUFFIXES.get(kind, f".{kind.lower()}")
     masks = [each.mask for each in regions]
     folder.write_json(name, content, suffix, sa1b_json(f"{name}{suffix}", masks, records))

@@ -18,7 +18,6 @@ from accelerate.utils import set_seed
 from torch import nn
 from transformers import get_cosine_schedule_with_warmup
 
-from semidepth.data.reading.sources import count_samples
 from semidepth.data.source_spec import Source
 from semidepth.data.streaming.mask_loading import MaskChoice, MaskLoader, mask_samples, with_masks
 from semidepth.data.streaming.plan import StreamPlan
@@ -30,15 +29,23 @@ from semidepth.training.engine.loss_window import Losses
 from semidepth.training.engine.optimization import parameter_groups
 from semidepth.training.engine.resuming import check_resume
 from semidepth.training.engine.saving import save_results
-from semidepth.training.engine.setup import announce, check_sources, make_accelerator, resolve_steps, run_generator
+from semidepth.training.engine.setup import (
+    announce,
+    check_sources,
+    make_accelerator,
+    resolve_steps,
+    run_generator,
+    warn_unvalidated,
+)
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.engine.trained_model import OptimizerAndSchedule
 from semidepth.training.options.masks import MaskOptions
-from semidepth.training.recipes.masks.cache import CachedBatches, cache_features, first_batches
+from semidepth.training.recipes.masks.cache import CachedBatches, cache_features
 from semidepth.training.recipes.masks.hooks import make_mask_hooks
 from semidepth.training.recipes.masks.models import check_mask_start, make_mask_model, mask_preprocessing
 from semidepth.training.recipes.masks.rounds import Rounds, RoundSettings
 from semidepth.training.recipes.metric.models import resolve_student
+from semidepth.training.recipes.prepared import images_there
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +89,7 @@ def train_masks(options: MaskOptions) -> dict[str, Any]:
     check_sources((*sources, *validation), labeled=False)
     for source in (*sources, *validation):
         next(iter(mask_samples([source], limit=1)))  # which says what is wrong with its masks
+    warn_unvalidated(validation)
     steps = _resolve_steps(options, sources, state.num_processes)
     check_resume(options, steps)
     if options.student is not None:
@@ -151,10 +159,10 @@ def _mask_data(
             features = model.core_features(preprocessing.normalize(images.to(accelerator.device)))
         return {str(number): feature for number, feature in enumerate(features)}
 
-    counts = [count_samples(source, labeled=False) for source in sources]
-    images = options.cached_images
-    if all(count is not None for count in counts):  # what there is, in whole batches for each process
-        images = min(images, sum(count or 0 for count in counts) // accelerator.num_processes)
+    images = images_there(
+        sources, options.cached_images, labeled=False, world=accelerator.num_processes, batch_size=options.batch_size,
+        option="cached_images",
+    )  # fmt: skip
     model.to(accelerator.device).eval()
     folder = Path(options.cache_dir or Path(options.output_dir) / "features") / f"{accelerator.process_index}"
     made_of = {
@@ -163,13 +171,10 @@ def _mask_data(
         "smallest_crop": options.smallest_crop, "batch_size": options.batch_size, "workers": options.num_workers,
         "autocast": accelerator.mixed_precision,
     }  # fmt: skip
-    cache_features(
-        folder, first_batches(loader, images, options.batch_size), core, images=images, made_of=made_of,
-        tell=accelerator.is_main_process,
-    )  # fmt: skip
+    cache_features(folder, loader, core, images=images, made_of=made_of, tell=accelerator.is_main_process)
     accelerator.wait_for_everyone()
     cached = CachedBatches(
-        folder, batch_size=min(options.batch_size, images), objects=objects, size=preprocessing.size,
+        folder, batch_size=options.batch_size, objects=objects, size=preprocessing.size,
         seed=options.seed * 100_003 + accelerator.process_index,
     )  # fmt: skip
     loaders: Any = {"masks": cached}

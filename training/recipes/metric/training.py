@@ -42,6 +42,7 @@ from semidepth.training.engine.setup import (
     make_accelerator,
     make_run_loader,
     resolve_steps,
+    warn_unvalidated,
 )
 from semidepth.training.engine.step_data import Batch, StepData
 from semidepth.training.options.metric import Domain, MetricOptions
@@ -200,11 +201,8 @@ def train_metric(options: MetricOptions) -> dict[str, Any]:
     )
     check_sources([*sources, *validation])
     check_sources(options.router_sources(), labeled=False)
-    if not validation and options.validation != NO_VALIDATION and state.is_main_process:
-        logger.warning(
-            "there is no validation, so this run ends without scores and with its last weights; name labeled images of "
-            "a domain with --validation NAME=SOURCE, or none to turn it off"
-        )
+    if options.validation != NO_VALIDATION:
+        warn_unvalidated(validation)
     steps = resolve_steps(options, sources, labeled=True, batch_size=options.batch_size, world=state.num_processes)
     check_resume(options, steps)
     if options.student is None:
