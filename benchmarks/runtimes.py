@@ -56,7 +56,7 @@ class RuntimeOptions:
 
 
 def make_models(folder: Path) -> DepthAnythingForDepthEstimation:
-    """The stock class with random weights of ViT-S size; the student with the same is saved."""
+    """Returns the stock class with random weights of ViT-S size, and saves the student with the same."""
     set_seed(0)
     config = DepthAnythingConfig()
     student = DepthStudentForDepthEstimation(DepthStudentConfig(backbone_config=copy.deepcopy(config.backbone_config)))
@@ -68,7 +68,7 @@ def make_models(folder: Path) -> DepthAnythingForDepthEstimation:
 
 
 def contestants(stock: DepthAnythingForDepthEstimation, folder: Path, dtype: str) -> dict[str, Call]:
-    """What is compared in a precision: name -> function of normalised pixels."""
+    """Returns what is compared in a precision: name -> function of normalised pixels."""
     kind = getattr(torch, dtype)
     plain = copy.deepcopy(stock).to(kind)
     found: dict[str, Call] = {"stock": lambda pixels: plain(pixel_values=pixels.to(kind)).predicted_depth.float()}

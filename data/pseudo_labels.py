@@ -209,7 +209,7 @@ class LabelFolder:
         self._write(f"data/{name}", buffer.getvalue())
 
     def readme(self, record: Record) -> str:
-        """The text of the set's README.md."""
+        """Returns the text of the set's README.md."""
         return _readme(record)
 
     def _write(self, name: str, content: bytes) -> None:

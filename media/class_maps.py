@@ -9,14 +9,14 @@ UNKNOWN_CLASS = 255  # in a picture of classes
 
 
 def class_palette(count: int) -> np.ndarray:
-    """(count, 3) uint8 colours that are easily told apart, the same for a class whatever their number."""
+    """Returns (count, 3) uint8 colours that are easily told apart, the same for a class whatever their number."""
     hues = (np.arange(count) * 0.618034) % 1.0
     rows = [colorsys.hsv_to_rgb(hue, 0.55 + 0.4 * (n % 2), 0.95 - 0.3 * (n % 3 == 2)) for n, hue in enumerate(hues)]
     return np.round(255 * np.array(rows).reshape(count, 3)).astype(np.uint8)
 
 
 def class_picture(classes: np.ndarray, count: int) -> Image.Image:
-    """A palette picture whose pixels are the numbers of classes, 255 where negative; colours are for people.
+    """Returns a palette picture whose pixels are the numbers of classes, 255 where negative; colours are for people.
 
     Args:
         classes: (H, W) whole numbers.
@@ -30,7 +30,7 @@ def class_picture(classes: np.ndarray, count: int) -> Image.Image:
 
 
 def classes_of(picture: Image.Image, count: int, name: str) -> np.ndarray:
-    """(H, W) int64 classes of a picture with a number for each pixel, -1 where it is 255.
+    """Returns (H, W) int64 classes of a picture with a number for each pixel, -1 where it is 255.
 
     Raises:
         ValueError: a picture of colours, or numbers that are no classes.

@@ -198,7 +198,7 @@ class FineFeatures(nn.Module):
 
 @torch.no_grad()
 def box_prior(boxes: Tensor, grid: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """The logits that answers to boxes start from: the box filled, and surer of what is farther outside.
+    """Returns the logits that answers to boxes start from: the box filled, and surer of what is farther outside.
 
     Args:
         boxes: (O, 4) x1, y1, x2, y2 in pixels; a NaN row: no box, and no prior.

@@ -75,7 +75,7 @@ class Maker:
 
     @classmethod
     def of(cls, module: Any, seen: list[Any]) -> "Maker":
-        """A model by its name, with a digest of its weights and of what else its predictions depend on.
+        """Returns a model by its name, with a digest of its weights and of what else its predictions depend on.
 
         It takes half a second per gigabyte.
 

@@ -50,7 +50,7 @@ class OnnxEngine:
         self.outputs = tuple(output.name for output in self._session.get_outputs())
 
     def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        """Output name -> values, see [`Engine`]."""
+        """Returns output name -> values, see [`Engine`]."""
         values = self._session.run(list(self.outputs), {INPUT: pixels})
         return dict(zip(self.outputs, values, strict=True))
 
@@ -76,19 +76,19 @@ class OpenVinoEngine:
         self.outputs = tuple(output.get_any_name() for output in self._compiled.outputs)
 
     def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        """Output name -> values, see [`Engine`]."""
+        """Returns output name -> values, see [`Engine`]."""
         with self._one:
             found = self._compiled(pixels)
             return {name: found[number].copy() for number, name in enumerate(self.outputs)}
 
 
 def installed() -> list[Library]:
-    """The libraries that are there."""
+    """Returns the libraries that are there."""
     return [library for library, package in PACKAGES.items() if find_spec(package)]  # type: ignore[misc]
 
 
 def open_engine(file: Path, library: Library | None, threads: int | None, precision: Precision) -> Engine:
-    """A file in the library asked for; None: the one of its format.
+    """Opens a file in the library asked for; None: the one of its format.
 
     Raises:
         ValueError: in one sentence, where the file or the library is missing, or they do not go together.
@@ -117,5 +117,5 @@ def open_engine(file: Path, library: Library | None, threads: int | None, precis
 
 
 def _own(found: dict[str, str]) -> dict[str, Any]:
-    """Our entries among a file's metadata; of its other entries nothing is known."""
+    """Returns our entries among a file's metadata; of its other entries nothing is known."""
     return {key.removeprefix(PREFIX): json.loads(text) for key, text in found.items() if key.startswith(PREFIX)}

@@ -43,7 +43,7 @@ class RuntimeModel:
         self.domains = [domain["name"] for domain in engine.metadata["domains"]]
 
     def predict(self, image: str | Path | Image.Image | np.ndarray, domain: str | None = None) -> Depth:
-        """Depth of one image.
+        """Returns depth of one image.
 
         Args:
             image: a path, a Pillow image, or (H, W, 3), (H, W, 4) or (H, W) uint8.

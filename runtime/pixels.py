@@ -13,7 +13,7 @@ CUBIC = -0.75
 
 
 def to_rgb(image: str | Path | Image.Image | np.ndarray) -> Image.Image:
-    """An upright RGB picture: EXIF turned, transparency on white.
+    """Returns an upright RGB picture: EXIF turned, transparency on white.
 
     Raises:
         ValueError: it is no image with 8 bits per channel.
@@ -42,7 +42,7 @@ def to_rgb(image: str | Path | Image.Image | np.ndarray) -> Image.Image:
 
 
 def target_size(height: int, width: int, size: int, multiple: int) -> tuple[int, int]:
-    """Height and width at which a model sees an image.
+    """Returns height and width at which a model sees an image.
 
     The side that needs the smaller change becomes `size`, and both are rounded to multiples of `multiple`.
     """
@@ -52,7 +52,7 @@ def target_size(height: int, width: int, size: int, multiple: int) -> tuple[int,
 
 
 def to_pixels(picture: Image.Image, preprocessing: Mapping[str, Any]) -> np.ndarray:
-    """An RGB picture as (1, 3, h, w) float32, resized (bicubic, antialiased, 8 bits) and normalised.
+    """Returns an RGB picture as (1, 3, h, w) float32, resized (bicubic, antialiased, 8 bits) and normalised.
 
     Args:
         picture: of any size.
@@ -76,7 +76,7 @@ def enlarge(values: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _weights(count: int, source: int) -> np.ndarray:
-    """(count, source) float32, one axis of the resizing as a matrix; rows sum to 1."""
+    """Returns (count, source) float32, one axis of the resizing as a matrix; rows sum to 1."""
     place = (np.arange(count) + 0.5) * (source / count) - 0.5
     first = np.floor(place).astype(int)
     matrix = np.zeros((count, source), np.float32)
@@ -91,5 +91,5 @@ def _weights(count: int, source: int) -> np.ndarray:
 
 
 def is_finite(values: np.ndarray) -> bool:
-    """True where no value is NaN or infinite."""
+    """Returns true where no value is NaN or infinite."""
     return math.isfinite(float(values.sum(dtype=np.float64)))

@@ -51,7 +51,7 @@ def read_beside(
 
 
 def _classes(cell: Any, origin: str) -> Tensor:
-    """(H, W) int64, unknown as -1."""
+    """Returns (H, W) int64, unknown as -1."""
     if isinstance(cell, Tensor):
         return cell.long()
     try:

@@ -16,7 +16,7 @@ def values_of(sample: ModalitySample, kind: str) -> Tensor:
 
 
 def is_known(values: Tensor) -> bool:
-    """True where some of a map is known."""
+    """Returns true where some of a map is known."""
     return bool((~values.isnan()).any() if values.is_floating_point() else (values >= 0).any())
 
 

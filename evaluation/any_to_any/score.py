@@ -125,7 +125,7 @@ def matrix_rows(
 
 
 def _fitted(samples: Sequence[ModalitySample], made: AnyToAny, target: str) -> Any:
-    """Samples at the size of a target's tokenizer."""
+    """Returns samples at the size of a target's tokenizer."""
     size = made.tokenizers[target].config.image_size
     for sample in samples:
         fitted: dict[str, Any] = dict(sample)
@@ -174,7 +174,7 @@ def completion_rows(
 
 
 def _matrix_tables(rows: Sequence[Row]) -> list[str]:
-    """A Markdown table for each model and target; `±` is the standard error over pictures."""
+    """Returns a Markdown table for each model and target; `±` is the standard error over pictures."""
     tables = []
     for model, target in dict.fromkeys((row["model"], row["target"]) for row in rows):
         names = SHOWN[KINDS.get(target, "caption")]
@@ -201,7 +201,7 @@ def _floor(rows: Sequence[Row], model: str, target: str, name: str) -> list[floa
 
 
 def _difference(values: list[float] | None, floor: list[float] | None) -> str:
-    """Mean difference to the domain's typical map, picture by picture, with its standard error."""
+    """Returns mean difference to the domain's typical map, picture by picture, with its standard error."""
     if values is None or floor is None or values is floor or len(values) != len(floor):
         return ""
     apart = [value - other for value, other in zip(values, floor, strict=True)]
@@ -232,7 +232,7 @@ def _cell(value: float | None, error: float | None = None) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Values for JSON, what is not finite as null."""
+    """Returns values for JSON, what is not finite as null."""
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items() if name != "per_image"}
     if isinstance(value, list):

@@ -9,7 +9,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 
 def norm(width: int, config: Any) -> nn.LayerNorm:
-    """A layer norm as the configuration has them."""
+    """Returns a layer norm as the configuration has them."""
     return nn.LayerNorm(width, eps=config.layer_norm_eps, bias=config.norm_bias)
 
 
@@ -25,7 +25,7 @@ class Mlp(nn.Module):
         self.fc3 = nn.Linear(width, hidden, bias=config.mlp_bias) if config.gated_mlp else None
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N, C) -> the same."""
+        """Maps (B, N, C) to the same."""
         if self.fc3 is None:
             return self.fc2(F.gelu(self.fc1(tokens)))
         return self.fc2(F.silu(self.fc1(tokens)) * self.fc3(tokens))
@@ -98,7 +98,7 @@ class EncoderBlock(GradientCheckpointingLayer):
         self.mlp = Mlp(config)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """(B, S, C) -> the same; the mask as in [`Attention`]."""
+        """Maps (B, S, C) to the same; the mask as in [`Attention`]."""
         tokens = tokens + self.attn(self.norm1(tokens), mask)[0]
         return tokens + self.mlp(self.norm2(tokens))
 
@@ -117,11 +117,11 @@ class DecoderBlock(GradientCheckpointingLayer):
         self.mlp = Mlp(config)
 
     def read(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """The keys and values that this block takes of the encoder's (B, S, C)."""
+        """Returns the keys and values that this block takes of the encoder's (B, S, C)."""
         return self.cross_attn.keys_and_values(self.context_norm(context))
 
     def forward(self, tokens: Tensor, context: Tensor, mask: Tensor, context_mask: Tensor) -> Tensor:
-        """(B, T, C) -> the same; the masks as in [`Attention`]."""
+        """Maps (B, T, C) to the same; the masks as in [`Attention`]."""
         return self.step(tokens, self.read(context), mask, context_mask)[0]
 
     def step(

@@ -30,16 +30,16 @@ class Tokens:
 
     @classmethod
     def join(cls, parts: list["Tokens"]) -> "Tokens":
-        """Tokens of several modalities behind each other."""
+        """Returns tokens of several modalities behind each other."""
         return cls(*(torch.cat([getattr(p, name) for p in parts], 1) for name in ("content", "place", "kept")))
 
     def order(self) -> Tensor:
-        """(B, S) the kept tokens first, in their order; S is the most of any sample, and at least 1."""
+        """Returns (B, S) the kept tokens first, in their order; S is the most of any sample, and at least 1."""
         count = max(1, int(self.kept.sum(1).max()))
         return torch.argsort((~self.kept).to(torch.uint8), dim=1, stable=True)[:, :count]
 
     def take(self, order: Tensor) -> "Tokens":
-        """The tokens of an order; what is padding there is 0."""
+        """Returns the tokens of an order; what is padding there is 0."""
         kept = self.kept.gather(1, order)
         index = order[..., None].expand(-1, -1, self.content.shape[-1])
         content, place = (each.gather(1, index) * kept[..., None] for each in (self.content, self.place))
@@ -47,7 +47,7 @@ class Tokens:
 
 
 def sine_positions(modality: Modality, width: int) -> Tensor:
-    """(1, N, C) sines and cosines: of rows, then of columns on a grid; of the number in a sequence."""
+    """Returns (1, N, C) sines and cosines: of rows, then of columns on a grid; of the number in a sequence."""
     parts = 4 if modality.kind in GRIDS else 2
     frequencies = 10000.0 ** (-torch.arange(width // parts, dtype=torch.float32) / (width // parts))
     numbers = torch.arange(modality.side if modality.kind in GRIDS else modality.max_tokens, dtype=torch.float32)
@@ -73,7 +73,7 @@ class ModalityEmbedding(nn.Module):
             self.register_buffer("pos_emb", sine_positions(modality, width), persistent=False)
 
     def places(self, kept: Tensor) -> Tensor:
-        """(B, N, C) of tokens; those of a sequence are counted without what is not kept."""
+        """Returns (B, N, C) of tokens; those of a sequence are counted without what is not kept."""
         sines = self.pos_emb.to(self.mod_emb.dtype)  # a buffer stays float32 where weights are loaded in half precision
         if self.modality.kind in GRIDS:
             return (sines + self.mod_emb).expand(len(kept), -1, -1)
@@ -81,7 +81,7 @@ class ModalityEmbedding(nn.Module):
         return sines[0][numbers] + self.mod_emb
 
     def check_ids(self, ids: Tensor, *, read: bool) -> Tensor:
-        """(B, N) ids, of a map row by row.
+        """Returns (B, N) ids, of a map row by row.
 
         Args:
             ids: (B, h, w) or (B, N) of a map, (B, L) of a sequence.
@@ -141,7 +141,7 @@ class InputEmbedding(ModalityEmbedding):
         return Tokens(content, self.places(kept), kept)
 
     def _project(self, values: Tensor) -> Tensor:
-        """(B, N, C) of rows of vectors."""
+        """Returns (B, N, C) of rows of vectors."""
         modality = self.modality
         layer = self.emb_proj if modality.kind == "embeddings" else self.proj
         most, on_grid = modality.num_tokens, modality.kind in GRIDS
@@ -154,7 +154,7 @@ class InputEmbedding(ModalityEmbedding):
         return layer(values.to(layer.weight.dtype))
 
     def _patches(self, pixels: Tensor) -> Tensor:
-        """(B, N, patch * patch * C) of (B, C, H, W)."""
+        """Returns (B, N, patch * patch * C) of (B, C, H, W)."""
         modality = self.modality
         patch, side = modality.patch_size, modality.side
         wanted = (modality.channels, modality.image_size, modality.image_size)
@@ -180,7 +180,7 @@ class TargetEmbedding(ModalityEmbedding):
     def forward(
         self, ids: Tensor, wanted: Tensor | None, mask_token: Tensor, *, read: bool
     ) -> tuple[Tokens, Tensor, Tensor]:
-        """Queries of targets.
+        """Returns queries of targets.
 
         Args:
             ids: (B, h, w) or (B, N) of a map; (B, L) of a sequence, whose first token is given and predicts the second.
@@ -205,7 +205,7 @@ class TargetEmbedding(ModalityEmbedding):
 
 
 def as_row(positions: Tensor, like: Tensor, name: str) -> Tensor:
-    """(B, N) booleans, or ValueError where they do not fit the modality's tokens."""
+    """Returns (B, N) booleans, or ValueError where they do not fit the modality's tokens."""
     row = positions.flatten(1)
     if row.shape != like.shape or row.dtype != torch.bool:
         raise ValueError(

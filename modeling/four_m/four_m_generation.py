@@ -126,7 +126,7 @@ class FourMGeneration:
         return self.generate(inputs, list(holes), **options)
 
     def _draw_map(self: Any, name: str, inputs: dict, positions: dict, how: Sampling) -> Generated:
-        """A map of inputs, in as many steps as it shall have."""
+        """Returns a map of inputs, in as many steps as it shall have."""
         modality = self.config.modality(name)
         count, side, steps = modality.num_tokens, modality.side, how.steps.get(name, 1)
         some = next(iter(inputs.values()))
@@ -167,7 +167,7 @@ class FourMGeneration:
         return Generated(torch.where(made, tokenizer.encode(values), ids), values, probabilities)
 
     def _logits(self: Any, name: str, others: dict, seen: dict, ids: Tensor, asked: Tensor, guidance: float) -> Tensor:
-        """(T, V) of a map's tokens that are asked for, from others and from those of its own that are known."""
+        """Returns (T, V) of a map's tokens that are asked for, from others and from those of its own that are known."""
         target = {name: ids.clamp(min=0)}
 
         def predict(positions: Mapping[str, Tensor]) -> Tensor:
@@ -179,7 +179,7 @@ class FourMGeneration:
         return _guided(predict, seen, self._nothing(others), guidance)
 
     def _nothing(self: Any, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Positions of inputs by which none is seen."""
+        """Returns positions of inputs by which none is seen."""
         none = {}
         for name, values in inputs.items():
             modality = self.config.modality(name)
@@ -189,7 +189,7 @@ class FourMGeneration:
         return none
 
     def _write(self: Any, name: str, inputs: dict, positions: dict, how: Sampling, most: int) -> Generated:
-        """A sequence of inputs, word by word; keys and values of earlier words are kept."""
+        """Returns a sequence of inputs, word by word; keys and values of earlier words are kept."""
         modality = self.config.modality(name)
         if modality.start_id is None or modality.end_id is None:
             raise ValueError(f"{name} has no start_id and end_id in the configuration, which writing needs; set them.")
@@ -221,7 +221,7 @@ class Writer:
         self.count = 0
 
     def next(self, word: Tensor) -> Tensor:
-        """(B, V) logits of the word behind (B,) this one."""
+        """Returns (B, V) logits of the word behind (B,) this one."""
         place = self.embedding.pos_emb[:, self.count : self.count + 1].to(self.embedding.mod_emb.dtype)
         hidden = self.embedding.token_emb(word[:, None]) + (place + self.embedding.mod_emb)
         for number, block in enumerate(self.model.decoder):

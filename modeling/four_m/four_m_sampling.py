@@ -39,7 +39,7 @@ class Sampling:
             raise ValueError(f"steps are {wrong}; give at least 1.")
 
     def draw(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens (..., ) of logits (..., V), and the probability of each."""
+        """Returns tokens (..., ) of logits (..., V), and the probability of each."""
         scaled = logits.float()
         if self.temperature == 0:
             found, ids = scaled.softmax(-1).max(-1)
@@ -50,14 +50,14 @@ class Sampling:
         return ids.view(logits.shape[:-1]), flat.gather(1, ids).view(logits.shape[:-1])
 
     def left(self, holes: Tensor, step: int, steps: int) -> Tensor:
-        """(B,) holes that stay open after a step, of (B,) at the beginning."""
+        """Returns (B,) holes that stay open after a step, of (B,) at the beginning."""
         share = (step + 1) / steps
         rest = math.cos(math.pi / 2 * share) if self.schedule == "cosine" else 1 - share
         return (holes * rest).floor().long() if step + 1 < steps else torch.zeros_like(holes)
 
 
 def nucleus(probabilities: Tensor, top_p: float) -> Tensor:
-    """Only the likeliest tokens whose probabilities add up to top_p, scaled to 1; top_p 0 or 1: all of them."""
+    """Returns only the likeliest tokens whose probabilities add up to top_p, scaled to 1; top_p 0 or 1: all of them."""
     if top_p in (0, 1):
         return probabilities
     ranked, order = probabilities.sort(-1, descending=True)
@@ -67,13 +67,13 @@ def nucleus(probabilities: Tensor, top_p: float) -> Tensor:
 
 
 def any_of(open_now: Tensor, count: Tensor, generator: torch.Generator | None) -> Tensor:
-    """(B, N) true for so many of the open positions, by chance."""
+    """Returns (B, N) true for so many of the open positions, by chance."""
     lots = torch.rand(open_now.shape, generator=generator, device=open_now.device).masked_fill(~open_now, 2.0)
     return lots.argsort(1).argsort(1) < count[:, None]
 
 
 def one_hot(ids: Tensor, size: int) -> Tensor:
-    """(B, N, V) float32 of (B, N) ids; of negative ones as of 0."""
+    """Returns (B, N, V) float32 of (B, N) ids; of negative ones as of 0."""
     return F.one_hot(ids.clamp(min=0), size).float()
 
 

@@ -122,7 +122,7 @@ class FourMTransformer(FourMPreTrainedModel):
 
     @torch.no_grad()
     def encode_features(self, pixel_values: Tensor) -> Tensor:
-        """The frozen encoder's patches of images: the input of kind "features", to be kept over a training.
+        """Returns the frozen encoder's patches of images: the input of kind "features", to be kept over a training.
 
         Args:
             pixel_values: (B, 3, H, W), normalised as the encoder expects, of the modality's size.
@@ -253,7 +253,7 @@ class FourMTransformer(FourMPreTrainedModel):
         return found
 
     def _target_mask(self, number: Tensor, words: Tensor, kept: Tensor) -> Tensor:
-        """(B, 1, T, T) true where a target may look: at its own modality, words only at those before them."""
+        """Returns (B, 1, T, T) true where a target may look: at its own modality, words only at those before them."""
         before = torch.ones(number.shape[1], number.shape[1], dtype=torch.bool, device=number.device).tril()
         mask = (number[:, :, None] == number[:, None]) & (before | ~words[:, :, None])
         if not self.config.decoder_separate_modalities:

@@ -77,7 +77,7 @@ class FourMForAnyToAny(FourMGeneration, FourMTransformer):
 
     @classmethod
     def from_fourm(cls, model: str):
-        """A published 4M transformer of EPFL and Apple: the same logits for the same tokens.
+        """Returns a published 4M transformer of EPFL and Apple: the same logits for the same tokens.
 
         Its weights are for non-commercial use only, which is said. Its tokenizers of maps are not read: their decoders
         are diffusion models; use the package fourm for them.
@@ -174,7 +174,7 @@ class FourMForDepthEstimation(FourMForAnyToAny):
 
 
 def depth_path(config: FourMConfig) -> tuple[str, str]:
-    """Names of the modalities that an image and its depth are, or ValueError where the model lacks one."""
+    """Returns names of the modalities that an image and its depth are, or ValueError where the model lacks one."""
     rgb = [each.name for each in config.modality_list if each.kind == "pixels" and each.is_input]
     if config.encoder_config is not None:
         rgb = [each.name for each in config.modality_list if each.kind == "features"]
@@ -187,7 +187,7 @@ def depth_path(config: FourMConfig) -> tuple[str, str]:
 
 
 def known_patches(tokenizer: ModalityTokenizer, values: Tensor) -> Tensor:
-    """(B, h, w) true for patches of which any pixel is known."""
+    """Returns (B, h, w) true for patches of which any pixel is known."""
     kind, patch = tokenizer.config.modality, tokenizer.config.patch_size
     if kind == "semantic":
         known = values >= 0

@@ -45,7 +45,7 @@ class FiniteScalarQuantizer(nn.Module):
         self.levels = tuple(levels)
 
     def _per_level(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Levels and the place value of each dimension in a token, float32 or better."""
+        """Returns levels and the place value of each dimension in a token, float32 or better."""
         levels = torch.tensor(self.levels, device=like.device)
         return levels, torch.tensor([math.prod(self.levels[:i]) for i in range(len(self.levels))], device=like.device)
 
@@ -58,12 +58,12 @@ class FiniteScalarQuantizer(nn.Module):
         return (bounded + (bounded.round() - bounded).detach()) / (levels // 2)
 
     def to_ids(self, codes: Tensor) -> Tensor:
-        """(..., D) on the grid -> (...) int64."""
+        """Maps (..., D) on the grid to (...) int64."""
         levels, places = self._per_level(codes)
         return (((codes + 1) * (levels // 2)).round().long() * places).sum(-1)
 
     def from_ids(self, ids: Tensor) -> Tensor:
-        """(...) int64 -> (..., D) float32 on the grid."""
+        """Maps (...) int64 to (..., D) float32 on the grid."""
         levels, places = self._per_level(ids)
         return (ids[..., None] // places % levels) / (levels // 2) - 1.0
 
@@ -77,7 +77,7 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, h, w) -> the same."""
+        """Maps (B, C, h, w) to the same."""
         return features + self.conv2(F.gelu(self.conv1(F.gelu(features))))
 
 
@@ -199,17 +199,17 @@ class ModalityTokenizer(PreTrainedModel):
         return _mean(apart, known & ~sky) + _mean(missed, known)
 
     def _codes(self, values: Tensor) -> Tensor:
-        """(B, h, w, D) codes on the grid."""
+        """Returns (B, h, w, D) codes on the grid."""
         seen = self._seen(values).to(self.embed.weight.dtype)
         return self.quantizer(self.to_code(self.encoder(self.embed(seen))).permute(0, 2, 3, 1))
 
     def _pixels(self, codes: Tensor) -> Tensor:
-        """(B, h, w, D) -> (B, C, H, W)."""
+        """Maps (B, h, w, D) to (B, C, H, W)."""
         codes = codes.permute(0, 3, 1, 2).to(self.from_code.weight.dtype)
         return self.to_pixels(self.decoder(self.from_code(codes)))
 
     def _seen(self, values: Tensor) -> Tensor:
-        """What the encoder sees of values: (B, channels_in, H, W), zeros where nothing is known."""
+        """Returns what the encoder sees of values: (B, channels_in, H, W), zeros where nothing is known."""
         kind, patch = self.config.modality, self.config.patch_size
         channels = (3,) if kind in ("rgb", "normal") else ()
         if values.shape[1:-2] != channels or values.ndim < 3 or values.shape[-1] % patch or values.shape[-2] % patch:

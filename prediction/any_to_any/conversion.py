@@ -120,7 +120,7 @@ def check_names(model: AnyToAny, to: Sequence[str]) -> None:
 def _given(
     model: AnyToAny, image: Any, depth: Any, normals: Any, semantics: Any, caption: str | None
 ) -> dict[str, Any]:
-    """What is given as a batch of one, all maps as large as the picture."""
+    """Returns what is given as a batch of one, all maps as large as the picture."""
     given: dict[str, Any] = {}
     if image is not None:
         given["image"] = to_pixels(image, "the image")[None]
@@ -161,7 +161,7 @@ def _as_large(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _inputs(model: AnyToAny, given: dict[str, Any]) -> tuple[dict[str, Tensor], tuple[int, int] | None]:
-    """The model's inputs, and the size of what was given; None of a sentence alone."""
+    """Returns the model's inputs, and the size of what was given; None of a sentence alone."""
     values = dict(given)
     size = next(((each.shape[-2], each.shape[-1]) for name, each in given.items() if name != "caption"), None)
     if "image" in values:
@@ -190,7 +190,7 @@ def gathered(depth: Tensor, side: int) -> Tensor:
 
 
 def _at_size(kind: str, values: Tensor | None, size: tuple[int, int] | None) -> np.ndarray:
-    """A map of the model at the size of the picture."""
+    """Returns a map of the model at the size of the picture."""
     assert values is not None  # its modality has a tokenizer
     values = values.float()
     if kind == "semantic":
@@ -205,7 +205,7 @@ def _at_size(kind: str, values: Tensor | None, size: tuple[int, int] | None) -> 
 
 
 def _depth_at_size(metres: Tensor, size: tuple[int, int] | None) -> Tensor:
-    """(B, H, W) of (B, h, w): bicubic within the range of what is no sky, sky by the nearest pixel."""
+    """Returns (B, H, W) of (B, h, w): bicubic within the range of what is no sky, sky by the nearest pixel."""
     if size is None:
         return metres
     sky = metres.isposinf()

@@ -55,15 +55,15 @@ class Neighbours:
         self.distance, self.index = _nearest(every, self.places.float(), min(around, len(self.places)))
 
     def at_known(self, values: Tensor) -> Tensor:
-        """(..., H, W) -> (..., M), at the known pixels."""
+        """Maps (..., H, W) to (..., M), at the known pixels."""
         return values[..., self.places[:, 0], self.places[:, 1]]
 
     def nearest(self, values: Tensor) -> Tensor:
-        """(M,) values of known pixels -> (H, W), each pixel that of its nearest one."""
+        """Maps (M,) values of known pixels to (H, W), each pixel that of its nearest one."""
         return values[self.index[:, 0]].reshape(self.shape)
 
     def spread(self, values: Tensor, image: Tensor | None = None) -> Tensor:
-        """(M,) values of known pixels -> (H, W): means by closeness and, with an image, by likeness of colour.
+        """Maps (M,) values of known pixels to (H, W): means by closeness and, with an image, by likeness of colour.
 
         Closeness is Gaussian with half the distance of the farthest neighbour, so it fits any density: a joint
         bilateral filter with scattered support.

@@ -70,13 +70,13 @@ class ConvertOptions:
             raise ValueError(f"--temperature is {self.temperature}; give 0 or more.")
 
     def beside(self) -> dict[str, Any]:
-        """What is given but photos, by option."""
+        """Returns what is given but photos, by option."""
         names = {"--from": self.from_, "--from_normals": self.from_normals}
         names |= {"--from_semantics": self.from_semantics, "--caption": self.caption}
         return {name: str(value) for name, value in names.items() if value is not None}
 
     def that_matter(self) -> dict[str, Any]:
-        """The options that change results, as JSON has them."""
+        """Returns the options that change results, as JSON has them."""
         sampled = {"temperature": self.temperature, "top_p": self.top_p, "seed": self.seed} if self.temperature else {}
         made = {"steps": self.steps, "guidance": self.guidance, "chain": list(self.to) if self.chain else None}
         return json.loads(json.dumps(made | sampled | self.beside()))

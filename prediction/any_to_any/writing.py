@@ -129,7 +129,7 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _named_by(options: ConvertOptions) -> Path:
-    """The file whose name results have where there is no photo."""
+    """Returns the file whose name results have where there is no photo."""
     depth = None if options.from_ is None else Path(split_options(options.from_)[0])
     return depth or options.from_normals or options.from_semantics or Path("caption")
 
@@ -173,7 +173,7 @@ def _convert_file(
 
 
 def contents(name: str, made: Converted) -> list[bytes]:
-    """Contents of the result files of a modality, in the order of their ends."""
+    """Returns contents of the result files of a modality, in the order of their ends."""
     if name == "caption":
         return [f"{made.caption}\n".encode()]
     if name == "normals":

@@ -30,6 +30,8 @@ from semidepth.prediction.masks.options import SegmentOptions
 if TYPE_CHECKING:
     from semidepth.prediction.masks.cutouts import Cutout
 
+UNSURE = 0.5  # predicted IoU below which the summary says so
+
 
 def run(options: SegmentOptions) -> None:
     """Cuts out, writes and tells.
@@ -80,9 +82,11 @@ def _document(options: SegmentOptions, cut: "Cutout") -> dict[str, Any]:
 
 
 def _told(cut: "Cutout", files: list[str]) -> str:
-    """A summary for people."""
+    """Returns a summary for people."""
     record = cut.record()
     found = f"{record['area']} pixels, predicted IoU {record['predicted_iou']:.2f}, in {', '.join(files)}"
+    if record["predicted_iou"] < UNSURE:
+        found += "\nthe model is not sure of this mask; look at it, and add a point or draw a box"
     if "distance_m" not in record:
         return f"{found}\nno distance and no size: there are no metres"
     (low, high), size = record["distance_10_90_m"], record["visible_size_m"]

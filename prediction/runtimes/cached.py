@@ -22,12 +22,12 @@ FORM = 1  # of the cached files; another number makes them anew
 
 
 def own_config(module: Any) -> dict[str, Any]:
-    """The configuration of a model without what two copies of it may differ in."""
+    """Returns the configuration of a model without what two copies of it may differ in."""
     return {name: value for name, value in module.config.to_dict().items() if name not in UNLIKE}
 
 
 def seen_of(model: "DepthModel") -> list[Any]:
-    """What a depth model's predictions depend on beside its weights, as JSON has it."""
+    """Returns what a depth model's predictions depend on beside its weights, as JSON has it."""
     processor = None if model.processor is None else model.processor.to_dict()
     # "whole": earlier versions showed a stock processor images that were resized already.
     way = "bicubic" if processor is None else "whole"
@@ -35,7 +35,7 @@ def seen_of(model: "DepthModel") -> list[Any]:
 
 
 def digest_with(module: Any, seen: list[Any]) -> str:
-    """Hexadecimal digest of a model's weights and of what else its predictions depend on.
+    """Returns the hexadecimal digest of a model's weights and of what else its predictions depend on.
 
     It takes half a second per gigabyte.
     """
@@ -49,12 +49,12 @@ def digest_with(module: Any, seen: list[Any]) -> str:
 
 
 def digest_of(model: "DepthModel") -> str:
-    """Hexadecimal digest of a depth model, see [`digest_with`]."""
+    """Returns the hexadecimal digest of a depth model, see [`digest_with`]."""
     return digest_with(model.model, seen_of(model))
 
 
 def cache_folder() -> Path:
-    """Where exported files and measured speeds are kept.
+    """Returns the folder of exported files and measured speeds.
 
     SEMIDEPTH_CACHE names it; else it is `semidepth` in the user's cache folder (XDG_CACHE_HOME, ~/.cache,
     ~/Library/Caches or LOCALAPPDATA).
@@ -68,7 +68,7 @@ def cache_folder() -> Path:
 
 
 def exported_file(loaded: "DepthModel", name: str) -> Path:
-    """The ONNX file of a model, made where it is not there yet (half a minute), and checked against torch then.
+    """Returns the ONNX file of a model, made where it is not there yet (half a minute), and checked against torch then.
 
     Args:
         loaded: the model in torch, on the CPU.
@@ -89,7 +89,7 @@ def exported_file(loaded: "DepthModel", name: str) -> Path:
 
 
 def _in_float32(loaded: "DepthModel") -> "DepthModel":
-    """The model as it is, or a copy in float32: a file computes in no other dtype, and its library may."""
+    """Returns the model as it is, or a copy in float32: a file computes in no other dtype, and its library may."""
     if next(loaded.model.parameters()).dtype == torch.float32:
         return loaded
     whole = copy.copy(loaded)

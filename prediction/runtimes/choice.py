@@ -65,7 +65,7 @@ class EngineModel(nn.Module):
 
 
 def on_runtime(loaded: DepthModel, runtime: Runtime, name: str) -> DepthModel:
-    """A model in the library that is asked for; "auto": in the one that is fastest here.
+    """Returns a model in the library that is asked for; "auto": in the one that is fastest here.
 
     Args:
         loaded: the model in torch.
@@ -91,7 +91,7 @@ def on_runtime(loaded: DepthModel, runtime: Runtime, name: str) -> DepthModel:
 
 
 def _fastest(loaded: DepthModel, name: str) -> DepthModel:
-    """The model in the library that takes the least time for an image."""
+    """Returns the model in the library that takes the least time for an image."""
     others = [library for library in installed() if library == "openvino" or _precision(loaded) == "float32"]
     if loaded.device.type != "cpu" or not others:
         why = f"the device is {loaded.device}" if others else "neither onnxruntime nor openvino is installed for this"
@@ -133,13 +133,13 @@ def _engine(loaded: DepthModel, library: Any, file: Path) -> Engine:
 
 
 def _wrapped(loaded: DepthModel, engine: Engine) -> DepthModel:
-    """The model with a graph in place of its modules."""
+    """Returns the model with a graph in place of its modules."""
     graph = EngineModel(engine, loaded.model.config, digest_of(loaded))
     return DepthModel(graph.eval(), loaded.preprocessing, loaded.kind, loaded.processor)
 
 
 def _measure(loaded: DepthModel, engines: dict[str, Engine]) -> dict[str, float]:
-    """Library -> seconds for one square image, medians of rounds that alternate between all."""
+    """Returns library -> seconds for one square image, medians of rounds that alternate between all."""
     models = {"torch": loaded} | {library: _wrapped(loaded, engine) for library, engine in engines.items()}
     size = loaded.preprocessing.target_size(512, 512)
     pixels = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
@@ -165,7 +165,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The table of speeds; a damaged one is measured anew, which is logged."""
+    """Returns the table of speeds; a damaged one is measured anew, which is logged."""
     if not path.is_file():
         return {}
     try:

@@ -81,7 +81,7 @@ def default_name() -> str:
 
 
 def shipped_names() -> list[str]:
-    """Names of the depth models that this installation should have, the default first; empty without any."""
+    """Returns names of the depth models that this installation should have, the default first; empty without any."""
     return [name for name in shipped_models() if name != MASKS_NAME]
 
 
@@ -99,7 +99,7 @@ def shown_name(folder: str) -> str:
 
 
 def is_heads(folder: str | Path) -> bool:
-    """True for a folder with metric heads, or a mask decoder, alone."""
+    """Returns true for a folder with metric heads, or a mask decoder, alone."""
     return (Path(folder) / HEADS).is_file()
 
 

@@ -58,13 +58,13 @@ def split_heads(folder: Path, core: Path, target: Path, dtype: torch.dtype | Non
 
 
 def joined_weights(folder: Path) -> dict[str, Tensor]:
-    """Weights of the model that heads and the core in the folder above make."""
+    """Returns weights of the model that heads and the core in the folder above make."""
     core, heads = (_read(path) for path in weight_files(folder))
     return {CORE + name: tensor for name, tensor in core.items()} | heads
 
 
 def load_joined(folder: Path, dtype: torch.dtype) -> Any:
-    """The routed model, or the mask model, that heads and the core in the folder above make.
+    """Returns the routed model, or the mask model, that heads and the core in the folder above make.
 
     Args:
         folder: of the heads.

@@ -38,7 +38,7 @@ Seconds are for one image of {side} x {side} pixels, medians of rounds that alte
 
 
 def table_of(rows: Sequence[dict[str, Any]]) -> str:
-    """Markdown table of measured files, one row each."""
+    """Returns a Markdown table of measured files, one row each."""
     lines = [HEADER, "|" + "---|" * (HEADER.count("|") - 1)]
     for row in rows:
         both = [f"{row[name]:.4f} ({row[f'torch_{name}']:.4f})" for name in ("abs_rel", "delta1")]
@@ -51,7 +51,7 @@ def table_of(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def card_of(name: str, rows: Sequence[dict[str, Any]], record: dict[str, Any], machine: str, side: int) -> str:
-    """README.md of the folder.
+    """Returns README.md of the folder.
 
     Args:
         name: of the model.

@@ -98,7 +98,7 @@ class Gate:
         return Picture(**{**vars(picture), **self._scores(picture, output.values)})
 
     def _scores(self, picture: Picture, values: Tensor) -> dict[str, float]:
-        """AbsRel and delta1 of a scene's prediction at the model's size."""
+        """Returns AbsRel and delta1 of a scene's prediction at the model's size."""
         assert picture.depth is not None
         large = self.loaded.postprocess(ModelOutput(values), picture.size, "paper")
         score = metres_scores if self.loaded.kind == "depth" else relative_scores
@@ -156,7 +156,7 @@ class Gate:
 
 
 def refusal(precision: str, record: dict[str, Any]) -> str | None:
-    """Why a file may not be kept, with its figure and the bound; None where it may."""
+    """Returns why a file may not be kept, with its figure and the bound; None where it may."""
     if precision == "float32":
         largest = record["largest_difference"]
         if largest <= LARGEST:
@@ -172,7 +172,7 @@ def refusal(precision: str, record: dict[str, Any]) -> str | None:
 
 
 def _values(found: dict[str, np.ndarray], expected: ModelOutput) -> tuple[Tensor, int]:
-    """The map for torch's own choice of head, and 1 where the file's router chose another."""
+    """Returns the map for torch's own choice of head, and 1 where the file's router chose another."""
     if expected.domain is None or "depth_by_domain" not in found:
         return torch.from_numpy(np.array(found["predicted_depth"])), 0
     head = int(expected.domain[0])

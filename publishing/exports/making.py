@@ -90,7 +90,7 @@ def first_right(
 
 
 def _measure(made: Made, target: Target, gate: Gate, rounds: int) -> dict[str, Any]:
-    """Figures of one file."""
+    """Returns figures of one file."""
     size = sum(path.stat().st_size for path in made.file.parent.iterdir() if path.suffix != ".json")
     ours, theirs = gate.seconds(made.run, rounds)
     row = {"file": FILES[target], "how": made.how, "bytes": size, "torch_seconds": ours, "seconds": theirs}

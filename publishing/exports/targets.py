@@ -129,7 +129,7 @@ def _int8_settings(base: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _products_by_block(base: Path) -> list[list[str]]:
-    """Names of the encoder's matrix products with weights, in order, six for each block."""
+    """Returns names of the encoder's matrix products with weights, in order, six for each block."""
     import onnx
 
     graph = onnx.load(base, load_external_data=False).graph
@@ -167,7 +167,7 @@ def _write_openvino(base: Path, file: Path) -> None:
 
 
 def _torch_export(file: Path, loaded: DepthModel, name: str, record: dict[str, Any]) -> Made:
-    """torch.export with dynamic batch, height and width."""
+    """Writes a program of torch.export with dynamic batch, height and width."""
     graph = graph_of(loaded.model, name)
     size = example_size(loaded, patch_size(loaded.model))
     with followable(graph), torch.no_grad(), quiet():
@@ -183,7 +183,7 @@ def _write_program(program: Any, file: Path, record: dict[str, Any]) -> None:
 
 
 def _executorch(file: Path, loaded: DepthModel, name: str, record: dict[str, Any]) -> Made:
-    """ExecuTorch with XNNPACK, for one square image of the model's size."""
+    """Writes a program of ExecuTorch with XNNPACK, for one square image of the model's size."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
     from executorch.runtime import Runtime
@@ -202,7 +202,7 @@ def _executorch(file: Path, loaded: DepthModel, name: str, record: dict[str, Any
 
 
 def _as_run(outputs: tuple[str, ...], call: Any) -> Run:
-    """A function of tensors as the gate runs it."""
+    """Returns a function of tensors as the gate runs it."""
 
     def run(pixels: np.ndarray) -> dict[str, np.ndarray]:
         with torch.no_grad():

@@ -144,7 +144,7 @@ class ConvertEvents:
 
 
 def _frame(colour: str) -> str:
-    """HTML of a small frame, as pictures of that kind have it."""
+    """Returns HTML of a small frame, as pictures of that kind have it."""
     return f'<span style="display:inline-block;width:0.8em;height:0.8em;border:3px solid {colour}"></span>'
 
 

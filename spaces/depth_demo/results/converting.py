@@ -68,7 +68,7 @@ class Shown:
 
 
 def converting_models(models: Models) -> list[ModelCard]:
-    """Cards of the models that make any modality of any other."""
+    """Returns cards of the models that make any modality of any other."""
     return [card for card in (models.card(name) for name in models.names) if card.any_to_any]
 
 
@@ -108,7 +108,7 @@ def convert_handed(
 
 
 def class_names(card: ModelCard) -> list[str]:
-    """Names of a model's classes; empty without any."""
+    """Returns names of a model's classes; empty without any."""
     from transformers import AutoConfig
 
     entries = AutoConfig.from_pretrained(card.place).modalities
@@ -116,7 +116,7 @@ def class_names(card: ModelCard) -> list[str]:
 
 
 def read_handed(handed: Handed, classes: int) -> dict[str, Any]:
-    """What was handed in as `semidepth.convert` takes it, by the names of its arguments, a photo as "image".
+    """Returns what was handed in as `semidepth.convert` takes it, by the names of its arguments, a photo as "image".
 
     Raises:
         ValueError: a file is not what it should be.
@@ -141,7 +141,7 @@ def read_handed(handed: Handed, classes: int) -> dict[str, Any]:
 def run_conversion(
     card: ModelCard, device: str, given: dict[str, Any], to: list[str], steps: int, temperature: float
 ) -> Converted:
-    """One conversion, one at a time; depth of which all is known is not made again."""
+    """Runs one conversion, one at a time; depth of which all is known is not made again."""
     with _ONE:
         key = (card.place, device)
         if key not in _LOADED:
@@ -150,7 +150,7 @@ def run_conversion(
 
 
 def pictures_of(values: dict[str, Any], classes: int) -> list[tuple[str, Image.Image]]:
-    """Label and picture of each modality that has one, in the order given."""
+    """Returns label and picture of each modality that has one, in the order given."""
     makers: dict[str, Any] = {
         "image": Image.fromarray,
         "rgb": Image.fromarray,
@@ -162,7 +162,7 @@ def pictures_of(values: dict[str, Any], classes: int) -> list[tuple[str, Image.I
 
 
 def framed(picture: Image.Image, colour: str) -> Image.Image:
-    """The picture in a frame, small ones enlarged so that the frame is not most of it."""
+    """Returns the picture in a frame, small ones enlarged so that the frame is not most of it."""
     if max(picture.size) < 256:
         factor = -(-256 // max(picture.size))
         picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)

@@ -108,7 +108,7 @@ class Steps:
         return batch[name].long()
 
     def _words(self, captions: list[str], given: int, wanted: int) -> tuple[Tensor, Tensor]:
-        """What is seen and what is asked for of captions; both get -100 where there is none."""
+        """Returns what is seen and what is asked for of captions; both get -100 where there is none."""
         assert self.words is not None
         sentinels, most = sentinel_ids(self.words), self.targets[WORDS]  # type: ignore[arg-type]
         end = int(self.words.eos_token_id)

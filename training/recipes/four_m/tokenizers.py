@@ -173,7 +173,7 @@ def adamw(model: nn.Module, steps: int, *, options: ModalityOptions) -> Optimize
 
 
 def _classes(options: TokenizerOptions, sources: tuple[Source, ...]) -> tuple[str, ...]:
-    """Names of the classes; those of the scenes, unless others are given for other sources."""
+    """Returns names of the classes; those of the scenes, unless others are given for other sources."""
     scenes = [source.spec for source in sources if source.format == "scenes"]
     if options.classes and scenes:
         raise ValueError(f"--classes names other classes than those of {scenes[0]}; leave out one of the two.")
