@@ -96,6 +96,15 @@ def fill_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) 
     return decode_run_lengths(library.merge(library.frPyObjects(corners, height, width)))
 
 
+def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Returns the box round a mask, x, y, width and height in pixels; zeros for an empty one."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return 0, 0, 0, 0
+    x, y = int(columns[0]), int(rows[0])
+    return x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y
+
+
 def require_polygons() -> None:
     """Raises ImportError, with advice, where polygons cannot be filled."""
     _library()

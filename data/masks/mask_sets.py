@@ -12,7 +12,7 @@ import numpy as np
 from datasets import Features, Image, Value
 
 from semidepth.data.pseudo_labels import LabelFolder, Record
-from semidepth.media.run_lengths import encode_run_lengths
+from semidepth.media.run_lengths import box_of, encode_run_lengths
 
 RECORD = "masks.json"
 FEATURES = Features({
@@ -71,12 +71,10 @@ def sa1b_json(name: str, masks: Sequence[np.ndarray], records: Sequence[dict[str
     """
     annotations = []
     for number, (mask, record) in enumerate(zip(masks, records, strict=True)):
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        x, y = int(columns[0]), int(rows[0])
         annotations.append({
             "id": number,
             "segmentation": {"size": record["size"], "counts": record["counts"]},
-            "bbox": [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y],
+            "bbox": list(box_of(mask)),
             "area": int(mask.sum()),
             "stability_score": record["stability_score"],
         })  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from semidepth.evaluation.masks.metrics import mask_iou
+from semidepth.media.run_lengths import box_of
 
 
 @dataclass
@@ -78,11 +79,10 @@ def centre(region: np.ndarray) -> tuple[tuple[float, float], float]:
     Returns:
         (x, y) in pixels, the centre of a pixel; and the distance in pixels, 0 for an empty region.
     """
-    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
-    if not len(rows):
+    left, top, width, height = box_of(region)
+    if not width:
         return (0.0, 0.0), 0.0
-    top, left = rows[0], columns[0]
-    inside = np.pad(region[top : rows[-1] + 1, left : columns[-1] + 1], 1)
+    inside = np.pad(region[top : top + height, left : left + width], 1)
     distance = distance_transform_edt(inside)[1:-1, 1:-1]
     row, column = np.unravel_index(int(distance.argmax()), distance.shape)
     return (float(left + column) + 0.5, float(top + row) + 0.5), float(distance[row, column])

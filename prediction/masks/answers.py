@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from semidepth.media.run_lengths import box_of
 from semidepth.prediction.preprocessing import Preprocessing
 
 # Objects that are answered at once: more would not be quicker, and their masks at the image's size take memory.
@@ -239,10 +240,10 @@ def _window(around: np.ndarray, prompts: Prompts, size: tuple[int, int]) -> tupl
         size: height and width of the image.
     """
     if around.ndim == 2:
-        rows, columns = np.flatnonzero(around.any(1)), np.flatnonzero(around.any(0))
-        if not len(rows):
+        x, y, width, height = box_of(around)
+        if not width:
             return None
-        low, high = np.array([columns[0], rows[0]]), np.array([columns[-1] + 1, rows[-1] + 1])
+        low, high = np.array([x, y]), np.array([x + width, y + height])
     else:
         low, high = around[:2], around[2:]
     if prompts.points is not None and prompts.positive is not None:

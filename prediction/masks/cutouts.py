@@ -11,7 +11,7 @@ from scipy.ndimage import binary_erosion
 
 from semidepth.media.meshes import mesh_to_glb, to_mesh
 from semidepth.media.point_clouds import to_ply, to_points, unproject
-from semidepth.media.run_lengths import encode_run_lengths
+from semidepth.media.run_lengths import box_of, encode_run_lengths
 
 # Predicted depth is soft at outlines: so much of a rim is not measured, a share of the longer side of the mask's box.
 RIM = 0.02
@@ -96,7 +96,7 @@ class Cutout:
         """Returns what is known of it as JSON has it: COCO's run lengths, box and area, score, distance and size."""
         found: dict[str, Any] = {
             "segmentation": encode_run_lengths(self.mask),
-            "bbox": box_of(self.mask),
+            "bbox": list(box_of(self.mask)),
             "area": int(self.mask.sum()),
             "predicted_iou": round(self.score, 4),
         }
@@ -128,15 +128,6 @@ def inner(mask: np.ndarray) -> np.ndarray:
     # What lies beyond the photo is not the rim.
     eroded = binary_erosion(mask, iterations=rim, border_value=1) if rim else mask
     return eroded if eroded.any() else mask
-
-
-def box_of(mask: np.ndarray) -> list[int]:
-    """Returns the box round a mask, x, y, width, height in pixels; zeros for an empty one."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return [0, 0, 0, 0]
-    x, y = int(columns[0]), int(rows[0])
-    return [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y]
 
 
 def png(picture: Image.Image) -> bytes:

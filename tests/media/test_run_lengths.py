@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as library
 
-from semidepth.media.run_lengths import decode_run_lengths, encode_run_lengths, fill_polygons
+from semidepth.media.run_lengths import box_of, decode_run_lengths, encode_run_lengths, fill_polygons
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
@@ -73,3 +73,10 @@ def test_polygons_are_filled():
 def test_polygons_that_are_none_are_refused(polygons: object):
     with pytest.raises(ValueError, match="polygon"):
         fill_polygons(polygons, 4, 4)
+
+
+def test_the_box_round_a_mask():
+    mask = np.zeros((6, 9), bool)
+    assert box_of(mask) == (0, 0, 0, 0)
+    mask[2, 3] = mask[4, 7] = True
+    assert box_of(mask) == (3, 2, 5, 3)

@@ -1,13 +1,19 @@
 """Tokenizers and a 4M model for a few real steps: what is learned, kept, resumed and refused."""
 
+import io
 import json
 import shutil
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tiny
 import torch
+from PIL import Image
 from processes import run_processes
 from safetensors.torch import load_file
+from sample_files import depth_mm, picture
 from transformers import AutoModel
 
 from semidepth.common.options import parse_options
@@ -198,6 +204,24 @@ def test_wrong_tokenizer_options_are_refused(tmp_path, changes, word, capsys):
 
     assert main_of_tokenizers([*changes, "--train", SCENES[0], "--cpu", "--output_dir", str(tmp_path)]) == 2
     assert word in capsys.readouterr().err
+
+
+def test_a_class_beyond_those_that_are_named_is_refused_before_training(tmp_path):
+    def png(values):
+        buffer = io.BytesIO()
+        Image.fromarray(values).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    table, classes = tmp_path / "rooms.parquet", np.zeros_like(depth_mm(0), np.uint8)
+    classes[5, 6] = 2
+    rows = [{"image": png(picture(each)), "depth": png(depth_mm(each)), "semantic": png(classes)} for each in range(8)]
+    pq.write_table(pa.Table.from_pylist(rows), table)
+    options = tokenizer_options(
+        tmp_path / "out", train=(f"{table}?depth_scale=0.001",), images=8, classes=("wall", "floor"),
+        modalities=("semantic",),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"semantic has the class 2, and there are 2.*--classes"):
+        train_tokenizers(options)
 
 
 def test_wrong_options_are_refused(tmp_path, tokenizers, student, capsys):

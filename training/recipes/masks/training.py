@@ -171,7 +171,8 @@ def _mask_data(
         "smallest_crop": options.smallest_crop, "batch_size": options.batch_size, "workers": options.num_workers,
         "autocast": accelerator.mixed_precision,
     }  # fmt: skip
-    cache_features(folder, loader, core, images=images, made_of=made_of, tell=accelerator.is_main_process)
+    batches: Any = loader
+    cache_features(folder, batches, core, images=images, made_of=made_of, tell=accelerator.is_main_process)
     accelerator.wait_for_everyone()
     cached = CachedBatches(
         folder, batch_size=options.batch_size, objects=objects, size=preprocessing.size,
