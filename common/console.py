@@ -1,6 +1,7 @@
 """Output of the commands at a terminal: logging, progress, and errors as one sentence."""
 
 import contextlib
+import errno
 import logging
 import os
 import platform
@@ -97,9 +98,9 @@ def run_command(command: Callable[[], object]) -> int:
         command: does the work; where it returns an int, that is the status, as 1 where some inputs failed.
 
     Returns:
-        0, or the command's own status; 0 after a NothingToDo; 1 after a CommandError; 2 after a ValueError: wrong
-        usage; 130 after Ctrl-C; 141 where the reader of the output has gone; 70 after any other error, whose traceback
-        goes into a file that the sentence names.
+        0, or the command's own status; 0 after a NothingToDo; 1 after a CommandError, or on a full disk; 2 after a
+        ValueError: wrong usage; 130 after Ctrl-C; 141 where the reader of the output has gone; 70 after any other
+        error, whose traceback goes into a file that the sentence names.
     """
     try:
         status = command()
@@ -122,8 +123,27 @@ def run_command(command: Callable[[], object]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:  # a fault of ours, or of a file that no check knows
+        status, sentence = _of_the_disk(error)
+        if status:
+            print(f"error: {sentence}", file=sys.stderr)
+            return status
         print(f"error: unexpected {type(error).__name__}: {_told_in(error)}", file=sys.stderr)
         return UNEXPECTED
+
+
+def _of_the_disk(error: Exception) -> tuple[int, str]:
+    """Exit status and sentence for what no command foresees where it writes; 0 and "" for all other errors."""
+    told = redact(last_line(error))
+    if _has_number(error, errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return 1, f"there is no room to write ({told}); free disk space, or give another folder, and run it again."
+    if _has_number(error, errno.ENAMETOOLONG):
+        return 2, f"the name of a file would be too long ({told}); rename the input, or give another folder."
+    return 0, ""
+
+
+def _has_number(error: Exception, *numbers: int) -> bool:
+    """True for one of these errors of the system; safetensors has the number in its text alone."""
+    return getattr(error, "errno", None) in numbers or any(f"(os error {number})" in str(error) for number in numbers)
 
 
 def _told_in(error: Exception) -> str:

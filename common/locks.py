@@ -10,7 +10,7 @@ NAME = ".lock"
 _HELD: dict[Path, IO[str]] = {}
 
 
-def hold_folder(option: str, folder: Path) -> None:
+def hold_folder(option: str, folder: Path, *, told: Path | None = None) -> None:
     """Holds a folder for this process until it ends or [`release_folder`] is called; holding it twice changes nothing.
 
     The lock is the system's on the file `.lock`, which belongs to this process alone: it goes when the process is
@@ -20,6 +20,7 @@ def hold_folder(option: str, folder: Path) -> None:
     Args:
         option: name of the option that gave the folder, for the message.
         folder: is made if it is missing.
+        told: what the message calls it; None: the folder itself.
 
     Raises:
         ValueError: another process holds the folder, or it cannot be written to.
@@ -35,7 +36,7 @@ def hold_folder(option: str, folder: Path) -> None:
             file = (place / NAME).open("a+", encoding="utf-8")
         except OSError as error:
             raise ValueError(
-                f"--{option} {folder} cannot be written to ({error.strerror or error}); give another folder."
+                f"--{option} {told or folder} cannot be written to ({error.strerror or error}); give another folder."
             ) from error
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -44,7 +45,8 @@ def hold_folder(option: str, folder: Path) -> None:
             holder = file.read().strip() or "another process"
             file.close()
             raise ValueError(
-                f"--{option} {folder} is in use by another run ({holder}); wait until it ends, or give another folder."
+                f"--{option} {told or folder} is in use by another run ({holder}); wait until it ends, or give another "
+                "folder."
             ) from error
         if _is_there(file, place / NAME):
             break
@@ -65,12 +67,13 @@ def release_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def folder_held(option: str, folder: Path) -> Iterator[None]:
+def folder_held(option: str, folder: Path, *, told: Path | None = None) -> Iterator[None]:
     """Holds a folder within the block; one that it made and that is empty in the end is removed.
 
     Args:
         option: see [`hold_folder`].
         folder: likewise.
+        told: likewise.
 
     Raises:
         ValueError: another process holds the folder.
@@ -79,7 +82,7 @@ def folder_held(option: str, folder: Path) -> Iterator[None]:
         yield
         return
     made = [place for place in (folder, *folder.parents) if not place.exists()]
-    hold_folder(option, folder)
+    hold_folder(option, folder, told=told)
     try:
         yield
     finally:
@@ -87,6 +90,21 @@ def folder_held(option: str, folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # it holds results
             for place in made:
                 place.rmdir()
+
+
+@contextlib.contextmanager
+def new_folder_held(option: str, folder: Path) -> Iterator[None]:
+    """Holds the name of a folder that is made whole at the end of the block, and is not there before.
+
+    Args:
+        option: see [`hold_folder`].
+        folder: likewise.
+
+    Raises:
+        ValueError: another process makes the folder.
+    """
+    with folder_held(option, folder.with_name(f".{folder.name}.made"), told=folder):
+        yield
 
 
 def _is_there(file: IO[str], path: Path) -> bool:

@@ -28,6 +28,7 @@ from semidepth.data.source_spec import Source, local_files, parse_source
 from semidepth.data.streaming.readers import plan_pass
 from semidepth.evaluation.benchmarks import open_benchmark
 from semidepth.evaluation.benchmarks.base import BenchmarkSet, PointPairs, PointPairSet
+from semidepth.evaluation.source_report.benchmark_sets import tell_set
 from semidepth.evaluation.source_report.report import tell_sources
 from semidepth.prediction.batching import at_once
 
@@ -180,10 +181,12 @@ def benchmark_data(name: str, root: str, limit: int | None) -> BenchmarkData:
     benchmark = open_benchmark(name, root)
     if len(benchmark) == 0:
         raise ValueError(f"the benchmark {name!r} has no image below its --root; give the set's own folder.")
+    total = min(len(benchmark), limit or len(benchmark))
+    tell_set(benchmark, root, total)
     return BenchmarkData(
         name=name,
         benchmark=benchmark,
-        total=min(len(benchmark), limit or len(benchmark)),
+        total=total,
         files=folder_fingerprint(root),
         ordinal=benchmark.ordinal,
         protocol=benchmark.protocol,
@@ -231,14 +234,19 @@ def depth_label(sample: Sample) -> Tensor:
     return sample["depth"]
 
 
-def source_fingerprint(source: Source) -> str:
-    """Fingerprint of a local source's images and labels; "" for scenes, and for what is read over a network."""
+def source_fingerprint(source: Source, *, labeled: bool = True) -> str:
+    """Fingerprint of a local source's images and labels; "" for scenes, and for what is read over a network.
+
+    Args:
+        source: parsed.
+        labeled: whether it is used with labels.
+    """
     if source.format == "scenes" or source.remote:
         return ""
     if source.location.startswith("file://"):
         return fingerprint([Path(source.location.removeprefix("file://"))])
     if source.format == "images":
-        pairs = image_files(source, True)
+        pairs = image_files(source, labeled)
         return fingerprint(Path(name) for pair in pairs for name in pair if name is not None)
     return fingerprint(local_files(source))
 

@@ -8,12 +8,12 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from semidepth.common.config_numbers import check_numbers
 from semidepth.common.console import first_line
 from semidepth.prediction.shipped.folder import find_model, is_heads, weight_files
 
@@ -26,12 +26,6 @@ DISPARITY_MODEL_TYPES = {"depth_student", "depth_anything", "dpt"}
 DEPTH_MODEL_TYPES = {"routed_depth", "zoedepth", "glpn", "four_m"}
 # These take a sensor's coarse depth with each image.
 NEEDS_MORE_THAN_PIXELS = {"prompt_depth_anything"}
-# The largest number of each that is believed, far beyond any model's.
-LARGEST = {
-    "num_hidden_layers": 1_000, "num_attention_heads": 1_000, "num_channels": 1_000, "patch_size": 4_096,
-    "image_size": 16_384, "hidden_size": 100_000, "intermediate_size": 1_000_000, "reassemble_hidden_size": 100_000,
-    "neck_hidden_sizes": 100_000, "fusion_hidden_size": 100_000, "head_hidden_size": 100_000,
-}  # fmt: skip
 HUB_TIMEOUT_S = 5.0
 # Names of weights in Depth Anything's and ZoeDepth's repositories, perhaps below those of a wrapper.
 ORIGINAL = re.compile(r"(?:(?:module|_orig_mod|model)\.)*(?:core\.core\.pretrained\.|pretrained\.cls_token$)")
@@ -121,33 +115,6 @@ def hub_answers() -> bool:
                 time.sleep(1)
     constants.HF_HUB_OFFLINE = True
     return False
-
-
-def check_numbers(fields: dict[str, Any]) -> None:
-    """Checks the numbers of a configuration and of those within it; raises ValueError, naming one out of range."""
-    for part in _parts(fields):
-        for field, most in LARGEST.items():
-            value = part.get(field)
-            numbers = value if isinstance(value, list | tuple) else [value]
-            if value is not None and not all(isinstance(each, int) and 1 <= each <= most for each in numbers):
-                raise _wrong(field, value, f"whole numbers from 1 to {most:,}")
-        heads, width = part.get("num_attention_heads"), part.get("hidden_size")
-        if isinstance(heads, int) and isinstance(width, int) and width % heads:
-            raise _wrong("num_attention_heads", heads, f"a divisor of hidden_size, {width}")
-        levels, index = part.get("neck_hidden_sizes"), part.get("head_in_index")
-        if levels and index is not None and not (isinstance(index, int) and -len(levels) <= index < len(levels)):
-            raise _wrong("head_in_index", index, f"the number of one of {len(levels)} levels")
-
-
-def _parts(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield fields
-    for value in fields.values():
-        if isinstance(value, dict):
-            yield from _parts(value)
-
-
-def _wrong(field: str, value: object, expected: str) -> ValueError:
-    return ValueError(f"its configuration says {field}={str(value)[:60]}; expected {expected}; mend config.json")
 
 
 def read_config(name: str, *, trust_remote_code: bool = False) -> Any:

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
+from .checks import check_about, damaged
 from .engines import Engine, Library, Precision, open_engine
 from .pixels import enlarge, is_finite, to_pixels, to_rgb
 
@@ -84,13 +85,18 @@ def load(
         threads: of the processor; None: as many as the library takes.
 
     Raises:
-        ValueError: in one sentence, where file or library is missing, or the file does not say how to prepare pixels.
+        ValueError: in one sentence, where file or library is missing, the file does not say how to prepare pixels, or
+            it is not as FILE.json beside it says.
     """
     file = Path(path)
     if file.is_dir():
         file = next((file / name for name in NAMES if (file / name).is_file()), file / NAMES[0])
+    changed = damaged(file)
+    if changed:
+        raise ValueError(f"{file} is damaged (content has changed: {', '.join(changed)}); export it again.")
     engine = open_engine(file, runtime, threads, precision)
     missing = [f"semidepth.{key}" for key in NEEDED if key not in engine.metadata]
     if missing:
         raise ValueError(f"{file} does not say {', '.join(missing)} in its metadata; make it with `semidepth export`.")
+    check_about(file, engine.metadata)
     return RuntimeModel(engine)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+# A small file that unpacks to gigabytes is refused; Pillow's own limit is twice as high.
+MAX_PIXELS = 80_000_000
 # PyTorch's cubic kernel without antialiasing.
 CUBIC = -0.75
 
@@ -27,11 +29,7 @@ def to_rgb(image: str | Path | Image.Image | np.ndarray) -> Image.Image:
     elif isinstance(image, Image.Image):
         picture = image
     else:
-        try:
-            picture = Image.open(image)
-            picture.load()
-        except (OSError, SyntaxError) as error:
-            raise ValueError(f"{image} cannot be read as an image ({error}); give another.") from error
+        picture = _read(Path(image))
     if picture.mode == "F" or picture.mode.startswith("I"):
         raise ValueError(f"the image has pixels of Pillow's mode {picture.mode}; give 8 bits per channel.")
     picture = ImageOps.exif_transpose(picture)
@@ -39,6 +37,20 @@ def to_rgb(image: str | Path | Image.Image | np.ndarray) -> Image.Image:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return picture.convert("RGB")
+
+
+def _read(path: Path) -> Image.Image:
+    if not path.is_file():  # a pipe would never end
+        raise ValueError(f"there is no file {path}; give an image.")
+    try:
+        picture = Image.open(path)
+        width, height = picture.size
+        if width * height > MAX_PIXELS:
+            raise ValueError(f"it has {width}x{height} pixels, more than {MAX_PIXELS:,}")
+        picture.load()
+    except (OSError, SyntaxError, ValueError, TypeError, EOFError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} cannot be read as an image ({error}); give another.") from error
+    return picture
 
 
 def target_size(height: int, width: int, size: int, multiple: int) -> tuple[int, int]:

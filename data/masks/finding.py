@@ -50,7 +50,7 @@ def _in_files(image: Path) -> Any:
     folder = image.with_name(f"{image.stem}{MASK_FOLDER}")
     if numbers is not None or not folder.is_dir():
         return numbers
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in image_suffixes())
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in image_suffixes() and path.is_file())
     return StoredMasks(tuple(Outline(path, Mask(1)) for path in files)) if files else None
 
 

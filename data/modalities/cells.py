@@ -1,6 +1,5 @@
 """Decode what a row has beside image and depth."""
 
-import io
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from semidepth.data.decoding import DECODING_ERRORS, BrokenSampleError, cause_of
+from semidepth.data.decoding import (
+    DECODING_ERRORS,
+    BrokenSampleError,
+    cause_of,
+    check_pixels,
+    load_pixels,
+    open_picture,
+)
 from semidepth.data.orientation import LabelFrame, turn_with_image
 from semidepth.data.samples import Beside
 
@@ -55,7 +61,9 @@ def _classes(cell: Any, origin: str) -> Tensor:
     if isinstance(cell, Tensor):
         return cell.long()
     try:
-        values = np.asarray(Image.open(io.BytesIO(cell)) if isinstance(cell, bytes) else cell)
+        values = np.asarray(_pixels(cell, f"{origin} (classes)") if isinstance(cell, bytes) else cell)
+    except BrokenSampleError:
+        raise
     except DECODING_ERRORS as error:
         raise BrokenSampleError(f"{origin} has classes that cannot be decoded: {cause_of(error)}") from error
     if values.ndim != 2 or not np.issubdtype(values.dtype, np.integer):
@@ -65,3 +73,10 @@ def _classes(cell: Any, origin: str) -> Tensor:
     unknown = {1: 255, 2: LARGEST_CLASS}.get(values.dtype.itemsize, -1)
     numbers = values.astype(np.int64)
     return torch.from_numpy(np.where(numbers == unknown, -1, numbers))
+
+
+def _pixels(content: bytes, name: str) -> Image.Image:
+    picture = open_picture(content)
+    check_pixels(picture.size, name)
+    load_pixels(picture)
+    return picture

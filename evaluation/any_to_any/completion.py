@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semidepth.data.modalities.loading import ModalitySample
-from semidepth.evaluation.any_to_any.measures import Scores
+from semidepth.evaluation.any_to_any.measures import Scores, require_known
 from semidepth.prediction.any_to_any.conversion import gathered
 from semidepth.prediction.any_to_any.filling import (
     Neighbours,
@@ -44,7 +44,8 @@ def complete_depth(made: AnyToAny, image: Tensor | None, known: Tensor) -> Tenso
 
 
 def finite(metres: Tensor) -> Tensor:
-    """Returns a map with sky as far as its farthest surface."""
+    """Returns a predicted map with sky as far as its farthest surface; raises ValueError for NaN in it."""
+    require_known(metres, "depth")
     surfaces = metres[metres.isfinite()]
     return metres.nan_to_num(posinf=float(surfaces.max()) if len(surfaces) else 100.0)
 

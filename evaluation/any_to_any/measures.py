@@ -119,7 +119,12 @@ class Scores:
             predicted: of that kind.
             truth: of that kind.
             classes: number of classes, of "semantic".
+
+        Raises:
+            ValueError: a prediction is not finite, but for the sky of depth.
         """
+        if isinstance(predicted, Tensor):
+            require_known(predicted, kind)
         if isinstance(predicted, str) or isinstance(truth, str):
             self._append(caption_errors(str(predicted), str(truth)))
         elif kind == "semantic":
@@ -138,6 +143,12 @@ class Scores:
         """Returns the mean over pictures of each measure; of classes the mean IoU over all pixels, too."""
         found = {name: mean_of(values) for name, values in self.values.items()}
         return found | ({"miou": class_scores(self.counts)["miou"]} if self.counts is not None else {})
+
+
+def require_known(predicted: Tensor, what: str) -> None:
+    """Raises ValueError for a predicted map with NaN or a class below 0: its scores would look like a missing label."""
+    if bool(predicted.isnan().any() if predicted.is_floating_point() else (predicted < 0).any()):
+        raise ValueError(f"the model's prediction of {what} is not finite; this checkpoint is broken.")
 
 
 def mean_of(values: Sequence[float]) -> float:

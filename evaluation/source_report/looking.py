@@ -128,7 +128,7 @@ def look_at(source: Source, *, labeled: bool, most: int = MOST_SAMPLES) -> Looke
             broken.append(str(error))
             continue
         height, width = sample["image"].shape[-2:]
-        image, depth = _reduced(sample["image"], sample["depth"])
+        image, depth = reduced(sample["image"], sample["depth"])
         pseudo = row["depth_shift"] is not None
         look = Look(row["origin"], image, depth, (height, width), _orientation(row), pseudo, row["domain"], part)
         samples.append(look)
@@ -209,7 +209,8 @@ def _orientation(row: Row) -> int:
         return 1
 
 
-def _reduced(image: Tensor, depth: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def reduced(image: Tensor, depth: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """A picture (3, H, W) uint8 and its label (H, W) so small that the longer side has at most `SIDE` pixels."""
     height, width = image.shape[-2:]
     factor = math.ceil(max(height, width) / SIDE)
     if factor == 1:

@@ -169,8 +169,8 @@ def report_on(source: Source, *, labeled: bool, most: int = MOST_SAMPLES) -> Sou
         pairs=pairs,
         label=looked.label,
         unit=_unit(source, looked) if labeled else "",
-        shares=_shares(source, looked.samples),
-        range_m=_range(source, looked.samples),
+        shares=shares_of(source, looked.samples),
+        range_m=range_of(source, looked.samples),
         edges=found.fit,
         turned=dict(Counter(look.orientation for look in looked.samples if look.orientation != 1)),
         looked_at=len(looked.samples),
@@ -205,11 +205,15 @@ def _tell_once(source: Source, labeled: bool) -> None:
         many = "endless" if source.count is None else f"{source.count:,}"
         logger.info("source %s: %s rendered scenes", source.spec, many)
         return
-    report = report_on(source, labeled=labeled)
+    tell(report_on(source, labeled=labeled))
+
+
+def tell(report: SourceReport) -> None:
+    """Logs a report, findings as warnings."""
     for line in report.lines():
         logger.info("%s", line)
     for finding in report.findings:
-        logger.warning("source %s, %s: %s", source.spec, finding.name, finding.sentence)
+        logger.warning("source %s, %s: %s", report.spec, finding.name, finding.sentence)
 
 
 def _pairing(source: Source, looks: Sequence[Look]) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -252,8 +256,8 @@ def _unit(source: Source, looked: Looked) -> str:
     )
 
 
-def _shares(source: Source, looks: Sequence[Look]) -> Shares | None:
-    """Mean shares over samples."""
+def shares_of(source: Source, looks: Sequence[Look]) -> Shares | None:
+    """Mean shares over samples; None without labels."""
     near, far = source.min_depth_m or 0.0, source.max_depth_m or np.inf
     rows = [
         (
@@ -266,7 +270,7 @@ def _shares(source: Source, looks: Sequence[Look]) -> Shares | None:
     return Shares(*(float(value) for value in np.mean(rows, axis=0))) if rows else None
 
 
-def _range(source: Source, looks: Sequence[Look]) -> tuple[float, float, float] | None:
+def range_of(source: Source, looks: Sequence[Look]) -> tuple[float, float, float] | None:
     """Nearest and farthest depth within the source's range, and the median of the samples' medians."""
     near, far = source.min_depth_m or 0.0, source.max_depth_m or np.inf
     values = [known(look.depth) for look in looks if look.depth is not None]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .four_m_embeddings import UNKNOWN
-from .four_m_sampling import Sampling, any_of, one_hot
+from .four_m_sampling import NOT_FINITE, Sampling, any_of, one_hot
 from .four_m_transformer import Encoded
 
 
@@ -51,6 +51,7 @@ class FourMGeneration:
         chain: bool = True,
         max_words: int | None = None,
         generator: torch.Generator | None = None,
+        require_finite: bool = True,
     ) -> dict[str, Generated]:
         """Makes modalities of others, one after the other, each of what is given and what was made before it.
 
@@ -71,18 +72,19 @@ class FourMGeneration:
             chain: False makes each of what is given alone.
             max_words: most tokens of a sequence; None: what the modality has.
             generator: of the draws, on the model's device.
+            require_finite: False passes NaN on in maps that are decoded softly.
 
         Returns:
             By name, in the order of `wanted`.
 
         Raises:
-            ValueError: a name that cannot be predicted or an option out of range.
+            ValueError: a name that cannot be predicted, an option out of range, or a prediction that is not finite.
         """
         for name in wanted:
             if name not in self.decoder_embeddings:
                 raise ValueError(f"{name} cannot be predicted by this model; {', '.join(self.decoder_embeddings)} can.")
         by_name = dict.fromkeys(wanted, steps) if isinstance(steps, int) else dict(steps)
-        how = Sampling(by_name, schedule, order, temperature, top_p, guidance, soft, generator)
+        how = Sampling(by_name, schedule, order, temperature, top_p, guidance, soft, generator, require_finite)
         inputs, positions, made = dict(given), dict(given_positions or {}), {}
         for name in wanted:
             modality = self.config.modality(name)
@@ -154,7 +156,10 @@ class FourMGeneration:
         shape = (len(ids), side, side)
         if probabilities is not None:
             probabilities = probabilities.view(*shape, -1)
-        return self._decoded(name, ids.view(shape), start.view(shape), probabilities if how.soft else None)
+        found = self._decoded(name, ids.view(shape), start.view(shape), probabilities if how.soft else None)
+        if how.require_finite and found.values is not None and bool(_unknown(found.values).any()):
+            raise ValueError(NOT_FINITE)
+        return found
 
     def _decoded(self: Any, name: str, ids: Tensor, made: Tensor, probabilities: Tensor | None) -> Generated:
         """Values of ids by the modality's tokenizer, soft with probabilities; then ids are those of the values."""
@@ -230,6 +235,11 @@ class Writer:
             )
         self.count += 1
         return self.embedding.to_logits(self.model.decoder_norm(hidden))[:, 0]
+
+
+def _unknown(values: Tensor) -> Tensor:
+    """True where a decoded map has no value."""
+    return values.isnan() if values.is_floating_point() else values < 0
 
 
 def _guided(predict: Callable[[Mapping], Tensor], seen: Mapping, nothing: Mapping, guidance: float) -> Tensor:

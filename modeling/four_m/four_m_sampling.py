@@ -10,6 +10,7 @@ from torch import Tensor
 
 SCHEDULES = ("cosine", "linear")
 ORDERS = ("confidence", "random")
+NOT_FINITE = "the model's prediction is not finite; its weights are damaged, or its dtype is too small for it."
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Sampling:
     guidance: float = 1.0
     soft: bool = True
     generator: torch.Generator | None = None
+    require_finite: bool = True
 
     def __post_init__(self) -> None:
         for name, known in (("schedule", SCHEDULES), ("order", ORDERS)):
@@ -41,6 +43,8 @@ class Sampling:
     def draw(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Returns tokens (..., ) of logits (..., V), and the probability of each."""
         scaled = logits.float()
+        if (self.require_finite or self.temperature > 0) and not bool(scaled.isfinite().all()):
+            raise ValueError(NOT_FINITE)
         if self.temperature == 0:
             found, ids = scaled.softmax(-1).max(-1)
             return ids, found
@@ -77,4 +81,4 @@ def one_hot(ids: Tensor, size: int) -> Tensor:
     return F.one_hot(ids.clamp(min=0), size).float()
 
 
-__all__ = ["ORDERS", "SCHEDULES", "Sampling", "any_of", "nucleus", "one_hot"]
+__all__ = ["NOT_FINITE", "ORDERS", "SCHEDULES", "Sampling", "any_of", "nucleus", "one_hot"]

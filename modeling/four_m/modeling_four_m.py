@@ -166,7 +166,7 @@ class FourMForDepthEstimation(FourMForAnyToAny):
             found: Any = FourMTransformer.forward(self, inputs, None, targets, return_dict=True)
             loss = found.loss
         tokenizer: Any = self.tokenizers[self.depth_name]
-        made = self.generate(inputs, [self.depth_name])[self.depth_name].values
+        made = self.generate(inputs, [self.depth_name], require_finite=False)[self.depth_name].values
         assert made is not None  # depth has a tokenizer
         output = FourMDepthOutput(loss, made.clamp(max=tokenizer.config.max_depth))
         return_dict = self.config.return_dict if return_dict is None else return_dict

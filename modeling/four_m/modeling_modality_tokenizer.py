@@ -128,9 +128,14 @@ class ModalityTokenizer(PreTrainedModel):
             values: see the class.
 
         Raises:
-            ValueError: the shape is not that of the modality, or no multiple of the patch size.
+            ValueError: the shape is not that of the modality, no multiple of the patch size, or the weights make NaN.
         """
-        return self.quantizer.to_ids(self._codes(values))
+        codes = self._codes(values)
+        if not bool(codes.isfinite().all()):  # NaN would become tokens that mean the unknown
+            raise ValueError(
+                f"the tokens of {self.config.modality} are not finite; the tokenizer's weights are damaged."
+            )
+        return self.quantizer.to_ids(codes)
 
     def decode(self, ids: Tensor) -> Tensor:
         """Returns the maps of tokens (B, h, w): values as the class says; sky is where it is likelier than not."""
@@ -242,7 +247,7 @@ class ModalityTokenizer(PreTrainedModel):
         if kind == "rgb":
             return (pixels / 2 + 0.5).clamp(0, 1)
         if kind == "semantic":
-            return pixels.argmax(1)
+            return pixels.argmax(1).masked_fill(pixels.isnan().any(1), -1)
         if kind == "normal":
             return F.normalize(pixels, dim=1)
         least, most = math.log(self.config.min_depth), math.log(self.config.max_depth)

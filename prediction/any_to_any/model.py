@@ -8,10 +8,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from semidepth.common.console import first_line
 from semidepth.data.modalities.words import read_words, stack_words
 from semidepth.modeling import FourMForAnyToAny, ModalityTokenizer
+from semidepth.prediction.checkpoints import check_nothing_missing, loading_errors, read_config, refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, preprocessing_of
 
 WORDS = "caption"
@@ -139,16 +141,20 @@ def load_any_to_any(folder: str | Path, device: torch.device | str = "cpu") -> A
     """Returns the 4M model in a folder, as `semidepth train four-m` saves it.
 
     Raises:
-        ValueError: it holds no 4M model, or one without tokenizers.
+        ValueError: it holds no 4M model, one without tokenizers or words, or one that is damaged or not whole.
     """
     folder = Path(folder)
-    if not (folder / "config.json").is_file() or AutoConfig.from_pretrained(folder).model_type != "four_m":
+    if not (folder / "config.json").is_file() or read_config(str(folder)).model_type != "four_m":
         raise ValueError(f"{folder} holds no 4M model; give the folder of one that `semidepth train four-m` saved.")
-    model: Any = FourMForAnyToAny.from_pretrained(folder)
-    model = model.to(device).eval()
+    model = _load_whole(FourMForAnyToAny, folder).to(device)
     if not len(model.tokenizers):
         raise ValueError(f"{folder} holds a 4M model without tokenizers; give one of `semidepth train four-m`.")
-    words = AutoTokenizer.from_pretrained(folder) if (folder / "tokenizer.json").is_file() else None
+    words = _load_words(folder) if WORDS in (each.name for each in model.config.modality_list) else None
+    if words is not None and len(words) != model.config.modality(WORDS).vocab_size:
+        raise ValueError(
+            f"{folder} has {len(words)} words in tokenizer.json and {model.config.modality(WORDS).vocab_size} in its "
+            "config.json; keep the files of one model together."
+        )
     return AnyToAny(model, words, preprocessing_of(str(folder), model.config))
 
 
@@ -156,14 +162,37 @@ def load_tokenizers(folder: Path) -> tuple[dict[str, ModalityTokenizer], PreTrai
     """Returns the tokenizers of a folder of `semidepth train tokenizers`, by modality, and its words if it has any.
 
     Raises:
-        ValueError: it has none.
+        ValueError: it has none, or one that is damaged or not whole.
     """
-    found = {
-        name: ModalityTokenizer.from_pretrained(folder / kind).eval().requires_grad_(False)
-        for name, kind in KINDS.items()
-        if (folder / kind / "config.json").is_file()
-    }
-    words = AutoTokenizer.from_pretrained(folder / WORDS) if (folder / WORDS).is_dir() else None
+    found: dict[str, ModalityTokenizer] = {}
+    for name, kind in KINDS.items():
+        if (folder / kind / "config.json").is_file():
+            read_config(str(folder / kind))
+            found[name] = _load_whole(ModalityTokenizer, folder / kind).requires_grad_(False)
     if not found:
         raise ValueError(f"{folder} holds no tokenizers; give a folder of `semidepth train tokenizers`.")
-    return found, words
+    return found, _load_words(folder / WORDS) if (folder / WORDS).is_dir() else None
+
+
+def _load_whole(kind: Any, folder: Path) -> Any:
+    """Returns a model of a folder with all its weights, in evaluation mode."""
+    refuse_pickled(str(folder))
+    try:
+        model, info = kind.from_pretrained(folder, use_safetensors=True, output_loading_info=True)
+    except loading_errors() as error:
+        raise ValueError(
+            f"{folder} could not be loaded ({first_line(error)}); give a folder with config.json and model.safetensors "
+            "as they were saved."
+        ) from error
+    check_nothing_missing(str(folder), info)
+    return model.eval()
+
+
+def _load_words(folder: Path) -> PreTrainedTokenizerBase:
+    # The class is named, or a folder could name code of its own for it.
+    try:
+        return PreTrainedTokenizerFast.from_pretrained(folder)
+    except Exception as error:  # the library's own class derives from nothing narrower
+        raise ValueError(
+            f"the words in {folder} could not be loaded ({first_line(error)}); save them again."
+        ) from error

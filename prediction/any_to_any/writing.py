@@ -1,6 +1,7 @@
 """Converts files into files: reads what is given, makes what is asked for, and writes each result whole."""
 
 import io
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,9 +13,19 @@ import torch
 from PIL import Image
 
 from semidepth.common.files import remove_leftovers, write_whole
-from semidepth.data.decoding import BrokenSampleError, open_picture
+from semidepth.data.decoding import (
+    DECODING_ERRORS,
+    BrokenSampleError,
+    cause_of,
+    check_pixels,
+    decode_turned,
+    load_pixels,
+    open_picture,
+)
 from semidepth.data.depth_coding import LabelOptions
 from semidepth.data.depth_decoding import decode_depth
+from semidepth.data.depth_files import turns_itself
+from semidepth.data.orientation import turn_with_image
 from semidepth.data.source_options import FILE_OPTIONS
 from semidepth.data.source_spec import split_options
 from semidepth.media.class_maps import class_picture, classes_of
@@ -31,9 +42,12 @@ from semidepth.prediction.record import Maker, Record, Source
 from semidepth.prediction.report import Failure, Report, Result
 from semidepth.prediction.runtimes.cached import own_config
 
+logger = logging.getLogger(__name__)
+
 # Of a depth map's options, as sources have them, those that say how its numbers are meant.
 DEPTH_OPTIONS = (
     "key", "kind", "depth_scale", "depth_shift", "near", "zero", "unknown", "sky", "min_depth_m", "max_depth_m",
+    "label_frame",
 )  # fmt: skip
 
 
@@ -63,7 +77,7 @@ def convert_files(options: ConvertOptions, files: Sequence[tuple[Path, Path]], r
     Raises:
         ValueError: the model, or what is given beside photos, is not usable.
     """
-    beside = read_beside(options)
+    beside = read_beside(options, files[0][0] if files else None)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     model = load_any_to_any(options.model, device)
     check_names(model, options.to)
@@ -83,25 +97,31 @@ def convert_files(options: ConvertOptions, files: Sequence[tuple[Path, Path]], r
             _convert_file(Job(file, photo, ends), options, beside, model, maker, record, report)
 
 
-def read_beside(options: ConvertOptions) -> dict[str, Any]:
+def read_beside(options: ConvertOptions, photo: Path | None) -> dict[str, Any]:
     """What is given beside photos, as [`conversion.convert`] takes it; semantics are read with the model at hand.
+
+    Args:
+        options: of the command.
+        photo: the first one, in whose frame a depth map is brought.
 
     Raises:
         ValueError: in one sentence, where a file cannot be read.
     """
     found: dict[str, Any] = {"caption": options.caption} if options.caption is not None else {}
     if options.from_ is not None:
-        found["depth"] = read_depth(options.from_)
+        found["depth"] = read_depth(options.from_, photo)
     if options.from_normals is not None:
         found["normals"] = normals_of(np.asarray(_opened(options.from_normals).convert("RGB")))
     return found
 
 
-def read_depth(spec: str) -> np.ndarray:
+def read_depth(spec: str, photo: Path | None = None) -> np.ndarray:
     """Returns the metres of a depth map, (H, W) float32, NaN unknown, inf sky.
 
     Args:
         spec: a file, then options as sources have them: `depth.png?depth_scale=0.001`.
+        photo: that it belongs to. If its EXIF data turn it, the map is turned, too, as labels of sources are: by
+            `label_frame`, else as its shape says, else as the photo.
 
     Raises:
         ValueError: an option that is not known, or a file that is no depth map or lacks a scale.
@@ -118,14 +138,35 @@ def read_depth(spec: str) -> np.ndarray:
     if not Path(location).is_file():
         raise ValueError(f"--from {location!r}: no such file.")
     labels = LabelOptions(**values)
-    return decode_depth(location, labels.coding(), key=labels.key).numpy()
+    depth = decode_depth(location, labels.coding(), key=labels.key)
+    if photo is not None:
+        try:
+            upright, orientation = decode_turned(photo)
+        except BrokenSampleError:  # told when its turn comes
+            return depth.numpy()
+        if orientation != 1:
+            frame = labels.label_frame or ("upright" if turns_itself(Path(location)) else None)
+            depth = turn_with_image(depth, upright, orientation, frame)
+            logger.warning(
+                "%s is turned by its EXIF data (orientation %d), and %s is taken to lie as %s; add label_frame=stored "
+                "or label_frame=upright to --from to say how it lies",
+                photo, orientation, location, frame or "its shape says, or else as the photo's stored pixels",
+            )  # fmt: skip
+    return depth.numpy()
 
 
 def _opened(path: Path) -> Image.Image:
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file.")
     try:
-        return open_picture(path.read_bytes())
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read as a picture: {error}.") from error
+        picture = open_picture(path.read_bytes())
+        check_pixels(picture.size, str(path))
+        load_pixels(picture)
+    except BrokenSampleError:
+        raise
+    except DECODING_ERRORS as error:
+        raise ValueError(f"{path} cannot be read as a picture: {cause_of(error)}.") from error
+    return picture
 
 
 def _named_by(options: ConvertOptions) -> Path:

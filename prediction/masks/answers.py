@@ -162,7 +162,10 @@ class MaskPredictor:
                 image_embeddings=embeddings, intermediate_embeddings=fine, multimask_output=candidates,
                 **{name: value.unsqueeze(axis).to(self._device) for name, value in given.items()},
             )  # fmt: skip
-        return output.pred_masks.float(), output.iou_scores.float()
+        logits, scores = output.pred_masks.float(), output.iou_scores.float()
+        if not bool(logits.isfinite().all() and scores.isfinite().all()):  # NaN would look like an empty mask
+            raise ValueError("the mask model's answer is not finite; this checkpoint is broken.")
+        return logits, scores
 
     def _ask_again(self, prompts: Prompts, found: Masks) -> None:
         """Replaces each small best answer by that to the same prompts on a crop round it."""

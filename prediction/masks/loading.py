@@ -7,7 +7,13 @@ import torch
 
 from semidepth.common.console import first_line
 from semidepth.modeling import PromptedMaskForMaskGeneration
-from semidepth.prediction.checkpoints import load_config, refuse_pickled
+from semidepth.prediction.checkpoints import (
+    ForeignCodeError,
+    check_nothing_missing,
+    load_config,
+    loading_errors,
+    refuse_pickled,
+)
 from semidepth.prediction.masks.answers import MaskPredictor
 from semidepth.prediction.preprocessing import Preprocessing, preprocessing_of
 from semidepth.prediction.shipped.folder import find_model, is_heads
@@ -30,18 +36,31 @@ def load_mask_model(name: str | Path, device: torch.device) -> tuple[Any, Prepro
     place = find_model(name)
     try:
         config = load_config(place)
-    except (OSError, KeyError) as error:
-        raise ValueError(
-            f"the mask model {str(name)!r} could not be loaded ({first_line(error)}); give a Hub id or a folder."
-        ) from error
+    except ForeignCodeError:
+        raise
+    except loading_errors() as error:
+        raise _unloadable(name, error) from error
     if config.model_type != MASK_TYPE:
         raise ValueError(f"{str(name)!r} is a {config.model_type} model, which makes no masks; name a mask model.")
     model: Any
     if is_heads(place):
         model = load_joined(Path(place), torch.float32)
     else:
-        model = PromptedMaskForMaskGeneration.from_pretrained(place, use_safetensors=True)
+        try:
+            model, info = PromptedMaskForMaskGeneration.from_pretrained(  # type: ignore[misc]
+                place, use_safetensors=True, output_loading_info=True
+            )
+        except loading_errors() as error:
+            raise _unloadable(name, error) from error
+        check_nothing_missing(place, info)
     return model.to(device).eval(), preprocessing_of(place, config)
+
+
+def _unloadable(name: str | Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"the mask model {str(name)!r} could not be loaded ({first_line(error)}); give a Hub id or a folder with "
+        "config.json and model.safetensors."
+    )
 
 
 def load_mask_predictor(name: str | Path, device: str | torch.device | None = None) -> MaskPredictor:

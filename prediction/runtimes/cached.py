@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from semidepth.runtime.checks import damaged
+
 if TYPE_CHECKING:
     from semidepth.prediction.models import DepthModel
 
@@ -18,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 # What two copies of a model may differ in.
 UNLIKE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "auto_map"}
-FORM = 1  # of the cached files; another number makes them anew
+FORM = 2  # of the cached files; another number makes them anew
 
 
 def own_config(module: Any) -> dict[str, Any]:
@@ -81,7 +83,10 @@ def exported_file(loaded: "DepthModel", name: str) -> Path:
 
     whole = _in_float32(loaded)
     file = cache_folder() / "exports" / f"{digest_of(whole)[:32]}-{FORM}" / "model.onnx"
-    if not file.is_file():
+    changed = damaged(file) if file.is_file() else []
+    if changed:
+        logger.warning("%s is damaged (content has changed: %s); it is made anew", file, ", ".join(changed))
+    if changed or not file.is_file():
         check_export()
         logger.info("exporting %s for other runtimes, once for these weights", name)
         export_loaded(whole, file, name)

@@ -30,6 +30,7 @@ from semidepth.prediction.runtimes.tracing import (
     patch_size,
     quiet,
 )
+from semidepth.runtime.checks import digests
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def export_onnx(folder: Path, file: Path, *, opset: int = OPSET) -> dict[str, An
         opset; kind ("inverse_depth" or "metres"); domains (name, min_depth_m, max_depth_m each); preprocessing (mean,
         std, size, multiple); output (unit, direction, range, calibration); inputs and outputs (name to shape with named
         dynamic sizes); dynamic (those names); measure and tolerance of the check; differences, one entry per size
-        checked (batch, height, width, difference); files (name to bytes).
+        checked (batch, height, width, difference); files (name to bytes) and their sha256.
 
     Raises:
         ValueError: packages are missing, the folder holds no such model, or the graph does not compute what torch does.
@@ -104,7 +105,8 @@ def export_loaded(loaded: DepthModel, file: Path, name: str, *, opset: int = OPS
         record |= _write(graph, written, record, example_size(loaded, patch))
         record |= {"measure": MEASURE, "tolerance": TOLERANCE}
         record["differences"] = _check(loaded, graph, written, patch, name)
-        record["files"] = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
+        made = sorted(partial.iterdir())
+        record |= {"files": {path.name: path.stat().st_size for path in made}, "sha256": digests(made)}
         (partial / f"{file.name}.json").write_text(json.dumps(record, indent=1) + "\n")
         _rename(partial, file)
     finally:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from semidepth.common.console import first_line
-from semidepth.prediction.checkpoints import check_nothing_missing
+from semidepth.prediction.checkpoints import check_nothing_missing, loading_errors
 from semidepth.prediction.shipped.folder import HEADS, WEIGHTS, weight_files
 
 CORE = "core."
@@ -80,8 +80,15 @@ def load_joined(folder: Path, dtype: torch.dtype) -> Any:
     weights = joined_weights(folder)
     config = AutoConfig.from_pretrained(str(folder))
     made: Any = PromptedMaskForMaskGeneration if config.model_type == "prompted_mask" else RoutedDepthForDepthEstimation
-    loaded: Any = made.from_pretrained(None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True)
-    model, info = loaded  # transformers declares the model alone
+    try:
+        model, info = made.from_pretrained(
+            None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True
+        )
+    except loading_errors() as error:
+        raise ValueError(
+            f"{folder} could not be loaded on its core ({first_line(error)}); keep heads, config.json and core of one "
+            "model together."
+        ) from error
     check_nothing_missing(str(folder), info)
     return model
 

@@ -31,6 +31,7 @@ from typing import Any
 
 from semidepth.common.commands import Command
 from semidepth.common.files import check_new, whole_folder
+from semidepth.common.locks import new_folder_held
 from semidepth.common.option_checks import check_at_least
 from semidepth.common.options import option
 from semidepth.publishing.exports.names import TARGETS, Target
@@ -74,6 +75,12 @@ def export(options: ExportOptions) -> dict[str, str]:
         ValueError: a package is missing, the model has no export, or the folder is not empty.
     """
     check_new("output", options.output)
+    with new_folder_held("output", options.output):
+        return _export_held(options)
+
+
+def _export_held(options: ExportOptions) -> dict[str, str]:
+    """Exports where nobody else does; result and errors as [`export`]."""
     from semidepth.prediction.models import load_depth_model
     from semidepth.prediction.runtimes.onnx import check_export
     from semidepth.prediction.shipped.folder import default_name
@@ -99,12 +106,13 @@ def _fill(folder: Path, kept: dict[Path, dict[str, Any]], name: str, record: dic
     """Puts the accepted files, what they say of themselves and the card into a folder."""
     from semidepth.prediction.runtimes.choice import machine
     from semidepth.publishing.exports.card import card_of, table_of
+    from semidepth.runtime.checks import digests
 
     rows = list(kept.values())
     for place, row in kept.items():
-        for path in place.iterdir():
-            shutil.move(path, folder / path.name)
-        about = json.loads((folder / f"{row['file']}.json").read_text()) | {"measured": row}
+        own = [Path(shutil.move(path, folder / path.name)) for path in place.iterdir()]
+        own = [path for path in own if path.suffix != ".json"]
+        about = json.loads((folder / f"{row['file']}.json").read_text()) | {"measured": row, "sha256": digests(own)}
         (folder / f"{row['file']}.json").write_text(json.dumps(about, indent=1) + "\n")
     side = rows[0]["side"]
     (folder / CARD).write_text(card_of(Path(name).name, rows, record, machine(), side), encoding="utf-8")

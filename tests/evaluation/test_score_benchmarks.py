@@ -1,7 +1,9 @@
 """Benchmark sets in the score command: a small set of the test's own, read as the readers of real ones are."""
 
 import json
+import logging
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
@@ -129,3 +131,30 @@ def test_metres_are_not_asked_of_a_relative_model(tmp_path, models, capsys):
 def test_sources_have_no_protocol_of_their_own(models, capsys):
     assert main(["--model", models[1], "--data", "scenes:indoor?count=2", "--mode", "metric"]) == 2
     assert "--mode metric needs a --protocol for 'scenes:indoor?count=2'" in capsys.readouterr().err
+
+
+def test_what_is_in_a_set_is_told_before_it_is_scored(tmp_path, models, caplog):
+    caplog.set_level(logging.INFO, logger="semidepth")
+    roots = [f"{name}={tmp_path}" for name in ("rooms", "pairs")]
+    run(tmp_path, "--model", models[0], "--benchmark", "rooms", "pairs", "--root", *roots, "--limit", "4")
+    told = [record.getMessage() for record in caplog.records if "source_report" in record.name]
+    assert (
+        told[0]
+        == f"source rooms={tmp_path}: 4 samples in 1 shard (benchmark, with labels); not read: 1 beyond the limit"
+    )
+    assert "with depth as the set lays out its files: room_0, room_1, room_2" in told[2]
+    assert "labels float32, 56x40, taken for depth in metres" in told[3]
+    assert "12.5% of the pixels unknown, 0.0% sky" in told[4]
+    assert any("pairs of points" in line and "pair_0" in line for line in told)
+
+
+def test_a_set_with_the_wrong_files_is_told_with_advice_that_can_be_followed(tmp_path, models, caplog, monkeypatch):
+    opened = open_rooms(tmp_path, "rooms")
+    wrong = replace(opened, read=lambda number: sample(number) | {"depth": 1000 * sample(number)["depth"]})
+    monkeypatch.setattr(sys.modules[f"{benchmarks.__name__}.rooms"], "open_set", lambda root, name: wrong)
+    run(tmp_path, "--model", models[0], "--benchmark", "rooms", "--root", str(tmp_path))
+    [unit] = [record for record in caplog.records if ", unit: " in record.getMessage()]
+    assert unit.levelname == "WARNING"
+    assert "looks like millimetres" in unit.getMessage()
+    assert unit.getMessage().endswith(f"look whether rooms={tmp_path} has the files that rooms publishes")
+    assert "depth_scale=" not in unit.getMessage()

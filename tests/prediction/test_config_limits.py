@@ -6,7 +6,8 @@ import os
 import pytest
 import tiny
 
-from semidepth.prediction.checkpoints import check_numbers, read_config
+from semidepth.common.config_numbers import check_numbers
+from semidepth.prediction.checkpoints import read_config
 from semidepth.prediction.models import load_depth_model
 
 

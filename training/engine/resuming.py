@@ -11,7 +11,13 @@ from accelerate import Accelerator
 from semidepth.common.console import NothingToDo
 from semidepth.common.locks import hold_folder, release_folder
 from semidepth.common.options import default_values
-from semidepth.training.engine.checkpoints import check_setting, list_checkpoints, load_checkpoint, newest_checkpoint
+from semidepth.training.engine.checkpoints import (
+    PREFIX,
+    check_setting,
+    list_checkpoints,
+    load_checkpoint,
+    newest_checkpoint,
+)
 from semidepth.training.engine.run_record import RunRecord
 from semidepth.training.engine.step_data import StepData
 from semidepth.training.engine.trained_model import TrainedModel
@@ -39,6 +45,14 @@ SETTING = (
     "click_map",
     "box_prior",
     "mask_loss",
+    "modalities",
+    "tokenizers",
+    "rgb",
+    "images",
+    "pictures_seed",
+    "levels",
+    "classes",
+    "only_from_rgb",
 )
 HELD_OUT = "a part of the labeled sources (with --validation none: None)"
 
@@ -105,7 +119,9 @@ def _check_checkpoint(newest: Path, options: RunOptions, steps: int | None, unkn
             "--output_dir."
         )
     results = Path(options.output_dir) / "results.json"
-    saved = any(results.parent.glob("*.safetensors"))  # a model that was deleted is saved again, from its checkpoint
+    # A model that was deleted is saved again, from its checkpoint. Tokenizers have a folder each.
+    weights = [*results.parent.glob("*.safetensors"), *results.parent.glob("*/model.safetensors")]
+    saved = any(not path.parent.name.startswith(PREFIX) for path in weights)
     if done == steps and results.is_file() and saved:
         raise NothingToDo(
             f"this run is finished already, after {steps} steps: the model is in {options.output_dir}, its scores are "

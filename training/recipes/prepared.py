@@ -7,26 +7,27 @@ set of crops. Runs with the same data find it again.
 import hashlib
 import json
 import logging
-import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from semidepth.common.console import CommandError, bar_interval_s
-from semidepth.common.files import write_whole
+from semidepth.common.console import CommandError, bar_interval_s, first_line
+from semidepth.common.files import checksum, sync, write_whole
+from semidepth.common.locks import folder_held
 from semidepth.data.reading.sources import count_samples
 from semidepth.data.source_spec import Source
 
 logger = logging.getLogger(__name__)
 
 INDEX = "index.json"
-FORM = 2  # of the files; those of another form are made anew
+FORM = 3  # of the files; those of another form are made anew
 
 
 class Part(NamedTuple):
@@ -49,6 +50,8 @@ def prepare_once(
 ) -> None:
     """Prepares the first images of a stream and writes them, unless they are there.
 
+    They carry checksums: what is damaged is made anew.
+
     Args:
         folder: for the files.
         batches: of the training stream, with fixed crops.
@@ -60,24 +63,77 @@ def prepare_once(
         tell: true if this process shows a bar.
 
     Raises:
-        CommandError: the stream ends before it has so many images.
+        CommandError: the stream ends before it has so many images, or they cannot be written.
+        ValueError: another run writes into the folder.
     """
     decided = json.dumps(made_of | {"images": images, "form": FORM}, sort_keys=True)
     wanted = hashlib.sha256(decided.encode()).hexdigest()
+    with folder_held("cache_dir", folder):
+        if _is_there(folder, wanted):
+            logger.info("using %s of %d images in %s", what, images, folder)
+            return
+        folder.mkdir(parents=True, exist_ok=True)  # only the first process's is made by its lock
+        parts = _write(folder, batches, prepare, images=images, what=what, option=option, tell=tell)
+        with _written(folder):
+            write_whole(folder / INDEX, (json.dumps({"made_of": wanted, "parts": parts}) + "\n").encode())
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    """Makes one sentence of what the disk says."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise CommandError(
+            f"prepared images could not be written into {folder} ({first_line(error)}); free disk space, or give "
+            "another --cache_dir, and run the same command again."
+        ) from error
+
+
+def _is_there(folder: Path, wanted: str) -> bool:
+    """True for a folder of what is wanted, as it was written; what is damaged is told."""
     index = folder / INDEX
-    if index.is_file() and json.loads(index.read_text())["made_of"] == wanted:
-        logger.info("using %s of %d images in %s", what, images, folder)
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    if not index.is_file():
+        return False
+    try:
+        record = json.loads(index.read_text())
+        if record["made_of"] != wanted:
+            return False
+        damaged = [part["file"] for part in record["parts"] if checksum(folder / part["file"]) != part["crc32"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        damaged = [f"{INDEX}, {first_line(error)}"]
+    if damaged:
+        logger.warning("%s is damaged (content has changed: %s); it is made anew", folder, ", ".join(damaged))
+    return not damaged
+
+
+def _write(
+    folder: Path,
+    batches: Iterable[Any],
+    prepare: Callable[[Any, int], Part],
+    *,
+    images: int,
+    what: str,
+    option: str,
+    tell: bool,
+) -> list[dict[str, Any]]:
+    """Writes all parts in the place of what is there, and returns what the index says of them.
+
+    Arguments and errors are as in [`prepare_once`].
+    """
+    (folder / INDEX).unlink(missing_ok=True)  # first: without it nothing else counts
+    for old in folder.glob("part-*.safetensors"):
+        old.unlink()
     done = 0
     parts: list[dict[str, Any]] = []
     with tqdm(total=images, desc=what, unit="img", disable=not tell, mininterval=bar_interval_s()) as bar:
         for batch in batches:
             part = prepare(batch, images - done)
             file = f"part-{len(parts):05d}.safetensors"
-            save_file(part.tensors, folder / file)
-            parts.append({"file": file, "about": part.about})
+            with _written(folder):
+                save_file(part.tensors, folder / file)
+                sync(folder / file)
+            parts.append({"file": file, "about": part.about, "crc32": checksum(folder / file)})
             count = len(part.about["origin"])
             done += count
             bar.update(count)
@@ -85,7 +141,7 @@ def prepare_once(
                 break
     if done < images:
         raise CommandError(f"--{option} is {images} and --train has only {done} for this process; give fewer.")
-    write_whole(index, (json.dumps({"made_of": wanted, "parts": parts}) + "\n").encode())
+    return parts
 
 
 def images_there(

@@ -2,6 +2,8 @@
 
 import copy
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -78,12 +80,10 @@ def pseudo_label(options: PseudoLabelOptions) -> str:
         processes=state.num_processes,
         finished=finished,
     )
-    try:
+    with released(folder):
         with progress(record.images, len(finished) * options.part_size, state) as bar:
             labeled = labeler.label(parts, folder.write_part, bar.update)
         state.wait_for_everyone()
-    finally:
-        folder.release()
     logger.info(
         "this process labeled %d images and skipped %d; %d files are in %s",
         labeled, labeler.skipped, len(folder.finished()), options.output,
@@ -113,6 +113,19 @@ def open_folder(folder: Folder, record: Record, state: PartialState, *, private:
         folder.begin(record)
     state.wait_for_everyone()
     return folder
+
+
+@contextmanager
+def released(folder: LabelFolder) -> Iterator[None]:
+    """Lets go of a set at the end of the block, and says after Ctrl-C how its making is resumed."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"run the same command again to resume, finished parts are in {folder.location}."
+        ) from None
+    finally:
+        folder.release()
 
 
 def progress(counts: list[int | None], finished: int, state: PartialState, desc: str = "pseudo labels") -> tqdm:

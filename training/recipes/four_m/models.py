@@ -8,14 +8,12 @@ import torch
 from accelerate.utils import set_seed
 from torch import Tensor
 
-from semidepth.common.options import read_options
 from semidepth.data.modalities.loading import ModalityBatch
 from semidepth.data.modalities.words import sentinel_ids
 from semidepth.modeling import DepthStudentForDepthEstimation, FourMForAnyToAny
-from semidepth.prediction.any_to_any.model import SOURCE, WORDS, AnyToAny, fit_map, load_any_to_any
-from semidepth.prediction.checkpoints import load_config, refuse_pickled
+from semidepth.prediction.any_to_any.model import KINDS, SOURCE, WORDS, AnyToAny, fit_map, load_any_to_any
+from semidepth.prediction.checkpoints import read_config, refuse_pickled, revision_of
 from semidepth.prediction.preprocessing import Preprocessing, preprocessing_of
-from semidepth.prediction.shipped.folder import find_model
 from semidepth.training.options.four_m import FourMOptions
 from semidepth.training.options.presets import read_preset
 from semidepth.training.options.tokenizers import TokenizerOptions
@@ -72,7 +70,7 @@ def check_encoder(options: FourMOptions) -> Preprocessing:
     if options.rgb == "pixels":
         return Preprocessing(size=options.size or 224, multiple=1)
     refuse_pickled(options.encoder)
-    config = load_config(find_model(options.encoder))
+    config = read_config(options.encoder)
     if config.model_type not in RELATIVE_TYPES:
         raise ValueError(
             f"--encoder {options.encoder!r} is a {config.model_type} model; give a semidepth student or Depth Anything."
@@ -149,7 +147,7 @@ def prepare_pictures(
     return found
 
 
-def setting_of_tokenizers(folder: Path) -> dict[str, Any]:
-    """Returns the options that the tokenizers of a folder were trained with, as far as a cache of tokens asks."""
-    saved = folder / "tokenizers.yaml"
-    return {"tokenizers": str(folder), "trained": read_options(saved, TokenizerOptions) if saved.is_file() else {}}
+def weights_of_tokenizers(folder: Path) -> list[str]:
+    """Returns digests of the tokenizers in a folder, or of the 4M model that has them: tokens depend on them."""
+    places = [folder, *(folder / kind for kind in KINDS.values())]
+    return [revision_of(str(place)) for place in places if any(place.glob("*.safetensors"))]

@@ -26,6 +26,7 @@ from semidepth.data.scenes.layout import SEMANTIC_CLASSES
 from semidepth.data.source_spec import Source
 from semidepth.data.streaming.plan import StreamPlan
 from semidepth.evaluation.any_to_any.round_trip import round_trip
+from semidepth.evaluation.data import source_fingerprint
 from semidepth.modeling import ModalityTokenizer, ModalityTokenizerConfig
 from semidepth.publishing.pusher import open_pusher
 from semidepth.training.engine.loop import Hooks, train
@@ -147,7 +148,8 @@ def prepared_pictures(
     loader: Any = ModalityLoader(plan, batch_size=options.batch_size, num_workers=options.num_workers)
     folder = Path(options.cache_dir or Path(options.output_dir) / "cache") / f"{accelerator.process_index}"
     made_of = made_of | {
-        "train": list(options.train), "size": options.size, "seed": options.pictures_seed,
+        "train": list(options.train), "files": [source_fingerprint(source) for source in sources],
+        "size": options.size, "seed": options.pictures_seed,
         "flip": options.flip_probability, "processes": accelerator.num_processes,
         "smallest_crop": options.smallest_crop, "batch_size": options.batch_size, "workers": options.num_workers,
     }  # fmt: skip

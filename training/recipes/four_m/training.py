@@ -21,6 +21,7 @@ from semidepth.data.modalities.loading import modality_samples, with_modalities
 from semidepth.data.source_spec import Source
 from semidepth.evaluation.any_to_any.matrix import all_inputs, score_direction
 from semidepth.prediction.any_to_any.model import SOURCE, AnyToAny, load_tokenizers
+from semidepth.prediction.checkpoints import revision_of
 from semidepth.publishing.pusher import open_pusher
 from semidepth.training.engine.loop import Hooks, train
 from semidepth.training.engine.resuming import check_resume
@@ -34,7 +35,7 @@ from semidepth.training.recipes.four_m.models import (
     make_any_to_any,
     prepare_pictures,
     resolve_tokenizers,
-    setting_of_tokenizers,
+    weights_of_tokenizers,
 )
 from semidepth.training.recipes.four_m.steps import Steps, token_counts
 from semidepth.training.recipes.four_m.tokenizers import adamw, pictures_of, prepared_pictures, resolve_steps
@@ -67,10 +68,12 @@ def train_four_m(options: FourMOptions) -> dict[str, Any]:
     pixels = options.rgb == "pixels"
     thinned = torch.Generator().manual_seed(options.pictures_seed * 100_003 + accelerator.process_index)
     prepare = partial(prepare_pictures, made=made, generator=thinned, pixels=pixels, device=accelerator.device)
-    made_of = {"rgb": options.rgb, "encoder": options.encoder, "modalities": sorted(made.tokenizers)}
+    made_of = {"rgb": options.rgb, "modalities": sorted(made.tokenizers), "weights": weights_of_tokenizers(folder)}
+    if options.start is None and not pixels:
+        made_of |= {"encoder": revision_of(options.encoder)}
     semantic = made.tokenizers.get("tok_semantic")
     kept = prepared_pictures(
-        options, accelerator, sources, prepare, made_of | setting_of_tokenizers(folder),
+        options, accelerator, sources, prepare, made_of,
         classes=None if semantic is None else len(semantic.config.classes),
     )  # fmt: skip
     drawn = Steps(

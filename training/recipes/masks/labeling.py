@@ -20,6 +20,7 @@ from accelerate import PartialState
 from torch import Tensor
 from torch.nn import functional as F
 
+from semidepth.common.workers import tie_to_parent
 from semidepth.data.decoding import BrokenSampleError, decode_image, open_picture
 from semidepth.data.masks.mask_sets import MaskFolder, mask_records, sa1b_json
 from semidepth.data.pseudo_labels import Record, parts_to_make
@@ -37,7 +38,7 @@ from semidepth.training.engine.setup import check_sources
 from semidepth.training.options.label_masks import LabelMasksOptions
 from semidepth.training.recipes.labeling import image_bytes
 from semidepth.training.recipes.masks.grouping import GroupingRules, Region, group
-from semidepth.training.recipes.pseudo_label import open_folder, progress
+from semidepth.training.recipes.pseudo_label import open_folder, progress, released
 
 logger = logging.getLogger(__name__)
 
@@ -75,22 +76,20 @@ def label_masks(options: LabelMasksOptions) -> str:
     )
     identity = {"teacher": record.teacher, "teacher_revision": record.teacher_revision}
     labeler = MaskLabeler(teacher, rules, batch_size=options.batch_size)
-    try:
-        with (
-            progress(record.images, len(finished) * options.part_size, state, "masks of photos") as bar,
-            _pool(options.num_workers) as pool,
-        ):
-            for name, rows in parts:
-                labeled = []
-                for row, regions in labeler.label(rows, pool):
-                    labeled.append(_as_row(row, regions, identity))
-                    if options.json:
-                        _write_json(folder, row, regions, labeled[-1]["masks"])
-                    bar.update()
-                folder.write_part(name, labeled)
+    with (
+        released(folder),
+        progress(record.images, len(finished) * options.part_size, state, "masks of photos") as bar,
+        _pool(options.num_workers) as pool,
+    ):
+        for name, rows in parts:
+            labeled = []
+            for row, regions in labeler.label(rows, pool):
+                labeled.append(_as_row(row, regions, identity))
+                if options.json:
+                    _write_json(folder, row, regions, labeled[-1]["masks"])
+                bar.update()
+            folder.write_part(name, labeled)
         state.wait_for_everyone()
-    finally:
-        folder.release()
     logger.info(
         "this process cut %d photos into %d masks and skipped %d; %d files are in %s",
         labeler.photos, labeler.masks, labeler.skipped, len(folder.finished()), options.output,
@@ -129,7 +128,9 @@ def _record(options: LabelMasksOptions, sources: tuple[Source, ...], rules: Grou
 
 def _pool(workers: int) -> Executor:
     # Not forked: torch has threads of its own by now.
-    return ProcessPoolExecutor(workers, get_context("spawn")) if workers else ThreadPoolExecutor(1)
+    if not workers:
+        return ThreadPoolExecutor(1)
+    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=tie_to_parent)
 
 
 class MaskLabeler:
@@ -167,7 +168,10 @@ class MaskLabeler:
         model: Any = self.teacher.model
         encoded = encode(model, self.teacher.preprocessing.normalize(images))
         seen = predict_relative(model, encoded, *fuse(model, encoded))
-        return encoded.last().float().cpu(), seen.relative.float().cpu()
+        features, disparity = encoded.last().float().cpu(), seen.relative.float().cpu()
+        if not bool(features.isfinite().all() and disparity.isfinite().all()):
+            raise ValueError("the teacher's prediction is not finite; give another --teacher.")
+        return features, disparity
 
     def _decoded(self, rows: Iterable[Row]) -> Iterator[_Photo]:
         for row in rows:

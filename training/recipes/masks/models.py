@@ -8,7 +8,7 @@ from transformers import PreTrainedConfig
 
 from semidepth.common.console import first_line
 from semidepth.modeling import DepthStudentForDepthEstimation, PromptedMaskForMaskGeneration
-from semidepth.prediction.checkpoints import load_config, refuse_pickled
+from semidepth.prediction.checkpoints import ForeignCodeError, load_config, loading_errors, refuse_pickled
 from semidepth.prediction.preprocessing import Preprocessing, check_size, preprocessing_of
 from semidepth.prediction.shipped.folder import find_model
 from semidepth.training.options.masks import MaskOptions
@@ -28,7 +28,9 @@ def check_mask_start(name: str) -> PreTrainedConfig:
     refuse_pickled(name)
     try:
         config = load_config(find_model(name))
-    except (OSError, ValueError, KeyError) as error:
+    except ForeignCodeError:
+        raise
+    except loading_errors() as error:
         raise ValueError(
             f"--student {name!r} could not be loaded ({first_line(error)}); give a Hub id or a folder of a depth model."
         ) from error

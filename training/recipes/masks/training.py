@@ -21,6 +21,7 @@ from transformers import get_cosine_schedule_with_warmup
 from semidepth.data.source_spec import Source
 from semidepth.data.streaming.mask_loading import MaskChoice, MaskLoader, mask_samples, with_masks
 from semidepth.data.streaming.plan import StreamPlan
+from semidepth.evaluation.data import fingerprint, source_fingerprint
 from semidepth.prediction.checkpoints import revision_of
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.publishing.pusher import open_pusher
@@ -123,6 +124,12 @@ def train_masks(options: MaskOptions) -> dict[str, Any]:
     return results
 
 
+def _fingerprints(sources: tuple[Source, ...]) -> list[str]:
+    """Returns digests of the files of sources, and of the json of masks that one names."""
+    named = [source.mask_file for source in sources if source.masks and source.mask_file.is_file()]
+    return [*(source_fingerprint(source, labeled=False) for source in sources), fingerprint(named)]
+
+
 def _resolve_steps(options: MaskOptions, sources: tuple[Source, ...], world: int) -> int:
     """Returns the number of updates; passes are over the cached images where there is a cache."""
     if options.steps is None and options.cached_images:
@@ -166,7 +173,8 @@ def _mask_data(
     model.to(accelerator.device).eval()
     folder = Path(options.cache_dir or Path(options.output_dir) / "features") / f"{accelerator.process_index}"
     made_of = {
-        "core": revision_of(name), "train": list(options.train), "size": preprocessing.size, "seed": options.seed,
+        "core": revision_of(name), "train": list(options.train), "files": _fingerprints(sources),
+        "size": preprocessing.size, "seed": options.seed,
         "processes": accelerator.num_processes, "min_area": options.min_area, "flip": options.flip_probability,
         "smallest_crop": options.smallest_crop, "batch_size": options.batch_size, "workers": options.num_workers,
         "autocast": accelerator.mixed_precision,
