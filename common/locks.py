@@ -103,8 +103,11 @@ def new_folder_held(option: str, folder: Path) -> Iterator[None]:
     Raises:
         ValueError: another process makes the folder.
     """
-    with folder_held(option, folder.with_name(f".{folder.name}.made"), told=folder):
+    place = folder.with_name(f".{folder.name}.made")
+    with folder_held(option, place, told=folder):
         yield
+    with contextlib.suppress(OSError):  # left by a run that was killed
+        place.rmdir()
 
 
 def _is_there(file: IO[str], path: Path) -> bool:

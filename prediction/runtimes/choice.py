@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import platform
 import statistics
 import time
@@ -169,7 +170,13 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return dict(json.loads(path.read_text()))
-    except ValueError as error:
+        table = json.loads(path.read_text())
+        speeds = [
+            float(each) for of_models in table.values() for speed in of_models.values() for each in speed.values()
+        ]
+        if not all(0 < each < math.inf for each in speeds):
+            raise ValueError("seconds that cannot be")
+    except (ValueError, TypeError, AttributeError) as error:
         logger.warning("%s is damaged (%s); speeds are measured again", path, error)
         return {}
+    return table

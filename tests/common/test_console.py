@@ -1,10 +1,12 @@
 """How a command ends: its exit status, and one sentence on standard error."""
 
+import errno
 import os
 import subprocess
 import sys
 
 import pytest
+from safetensors import SafetensorError
 
 from semidepth.common.console import CommandError, NothingToDo, first_line, run_command
 
@@ -27,10 +29,25 @@ def raising(error):
         (raising(ValueError()), 2, "error: ValueError\n"),
         (raising(NothingToDo("the run is finished")), 0, "the run is finished\n"),
         (raising(CommandError("the disk is full")), 1, "error: the disk is full\n"),
+        (
+            raising(OSError(errno.ENOSPC, "No space left on device", "out/a.png")), 1,
+            "error: there is no room to write ([Errno 28] No space left on device: 'out/a.png'); free disk space, or give "
+            "another folder, and run it again.\n",
+        ),
+        (
+            raising(SafetensorError("I/O error: No space left on device (os error 28)")), 1,
+            "error: there is no room to write (I/O error: No space left on device (os error 28)); free disk space, or "
+            "give another folder, and run it again.\n",
+        ),
+        (
+            raising(OSError(errno.ENAMETOOLONG, "File name too long", "long")), 2,
+            "error: the name of a file would be too long ([Errno 36] File name too long: 'long'); rename the input, or "
+            "give another folder.\n",
+        ),
         (raising(KeyboardInterrupt()), 130, "stopped\n"),
         (raising(KeyboardInterrupt("run it again to resume")), 130, "stopped; run it again to resume\n"),
     ],
-)
+)  # fmt: skip
 def test_exit_status_and_sentence(command, status, told, capsys):
     assert run_command(command) == status
     assert capsys.readouterr().err == told

@@ -8,7 +8,7 @@ import sys
 import pytest
 from processes import held_by_another
 
-from semidepth.common.locks import folder_held, hold_folder, release_folder
+from semidepth.common.locks import folder_held, hold_folder, new_folder_held, release_folder
 
 # Holds the folder, starts a child that outlives it, and waits to be killed.
 HOLDER = """
@@ -90,3 +90,13 @@ def test_other_processes_of_a_distributed_run_hold_nothing(tmp_path, monkeypatch
     monkeypatch.setenv("RANK", "1")
     hold_folder("output_dir", tmp_path)
     assert not (tmp_path / ".lock").exists()
+
+
+def test_a_folder_that_is_made_whole_is_held_by_its_name(tmp_path):
+    with held_by_another(tmp_path / ".exports.made"):
+        with pytest.raises(ValueError, match=rf"--output {tmp_path}/exports is in use by another run"):
+            new_folder_held("output", tmp_path / "exports").__enter__()
+    with new_folder_held("output", tmp_path / "exports"):
+        assert not (tmp_path / "exports").exists()
+        (tmp_path / "exports").mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == ["exports"]

@@ -13,9 +13,10 @@ from semidepth.evaluation import cli as score
 from semidepth.prediction import cli
 from semidepth.prediction.depth_maps import predict
 from semidepth.prediction.models import load_depth_model
-from semidepth.prediction.runtimes import cached
+from semidepth.prediction.runtimes import cached, choice
 from semidepth.prediction.runtimes.cached import digest_of
 from semidepth.prediction.runtimes.choice import EngineModel, on_runtime
+from semidepth.runtime import load
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +122,25 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
     monkeypatch.delenv("SEMIDEPTH_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cached.cache_folder() == tmp_path / "semidepth"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"here": {"key": 3}}', '{"here": {"key": {"torch": "fast"}}}', "[1"])
+def test_a_damaged_table_of_speeds_is_measured_again(content, tmp_path, caplog):
+    (tmp_path / "runtimes.json").write_text(content)
+    assert choice._read(tmp_path / "runtimes.json") == {}
+    assert "speeds are measured again" in caplog.text
+
+
+def test_a_damaged_export_in_the_cache_is_made_anew(model, kept, caplog):
+    [file] = kept.glob("exports/*/model.onnx")
+    whole = file.read_bytes()
+    middle = len(whole) // 2  # among the weights, where every byte is one that is read
+    file.write_bytes(whole[:middle] + bytes([whole[middle] ^ 0xFF]) + whole[middle + 1 :])
+    with pytest.raises(ValueError, match=r"is damaged \(content has changed: model\.onnx\)"):
+        load(file)
+    loaded = load_depth_model(model, runtime="onnx")
+    assert "is damaged (content has changed: model.onnx); it is made anew" in caplog.text
+    pixels = np.zeros((60, 80, 3), np.uint8)
+    expected = predict(pixels, model, device="cpu").values
+    assert np.abs(predict(pixels, loaded).values - expected).max() < 1e-3 * max(np.ptp(expected), 1e-3)
+    assert load(file).unit == "inverse depth"

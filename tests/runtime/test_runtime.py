@@ -1,6 +1,8 @@
 """Exported files run without torch, and predict what torch does."""
 
 import json
+import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ from semidepth import runtime
 from semidepth.prediction.depth_maps import predict
 from semidepth.prediction.preprocessing import Preprocessing
 from semidepth.prediction.runtimes.onnx import export_onnx
+from semidepth.runtime.checks import check_about
 from semidepth.runtime.pixels import enlarge, target_size, to_rgb
 
 
@@ -128,3 +131,28 @@ def test_wrong_use_is_told(exported, tmp_path):
         json.loads((exported / "model.onnx.json").read_text())["preprocessing"]
         == (loaded.engine.metadata["preprocessing"])
     )
+
+
+def test_pictures_are_regular_files_of_a_decent_size(exported, tmp_path):
+    loaded = runtime.load(exported)
+    os.mkfifo(tmp_path / "pipe.png")
+    Image.new("1", (9000, 9000)).save(tmp_path / "large.png")
+    for name, told in (("pipe", "there is no file"), ("large", "9000x9000 pixels, more than 80,000,000")):
+        with pytest.raises(ValueError, match=told):
+            loaded.predict(tmp_path / f"{name}.png")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("kind", "metre"), ("domains", ["indoor"]), ("preprocessing", []), ("preprocessing", {"size": 20_000}),
+        ("preprocessing", {"size": 0}), ("preprocessing", {"multiple": 10**6}), ("preprocessing", {"std": [0, 0, 0]}),
+        ("preprocessing", {"mean": [math.nan] * 3}), ("preprocessing", {"mean": [0.5]}),
+    ],
+)  # fmt: skip
+def test_what_a_file_says_of_itself_is_checked(exported, key, value):
+    about = json.loads((exported / "model.onnx.json").read_text())
+    check_about(exported / "model.onnx", about)
+    changed = about[key] | value if isinstance(value, dict) else value
+    with pytest.raises(ValueError, match=f"says semidepth.{key} = "):
+        check_about(exported / "model.onnx", about | {key: changed})

@@ -4,8 +4,11 @@ import json
 
 import pytest
 import torch
+from processes import held_by_another
+from safetensors import SafetensorError
 
 from semidepth.common.console import CommandError
+from semidepth.training.recipes import prepared
 from semidepth.training.recipes.masks.cache import CachedBatches, cache_features
 
 SIZE = 12
@@ -109,3 +112,33 @@ def test_a_cache_that_was_not_finished_is_not_used(tmp_path):
 def test_too_few_images_are_told(tmp_path):
     with pytest.raises(CommandError, match=r"--cached_images is 7 .* only 6"):
         cache_features(tmp_path, batches(), core, images=7, made_of={}, tell=False)
+
+
+@pytest.mark.parametrize("file", ["index.json", "part-00001.safetensors"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
+def test_damaged_features_are_made_anew(tmp_path, file, damage, caplog):
+    expected = next(cached(tmp_path))
+    content = (tmp_path / file).read_bytes()
+    if damage == "gone":
+        (tmp_path / file).unlink()
+    else:
+        changed = content[:-9] if damage == "cut" else content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+        (tmp_path / file).write_bytes(changed)
+    found = next(cached(tmp_path))
+    assert torch.equal(found["masks"], expected["masks"])
+    assert all(torch.equal(value, expected["features"][name]) for name, value in found["features"].items())
+    assert ("is damaged" in caplog.text) == ((damage, file) != ("gone", "index.json"))
+
+
+def test_two_runs_do_not_make_one_cache(tmp_path):
+    with held_by_another(tmp_path / "features"), pytest.raises(ValueError, match=r"--cache_dir .* is in use"):
+        cached(tmp_path / "features")
+
+
+def test_no_room_is_one_sentence(tmp_path, monkeypatch):
+    def full(*_):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(prepared, "save_file", full)
+    with pytest.raises(CommandError, match=r"No space left on device .* free disk space, or give another --cache_dir"):
+        cached(tmp_path)
