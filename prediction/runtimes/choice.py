@@ -171,10 +171,8 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     try:
         table = json.loads(path.read_text())
-        speeds = [
-            float(each) for of_models in table.values() for speed in of_models.values() for each in speed.values()
-        ]
-        if not all(0 < each < math.inf for each in speeds):
+        speeds = [speed for of_models in table.values() for speed in of_models.values()]
+        if not all(0 < float(each) < math.inf for speed in speeds for each in speed.values()):
             raise ValueError("seconds that cannot be")
     except (ValueError, TypeError, AttributeError) as error:
         logger.warning("%s is damaged (%s); speeds are measured again", path, error)

@@ -31,8 +31,8 @@ def raising(error):
         (raising(CommandError("the disk is full")), 1, "error: the disk is full\n"),
         (
             raising(OSError(errno.ENOSPC, "No space left on device", "out/a.png")), 1,
-            "error: there is no room to write ([Errno 28] No space left on device: 'out/a.png'); free disk space, or give "
-            "another folder, and run it again.\n",
+            "error: there is no room to write ([Errno 28] No space left on device: 'out/a.png'); free disk space, or "
+            "give another folder, and run it again.\n",
         ),
         (
             raising(SafetensorError("I/O error: No space left on device (os error 28)")), 1,

@@ -93,9 +93,9 @@ def test_other_processes_of_a_distributed_run_hold_nothing(tmp_path, monkeypatch
 
 
 def test_a_folder_that_is_made_whole_is_held_by_its_name(tmp_path):
-    with held_by_another(tmp_path / ".exports.made"):
-        with pytest.raises(ValueError, match=rf"--output {tmp_path}/exports is in use by another run"):
-            new_folder_held("output", tmp_path / "exports").__enter__()
+    told = rf"--output {tmp_path}/exports is in use by another run"
+    with held_by_another(tmp_path / ".exports.made"), pytest.raises(ValueError, match=told):
+        new_folder_held("output", tmp_path / "exports").__enter__()
     with new_folder_held("output", tmp_path / "exports"):
         assert not (tmp_path / "exports").exists()
         (tmp_path / "exports").mkdir()

@@ -159,7 +159,9 @@ def _delete_old(folder: Path, newest: Path, keep: int) -> None:
     whole = list_checkpoints(folder)
     later = [path for path in whole if path.name > newest.name]
     for old in [*later, *[path for path in whole if path not in later][:-keep]]:
-        shutil.rmtree(old)
+        going = old.with_name(old.name + UNFINISHED)  # a kill amid the deleting leaves no checkpoint that looks damaged
+        old.rename(going)
+        shutil.rmtree(going)
 
 
 def _write_trainer(partial: Path, trainer: dict[str, Any]) -> None:

@@ -120,7 +120,7 @@ def test_points_are_of_the_upright_photo(folder, photo, orientation, tmp_path):
     exif[0x0112] = orientation
     Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "turned.png", exif=exif)
     predictor = load_mask_predictor(folder)
-    cuts = [
+    one, other = (
         semidepth.segment(path, predictor, points=[(30, 20)], depth=None) for path in (photo, tmp_path / "turned.png")
-    ]
-    assert np.array_equal(cuts[0].mask, cuts[1].mask)
+    )
+    assert np.array_equal(one.mask, other.mask)

@@ -107,6 +107,25 @@ def test_only_the_newest_whole_checkpoints_are_kept_and_listed(tmp_path, caplog)
     ]
 
 
+def test_a_kill_amid_the_deleting_of_an_old_checkpoint_leaves_nothing_that_looks_damaged(tmp_path, monkeypatch, caplog):
+    for number in (1, 2):
+        save(tmp_path, number, make())
+
+    def killed(folder, **_):
+        if Path(folder).is_dir():
+            (Path(folder) / "trainer.json").unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("semidepth.training.engine.checkpoints.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            save(tmp_path, 3, make())
+    assert [path.name[-1] for path in list_checkpoints(tmp_path)] == ["2", "3"]
+    assert "damaged" not in caplog.text
+    save(tmp_path, 4, make())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-00000003", "checkpoint-00000004"]
+
+
 def test_data_and_its_draws_go_on_where_they_were(tmp_path):
     data = make_data()
     seen = [next(data)["origin"] for _ in range(3)]
