@@ -11,6 +11,7 @@ Sources and part size decide what a file holds, not the number of processes, so 
 
 import io
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -23,16 +24,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, Image, Value
-from PIL import Image as Pillow
 
+from semidepth.common.files import sync
 from semidepth.common.locks import hold_folder, release_folder
 from semidepth.common.retrying import retry
+from semidepth.data.reading.parquet_files import is_whole_parquet
 from semidepth.data.reading.rows import Row
 from semidepth.data.reading.sources import OpenedSource, count_samples, open_source
 from semidepth.data.reading.tables import unopened
 from semidepth.data.source_spec import Source
 
-LEVELS = 65535  # of 16 bits
+logger = logging.getLogger(__name__)
+
 RECORD = "pseudo_labels.json"
 FEATURES = Features({
     "image": Image(),
@@ -66,31 +69,6 @@ class Record:
     images: list[int | None]
     part_size: int
     label_size: int
-
-
-def quantize(disparity: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Stores a map in 16 bits over its own range.
-
-    Args:
-        disparity: (H, W) inverse depth, finite.
-
-    Returns:
-        (H, W) uint16, scale and shift: disparity = stored * scale + shift, to half a scale.
-    """
-    low, high = float(disparity.min()), float(disparity.max())
-    scale = (high - low) / LEVELS
-    if scale == 0:
-        return np.zeros(disparity.shape, np.uint16), 0.0, low
-    stored = np.rint((disparity.astype(np.float64) - low) / scale)
-    return stored.astype(np.uint16), scale, low
-
-
-def encode_label(disparity: np.ndarray) -> tuple[bytes, float, float]:
-    """A map (H, W) as a 16-bit PNG, with the scale and shift of [`quantize`]."""
-    stored, scale, shift = quantize(disparity)
-    buffer = io.BytesIO()
-    Pillow.fromarray(stored).save(buffer, "PNG", compress_level=1)  # higher levels take several times as long
-    return buffer.getvalue(), scale, shift
 
 
 def parts_to_make(
@@ -190,12 +168,17 @@ class LabelFolder:
             release_folder(Path(self.path))
 
     def finished(self) -> set[str]:
-        """Names of the parts that are finished."""
+        """Names of the parts that are finished; of a local folder those that are damaged are told and left out."""
         folder = f"{self.path}/data"
         self.fs.invalidate_cache()
         if not self.fs.exists(folder):
             return set()
-        return {path.rsplit("/", 1)[-1] for path in self.fs.ls(folder, detail=False) if path.endswith(".parquet")}
+        names = {path.rsplit("/", 1)[-1] for path in self.fs.ls(folder, detail=False) if path.endswith(".parquet")}
+        for name in sorted(names) if self._local else ():
+            if not is_whole_parquet(Path(folder) / name):
+                logger.warning("%s/%s is damaged (no beginning or end of parquet); it is made anew", folder, name)
+                names.remove(name)
+        return names
 
     def write_part(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Writes one part; an interrupted write leaves no file of that name."""
@@ -219,6 +202,7 @@ class LabelFolder:
             return
         self.fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
         self.fs.pipe_file(f"{target}.unfinished", content)
+        sync(Path(f"{target}.unfinished"))  # or a power cut could leave an empty file of the name
         self.fs.mv(f"{target}.unfinished", target)
 
 

@@ -1,6 +1,8 @@
 """Look at the footer of a parquet file before its data are read."""
 
+import io
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -69,3 +71,12 @@ def _metadata(file: str) -> pq.FileMetaData:
 
 def _opened(file: str) -> tuple[Any, str]:
     return url_to_fs(file) if is_url(file) else (LocalFileSystem(), file)
+
+
+def is_whole_parquet(path: Path) -> bool:
+    """True for a file that begins and ends as parquet does; a power cut leaves zeros, or nothing."""
+    with path.open("rb") as file:
+        head = file.read(4)
+        end = file.seek(0, io.SEEK_END)
+        file.seek(max(0, end - 4))
+        return head == file.read() == b"PAR1" and end > 8

@@ -62,7 +62,8 @@ def score_four_m(options: ScoreOptions) -> dict[str, Any]:
 
 def _score_held(options: ScoreOptions) -> dict[str, Any]:
     sources = parse_sources(dict.fromkeys(options.data))
-    tell_sources(sources, labeled=True)
+    known_sources = () if options.only_completion else parse_sources(options.floors_from)
+    tell_sources((*sources, *known_sources), labeled=True)
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     models = {name: load_any_to_any(name, device) for name in dict.fromkeys(options.model)}
     rows: list[Row] = []
@@ -73,7 +74,6 @@ def _score_held(options: ScoreOptions) -> dict[str, Any]:
         if options.known_pixels:
             completed += completion_rows(name, made, samples, options, device)
         if not options.only_completion:
-            known_sources = parse_sources(options.floors_from)
             known = [
                 each for source in known_sources for each in modality_samples([source], size, options.floor_images)
             ]

@@ -1,7 +1,7 @@
 """`semidepth score --masks`: mask models and the baselines on the same objects at the same clicks, in one table."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
@@ -63,14 +63,15 @@ def score_masks(options: ScoreOptions) -> dict[str, Any]:
 def _score_held(options: ScoreOptions) -> dict[str, Any]:
     """Scores and writes the results, where nobody else does."""
     sources = with_masks(_limited(spec, options.limit) for spec in dict.fromkeys(options.data))
-    tell_sources(sources, labeled=False)
+    tuned_on = parse_sources(options.tuned_on)
+    tell_sources((*sources, *with_masks(tuned_on)), labeled=False)
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     models = [
         MaskModel(name, *load_mask_model(name, device), device, zoom=options.zoom)
         for name in dict.fromkeys(options.model)
     ]
     size = models[0].size
-    baselines = _tune(options, size)
+    baselines = _tune(tuned_on, options, size)
     segmenters: list[Segmenter] = [*models, *(baseline.segmenter for baseline in baselines), FilledBox()]
     scored = {}
     for source in sources:
@@ -91,11 +92,6 @@ def _score_held(options: ScoreOptions) -> dict[str, Any]:
     return results | {"table": table}
 
 
-def _segmenter(name: str, device: torch.device, *, zoom: bool) -> MaskModel:
-    model, preprocessing = load_mask_model(name, device)
-    return MaskModel(name, model, preprocessing, device, zoom=zoom)
-
-
 def _limited(spec: str, limit: int | None) -> Source:
     """Returns a source of which at most `limit` images are used; raises ValueError for one without end."""
     source = parse_source(spec)
@@ -104,9 +100,8 @@ def _limited(spec: str, limit: int | None) -> Source:
     return source if limit is None else replace(source, count=min(limit, source.count or limit))
 
 
-def _tune(options: ScoreOptions, size: int) -> list[Tuned]:
-    """Returns the baselines that have settings, each with the best ones on --tuned_on."""
-    sources = parse_sources(options.tuned_on)
+def _tune(sources: Sequence[Source], options: ScoreOptions, size: int) -> list[Tuned]:
+    """Returns the baselines that have settings, each with the best ones on the sources of --tuned_on."""
     found = images_with_objects(sources, scene_size=size, limit=options.tuned_images, min_area=TUNED_AREA)
     images = [(item.image, item.targets) for item in found]
     return [

@@ -9,12 +9,11 @@ import pytest
 from PIL import Image
 from sample_files import encoded, picture, write_images, write_parquet, write_tar
 
+from semidepth.data.label_images import encode_label, quantize
 from semidepth.data.pseudo_labels import (
     LabelFolder,
     Record,
-    encode_label,
     parts_to_make,
-    quantize,
     read_reliability,
 )
 from semidepth.data.source_spec import parse_source
@@ -144,3 +143,16 @@ def test_a_table_is_read_once_whatever_the_size_of_parts(tmp_path, monkeypatch):
     )
     assert opened == [0, 6]
     assert list(again) == [list(whole)[place] for place in (2, 3, 5)]
+
+
+@pytest.mark.parametrize("damage", [lambda data: bytes(len(data)), lambda data: b"", lambda data: data[:-30]])
+def test_a_damaged_part_is_told_and_not_finished(tmp_path, damage, caplog):
+    folder = LabelFolder(str(tmp_path))
+    names = {f"labels-00-00000-0000{number}.parquet" for number in range(2)}
+    for name in names:
+        folder.write_part(name, [row(3)])
+    assert folder.finished() == names
+    part = tmp_path / "data" / min(names)
+    part.write_bytes(damage(part.read_bytes()))
+    assert folder.finished() == {max(names)}
+    assert f"{min(names)} is damaged" in caplog.text

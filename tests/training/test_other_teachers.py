@@ -11,7 +11,8 @@ import tiny
 from PIL import Image
 
 from semidepth.data.decoding import decode_image
-from semidepth.data.pseudo_labels import LabelFolder, Record, encode_label
+from semidepth.data.label_images import encode_label
+from semidepth.data.pseudo_labels import LabelFolder, Record
 from semidepth.prediction.models import load_depth_model
 from semidepth.training import student
 from semidepth.training.recipes import fused_sets

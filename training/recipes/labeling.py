@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from semidepth.data.decoding import BrokenSampleError, decode_image
-from semidepth.data.pseudo_labels import encode_label
+from semidepth.data.label_images import encode_label
 from semidepth.data.public_names import public_origin
 from semidepth.data.reading.rows import Row, content_of
 from semidepth.evaluation.labels.stability import stability

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from pycocotools import mask as library
-from sample_files import encoded
+from sample_files import encoded, write_images
 
 from semidepth.cli import main
 from semidepth.data.source_spec import parse_source, parse_sources
@@ -343,3 +344,17 @@ def test_masks_and_images_are_cropped_and_mirrored_alike(tmp_path):
         for mask, shown in zip(batch["masks"][:, 0], white, strict=True):
             assert (mask.float() - shown).abs().mean() < 0.05  # but for the edges, which are smooth in pictures
             assert mask.sum() == pytest.approx(float(shown.sum()), abs=30)
+
+
+def test_pipes_among_masks_are_passed_over(tmp_path):
+    """Opening one would wait for ever."""
+    write_images(tmp_path, range(1))
+    [photo] = tmp_path.iterdir()
+    masks = tmp_path / f"{photo.stem}_masks"
+    masks.mkdir()
+    os.mkfifo(masks / "a.png")
+    mask = np.zeros((24, 32), np.uint8)
+    mask[10:20, 10:30] = 255
+    Image.fromarray(mask).save(masks / "b.png")
+    [sample] = samples(f"{tmp_path}?masks=folder")
+    assert sample.masks.sum() == 200
