@@ -4,7 +4,10 @@ import json
 from collections import Counter
 
 import numpy as np
+import pytest
+import tiny
 from PIL import Image
+from shipped_model import save_runs, ship, take
 from transformers import AutoModelForDepthEstimation, pipeline
 
 from semidepth.training.demo import main
@@ -19,33 +22,39 @@ from semidepth.training.recipes.demo.relative import summarize, to_table, verdic
 from semidepth.training.recipes.demo.run import run_demo
 
 
-def test_it_makes_everything_that_it_promises(tmp_path):
+@pytest.mark.parametrize("seeds", [(3,), pytest.param((0, 3), marks=pytest.mark.slow)])
+def test_it_makes_everything_that_it_promises(tmp_path, monkeypatch, seeds):
+    student, _ = save_runs(tmp_path / "runs")
+    take(monkeypatch, ship(student, tmp_path / "shipped"))
     photos = tmp_path / "photos"
     photos.mkdir()
     Image.fromarray(np.zeros((50, 70, 3), np.uint8)).save(photos / "p.jpg")
     out = tmp_path / "demo"
     text = run_demo(
         DemoOptions(
-            output_dir=str(out), seeds=[0, 3], photos=[str(photos)], labeled_scenes=4, encoder_steps=2, teacher_steps=2,
-            student_steps=2, metric_steps=2, batch_size=2, test_scenes=4, cpu=True,
+            output_dir=str(out), seeds=seeds, photos=[str(photos)], encoder=tiny.save_encoder(tmp_path / "encoder"),
+            size=tiny.SIZE, labeled_scenes=2, teacher_steps=1, student_steps=1, metric_steps=1, batch_size=2,
+            test_scenes=2, cpu=True,
         )
     )  # fmt: skip
     assert "| student |" in text
     assert f'pipeline("depth-estimation", model="{out / "student"}", trust_remote_code=True)' in text
     results = json.loads((out / "results.json").read_text())
-    assert [run["seed"] for run in results["scores"]] == [0, 3]
+    assert [run["seed"] for run in results["scores"]] == list(seeds)
     assert set(results["scores"][0]["models"]) == {"teacher", "labeled_only", "student"}
     assert len(results["scores"][0]["models"]["student"]) == 4
     assert Image.open(out / "gallery.png").width > 4 * 150
     assert all(part in text for part in (out / "table.md").read_text().strip().split("\n\n"))
     assert (out / "photos/p_color.png").is_file()
-    assert (out / "photos.png").is_file() or "no model comes with this installation" in text
-    assert (out / "seed_3/student/model.safetensors").is_file()
+    assert (out / "photos.png").is_file()
+    assert all((out / f"seed_{seed}/student/model.safetensors").is_file() for seed in seeds[1:])
+    assert f"The encoder is {tmp_path / 'encoder'}" in text
+    assert sum(stage["seconds"] for stage in results["stages_s"]) <= 60 * results["minutes"] + 6  # rounded minutes
     assert "| a head per domain, routed |" in text
     assert "the router chose the right domain for" in text
-    assert [run["seed"] for run in results["metric_scores"]] == [0, 3]
+    assert [run["seed"] for run in results["metric_scores"]] == list(seeds)
     assert set(results["metric_scores"][0]["models"]) == {*METRIC_MODELS.values(), DOMAIN_GIVEN}
-    assert sum(entry["images"] for entry in results["router"]) == 2 * 4 * 4  # seeds, sets, scenes
+    assert sum(entry["images"] for entry in results["router"]) == len(seeds) * 4 * 2  # seeds, sets, scenes
     assert Image.open(out / "gallery_metric.png").width > 4 * 150
     for name, heads in (("student", {""}), ("metric", {"router", "domain given"})):
         kept = json.loads((out / name / "scores/results.json").read_text())

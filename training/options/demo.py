@@ -7,6 +7,9 @@ from semidepth.common.options import check_choices, option
 from semidepth.prediction.inputs import find_inputs
 from semidepth.training.options.run import BUILT_IN_ENCODER
 
+# Value of --encoder: the best one that can be had.
+AUTO = "auto"
+
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
@@ -21,17 +24,19 @@ class DemoOptions:
         (), help="Photos to predict: files, folders or globs. Default: the example photos of the page."
     )
     encoder: str = option(
-        BUILT_IN_ENCODER,
-        help="Pretrained encoder: Hub id or folder. 'scenes' pre-trains the built-in stand-in for DINOv2.",
+        AUTO,
+        help="Pretrained encoder: Hub id or folder. 'auto': facebook/dinov2-small from the cache or the Hub, else that "
+        f"of the model that comes with semidepth. '{BUILT_IN_ENCODER}': the built-in stand-in for DINOv2, which is "
+        "pre-trained first and needs less time and no weights.",
     )
-    size: int | None = option(None, help="Side of the scenes in pixels. Default: the encoder's own image_size.")
+    size: int | None = option(None, help="Side of the scenes in pixels. Default: by the encoder, like all steps below.")
     labeled_scenes: int = option(64, help="Number of labeled rooms, and of labeled streets.")
     encoder_steps: int = option(700, help="Updates of the built-in encoder.")
-    teacher_steps: int = option(300, help="Updates of the teacher.")
-    student_steps: int = option(500, help="Updates of the student, and of the labeled-only model.")
-    metric_steps: int = option(300, help="Updates of each metric model; 0 for no metric models.")
-    batch_size: int = option(8, help="Labeled images per step; the student has twice as many unlabeled ones besides.")
-    test_scenes: int = option(96, help="Held-out scenes for each domain and style.")
+    teacher_steps: int | None = option(None, help="Updates of the teacher.")
+    student_steps: int | None = option(None, help="Updates of the student, and of the labeled-only model.")
+    metric_steps: int | None = option(None, help="Updates of each metric model; 0 for no metric models.")
+    batch_size: int | None = option(None, help="Labeled images per step; the student has unlabeled ones besides.")
+    test_scenes: int = option(48, help="Held-out scenes for each domain and style.")
     cpu: bool = option(False, help="Use the CPU even if there is a GPU.")
 
     def __post_init__(self) -> None:

@@ -1,6 +1,5 @@
 """Metric models of the demo: one with routed heads and one with a single head for both domains, scored in metres."""
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +13,10 @@ from semidepth.prediction.models import load_depth_model
 from semidepth.training.options.metric import MetricOptions
 from semidepth.training.options.presets import read_preset
 from semidepth.training.options.run import NO_VALIDATION
+from semidepth.training.recipes.demo.encoders import Schedule
 from semidepth.training.recipes.demo.scores import score_into, with_spread
+from semidepth.training.recipes.demo.stages import Stages
 from semidepth.training.recipes.metric.training import train_metric
-
-logger = logging.getLogger(__name__)
 
 # Folder of each model -> its name in tables. The last row of a table is the routed model, given each image's domain.
 METRIC_MODELS = {"metric_single_head": "one head for both", "metric": "a head per domain, routed"}
@@ -27,19 +26,20 @@ METRICS = ("abs_rel", "delta1", "rmse")
 MetricResults = dict[str, dict[str, dict[str, float]]]
 
 
-def train_metric_models(folder: Path, *, steps: int, seed: int, cpu: bool) -> None:
+def train_metric_models(folder: Path, schedule: Schedule, stages: Stages, *, seed: int, cpu: bool) -> None:
     """Trains a routed model and one with a single head, on the same student, data and steps.
 
     Args:
         folder: folder of the demo's models.
-        steps: number of updates of each model.
+        schedule: of the demo, for the number of updates and the rates.
+        stages: to which the times are added.
         seed: random seed for weights, data order and augmentation.
         cpu: true to use the CPU even if there is a GPU.
     """
-    preset = read_preset("metric_scenes", MetricOptions)
+    preset = read_preset("metric_scenes", MetricOptions) | schedule.metric
     shared: dict[str, Any] = preset | {
         "student": str(folder / "student"),
-        "steps": steps,
+        "steps": schedule.metric_steps,
         "validation": NO_VALIDATION,
         "seed": seed,
         "resume": False,
@@ -50,8 +50,8 @@ def train_metric_models(folder: Path, *, steps: int, seed: int, cpu: bool) -> No
         "domains": ("both?max_depth_m=80",),
     }
     for name, own in (("metric", {}), ("metric_single_head", single)):
-        logger.info("training the metric model with %s: %d steps", METRIC_MODELS[name], steps)
-        train_metric(MetricOptions(**(shared | own | {"output_dir": str(folder / name)})))
+        with stages.stage(f"metres with {METRIC_MODELS[name]}, {schedule.metric_steps} steps"):
+            train_metric(MetricOptions(**(shared | own | {"output_dir": str(folder / name)})))
 
 
 def score_metric_models(

@@ -1,6 +1,5 @@
 """Relative models of the demo: teacher, labeled-only model and student, scored on both styles of scenes."""
 
-import logging
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,11 +15,11 @@ from semidepth.training.options.presets import read_preset
 from semidepth.training.options.run import NO_VALIDATION
 from semidepth.training.options.student import StudentOptions
 from semidepth.training.options.teacher import TeacherOptions
+from semidepth.training.recipes.demo.encoders import Encoder
 from semidepth.training.recipes.demo.scores import score_into, with_spread
+from semidepth.training.recipes.demo.stages import Stages
 from semidepth.training.recipes.student import train_on_all
 from semidepth.training.recipes.teacher import train_teacher
-
-logger = logging.getLogger(__name__)
 
 LABELED_STYLE, SHIFTED_STYLE = STYLES[0], STYLES[1]
 DOMAINS = ("indoor", "outdoor")
@@ -39,30 +38,31 @@ def test_sources(count: int) -> dict[str, str]:
     }
 
 
-def train_models(options: DemoOptions, encoder: str, folder: Path, seed: int) -> None:
+def train_models(options: DemoOptions, encoder: Encoder, folder: Path, seed: int, stages: Stages) -> None:
     """Trains teacher, labeled-only model and student; each is saved in a folder of its own below `folder`."""
+    schedule = encoder.schedule
     shared: dict[str, Any] = {
-        "encoder": encoder,
-        "size": options.size,
+        "encoder": encoder.name,
+        "size": schedule.size,
         "labeled": tuple(f"scenes:{domain}?style={LABELED_STYLE}&count={options.labeled_scenes}" for domain in DOMAINS),
         "validation": NO_VALIDATION,
-        "batch_size": options.batch_size,
+        "batch_size": schedule.batch_size,
         "seed": seed,
         "resume": False,
         "cpu": options.cpu,
-    }
+    } | schedule.relative
     preset = read_preset("teacher_scenes", TeacherOptions) | shared
-    for name, steps in (("teacher", options.teacher_steps), ("labeled_only", options.student_steps)):
-        logger.info("training the %s model: %d steps on labeled scenes", MODELS[name], steps)
-        train_teacher(TeacherOptions(**(preset | {"output_dir": str(folder / name), "steps": steps})))
-    logger.info("training the student: %d steps on labeled and unlabeled scenes", options.student_steps)
-    preset = read_preset("student_scenes", StudentOptions) | shared
+    for name, steps in (("teacher", schedule.teacher_steps), ("labeled_only", schedule.student_steps)):
+        with stages.stage(f"{MODELS[name]}, {steps} steps on labeled scenes"):
+            train_teacher(TeacherOptions(**(preset | {"output_dir": str(folder / name), "steps": steps})))
+    preset = read_preset("student_scenes", StudentOptions) | shared | schedule.student
     student = {
         "output_dir": str(folder / "student"),
         "teacher": str(folder / "teacher"),
-        "steps": options.student_steps,
+        "steps": schedule.student_steps,
     }
-    train_on_all(StudentOptions(**(preset | student)))
+    with stages.stage(f"student, {schedule.student_steps} steps on labeled and unlabeled scenes"):
+        train_on_all(StudentOptions(**(preset | student)))
 
 
 def score_models(folder: Path, count: int, device: str) -> dict[str, dict[str, dict[str, float]]]:

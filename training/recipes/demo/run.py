@@ -2,8 +2,8 @@
 
 import json
 import logging
-import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,8 +17,7 @@ from semidepth.prediction.inputs import find_inputs
 from semidepth.prediction.models import load_depth_model
 from semidepth.prediction.options import ResultOptions
 from semidepth.training.options.demo import DemoOptions
-from semidepth.training.options.encoder import EncoderOptions
-from semidepth.training.options.run import BUILT_IN_ENCODER
+from semidepth.training.recipes.demo.encoders import find_encoder
 from semidepth.training.recipes.demo.metric import (
     draw_metric_gallery,
     metric_table,
@@ -35,7 +34,7 @@ from semidepth.training.recipes.demo.relative import (
     train_models,
     verdict,
 )
-from semidepth.training.recipes.encoder import pretrain_encoder
+from semidepth.training.recipes.demo.stages import Stages
 
 logger = logging.getLogger(__name__)
 
@@ -52,56 +51,61 @@ def run_demo(options: DemoOptions) -> str:
 
 def _run_held(options: DemoOptions) -> str:
     """Does the work of [`run_demo`]."""
-    began = time.perf_counter()
-    output = Path(options.output_dir)
+    output, stages = Path(options.output_dir), Stages()
     device = "cuda" if torch.cuda.is_available() and not options.cpu else "cpu"
     photos = find_inputs(options.photos or sorted(map(str, EXAMPLES.glob("*.jpg"))), videos=False)
-    shown = draw_photos([photo for photo, _ in photos], output / "photos.png", device)
+    with stages.stage("photos by the model that comes with semidepth"):
+        shown = draw_photos([photo for photo, _ in photos], output / "photos.png", device)
     logger.info("%s", shown)
-    encoder = options.encoder
-    if encoder == BUILT_IN_ENCODER:
-        logger.info("pre-training the built-in encoder, a stand-in for DINOv2 (give a real one with --encoder)")
-        encoder_arguments = EncoderOptions(
-            output_dir=str(output / "encoder"), steps=options.encoder_steps, cpu=options.cpu
-        )
-        encoder = str(pretrain_encoder(encoder_arguments))
+    with stages.stage("encoder"):
+        encoder = find_encoder(options, output / "encoder")
+    logger.info("the encoder is %s", encoder.told)
     runs, metric_runs, confusion = [], [], Counter[tuple[str, str]]()
     for number, seed in enumerate(options.seeds):
         folder = output if number == 0 else output / f"seed_{seed}"
-        train_models(options, encoder, folder, seed)
-        runs.append(score_models(folder, options.test_scenes, device))
-        if options.metric_steps:
-            train_metric_models(folder, steps=options.metric_steps, seed=seed, cpu=options.cpu)
-            metres, seen = score_metric_models(folder, test_sources(options.test_scenes), device)
+        train_models(options, encoder, folder, seed, stages)
+        with stages.stage("scores"):
+            runs.append(score_models(folder, options.test_scenes, device))
+        if encoder.schedule.metric_steps:
+            train_metric_models(folder, encoder.schedule, stages, seed=seed, cpu=options.cpu)
+            with stages.stage("scores in metres"):
+                metres, seen = score_metric_models(folder, test_sources(options.test_scenes), device)
             metric_runs.append(metres)
             confusion += seen
-    summary = summarize(runs)
-    table = to_table(summary)
-    draw_gallery(output, output / "gallery.png", device)
-    report = predict_files(
-        load_depth_model(str(output / "student"), device=device),
-        photos,
-        output / "photos",
-        ResultOptions(overwrite=True),
-    )
-    for file, failure in report.broken.items():
-        logger.warning("%s: %s: %s", failure.what, file, failure.reason)
-    if metric_runs:
-        draw_metric_gallery(output, output / "gallery_metric.png", list(test_sources(1).values()), device)
-    minutes = (time.perf_counter() - began) / 60
+    with stages.stage("pictures"):
+        draw_pictures(output, [photo for photo, _ in photos], device, metres=bool(metric_runs))
     results = {
         "seeds": options.seeds,
         "options": asdict(options),
-        "minutes": round(minutes, 1),
+        "encoder": encoder.told,
+        "minutes": round(stages.total_s() / 60, 1),
+        "stages_s": [{"stage": name, "seconds": round(taken, 1)} for name, taken in stages.taken],
         "scores": [{"seed": seed, "models": run} for seed, run in zip(options.seeds, runs, strict=True)],
         "metric_scores": [{"seed": seed, "models": run} for seed, run in zip(options.seeds, metric_runs, strict=False)],
         "router": [{"domain": own, "chosen": chosen, "images": count} for (own, chosen), count in confusion.items()],
     }
     write_whole(output / "results.json", (json.dumps(results, indent=2) + "\n").encode())
+    summary = summarize(runs)
+    table = to_table(summary)
     metric_text = f"{metric_table(metric_runs)}\n\n{router_line(confusion)}\n" if metric_runs else ""
     write_whole(output / "table.md", f"{table}\n\n{metric_text}".encode())
-    title = f"{options.test_scenes} held-out scenes each; {minutes:.1f} minutes; models and pictures in {output}/"
-    return "\n".join(["", shown, "", title, "", table, "", verdict(summary), "", *closing_lines(output, metric_text)])
+    title = (
+        f"The encoder is {encoder.told}. {options.test_scenes} held-out scenes each; models and pictures in {output}/"
+    )
+    parts = [shown, title, table, verdict(summary), stages.text()]
+    return "\n\n".join(["", *parts, "\n".join(closing_lines(output, metric_text))])
+
+
+def draw_pictures(output: Path, photos: Sequence[Path], device: str, *, metres: bool) -> None:
+    """Saves galleries of held-out scenes, and the student's depth of photos in the folder `photos`."""
+    draw_gallery(output, output / "gallery.png", device)
+    student = load_depth_model(str(output / "student"), device=device)
+    inputs = find_inputs([str(photo) for photo in photos], videos=False)
+    report = predict_files(student, inputs, output / "photos", ResultOptions(overwrite=True))
+    for file, failure in report.broken.items():
+        logger.warning("%s: %s: %s", failure.what, file, failure.reason)
+    if metres:
+        draw_metric_gallery(output, output / "gallery_metric.png", list(test_sources(1).values()), device)
 
 
 def closing_lines(output: Path, metric_text: str) -> list[str]:
