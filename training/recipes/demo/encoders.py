@@ -55,8 +55,8 @@ PRETRAINED = Schedule(
     size=168,
     batch_size=4,
     teacher_steps=150,
-    student_steps=200,
-    metric_steps=120,
+    student_steps=160,
+    metric_steps=100,
     relative={
         "losses": "v1+local_4", "gradient_matching_weight": None, "learning_rate": 3e-5, "decoder_lr_factor": 15,
     },
