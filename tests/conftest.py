@@ -9,7 +9,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the commands that tests star
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from time_limits import limit_of, limited
 from transformers import set_seed
+
+
+def _in_time(item):
+    with limited(limit_of(item)):
+        return (yield)
+
+
+pytest_runtest_setup = pytest.hookimpl(wrapper=True)(_in_time)
+pytest_runtest_call = pytest.hookimpl(wrapper=True)(_in_time)
+pytest_runtest_teardown = pytest.hookimpl(wrapper=True)(_in_time)
 
 
 @pytest.fixture(autouse=True)

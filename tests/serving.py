@@ -150,8 +150,11 @@ def serve(folder: Path, *arguments: str, **settings: str) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(timeout=30)
-        log.close()
+        try:
+            process.wait(timeout=30)
+        finally:
+            process.kill()
+            log.close()
     text = (folder / "app.log").read_text()
     faults = [line for line in text.splitlines() if line[:1].isalpha() and re.match(r"[\w.]+(Error|Exception)\b", line)]
     assert all("InvalidPathError" in fault for fault in faults), text[-3000:]

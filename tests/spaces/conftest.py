@@ -39,7 +39,9 @@ def space(tmp_path_factory):
 @pytest.fixture(scope="session")
 def client(space):
     """Its API."""
-    return Client(space.url, verbose=False)
+    client = Client(space.url, verbose=False)
+    yield client
+    client.close()
 
 
 @pytest.fixture
@@ -121,16 +123,23 @@ def page(models):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    """Chromium."""
+def new_page():
+    """Opens a page in Chromium, which is started anew where it has crashed, or was killed since a test hung."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.fail("Chromium is missing, which these tests drive: apt-get install -y chromium", pytrace=False)
     with sync_playwright() as playwright:
         expect.set_options(timeout=SOON_MS)
-        running = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield running
-        running.close()
+        running = []
+
+        def opened(**options):
+            if not running or not running[-1].is_connected():
+                running.append(playwright.chromium.launch(executable_path=chromium, args=FLAGS))
+            return running[-1].new_page(**options)
+
+        yield opened
+        for each in running:
+            each.close()
 
 
 def is_the_viewers(fault):
@@ -148,12 +157,12 @@ def is_the_viewers(fault):
 
 
 @pytest.fixture
-def visit(browser, space):
+def visit(new_page, space):
     """Opens the page; what goes wrong in its own code fails the test."""
     pages, faults = [], []
 
     def opened(viewport=DESK, scheme="light"):
-        page = browser.new_page(viewport=viewport, color_scheme=scheme)
+        page = new_page(viewport=viewport, color_scheme=scheme)
         page.set_default_timeout(WAIT_MS)
         page.on("pageerror", lambda error: faults.append(error))
         page.goto(space.url)

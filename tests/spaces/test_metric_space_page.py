@@ -41,7 +41,10 @@ def client(tmp_path_factory):
         yield Client(f"http://127.0.0.1:{port}", verbose=False)
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        try:
+            process.wait(timeout=30)
+        finally:
+            process.kill()
 
 
 def score(client, prediction, reference, *options):
