@@ -47,8 +47,9 @@ def kept_of(work, events, photos):
     """What a browser keeps of a tab with these values."""
     from page.photo.keeping import KeepingAsked, keep
 
-    def kept(asked, view="depth", ready=True):
-        return keep(photos, work.models, KeepingAsked(**vars(asked), view=view, ready=ready))
+    def kept(asked, view="depth", ready=True, compared=tuple(work.models.names), also=()):
+        shown = KeepingAsked(**vars(asked), view=view, compared=list(compared), also=list(also), ready=ready)
+        return keep(photos, work.models, shown)
 
     return kept
 
@@ -124,11 +125,28 @@ def test_an_address_goes_before_what_was_kept_and_leaves_the_rest(opening, kept_
     assert updates["legend"]["near"] == updates["before"].ends[0]
 
 
+def test_what_is_compared_is_kept_and_linked(opening, kept_of, asked, work, photos):
+    asked = replace(asked, picture=str(photos[0]))
+    kept = kept_of(asked, "compare", compared=["the photo", OTHER], also=["gray", "turbo"])["kept"]
+    assert (kept["link"]["compare"], kept["link"]["also"]) == (f"photo,{OTHER}", "gray,turbo")
+    for updates, told in (opening(kept), opening({}, **kept["link"]), opening(kept, view="depth")):
+        assert told == []
+        assert (updates["compared"], updates["also"]) == (["the photo", OTHER], ["gray", "turbo"])
+    nothing = kept_of(asked, compared=[])["kept"]
+    assert opening(nothing)[0]["compared"] == []
+    at_start = kept_of(asked)["kept"]
+    assert not {"compare", "also"} & set(at_start["link"])
+    assert "compared" not in opening({}, view="compare")[0]  # what the view starts with
+    gone = opening(kept | {"compared": ["the photo", "nobody/nothing"]})[0]
+    assert "compared" not in gone
+    assert gone["also"] == ["gray", "turbo"]
+
+
 @pytest.mark.parametrize(
     ("address", "cause"),
     [({"model": "nobody/nothing"}, "nobody/nothing"), ({"view": "upside"}, "upside"), ({"photo": "../etc"}, "../etc"),
      ({"near": "three"}, "near end"), ({"near": "3", "far": "2"}, "from 3 to 2"), ({"far": "inf"}, "far end"),
-     ({"colors": "<b>"}, "&lt;b&gt;")],
+     ({"colors": "<b>"}, "&lt;b&gt;"), ({"compare": "photo,nobody/x"}, "nobody/x"), ({"also": "pink"}, "pink")],
 )  # fmt: skip
 def test_a_wrong_address_is_told_and_the_rest_holds(opening, address, cause):
     updates, told = opening({}, **address, **({} if "view" in address else {"view": "measure"}))
@@ -164,7 +182,8 @@ def test_a_browser_gets_no_other_file_of_the_server(opening, kept_of, of_upload,
 @pytest.mark.parametrize(
     "wrong",
     [{"model": "nobody/nothing"}, {"model": 3}, {"view": []}, {"points": [[1]]}, {"ends": {"near": "x"}},
-     {"share": 1e9}, {"fov": "wide"}, {"color_map": "none"}, {"domain": "ceiling"}],
+     {"share": 1e9}, {"fov": "wide"}, {"color_map": "none"}, {"domain": "ceiling"},
+     {"compared": 3}, {"also": [[]]}],
 )  # fmt: skip
 def test_what_does_not_hold_any_longer_is_left_out(opening, kept_of, of_upload, upload, wrong):
     updates, told = opening(kept_of(of_upload)["kept"] | wrong)

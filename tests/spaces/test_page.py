@@ -36,7 +36,9 @@ def test_a_close_call_is_shown_as_one(events, asked, models, monkeypatch):
 
 
 def test_another_choice_takes_the_result_away_first(events, asked):
-    begun = events.begin("model", replace(asked, place="indoor", order=4))
+    from page.wiring import Latest
+
+    begun = events.begin("model", replace(asked, place="indoor", latest=Latest(4, asked.picture)))
     assert begun["results"]["visible"] == "hidden"
     assert "somebody/routed looks at" in begun["empty"]["value"]
     assert (begun["domain"], begun["order"]) == ("router", 5)

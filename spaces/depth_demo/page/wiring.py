@@ -49,6 +49,28 @@ class Page(gr.Blocks):
             ) from error
 
 
+@dataclass
+class Latest:
+    """What was asked for last, as the server knows it: handlers that are still at work see it change.
+
+    Args:
+        number: of the order.
+        picture: path; None before the first order.
+    """
+
+    number: int = 0
+    picture: str | None = None
+
+    def order(self, picture: str | None) -> int:
+        """Begins another order for a picture; returns its number."""
+        self.number, self.picture = self.number + 1, picture
+        return self.number
+
+    def is_other(self, picture: str | None) -> bool:
+        """Returns whether another picture was asked for since."""
+        return self.number > 0 and picture != self.picture
+
+
 @dataclass(frozen=True)
 class Wiring(Generic[T]):
     """Binds events of a tab to handlers that take one object and return updates by the parts' names.
@@ -63,7 +85,15 @@ class Wiring(Generic[T]):
     parts: Any
     asked: type[T]
 
-    def on(self, event: Callable[..., Any], handler: Callable[..., Any], updates: type | None, **options: Any) -> Any:
+    def on(
+        self,
+        event: Callable[..., Any],
+        handler: Callable[..., Any],
+        updates: type | None,
+        *,
+        drop_late: bool = False,
+        **options: Any,
+    ) -> Any:
         """Calls a handler at an event.
 
         Args:
@@ -71,23 +101,31 @@ class Wiring(Generic[T]):
             handler: takes an `asked` and returns a dictionary of updates, or yields several of them. Parts that are
                 not in it stay as they are.
             updates: TypedDict of the parts that the handler may update; None: it updates nothing.
+            drop_late: an answer is not shown where something else was asked for meanwhile; `asked` has `latest`. To
+                cancel the event instead would lose those of its kind that wait for it: gradio 6.31 forgets them.
             options: of gradio's event.
         """
-        return self._bind(event, self._called(handler), self._outputs(updates), options)
+        return self._bind(event, self._called(handler, drop_late), self._outputs(updates), options)
 
     def on_click_in(self, image: gr.Image, handler: Callable[..., Any], updates: type, **options: Any) -> Any:
-        """Calls a handler when somebody clicks in an image, with the pixel's (column, row) as its second argument."""
+        """Calls a handler when somebody clicks in an image, with the pixel's (column, row) as its second argument.
+
+        Its answer is not shown where something else was asked for meanwhile, as in [`on_opening`].
+        """
 
         def called(values: dict[Any, Any], event: gr.SelectData) -> Any:
-            return self.named(handler(self.read(values), tuple(event.index)))
+            return self._answer(lambda asked: handler(asked, tuple(event.index)), self.read(values), True)
 
         return self._bind(image.select, called, self._outputs(updates), options)
 
     def on_opening(self, page: gr.Blocks, handler: Callable[..., Any], updates: type, **options: Any) -> Any:
-        """Calls a handler as the page opens, with the parameters of the page's address as its second argument."""
+        """Calls a handler as the page opens, with the parameters of the page's address as its second argument.
+
+        Its answer is not shown where something else was asked for meanwhile.
+        """
 
         def called(values: dict[Any, Any], request: gr.Request) -> Any:
-            return self.named(handler(self.read(values), dict(request.query_params)))
+            return self._answer(lambda asked: handler(asked, dict(request.query_params)), self.read(values), True)
 
         return self._bind(page.load, called, self._outputs(updates), options)
 
@@ -139,9 +177,14 @@ class Wiring(Generic[T]):
         inputs = set(self._inputs().values())
         return event(called, inputs, outputs, preprocess=False, api_visibility="private", **options)
 
-    def _called(self, handler: Callable[..., Any]) -> Callable[[dict[Any, Any]], Any]:
+    def _answer(self, handler: Callable[[T], Any], asked: Any, drop_late: bool) -> Any:
+        number = asked.latest.number if drop_late else 0
+        updates = handler(asked)
+        return gr.skip() if drop_late and asked.latest.number != number else self.named(updates)
+
+    def _called(self, handler: Callable[..., Any], drop_late: bool) -> Callable[[dict[Any, Any]], Any]:
         def called(values: dict[Any, Any]) -> Any:
-            return self.named(handler(self.read(values)))
+            return self._answer(handler, self.read(values), drop_late)
 
         def yielded(values: dict[Any, Any]) -> Iterator[Any]:
             for updates in handler(self.read(values)):

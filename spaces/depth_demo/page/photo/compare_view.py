@@ -9,7 +9,7 @@ from results.coloring import COLOR_CHOICES, colors_of, shown_size
 from work import ROUTER, DepthWork, open_picture
 
 from page.photo.comparing import compare_models, compared_legend, has_head
-from page.wiring import Wiring
+from page.wiring import Latest, Wiring
 
 VIEW = "compare"  # its name among the views
 PHOTO = "the photo"  # its name among the models
@@ -47,6 +47,7 @@ class CompareAsked:
         also: names of further ones.
         view: name of the view that is open.
         drawn: what the comparison that is shown was made from; None without one.
+        latest: see `wiring.Latest`.
     """
 
     picture: str | None
@@ -56,10 +57,11 @@ class CompareAsked:
     also: list[str]
     view: str
     drawn: "CompareAsked | None"
+    latest: Latest = field(default_factory=Latest)
 
     def wish(self) -> "CompareAsked":
         """Returns the same without what is shown, to compare two of them."""
-        return replace(self, view="", drawn=None)
+        return replace(self, view="", drawn=None, latest=Latest())
 
     def color_maps(self) -> list[str]:
         """Returns the colours, those that are chosen for the whole page first."""
@@ -84,23 +86,21 @@ class CompareEvents:
     def __init__(self, work: DepthWork) -> None:
         self.work = work
 
-    def connect(self, parts: Any, predicted: Any) -> list[Any]:
+    def connect(self, parts: Any, predicted: Any) -> None:
         """Binds the handlers.
 
         Args:
             parts: of the tab for photos, the view's own among them.
             predicted: event after which another result is shown.
-
-        Returns:
-            The events that show a comparison, to be cancelled where the result goes.
         """
         wiring = Wiring(parts, CompareAsked)
-        options: dict[str, Any] = {"show_progress_on": parts.gallery, "concurrency_id": "look"}
-        following = [
-            wiring.on(event, self.follow, CompareUpdates, trigger_mode="always_last", **options)
-            for event in (predicted.then, parts.compared.input, parts.also.input, parts.color_map.input)
-        ]
-        return [wiring.on(parts.compare_tab.select, self.opened, CompareUpdates, **options), *following]
+        options: dict[str, Any] = {
+            "show_progress_on": parts.gallery, "concurrency_id": "look", "drop_late": True,
+            "trigger_mode": "always_last",
+        }  # fmt: skip
+        for event in (predicted.then, parts.compared.input, parts.also.input, parts.color_map.input):
+            wiring.on(event, self.follow, CompareUpdates, **options)
+        wiring.on(parts.compare_tab.select, self.opened, CompareUpdates, **options)
 
     def opened(self, asked: CompareAsked) -> CompareUpdates:
         """Compares when the view is opened, unless this very comparison is shown."""
@@ -108,6 +108,8 @@ class CompareEvents:
 
     def follow(self, asked: CompareAsked) -> CompareUpdates:
         """Compares what is chosen now, where the view is open and does not show it."""
+        if asked.latest.is_other(asked.picture):
+            return {}
         if not asked.picture or asked.view != VIEW or asked.wish() == asked.drawn:
             return {}
         if not asked.compared:

@@ -4,7 +4,6 @@ import html
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 from refusal import Refusal
@@ -72,21 +71,23 @@ class ImageEvents:
             tab: its parts.
         """
         wiring = Wiring(tab, Asked)
-        # Two steps: the first takes the old result away and stops what is under way for it, so that no late answer
-        # shows it again, or shows it under another model's name.
+        # Two steps: the first takes the old result away, and what is under way for it is not shown any more, so that
+        # no late answer shows it again, or shows it under another model's name. The second waits for no earlier one.
         predicted = wiring.on(
-            tab.order.change, self.fresh, ResultUpdates, concurrency_id="look", concurrency_limit=2, **QUICK
-        )
+            tab.order.change, self.fresh, ResultUpdates, concurrency_id="look", concurrency_limit=2, drop_late=True,
+            trigger_mode="multiple", **QUICK,
+        )  # fmt: skip
         for script in (TO_THE_ANSWER, FAINT_NO_MORE):
             predicted.then(None, js=script, api_visibility="private", **QUICK)
-        late = [predicted, *self._connect_colors(wiring, tab), *SceneEvents(self.work).connect(tab, predicted)]
-        late += CompareEvents(self.work).connect(tab, predicted)
-        late.append(OpeningEvents(self.work, tab.examples, self.shown).connect(page, tab))
+        self._connect_colors(wiring, tab)
+        SceneEvents(self.work).connect(tab, predicted)
+        CompareEvents(self.work).connect(tab, predicted)
+        OpeningEvents(self.work, tab.examples, self.shown).connect(page, tab)
         changes = {"picture": tab.picture.change, "model": tab.model.input, "place": tab.place.input}
         for what, event in changes.items():
             # Queued, since only then gradio tells of a State that has changed; and waiting for nobody.
             wiring.on(
-                event, partial(self.begin, what), OrderUpdates, cancels=late, concurrency_limit=None,
+                event, partial(self.begin, what), OrderUpdates, concurrency_limit=None, trigger_mode="multiple",
                 js=None if what == "picture" else FAINT, **QUICK,
             )  # fmt: skip
         # The button forgets its file, else the same one could not be chosen again.
@@ -100,15 +101,13 @@ class ImageEvents:
         for kind in (*KINDS, *SURFACE_KINDS):
             wiring.hand_out(getattr(tab, kind), partial(self.file, kind))
 
-    def _connect_colors(self, wiring: Wiring[Asked], tab: ImageParts) -> list[Any]:
-        """Binds what changes the colours; returns the events that answer with a picture."""
+    def _connect_colors(self, wiring: Wiring[Asked], tab: ImageParts) -> None:
+        """Binds what changes the colours."""
         views = {"depth": tab.depth_tab, "measure": tab.measure_tab, SCENE: tab.scene_tab, COMPARE: tab.compare_tab}
         for name, view in views.items():
             wiring.on(view.select, partial(self.open_view, name), ViewUpdates, **QUICK)
-        return [
-            wiring.on(event, self.again, ColorUpdates, trigger_mode="always_last", **QUICK)
-            for event in (tab.color_map.input, tab.legend.input)
-        ]
+        for event in (tab.color_map.input, tab.legend.input):
+            wiring.on(event, self.again, ColorUpdates, trigger_mode="always_last", drop_late=True, **QUICK)
 
     def start(self, picture: Path) -> Start:
         """Predicts a picture by the first model, and keeps the result.
@@ -141,13 +140,14 @@ class ImageEvents:
         """
         domain = asked.place if what == "place" and asked.place else ROUTER
         if not asked.picture:
+            asked.latest.order(None)
             return {**nothing(EMPTY_IMAGE), "domain": domain}
         if is_shown(what, asked):
             return {}
         doing = progress_html(None, f"{html.escape(self.work.models.card(asked.model).name)} looks at the photo …")
         return {
             "empty": gr.update(value=doing, visible=True), "results": gr.update(visible="hidden"), "domain": domain,
-            "order": asked.order + 1, "place": gr.update(visible=what == "place"),
+            "order": asked.latest.order(asked.picture), "place": gr.update(visible=what == "place"),
         }  # fmt: skip
 
     def fresh(self, asked: Asked) -> ResultUpdates:
@@ -190,7 +190,7 @@ class ImageEvents:
 
     def again(self, asked: Asked) -> ColorUpdates:
         """Shows the same prediction in other colours or another range."""
-        if not asked.picture:
+        if not asked.picture or asked.latest.is_other(asked.picture):
             return {}
         seen = self._see(asked)
         limits = limits_of(seen.prediction, *asked.legend)

@@ -15,6 +15,7 @@ from page.photo import compare_view, keeping, legend_bar, measure_view, scene_vi
 from page.photo.compare_view import CompareParts
 from page.photo.measure_view import MeasureParts
 from page.photo.scene_view import SceneParts
+from page.wiring import Latest
 from semidepth.media.color_maps import DEFAULT_COLOR_MAP
 
 PNG16_LABELS = {True: "16-bit PNG, mm", False: "16-bit PNG"}  # by whether the model predicts metres
@@ -37,6 +38,7 @@ class ImageParts(CompareParts, MeasureParts, SceneParts):
         photo: the photo below the depth.
         before: what is shown, an `image_values.Before`, or None.
         order: changes when a picture is to be predicted.
+        latest: what was asked for last, see `wiring.Latest`.
         view: name of the view that is open.
         views: row of views.
         kept: what the browser keeps of the tab.
@@ -71,6 +73,7 @@ class ImageParts(CompareParts, MeasureParts, SceneParts):
     compare_tab: gr.Tab
     before: gr.State
     order: gr.State
+    latest: gr.State
     view: gr.State
     views: gr.Tabs
     kept: gr.BrowserState
@@ -117,7 +120,8 @@ def build(work: DepthWork, trust: gr.HTML, card: gr.Markdown, examples: list[Pat
     photos = strip.build(examples, elem_id="examples") if examples else None
     states = {
         "domain": gr.State(ROUTER), "points": gr.State([]), "before": gr.State(start.get("before")),
-        "order": gr.State(0), "view": gr.State("depth"), "built": gr.State(None), "metric": gr.State(metric),
+        "order": gr.State(0), "latest": gr.State(Latest()), "view": gr.State("depth"), "built": gr.State(None),
+        "metric": gr.State(metric),
     }  # fmt: skip
     return ImageParts(
         trust=trust,

@@ -10,7 +10,7 @@ from page.photo.compare_view import CompareUpdates
 from page.photo.legend_bar import Ends, ends_of
 from page.photo.scene_view import SceneUpdates
 from page.photo.strip import number_of
-from page.wiring import head_of
+from page.wiring import Latest, head_of
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Asked:
         points: clicked ones, (column, row) of the upright picture, at most two.
         before: the result that is shown.
         order: number of the last order to predict.
+        latest: the same and its picture, up to date while a handler is at work.
     """
 
     picture: str | None
@@ -65,6 +66,7 @@ class Asked:
     points: list[Point]
     before: Before | None
     order: int
+    latest: Latest = field(default_factory=Latest, kw_only=True)
 
 
 @dataclass(frozen=True)

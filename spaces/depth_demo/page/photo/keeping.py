@@ -16,12 +16,13 @@ from refusal import Refusal, number, pixels, word
 from results.read_outs import Point, number_of
 from work import ROUTER
 
+from page.photo.compare_view import PHOTO, first_choice
 from page.photo.image_values import Asked
 from page.photo.legend_bar import Ends, ends_of
 from semidepth.media.color_maps import COLOR_MAPS, DEFAULT_COLOR_MAP
 
 VIEWS = ("depth", "measure", "scene", "compare")
-LINK = ("photo", "model", "view", "near", "far", "colors")  # parameters of the address
+LINK = ("photo", "model", "view", "near", "far", "colors", "compare", "also")  # parameters of the address
 GONE = "The photo that you had open is gone: photos are kept for a day."
 STORED_AS = "semidepth"  # the browser's name for it, and the key that it is written with: nothing in it is secret
 
@@ -49,6 +50,8 @@ class Kept:
         fov: horizontal field of view in degrees, as it was typed.
         share: of the depth over the photo, per cent.
         points: (column, row) of the upright picture.
+        compared: models to compare, and the photo; None: what the view starts with.
+        also: further colours to compare them in.
     """
 
     picture: str | None = None
@@ -60,13 +63,24 @@ class Kept:
     fov: str = ""
     share: float = 0.0
     points: tuple[Point, ...] = ()
+    compared: tuple[str, ...] | None = None
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class KeepingAsked(Asked):
-    """The values that are kept: those of the tab, the open view, and whether the page has been set to what was kept."""
+    """The values that are kept: those of the tab and of what is compared, the open view, and `ready`.
+
+    Args:
+        view: name of the view that is open.
+        compared: see [`Kept`], as for `also`.
+        also: further colours.
+        ready: whether the page has been set to what was kept.
+    """
 
     view: str
+    compared: list[str]
+    also: list[str]
     ready: bool
 
 
@@ -96,14 +110,18 @@ def keep(photos: list[Path], models: Models, asked: KeepingAsked) -> KeepingUpda
     values = {
         "picture": asked.picture, "model": asked.model, "domain": asked.domain, "view": asked.view,
         "color_map": asked.color_map, "fov": asked.fov, "share": asked.share or 0.0,
-        "points": [list(point) for point in asked.points], "ends": ends or None,
+        "points": [list(point) for point in asked.points], "ends": ends or None, "compared": asked.compared,
+        "also": asked.also,
     }  # fmt: skip
     photo = next((path.stem for path in photos if str(path) == asked.picture), None)
+    cards = [models.card(name) for name in models.names]
     link: dict[str, Any] = {
         "model": asked.model if asked.model != models.names[0] else None,
         "view": asked.view if asked.view != VIEWS[0] else None,
         "colors": asked.color_map if asked.color_map != DEFAULT_COLOR_MAP else None,
         **ends,
+        "compare": (_linked(asked.compared) or None) if asked.compared != first_choice(cards) else None,
+        "also": _linked(asked.also) if asked.also else None,
     }
     link = {name: value for name, value in link.items() if value is not None}
     if photo and (link or photo != photos[0].stem):
@@ -129,6 +147,7 @@ def read_kept(kept: Any, photos: list[Path], models: Models) -> Kept:
     readers: dict[str, Callable[[Any], Any]] = {
         "view": one_of(VIEWS), "color_map": one_of(list(COLOR_MAPS)), "domain": one_of([ROUTER, *heads]), "fov": _fov,
         "share": _share, "points": _points, "ends": ends_of, "picture": partial(_picture, photos),
+        "compared": some_of([PHOTO, *models.names]), "also": some_of(list(COLOR_MAPS)),
     }  # fmt: skip
     found: dict[str, Any] = {"model": model}
     for name, read in readers.items():
@@ -174,6 +193,12 @@ def read_address(address: Mapping[str, str], kept: Kept, photos: list[Path], mod
         kept = replace(kept, view=view)
     if colors := given("colors", one_of(list(COLOR_MAPS), "The colours in this page's address")):
         kept = replace(kept, color_map=colors)
+    compared = some_of(["photo", *models.names], "The models to compare in this page's address")
+    if (names := given("compare", lambda text: compared(text.split(",")))) is not None:
+        kept = replace(kept, compared=tuple(PHOTO if name == "photo" else name for name in names))
+    also = some_of(list(COLOR_MAPS), "The colours to compare in this page's address")
+    if (also_in := given("also", lambda text: also(text.split(",")))) is not None:
+        kept = replace(kept, also=also_in)
     near, far = (given(end, partial(number_of, what=f"{end} end in this page's address")) for end in ("near", "far"))
     return (kept if near is None and far is None else replace(kept, ends=(near, far))), wrong
 
@@ -186,6 +211,25 @@ def one_of(known: Sequence[str], name: str = "") -> Callable[[Any], str]:
         name: of the value.
     """
     return lambda sent: str(word(sent, name, known))
+
+
+def some_of(known: Sequence[str], name: str = "") -> Callable[[Any], tuple[str, ...]]:
+    """Makes a function that takes a list of known words, and raises Refusal for anything else.
+
+    Args:
+        known: words.
+        name: of the value.
+    """
+
+    def read(sent: Any) -> tuple[str, ...]:
+        one = one_of(known, name)
+        return tuple(one(each) for each in (sent if isinstance(sent, list) else [sent]))
+
+    return read
+
+
+def _linked(names: list[str]) -> str:
+    return ",".join("photo" if name == PHOTO else name for name in names)
 
 
 def _picture(photos: list[Path], sent: Any) -> str:

@@ -113,13 +113,14 @@ class MeasureEvents:
         """
         wiring = Wiring(tab, Asked)
         wiring.on_click_in(tab.marked, self.click, ReadUpdates, **QUICK)
-        Wiring(tab, DraggedAsked).on(tab.marks.input, self.dragged, ReadUpdates, trigger_mode="always_last", **QUICK)
+        options = QUICK | {"drop_late": True}
+        Wiring(tab, DraggedAsked).on(tab.marks.input, self.dragged, ReadUpdates, trigger_mode="always_last", **options)
         for event in (tab.fov.submit, tab.fov.blur):
-            wiring.on(event, self.measure, ReadUpdates, **QUICK)
-        wiring.on(tab.share.input, self.measure, ReadUpdates, trigger_mode="always_last", **QUICK)
+            wiring.on(event, self.measure, ReadUpdates, **options)
+        wiring.on(tab.share.input, self.measure, ReadUpdates, trigger_mode="always_last", **options)
         for event in (tab.places.submit, tab.places.blur):
-            wiring.on(event, self.typed, ReadUpdates, **QUICK)
-        wiring.on(tab.forget.click, self.clear, ReadUpdates, **QUICK)
+            wiring.on(event, self.typed, ReadUpdates, **options)
+        wiring.on(tab.forget.click, self.clear, ReadUpdates, **options)
 
     def click(self, asked: Asked, pixel: tuple[int, int]) -> ReadUpdates:
         """Adds a point and measures; with two there already, the nearer of them moves to where was clicked.
@@ -128,8 +129,8 @@ class MeasureEvents:
             asked: values of the tab's parts.
             pixel: (column, row) that was clicked, of the picture as it was sent to the browser.
         """
-        if not asked.picture:
-            return {"points": []}
+        if not asked.picture or asked.latest.is_other(asked.picture):
+            return {}
         seen = self.work.see(asked.picture, asked.model, asked.domain)
         full, sent = np.array(seen.picture.size), np.array(clickable_size(seen.image))
         x, y = np.clip((np.array(pixel) + 0.5) * full / sent, 0, full - 1).astype(int).tolist()
@@ -159,8 +160,8 @@ class MeasureEvents:
 
     def measure(self, asked: Asked) -> ReadUpdates:
         """Tells what is known of the points, in words and drawn."""
-        if not asked.picture:
-            return {"points": []}
+        if not asked.picture or asked.latest.is_other(asked.picture):
+            return {}
         seen = self.work.see(asked.picture, asked.model, asked.domain)
         limits = limits_of(seen.prediction, *asked.legend) if asked.share else (0.0, 1.0)
         return measured(seen, limits, asked)

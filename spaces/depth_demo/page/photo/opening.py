@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,17 @@ from work import DepthWork, Seen
 from page.photo.image_values import Asked, ResultUpdates
 from page.photo.keeping import ADDRESS, GONE, VIEWS, KeepingAsked, KeepingUpdates, Kept, keep, read_address, read_kept
 from page.photo.legend_bar import own_range
-from page.wiring import QUICK, Wiring
+from page.wiring import QUICK, Latest, Wiring
 
 Show = Callable[[Asked, Seen, tuple[float, float]], ResultUpdates]
 
 
 @dataclass(frozen=True)
 class OpeningAsked:
-    """Values that the browser has kept, as they came."""
+    """Values that the browser has kept, as they came, and what was asked for last, see `wiring.Latest`."""
 
     kept: Any
+    latest: Latest = field(default_factory=Latest)
 
 
 class OpeningUpdates(ResultUpdates, total=False):
@@ -35,6 +36,8 @@ class OpeningUpdates(ResultUpdates, total=False):
     domain: str
     color_map: str
     share: float
+    compared: list[str]
+    also: list[str]
     views: Any
     ready: bool
 
@@ -51,27 +54,23 @@ class OpeningEvents:
     def __init__(self, work: DepthWork, photos: list[Path], show: Show) -> None:
         self.work, self.photos, self.show = work, photos, show
 
-    def connect(self, page: gr.Blocks, tab: Any) -> Any:
+    def connect(self, page: gr.Blocks, tab: Any) -> None:
         """Binds the handlers.
 
         Args:
             page: that opens.
             tab: its parts.
-
-        Returns:
-            The event that shows a result, to be cancelled where another is asked for.
         """
-        opening = Wiring(tab, OpeningAsked).on_opening(page, self.opened, OpeningUpdates, **QUICK)
+        Wiring(tab, OpeningAsked).on_opening(page, self.opened, OpeningUpdates, **QUICK)
         changes = [
             tab.before.change, tab.view.change, tab.points.change, tab.color_map.input, tab.legend.input,
-            tab.share.input, tab.fov.submit, tab.fov.blur,
+            tab.share.input, tab.fov.submit, tab.fov.blur, tab.compared.input, tab.also.input,
         ]  # fmt: skip
         kept = Wiring(tab, KeepingAsked).on(
             partial(gr.on, changes), partial(keep, self.photos, self.work.models), KeepingUpdates,
             trigger_mode="always_last", **QUICK,
         )  # fmt: skip
         kept.then(None, tab.kept, None, js=ADDRESS, api_visibility="private", **QUICK)
-        return opening
 
     def opened(self, asked: OpeningAsked, address: Mapping[str, str]) -> OpeningUpdates:
         """Shows what the browser had kept; what the address asks for goes before it."""
@@ -100,7 +99,11 @@ class OpeningEvents:
             Refusal: the picture cannot be read.
         """
         model = kept.model or self.work.models.names[0]
-        updates: OpeningUpdates = {"model": model, "color_map": kept.color_map, "share": kept.share}
+        updates: OpeningUpdates = {
+            "model": model, "color_map": kept.color_map, "share": kept.share, "also": list(kept.also),
+        }  # fmt: skip
+        if kept.compared is not None:
+            updates["compared"] = list(kept.compared)
         if kept.view != VIEWS[0]:
             updates["views"] = gr.update(selected=kept.view)
         picture = kept.picture or next(map(str, self.photos), None)

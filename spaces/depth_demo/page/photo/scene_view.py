@@ -2,7 +2,7 @@
 
 import html
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypedDict
 
@@ -14,7 +14,7 @@ from work import DepthWork
 
 from page.appearance import refused
 from page.browser_files import browser_file
-from page.wiring import QUICK, Wiring
+from page.wiring import QUICK, Latest, Wiring
 from semidepth.media.meshes import MAX_JUMP
 
 MESH, POINTS = "Mesh", "Point cloud"
@@ -71,6 +71,7 @@ class SceneAsked:
         view: name of the view that is open.
         built: what the scene that is shown was made from; None without one.
         metric: whether `cut` is in metres.
+        latest: see `wiring.Latest`.
     """
 
     picture: str | None
@@ -84,10 +85,11 @@ class SceneAsked:
     view: str
     built: "tuple[SceneAsked, float] | None"
     metric: bool
+    latest: Latest = field(default_factory=Latest)
 
     def wish(self) -> "SceneAsked":
         """Returns the same without what is shown, to compare two of them."""
-        return replace(self, view="", built=None, metric=False)
+        return replace(self, view="", built=None, metric=False, latest=Latest())
 
 
 class SceneUpdates(TypedDict, total=False):
@@ -149,31 +151,29 @@ class SceneEvents:
     def __init__(self, work: DepthWork) -> None:
         self.work = work
 
-    def connect(self, parts: Any, predicted: Any) -> Any:
+    def connect(self, parts: Any, predicted: Any) -> None:
         """Binds the handlers.
 
         Args:
             parts: of the tab, the view's own among them.
             predicted: event after which another result is shown.
-
-        Returns:
-            The events that show a scene, to be cancelled where the result goes.
         """
         wiring = Wiring(parts, SceneAsked)
-        line: dict[str, Any] = {"concurrency_id": "scene", "concurrency_limit": 2, "show_progress_on": [parts.viewer]}
-        events = [
+        line: dict[str, Any] = {
+            "concurrency_id": "scene", "concurrency_limit": 2, "show_progress_on": [parts.viewer], "drop_late": True,
+            "trigger_mode": "always_last",
+        }  # fmt: skip
+        for event in (
+            predicted.then, parts.shape.input, parts.jump.release, parts.point_size.release, parts.fov.submit,
+            parts.fov.blur, parts.cut.submit, parts.cut.blur,
+        ):  # fmt: skip
             wiring.on(event, self.follow, SceneUpdates, **line)
-            for event in (predicted.then, parts.shape.input, parts.jump.release,
-                          parts.point_size.release, parts.fov.submit, parts.fov.blur,
-                          parts.cut.submit, parts.cut.blur)
-        ]  # fmt: skip
-        events.append(wiring.on(parts.scene_tab.select, self.opened, SceneUpdates, **line))
+        wiring.on(parts.scene_tab.select, self.opened, SceneUpdates, **line)
         parts.sway.input(None, parts.sway, parts.viewer, js=SWAYED, api_visibility="private", queue=False, **QUICK)
         wiring.on(parts.front.click, front, SceneUpdates, **QUICK)
         wiring.on(parts.model.change, self.unit, UnitUpdates, **QUICK)
         for kind, mesh in (("glb", True), ("ply", False)):
             wiring.hand_out(getattr(parts, kind), partial(self.file, kind, mesh))
-        return events
 
     def opened(self, asked: SceneAsked) -> SceneUpdates:
         """Builds the scene when the view is opened, unless this very scene is shown."""
@@ -184,6 +184,8 @@ class SceneEvents:
 
         A scene of the same picture stays where a setting is refused.
         """
+        if asked.latest.is_other(asked.picture):
+            return {}
         if not asked.picture:
             return no_scene()
         before = asked.built[0] if asked.built else None
