@@ -10,10 +10,14 @@ from typing import Any
 import yaml
 
 from semidepth.prediction.shipped.errors import in_words, typical_errors
-from semidepth.prediction.shipped.folder import find_model
+from semidepth.prediction.shipped.folder import find_model, is_heads
 
 OPTIONS = ("metric.yaml", "student.yaml", "teacher.yaml")  # what a run leaves
-ROLES = {"labeled": "{}", "unlabeled": "{} without labels", "pseudo_labels": "pseudo labels of {}"}
+ROLES = {
+    "labeled": "on {}", "train": "on {}", "unlabeled": "without labels on {}",
+    "pseudo_labels": "on pseudo labels of {}",
+}  # fmt: skip
+TOLD = re.compile(r"^\|.*?`([^`|]+)`: ([^|;]+)", re.MULTILINE)  # in a table of a card: a source, and what it is
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,43 @@ def read_model_record(name: str, *, metric: bool) -> ModelRecord:
     options = next((folder / each for each in OPTIONS if (folder / each).is_file()), None)
     try:
         read = yaml.safe_load(options.read_text(encoding="utf-8")) if options else {}
-        errors = typical_errors(folder) if metric else {}
-        return ModelRecord(_sources(read or {}), errors, {} if metric else _near_enough(folder / "results.json"))
+        errors, words = typical_errors(folder) if metric else {}, names_on_card(folder)
+        near_enough = {} if metric else _near_enough(folder / "results.json", words)
+        return ModelRecord(_sources(read or {}, words), errors, near_enough)
     except (ValueError, AttributeError, TypeError, KeyError, yaml.YAMLError) as error:
         raise ValueError(f"the record in {folder} is damaged ({error}); write it again or remove it.") from error
 
 
-def _sources(options: dict[str, Any]) -> tuple[str, ...]:
-    found = {told: dict.fromkeys(short_name(text) for text in options.get(role) or []) for role, told in ROLES.items()}
-    return tuple(told.format(", ".join(names)) for told, names in found.items() if names)
+def card_of(folder: Path) -> Path:
+    """Returns the path of a model's card; heads are told of on that of their core, in the folder above."""
+    return (folder.parent if is_heads(folder) else folder) / "README.md"
+
+
+def names_on_card(folder: Path) -> dict[str, str]:
+    """Returns what a model's card calls its data, by their short names.
+
+    Cards name a source in a table as `source`: words. The words end at a semicolon.
+
+    Args:
+        folder: of the model.
+    """
+    card = card_of(folder)
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    return {short_name(source): words.strip() for source, words in TOLD.findall(text)}
+
+
+def _sources(options: dict[str, Any], words: dict[str, str]) -> tuple[str, ...]:
+    found = []
+    for role, told in ROLES.items():
+        # A metric run writes "indoor=rooms.parquet".
+        names = [short_name(re.sub(r"^\w+=", "", text)) for text in options.get(role) or []]
+        if names:
+            found.append(told.format(_listed(list(dict.fromkeys(words.get(name, name) for name in names)))))
+    return tuple(found)
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def short_name(source: str) -> str:
@@ -66,10 +98,11 @@ def short_name(source: str) -> str:
     return re.sub(r"\.(parquet|tar|jsonl|csv|txt)$", "", next((part for part in reversed(parts) if part), plain))
 
 
-def _near_enough(path: Path) -> dict[str, float]:
+def _near_enough(path: Path, words: dict[str, str]) -> dict[str, float]:
     results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     shares = {name.rpartition("/")[0]: value for name, value in results.items() if name.endswith("/delta1")}
-    return {short_name(name): float(value) for name, value in shares.items() if math.isfinite(value)}
+    names = {name: short_name(name) for name, value in shares.items() if math.isfinite(value)}
+    return {words.get(short, short): float(shares[name]) for name, short in names.items()}
 
 
 def error_of(record: ModelRecord, domain: str) -> float | None:
@@ -91,12 +124,12 @@ def trust_text(name: str, record: ModelRecord) -> str:
         name: the model's name for people.
         record: of the model.
     """
-    trained = f" Trained on {' and '.join(record.sources)}." if record.sources else ""
+    trained = f" Trained {'; '.join(record.sources)}." if record.sources else ""
     if record.errors:
         return f"{name}: {in_words(record.errors)} off on average.{trained}"
     if record.near_enough:
         shares = ", ".join(f"{100 * share:.0f} % of pixels in {place}" for place, share in record.near_enough.items())
-        return f"{name}: within a quarter of the true distance, once scaled, for {shares}.{trained}"
+        return f"{name}: once its scale is set, within a quarter of the true distance for {shares}.{trained}"
     return f"{name}: how far off it is was not recorded; take its numbers as a guess.{trained}"
 
 

@@ -26,8 +26,42 @@ def test_a_model_without_metres(trust, tmp_path):
     options = {"labeled": ["data/nyu_train-*.parquet", "scenes:outdoor?count=160"], "unlabeled": ["photos/*.parquet"]}
     folder = write(tmp_path / "m", options, {"loss": 0.7, "nyu_val.parquet/delta1": 0.786})
     text = trust.trust_text("a/m", trust.read_model_record(folder, metric=False))
-    assert text.endswith("Trained on nyu_train, rendered scenes and photos without labels.")
+    assert text.endswith("Trained on nyu_train and rendered scenes; without labels on photos.")
     assert "79 % of pixels in nyu_val" in text
+
+
+def test_data_are_called_what_the_card_calls_them(trust, tmp_path):
+    results = {"loss": 0.7, "data/nyu_val.parquet/delta1": 0.89}
+    options = {"labeled": ["data/nyu_train-*.parquet", "scenes:indoor?count=8"], "unlabeled": ["b/*.tar", "c/*.tar"]}
+    folder = write(tmp_path / "m", options, results)
+    (tmp_path / "m" / "README.md").write_text("""# m
+`b/*.tar`: not in a table
+| validation | AbsRel |
+|---|--:|
+| `nyu_val.parquet`: 80 held-out frames of rooms | 0.1 |
+
+| used as | source | licence |
+|---|---|---|
+| labeled images | `data/nyu_train-*.parquet`: 651 frames of rooms; 8 bits | research |
+| images without labels | `b/*.tar` | mixed |
+| images without labels | `c/*.tar`: 9 photos | mixed |
+""")
+    text = trust.trust_text("m", trust.read_model_record(folder, metric=False))
+    assert "89 % of pixels in 80 held-out frames of rooms." in text
+    assert text.endswith("Trained on 651 frames of rooms and rendered scenes; without labels on b and 9 photos.")
+    heads = tmp_path / "m" / "metres"
+    write(heads, {"train": ["indoor=data/nyu_train-*.parquet", "outdoor=scenes:outdoor"]}, {}, "metric")
+    (heads / "heads.safetensors").touch()
+    assert trust.read_model_record(str(heads), metric=True).sources == ("on 651 frames of rooms and rendered scenes",)
+
+
+def test_no_shipped_model_names_a_file(trust):
+    from semidepth.prediction.shipped.folder import shipped_names
+
+    for name, metric in zip(shipped_names(), (False, True), strict=True):
+        text = trust.trust_text(name, trust.read_model_record(name, metric=metric))
+        assert "Trained on 651 labeled frames of NYU Depth v2 (rooms)" in text
+        assert not any(part in text for part in ("_", "*", ".parquet"))
 
 
 def test_a_model_with_metres(trust, tmp_path):

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import gradio as gr
 from predictor import ModelCard
+from trust import card_of
 
-from semidepth.prediction.shipped.folder import find_model, is_heads
+from semidepth.prediction.shipped.folder import find_model
 
 PAPERS = {
     "Depth Anything": "2401.10891", "Depth Anything V2": "2406.09414", "ZoeDepth": "2302.12288", "MiDaS": "1907.01341",
@@ -66,7 +67,7 @@ def card_text(card: ModelCard) -> str:
     """
     folder = Path(find_model(card.place))
     if folder.is_dir():
-        readme = (folder.parent if is_heads(folder) else folder) / "README.md"  # heads are told of on their core's card
+        readme = card_of(folder)
         if not readme.is_file():
             return f"The folder of {card.name} has no card (README.md)."
         return FRONT_MATTER.sub("", readme.read_text(encoding="utf-8"))
