@@ -9,7 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the commands that tests star
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from time_limits import limit_of, limited
+from processes import limit_of, limited
 from transformers import set_seed
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from playwright.sync_api import Error
-from time_limits import limited
+from processes import limited
 
 pytestmark = pytest.mark.browser
 
