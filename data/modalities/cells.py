@@ -44,7 +44,7 @@ def read_beside(
     if cells.get("semantic") is not None:
         semantic = _classes(cells["semantic"], origin)
         if orientation != 1:
-            semantic = turn_with_image(semantic, image, orientation, frame, usual="upright")
+            semantic = turn_with_image(semantic, image, orientation, frame)  # as its depth
         if semantic.shape != image.shape[-2:]:
             raise BrokenSampleError(
                 f"{origin} has classes of {tuple(semantic.shape)} and an image of {tuple(image.shape[-2:])} pixels"

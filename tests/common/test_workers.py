@@ -15,8 +15,8 @@ from multiprocessing import get_context
 from semidepth.common.workers import tie_to_parent
 if __name__ == "__main__":
     with ProcessPoolExecutor(1, get_context("spawn"), initializer=tie_to_parent) as pool:
-        print(pool.submit(os.getpid).result(), flush=True)
         try:
+            print(pool.submit(os.getpid).result(), flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             print(pool.submit(os.getpid).result(), flush=True)

@@ -13,6 +13,7 @@ from semidepth.common.locks import hold_folder, release_folder
 from semidepth.common.options import default_values
 from semidepth.training.engine.checkpoints import (
     PREFIX,
+    UNFINISHED,
     check_setting,
     list_checkpoints,
     load_checkpoint,
@@ -120,8 +121,9 @@ def _check_checkpoint(newest: Path, options: RunOptions, steps: int | None, unkn
         )
     results = Path(options.output_dir) / "results.json"
     # A model that was deleted is saved again, from its checkpoint. Tokenizers have a folder each.
-    weights = [*results.parent.glob("*.safetensors"), *results.parent.glob("*/model.safetensors")]
-    saved = any(not path.parent.name.startswith(PREFIX) for path in weights)
+    apart = [path.parent.name for path in results.parent.glob("*/model.safetensors")]
+    apart = [name for name in apart if not name.startswith((PREFIX, "best")) and not name.endswith(UNFINISHED)]
+    saved = bool(apart) or any(results.parent.glob("*.safetensors"))
     if done == steps and results.is_file() and saved:
         raise NothingToDo(
             f"this run is finished already, after {steps} steps: the model is in {options.output_dir}, its scores are "

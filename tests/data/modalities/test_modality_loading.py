@@ -9,8 +9,11 @@ import torch
 from datasets import Dataset
 from PIL import Image
 
+from semidepth.data.decoding import BrokenSampleError
+from semidepth.data.modalities.cells import read_beside
 from semidepth.data.modalities.loading import ModalityLoader, mirror_words, modality_samples
 from semidepth.data.modalities.normals import fit_normals
+from semidepth.data.orientation import turn_with_image
 from semidepth.data.source_spec import parse_source, parse_sources
 from semidepth.data.streaming.plan import StreamPlan
 
@@ -130,3 +133,18 @@ def test_labels_without_metres_are_refused(table):
 def test_an_impossible_angle_is_refused(table):
     with pytest.raises(ValueError, match="fov_deg"):
         parse_source(table.partition("&fov")[0] + "&fov_deg=200")
+
+
+@pytest.mark.parametrize(("orientation", "frame"), [(3, None), (3, "upright"), (6, None), (6, "stored")])
+def test_classes_of_a_turned_photo_lie_as_its_depth_does(orientation, frame):
+    image = torch.empty(3, *((4, 6) if orientation == 3 else (6, 4)))
+    stored = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    depth = turn_with_image(torch.from_numpy(stored), image, orientation, frame)
+    classes = read_beside({"semantic": stored}, "a row", image, orientation, frame)["semantic"]
+    assert torch.equal(classes, depth.long())
+
+
+def test_classes_of_too_many_pixels_are_refused_by_number():
+    content = png(np.zeros((9000, 9000), bool))
+    with pytest.raises(BrokenSampleError, match="9000x9000 pixels"):
+        read_beside({"semantic": content}, "a row", torch.empty(3, 4, 6), 1, None)

@@ -13,6 +13,7 @@ from semidepth.training.engine.resuming import check_resume, setting_of
 from semidepth.training.options.metric import MetricOptions
 from semidepth.training.options.student import StudentOptions
 from semidepth.training.options.teacher import TeacherOptions
+from semidepth.training.options.tokenizers import TokenizerOptions
 from semidepth.training.recipes.own_teacher import TEACHER_SETTING, differing_options
 from semidepth.training.recipes.student import train_on_all
 from semidepth.training.recipes.teacher import train_teacher
@@ -59,6 +60,23 @@ def test_a_finished_run_says_where_its_result_is_and_can_be_trained_further(comm
     assert check_resume(options, 4) == newest
     with pytest.raises(ValueError, match=r"3 steps .* has 2.*--steps"):
         check_resume(options, 2)
+
+
+def test_tokenizers_which_have_a_folder_each_are_finished_too_and_have_their_setting(tmp_path):
+    options = TokenizerOptions(output_dir=str(tmp_path / "run"), images=8, batch_size=8)
+    newest = checkpoint(options)
+    (newest.parent / "results.json").write_text("{}")
+    for name in (newest.name, "best", "model.unfinished"):
+        (newest.parent / name).mkdir(exist_ok=True)
+        (newest.parent / name / "model.safetensors").touch()
+    assert check_resume(options, 3) == newest  # none of these is the result
+    for name, value in (("levels", (5, 5, 5, 8, 8)), ("images", 16), ("pictures_seed", 1), ("modalities", ("depth",))):
+        with pytest.raises(ValueError, match=f"{name}="):
+            check_resume(replace(options, **{name: value}), 5)
+    (newest.parent / "depth").mkdir()
+    (newest.parent / "depth" / "model.safetensors").touch()
+    with pytest.raises(NothingToDo, match="finished"):
+        check_resume(options, 3)
 
 
 def test_what_is_not_known_yet_is_not_compared_and_all_else_is(options):
