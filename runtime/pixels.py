@@ -47,10 +47,20 @@ def _read(path: Path) -> Image.Image:
         width, height = picture.size
         if width * height > MAX_PIXELS:
             raise ValueError(f"it has {width}x{height} pixels, more than {MAX_PIXELS:,}")
+        if picture.format == "TIFF":
+            _check_tiff(picture)
         picture.load()
     except (OSError, SyntaxError, ValueError, TypeError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} cannot be read as an image ({error}); give another.") from error
     return picture
+
+
+def _check_tiff(picture: Image.Image) -> None:
+    """Raises ValueError for more than 8 bits per channel, which Pillow gives wrongly for some layouts."""
+    bits = picture.tag_v2.get(258, 1)  # type: ignore[attr-defined]
+    most = max(bits) if isinstance(bits, tuple) else bits
+    if most > 8:
+        raise ValueError(f"it has {most} bits per channel; give 8")
 
 
 def target_size(height: int, width: int, size: int, multiple: int) -> tuple[int, int]:

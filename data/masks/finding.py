@@ -42,7 +42,9 @@ def mask_finder(source: Source) -> Callable[[Path], Any]:
 
 
 def _file(path: Path) -> Path | None:
-    return path if path.is_file() else None
+    """The file of that name, its ending in any case; None where there is none."""
+    either = (path, path.with_suffix(path.suffix.upper()))
+    return next((place for place in either if place.is_file()), None)
 
 
 def _in_files(image: Path) -> Any:

@@ -31,6 +31,7 @@ from semidepth.data.source_spec import split_options
 from semidepth.media.class_maps import class_picture, classes_of
 from semidepth.media.color_maps import colorize
 from semidepth.media.normals import normals_of, normals_picture
+from semidepth.media.tiff_layouts import check_layout
 from semidepth.prediction.any_to_any.conversion import Converted, check_names
 from semidepth.prediction.any_to_any.conversion import convert as convert_one
 from semidepth.prediction.any_to_any.model import AnyToAny, load_any_to_any
@@ -161,6 +162,7 @@ def _opened(path: Path) -> Image.Image:
     try:
         picture = open_picture(path.read_bytes())
         check_pixels(picture.size, str(path))
+        check_layout(picture)
         load_pixels(picture)
     except BrokenSampleError:
         raise

@@ -137,9 +137,14 @@ def test_pictures_are_regular_files_of_a_decent_size(exported, tmp_path):
     loaded = runtime.load(exported)
     os.mkfifo(tmp_path / "pipe.png")
     Image.new("1", (9000, 9000)).save(tmp_path / "large.png")
-    for name, told in (("pipe", "there is no file"), ("large", "9000x9000 pixels, more than 80,000,000")):
+    Image.fromarray(np.zeros((8, 8), np.uint16)).save(tmp_path / "deep.tif")
+    for name, told in (
+        ("pipe.png", "there is no file"),
+        ("large.png", "9000x9000 pixels, more than 80,000,000"),
+        ("deep.tif", "it has 16 bits per channel"),
+    ):
         with pytest.raises(ValueError, match=told):
-            loaded.predict(tmp_path / f"{name}.png")
+            loaded.predict(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -358,3 +358,12 @@ def test_pipes_among_masks_are_passed_over(tmp_path):
     Image.fromarray(mask).save(masks / "b.png")
     [sample] = samples(f"{tmp_path}?masks=folder")
     assert sample.masks.sum() == 200
+
+
+def test_files_of_masks_have_their_ending_in_any_case(tmp_path):
+    write_images(tmp_path, range(1))
+    mask = np.zeros((24, 32), np.uint8)
+    mask[10:20, 10:30] = 7
+    Image.fromarray(mask).save(tmp_path / "0000_mask.PNG")
+    [sample] = samples(f"{tmp_path}?masks=folder")
+    assert sample.masks.sum() == 200
