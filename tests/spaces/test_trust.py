@@ -148,6 +148,18 @@ def test_the_project_s_address_is_the_package_s_else_the_space_s(about, monkeypa
     assert about.foot_html("").count("https://arxiv.org/abs/") == 4
 
 
+def test_without_an_address_the_page_hands_out_its_own_source(about, page, tmp_path, monkeypatch):
+    import zipfile
+
+    assert "Source code .zip" in json.dumps(page.get_config_file(), default=str)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    with zipfile.ZipFile(about.source_zip()) as packed:
+        assert "def source_zip" in packed.read("spaces/depth_demo/page/about.py").decode()
+        assert "def find_model" in packed.read("semidepth/prediction/shipped/folder.py").decode()
+        assert sum(entry.compress_size for entry in packed.infolist()) < 5_000_000
+        assert not any(name.endswith((".safetensors", ".pyc")) for name in packed.namelist())
+
+
 def test_the_page_has_card_papers_and_sources_at_its_foot(page):
     told = json.dumps(page.get_config_file(), default=str)
     assert "2406.09414" in told

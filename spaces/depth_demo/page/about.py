@@ -1,20 +1,26 @@
-"""The foot of the page: the project, its papers, the model's card, and whose the photos are."""
+"""The foot of the page: the project, its source code and papers, the model's card, and whose the photos are."""
 
 import html
 import os
 import re
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
 import gradio as gr
 from predictor import ModelCard
+from results.result_files import new_folder
 from trust import card_of
 
+import semidepth
+from page.wiring import FETCH
 from semidepth.prediction.shipped.folder import find_model
 
 PAPERS = {
     "Depth Anything": "2401.10891", "Depth Anything V2": "2406.09414", "ZoeDepth": "2302.12288", "MiDaS": "1907.01341",
 }  # fmt: skip
+NAMES = ("repository", "source", "source code", "homepage")  # of an address of code, in a package's metadata
+CODE = {".py", ".md", ".css", ".js", ".yaml", ".json", ".toml", ".txt", ".sh"}
 FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)  # of a card on the Hub
 
 
@@ -25,7 +31,14 @@ def build(card: gr.Markdown, sources: Path) -> None:
         card: part that shows the model's card, not rendered yet.
         sources: Markdown file with the photos' sources and licences.
     """
-    gr.HTML(foot_html(repository()), elem_id="foot")
+    address = repository()
+    with gr.Row(elem_id="foot_line"):
+        gr.HTML(foot_html(address), elem_id="foot")
+        if not address:
+            code = gr.Button("Source code .zip", size="md", min_width=150, scale=0, elem_id="code")
+            made = gr.File(visible="hidden")
+            event = code.click(source_zip, None, made, api_visibility="private", show_progress_on=code)
+            event.success(None, made, None, js=FETCH, api_visibility="private")
     with gr.Row(elem_id="about", equal_height=False):
         with gr.Accordion("Model card", open=False):
             card.render()
@@ -37,15 +50,30 @@ def repository() -> str:
     """Returns the address of the project's code.
 
     It is that which the installed package names, else that of the Hugging Face Space that this page is; "" where there
-    is neither.
+    is neither, and [`source_zip`] has the code.
     """
     try:
-        urls = metadata.metadata("semidepth").get_all("Project-URL") or []
+        facts = metadata.metadata("semidepth")
+        urls = facts.get_all("Project-URL") or []
     except metadata.PackageNotFoundError:  # a Space has the package's parts beside the page
         urls = []
-    named = dict(url.split(", ", 1) for url in urls)
+    named = {name.lower(): address for name, _, address in (url.partition(", ") for url in urls)}
     space = os.environ.get("SPACE_ID", "")
-    return named.get("Repository") or (f"https://huggingface.co/spaces/{space}/tree/main" if space else "")
+    own = f"https://huggingface.co/spaces/{space}/tree/main" if space else ""
+    return next((named[name] for name in NAMES if named.get(name)), own)
+
+
+def source_zip() -> str:
+    """Packs the code that runs here, the package's and the page's; returns the path of the ZIP file."""
+    page, package = Path(__file__).resolve().parents[1], Path(semidepth.__file__).parent
+    path = new_folder() / "semidepth_source.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for root, name in ((package, "semidepth"), (page, "spaces/depth_demo")):
+            for folder, _, files in os.walk(root, followlinks=True):
+                for file in sorted(files):
+                    if Path(file).suffix in CODE:
+                        packed.write(Path(folder) / file, Path(name) / Path(folder).relative_to(root) / file)
+    return str(path)
 
 
 def foot_html(address: str) -> str:
@@ -54,7 +82,7 @@ def foot_html(address: str) -> str:
     Args:
         address: of the project's code; "" where it is not known.
     """
-    name = f'<a href="{html.escape(address)}">semidepth</a>' if address else "<b>semidepth</b>"
+    name = f'<b>semidepth</b> (<a href="{html.escape(address)}">source code</a>)' if address else "<b>semidepth</b>"
     papers = ", ".join(f'<a href="https://arxiv.org/abs/{number}">{title}</a>' for title, number in PAPERS.items())
     return f"<p>Made with {name}, which trains such models. Methods: {papers}.</p>"
 

@@ -13,8 +13,9 @@
       }
     }
     for (const canvas of document.querySelectorAll("#scene canvas:not([aria-label])")) {
-      canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", "The scene in 3D: drag to turn, scroll to come nearer");
+      canvas.setAttribute("role", "application");
+      canvas.setAttribute("aria-label", "The scene in 3D: drag or arrow keys to turn, scroll to come nearer");
+      canvas.tabIndex = 0;
     }
   };
   // Arrow keys go from view to view, as they do in other programs' rows of tabs.

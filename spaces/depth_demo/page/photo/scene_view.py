@@ -12,7 +12,7 @@ from results.read_outs import number_of
 from results.scenes import Scene, build_scene
 from work import DepthWork
 
-from page.appearance import refused
+from page.appearance import progress_html, refused
 from page.browser_files import browser_file
 from page.wiring import QUICK, Latest, Wiring
 from semidepth.media.meshes import MAX_JUMP
@@ -24,7 +24,7 @@ OBLIQUE_DEG = (75.0, 88.0)  # 15 degrees beside it, where depth is seen
 SMALLEST_JUMP, LARGEST_JUMP = 1.01, 2.0
 SMALLEST_POINT, LARGEST_POINT = 0.2, 3.0
 CUT_LABELS = {True: "Leave out what is farther than, metres", False: "Leave out what is farther than, % of near to far"}
-NO_SCENE = "<p>The scene is built when this view is open.</p>"
+NO_SCENE = progress_html(None, "The scene is being built …")  # seen while the view is open alone
 SWAYED = "(sway) => ({__type__: 'update', camera_position: sway.at})"  # what sway.js sets goes to the viewer
 _NUDGE = itertools.cycle((0.0, 0.001))  # degrees: gradio sends a view on only where it differs from the last one
 
