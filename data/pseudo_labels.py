@@ -51,7 +51,7 @@ FEATURES = Features({
 
 
 @dataclass(frozen=True)
-class Record:
+class LabelRecord:
     """The inputs of a pseudo-label set; two sets with the same record hold the same labels.
 
     `shards` and `images` (None: not known beforehand) of the sources tell whether they are what they were. A set may be
@@ -138,7 +138,7 @@ class LabelFolder:
         self.fs, self.path = fsspec.core.url_to_fs(location)
         self._local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
 
-    def check(self, record: Record) -> None:
+    def check(self, record: LabelRecord) -> None:
         """Raises ValueError if the folder holds a set with another record."""
         place = f"{self.path}/{self.record_name}"
         if not self.fs.exists(place):
@@ -150,7 +150,7 @@ class LabelFolder:
             was, new = (", ".join(f"{name}={values.get(name)}" for name in differing) for values in (before, now))
             raise ValueError(f"{self.location} holds {self.what} with {was}, not {new}; give another --output.")
 
-    def begin(self, record: Record) -> None:
+    def begin(self, record: LabelRecord) -> None:
         """Writes the record if it is missing; only the main process calls it.
 
         Raises:
@@ -191,7 +191,7 @@ class LabelFolder:
         )  # fmt: skip
         self._write(f"data/{name}", buffer.getvalue())
 
-    def readme(self, record: Record) -> str:
+    def readme(self, record: LabelRecord) -> str:
         """Returns the text of the set's README.md."""
         return _readme(record)
 
@@ -218,7 +218,7 @@ def read_record(source: Source) -> dict[str, Any] | None:
         source: tables, local or remote; anything else has none.
 
     Returns:
-        The fields of [`Record`]; None for a source that is no such set.
+        The fields of [`LabelRecord`]; None for a source that is no such set.
 
     Raises:
         ValueError: the location cannot be reached, or the record cannot be read.
@@ -267,7 +267,7 @@ def name_of_source(index: int) -> str:
     return f"labels-{index:02d}"
 
 
-def _readme(record: Record) -> str:
+def _readme(record: LabelRecord) -> str:
     """The front matter by which `datasets` and the Hub find the files."""
     return f"""---
 configs:

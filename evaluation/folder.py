@@ -48,8 +48,8 @@ def identity_of(task: Task) -> dict[str, Any]:
 
 
 @dataclass
-class Progress:
-    """Progress of a task.
+class ScoredImages:
+    """Scored images of a task, and who has finished.
 
     Args:
         images: scored images by their places.
@@ -169,8 +169,8 @@ class ScoreFolder:
         """Saves that this process has finished its share of a task."""
         self._write({"task": key, "ended": self.process, "processes": self.processes})
 
-    def progress(self, others: Sequence[dict[str, Any]] = ()) -> dict[TaskKey, Progress]:
-        """Progress of all tasks.
+    def progress(self, others: Sequence[dict[str, Any]] = ()) -> dict[TaskKey, ScoredImages]:
+        """Scored images of all tasks.
 
         Args:
             others: lines of all processes, where there is no folder to read them from.
@@ -178,7 +178,7 @@ class ScoreFolder:
         Raises:
             ValueError: a file of scores is damaged before its last line.
         """
-        found: dict[TaskKey, Progress] = defaultdict(Progress)
+        found: dict[TaskKey, ScoredImages] = defaultdict(ScoredImages)
         lines = list(others) or self.lines if self.path is None else self._read()
         for line in lines:
             progress = found[tuple(line["task"])]

@@ -18,7 +18,7 @@ from semidepth.common.files import write_whole
 from semidepth.common.locks import release_folder
 from semidepth.evaluation.data import Item, Place, read_ahead
 from semidepth.evaluation.examples import Example, draw_examples, make_picture
-from semidepth.evaluation.folder import RESULTS, TABLE, Progress, ScoreFolder, key_of
+from semidepth.evaluation.folder import RESULTS, TABLE, ScoredImages, ScoreFolder, key_of
 from semidepth.evaluation.options import ScoreOptions
 from semidepth.evaluation.pictures import save_picture
 from semidepth.evaluation.plan import plan_tasks
@@ -103,7 +103,7 @@ def _score_model(
 
 
 def _score_task(
-    task: Task, model: DepthModel, folder: ScoreFolder, before: Progress, state: PartialState, batch_size: int
+    task: Task, model: DepthModel, folder: ScoreFolder, before: ScoredImages, state: PartialState, batch_size: int
 ) -> None:
     """Scores this process's images of one task; the scores of each batch are on disk before the next is predicted."""
     key, total, done = key_of(task), task.data.total, len(before.images)

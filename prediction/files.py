@@ -25,7 +25,7 @@ from semidepth.prediction.predictor import (
     Predictor,
     Unreadable,
 )
-from semidepth.prediction.record import Maker, Record, Source
+from semidepth.prediction.record import FileState, Maker, PredictionRecord
 from semidepth.prediction.report import Failure, Report, Result
 from semidepth.prediction.runtimes.cached import seen_of
 
@@ -34,7 +34,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True)
-class Task:
+class FileTask:
     """One input and its results.
 
     Args:
@@ -45,7 +45,7 @@ class Task:
     """
 
     file: Path
-    source: Source
+    source: FileState
     paths: dict[str, Path]
     made: list[Path] = field(default_factory=list)
 
@@ -139,10 +139,10 @@ class Writer:
         self.output = output
         self.options = options
         self.report = report
-        self.record = Record(output)
+        self.record = PredictionRecord(output)
         self.maker = maker_of(predictor.model)
 
-    def plan(self, files: Sequence[tuple[Path, Path]]) -> list[Task]:
+    def plan(self, files: Sequence[tuple[Path, Path]]) -> list[FileTask]:
         """Tasks to predict: without inputs whose results exist, and without those that would overwrite other files."""
         inputs = {file.resolve() for file, _ in files}
         taken = {(is_video(file), name) for file, name in files}
@@ -150,12 +150,12 @@ class Writer:
         todo = []
         for file, found_name in files:
             try:
-                source = Source.of(file)
+                source = FileState.of(file)
                 name = self._earlier_name(file, found_name, source, taken)
                 ends = self.options.result_suffixes(file)
                 paths = {form: self.output / name.with_name(name.name + end) for form, end in ends.items()}
                 own = [path for path in paths.values() if folder / path.relative_to(self.output) in inputs]
-                task = Task(file, source, paths)
+                task = FileTask(file, source, paths)
                 objection = f"{own[0]} is itself an input; give another --output." if own else self._objection(task)
             except OSError as error:
                 self.report.broken[file] = Failure("not read", str(error))
@@ -169,7 +169,7 @@ class Writer:
         remove_leftovers(path for task in todo for path in task.paths.values())
         return todo
 
-    def _earlier_name(self, file: Path, name: Path, source: Source, taken: set[tuple[bool, Path]]) -> Path:
+    def _earlier_name(self, file: Path, name: Path, source: FileState, taken: set[tuple[bool, Path]]) -> Path:
         """The short name of an input's results from an earlier run in which the name was unique, else `name`."""
         if name.name == file.name:
             ends = [VIDEO_RESULT] if is_video(file) else list(FORMATS.values())
@@ -179,7 +179,7 @@ class Writer:
                     return earlier
         return name
 
-    def _objection(self, task: Task) -> str | None:
+    def _objection(self, task: FileTask) -> str | None:
         for form, path in task.paths.items():
             if path.exists() and not self.options.overwrite:
                 matter = self.options.that_matter(form, task.file)
@@ -188,22 +188,22 @@ class Writer:
                     return f"{objection}; --overwrite replaces it, or give another --output."
         return None
 
-    def predict_images(self, tasks: Sequence[Task], tell: Callable[[int], Any]) -> None:
+    def predict_images(self, tasks: Sequence[FileTask], tell: Callable[[int], Any]) -> None:
         """Predicts images and writes their results in threads; the slower of the two sets the pace."""
 
-        def decode(task: Task) -> torch.Tensor:
+        def decode(task: FileTask) -> torch.Tensor:
             content = task.file.read_bytes()
             task.source.sha256 = hashlib.sha256(content).hexdigest()
             return decode_image(content, name=str(task.file))
 
-        def settle(task: Task, written: "Future[Result]") -> None:
+        def settle(task: FileTask, written: "Future[Result]") -> None:
             tell(1)
             try:
                 self.report.results.append(written.result())
             except Exception as error:
                 self._fail(task, error)
 
-        writing: deque[tuple[Task, Future[Result]]] = deque()
+        writing: deque[tuple[FileTask, Future[Result]]] = deque()
         with ThreadPoolExecutor(self.options.threads, thread_name_prefix="write") as pool:
             try:
                 for result in self.predictor.run(tasks, decode):
@@ -221,7 +221,7 @@ class Writer:
                 while writing:
                     settle(*writing.popleft())
 
-    def predict_video(self, task: Task) -> None:
+    def predict_video(self, task: FileTask) -> None:
         """Predicts a video and writes it in colours."""
         from semidepth.prediction.videos import predict_video
 
@@ -243,7 +243,7 @@ class Writer:
         note = None if made.audio in ("copied", "none") else made.audio
         self.report.results.append(Result(task.file, [path], domain=made.domain, note=note))
 
-    def _write(self, prediction: Prediction[Task]) -> Result:
+    def _write(self, prediction: Prediction[FileTask]) -> Result:
         """Writes the missing results of one image, or all of them with --overwrite."""
         task, values = prediction.item, prediction.full_size()
         missing = {form: path for form, path in task.paths.items() if self.options.overwrite or not path.exists()}
@@ -263,7 +263,7 @@ class Writer:
             raise ValueError("; ".join(reasons))
         return Result(task.file, task.made, prediction.domain)
 
-    def _fail(self, task: Task, error: Exception) -> None:
+    def _fail(self, task: FileTask, error: Exception) -> None:
         """Adds the failure of a task to the report."""
         reason, made = str(error) or type(error).__name__, tuple(task.made)
         unread = isinstance(error, BrokenSampleError) or (is_video(task.file) and isinstance(error, ValueError))

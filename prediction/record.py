@@ -23,7 +23,7 @@ RECORD = "predictions.jsonl"
 
 
 @dataclass
-class Source:
+class FileState:
     """State of an input file.
 
     Args:
@@ -39,7 +39,7 @@ class Source:
     sha256: str = ""
 
     @classmethod
-    def of(cls, file: Path) -> "Source":
+    def of(cls, file: Path) -> "FileState":
         """State of a file, which is not read; raises OSError if it is not there."""
         state = file.stat()
         return cls(str(file.resolve()), state.st_size, state.st_mtime_ns)
@@ -89,7 +89,7 @@ class Maker:
         return cls(name, digest_with(module, seen)[:16])
 
 
-class Record:
+class PredictionRecord:
     """Record of one output folder; lines are appended whole, from any thread.
 
     Args:
@@ -111,7 +111,7 @@ class Record:
         if foreign or (not self._made and file.exists() and not file.read_bytes().startswith((b'{"file": ', b"\n"))):
             raise ValueError(f"{file} is no record of predictions; give another --output, or move that file away.")
 
-    def objection(self, path: Path, source: Source, maker: Maker, options: dict[str, Any]) -> str | None:
+    def objection(self, path: Path, source: FileState, maker: Maker, options: dict[str, Any]) -> str | None:
         """Reason why an existing result may not be kept for a source; None if it may."""
         entry = self._made.get(self._key(path))
         if entry is None:
@@ -130,13 +130,13 @@ class Record:
             self._append(entry | asdict(source))  # so that the next run need not read it
         return None
 
-    def names_of(self, source: Source, ends: Iterable[str]) -> list[Path]:
+    def names_of(self, source: FileState, ends: Iterable[str]) -> list[Path]:
         """Names, without these ends, of a source's existing results of earlier runs."""
         keys = [key for key in self._of_source.get(source.source, []) if (self.folder / key).exists()]
         return [Path(key.removesuffix(end)) for key in keys for end in ends if key.endswith(end)]
 
     @contextmanager
-    def making(self, path: Path, source: Source, maker: Maker, options: dict[str, Any]) -> Iterator[None]:
+    def making(self, path: Path, source: FileState, maker: Maker, options: dict[str, Any]) -> Iterator[None]:
         """Context for writing a result, which adds its line to the record.
 
         The line of a new result is written first, so that a killed run leaves no result without one. The line of a

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from datasets import Features, Image, Value
 
-from semidepth.data.pseudo_labels import LabelFolder, Record
+from semidepth.data.pseudo_labels import LabelFolder, LabelRecord
 from semidepth.media.run_lengths import box_of, encode_run_lengths
 
 RECORD = "masks.json"
@@ -32,7 +32,7 @@ class MaskFolder(LabelFolder):
     features = FEATURES
     what = "masks"
 
-    def readme(self, record: Record) -> str:
+    def readme(self, record: LabelRecord) -> str:
         """The text of the set's README.md, with the front matter by which `datasets` and the Hub find the files."""
         return f"""---
 configs:

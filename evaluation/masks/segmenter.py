@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from semidepth.evaluation.masks.annotator import Answer, Clicks
-from semidepth.prediction.masks.answers import MaskPredictor, Prompts
+from semidepth.prediction.masks.answers import ImagePrompts, MaskPredictor
 from semidepth.prediction.preprocessing import Preprocessing
 
 
@@ -53,11 +53,11 @@ class MaskModel:
         """Returns three candidates at the first click, then one, which also goes by the answer before."""
         first = clicks.points.shape[1] == 1
         earlier = None if first else [self._logits[index] for index in objects.tolist()]
-        found = self._predictor.answer(Prompts(clicks.points, clicks.positive, logits=earlier), candidates=first)
+        found = self._predictor.answer(ImagePrompts(clicks.points, clicks.positive, logits=earlier), candidates=first)
         self._logits |= dict(zip(objects.tolist(), found.logits, strict=True))
         return Answer(found.masks, found.scores)
 
     def box(self, boxes: np.ndarray) -> Answer:
         """Returns one mask for each box."""
-        found = self._predictor.answer(Prompts(boxes=boxes), candidates=False)
+        found = self._predictor.answer(ImagePrompts(boxes=boxes), candidates=False)
         return Answer(found.masks, found.scores)

@@ -39,7 +39,7 @@ from semidepth.prediction.any_to_any.options import ENDS, ConvertOptions
 from semidepth.prediction.files import NO_ROOM
 from semidepth.prediction.formats import to_16_bit
 from semidepth.prediction.predictor import disparity_of
-from semidepth.prediction.record import Maker, Record, Source
+from semidepth.prediction.record import FileState, Maker, PredictionRecord
 from semidepth.prediction.report import Failure, Report, Result
 from semidepth.prediction.runtimes.cached import own_config
 
@@ -86,7 +86,7 @@ def convert_files(options: ConvertOptions, files: Sequence[tuple[Path, Path]], r
         classes = model.model.config.modality("tok_semantic").classes or []
         beside["semantics"] = classes_of(_opened(options.from_semantics), len(classes), str(options.from_semantics))
     maker = Maker.of(model.model, [repr(model.preprocessing), own_config(model.model)])
-    record = Record(options.output)
+    record = PredictionRecord(options.output)
     named: list[tuple[Path, Path | None, Path]] = [(file, file, name) for file, name in files]
     named = named or [(_named_by(options), None, Path(_named_by(options).stem))]
     report.inputs = len(named) + len(report.broken)
@@ -178,12 +178,18 @@ def _named_by(options: ConvertOptions) -> Path:
 
 
 def _convert_file(
-    job: Job, options: ConvertOptions, beside: dict, model: AnyToAny, maker: Maker, record: Record, report: Report
+    job: Job,
+    options: ConvertOptions,
+    beside: dict,
+    model: AnyToAny,
+    maker: Maker,
+    record: PredictionRecord,
+    report: Report,
 ) -> None:
     """Converts one picture and writes its results; what fails goes to the report."""
     matter, every = options.that_matter(), [path for paths in job.paths.values() for path in paths]
     try:
-        source = Source.of(job.file) if job.file.exists() else Source("", 0, 0, "-")
+        source = FileState.of(job.file) if job.file.exists() else FileState("", 0, 0, "-")
         objection = None
         for path in every:
             if path.exists() and not options.overwrite and objection is None:

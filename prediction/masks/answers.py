@@ -27,7 +27,7 @@ ON, OFF = 1, 0
 
 
 @dataclass
-class Prompts:
+class ImagePrompts:
     """Prompts of P objects in pixels of the image, whose upper left corner is (0, 0).
 
     Args:
@@ -46,12 +46,12 @@ class Prompts:
         given = self.boxes if self.points is None else self.points
         return 0 if given is None else len(given)
 
-    def part(self, start: int, stop: int) -> "Prompts":
+    def part(self, start: int, stop: int) -> "ImagePrompts":
         """Returns the prompts of some of the objects."""
         cut = slice(start, stop)
         given = (self.points, self.positive, self.boxes, self.logits)
         parts: list[Any] = [None if each is None else each[cut] for each in given]
-        return Prompts(*parts)
+        return ImagePrompts(*parts)
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Masks:
     Args:
         masks: (P, M, H, W) bool, M candidates for each.
         scores: (P, M) float32, predicted IoU of each.
-        logits: P tensors (h, w) on the model's device, of the candidate with the best score, for [`Prompts.logits`].
+        logits: P tensors (h, w) on the model's device, best candidate, for [`ImagePrompts.logits`].
     """
 
     masks: np.ndarray
@@ -99,7 +99,7 @@ class MaskPredictor:
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
         self._seen_size, self._seen = self._see(self.preprocessing.resize(pixels))
 
-    def answer(self, prompts: Prompts, *, candidates: bool) -> Masks:
+    def answer(self, prompts: ImagePrompts, *, candidates: bool) -> Masks:
         """Returns masks of the prompted objects.
 
         Args:
@@ -126,7 +126,7 @@ class MaskPredictor:
             seen = self._model.get_image_embeddings(normalized)
         return np.array([normalized.shape[-1], normalized.shape[-2]], np.float32), seen
 
-    def _answer(self, prompts: Prompts, candidates: bool) -> Masks:
+    def _answer(self, prompts: ImagePrompts, candidates: bool) -> Masks:
         scale = self._seen_size / np.array(self._size[::-1], np.float32)
         logits, scores = self._decode(self._seen, self._seen_size, _scaled(prompts, scale, 0.0), candidates)
         masks = F.interpolate(logits[0], self._size, mode="bilinear", align_corners=False) > 0
@@ -134,7 +134,7 @@ class MaskPredictor:
         return Masks(masks.cpu().numpy(), scores[0].cpu().numpy(), list(best))
 
     def _decode(
-        self, seen: Any, size: np.ndarray, prompts: Prompts, candidates: bool, *, each_its_image: bool = False
+        self, seen: Any, size: np.ndarray, prompts: ImagePrompts, candidates: bool, *, each_its_image: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Returns (B, P, M, h, w) float32 logits and (B, P, M) scores; prompts are in the model's pixels.
 
@@ -167,7 +167,7 @@ class MaskPredictor:
             raise ValueError("the mask model's answer is not finite; this checkpoint is broken.")
         return logits, scores
 
-    def _ask_again(self, prompts: Prompts, found: Masks) -> None:
+    def _ask_again(self, prompts: ImagePrompts, found: Masks) -> None:
         """Replaces each small best answer by that to the same prompts on a crop round it."""
         best = found.scores.argmax(1)
         windows = {}
@@ -186,7 +186,7 @@ class MaskPredictor:
                     found.masks[index, best[index], y : y + side, x : x + side] = mask
 
     def _of_crops(
-        self, prompts: Prompts, found: Masks, some: list[int], windows: dict[int, tuple[int, int, int]]
+        self, prompts: ImagePrompts, found: Masks, some: list[int], windows: dict[int, tuple[int, int, int]]
     ) -> list[np.ndarray]:
         """Returns the masks of some objects in their windows."""
         size = self.preprocessing.size
@@ -206,7 +206,7 @@ class MaskPredictor:
             None if getattr(asked[0], name) is None else np.concatenate([getattr(each, name) for each in asked])
             for name in ("points", "positive", "boxes")
         ]
-        together = Prompts(*joined)
+        together = ImagePrompts(*joined)
         if together.boxes is None:
             together.logits = [self._in_window(found.logits[index], windows[index], seen) for index in some]
         logits, _ = self._decode(seen, seen_size, together, candidates=False, each_its_image=True)
@@ -227,14 +227,14 @@ class MaskPredictor:
         return self._autocast()
 
 
-def _scaled(prompts: Prompts, scale: Any, origin: Any) -> Prompts:
+def _scaled(prompts: ImagePrompts, scale: Any, origin: Any) -> ImagePrompts:
     """Returns points and boxes in other pixels: those of the image less `origin`, times `scale`."""
     points = None if prompts.points is None else (prompts.points - origin) * scale
     boxes = None if prompts.boxes is None else (prompts.boxes.reshape(-1, 2, 2) - origin) * scale
-    return Prompts(points, prompts.positive, None if boxes is None else boxes.reshape(-1, 4), prompts.logits)
+    return ImagePrompts(points, prompts.positive, None if boxes is None else boxes.reshape(-1, 4), prompts.logits)
 
 
-def _window(around: np.ndarray, prompts: Prompts, size: tuple[int, int]) -> tuple[int, int, int] | None:
+def _window(around: np.ndarray, prompts: ImagePrompts, size: tuple[int, int]) -> tuple[int, int, int] | None:
     """Returns the square crop for an object: x, y of its corner, and its side; None where the image itself will do.
 
     Args:

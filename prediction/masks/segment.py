@@ -16,7 +16,7 @@ from PIL import Image
 
 from semidepth.media.exif_camera import GUESSED_FOV_DEG, fov_from_exif
 from semidepth.prediction.depth_maps import ImageLike, predict, to_pixels
-from semidepth.prediction.masks.answers import MaskPredictor, Masks, Prompts
+from semidepth.prediction.masks.answers import ImagePrompts, MaskPredictor, Masks
 from semidepth.prediction.masks.cutouts import Cutout
 from semidepth.prediction.masks.loading import load_mask_predictor
 from semidepth.prediction.models import DepthModel
@@ -115,7 +115,7 @@ def _answer(
     found = None
     for count in range(0 if boxes is not None else 1, len(clicks) + 1):
         shown = clicks[:count]
-        prompts = Prompts(
+        prompts = ImagePrompts(
             np.array([[point for point, _ in shown]], np.float32) if shown else None,
             np.array([[on for _, on in shown]]) if shown else None,
             boxes,

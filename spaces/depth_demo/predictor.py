@@ -60,7 +60,7 @@ class ModelCard:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class ImageDepth:
     """Depth of one image.
 
     Args:
@@ -185,7 +185,7 @@ class Models:
             raise ValueError(f"The model {name!r} is not one of this Space's; choose one of {', '.join(self.names)}.")
         return self.cards[name]
 
-    def predict(self, name: str, images: Sequence[ImageLike], domain: str | None = None) -> list[Prediction]:
+    def predict(self, name: str, images: Sequence[ImageLike], domain: str | None = None) -> list[ImageDepth]:
         """Depth of images.
 
         Args:
@@ -212,13 +212,13 @@ class Models:
         return [_prediction(card, depth) for depth in maps]
 
 
-def _prediction(card: ModelCard, depth: DepthMap) -> Prediction:
+def _prediction(card: ModelCard, depth: DepthMap) -> ImageDepth:
     """Returns what the page shows of a model's map."""
     domain = (depth.domain or "") if card.domains else ""
     only = next(iter(card.reach_m.values())) if len(card.reach_m) == 1 else None
     beyond = too_far(depth.values, card.reach_m.get(domain, only))
     shares = depth.probabilities if card.domains else {}
-    return Prediction(depth.values, card.metric, card.name, domain, shares, error_of(card.record, domain), beyond)
+    return ImageDepth(depth.values, card.metric, card.name, domain, shares, error_of(card.record, domain), beyond)
 
 
 _LOADED: dict[tuple[str, str], DepthModel] = {}

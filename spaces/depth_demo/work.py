@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from PIL.ExifTags import Base
-from predictor import Models, Prediction
+from predictor import ImageDepth, Models
 from reading import HALVED_PIXELS, read_picture
 from refusal import Refusal
 
@@ -53,7 +53,7 @@ class Seen:
     """
 
     picture: Picture
-    prediction: Prediction
+    prediction: ImageDepth
 
     @property
     def image(self) -> Image.Image:

@@ -12,13 +12,13 @@ from sample_files import encoded, picture, write_images, write_parquet, write_ta
 from semidepth.data.label_images import encode_label, quantize
 from semidepth.data.pseudo_labels import (
     LabelFolder,
-    Record,
+    LabelRecord,
     parts_to_make,
     read_reliability,
 )
 from semidepth.data.source_spec import parse_source
 
-RECORD = Record("teacher", "sha256:1", [], ["photos"], "made", [1], [5], 100, 48)
+RECORD = LabelRecord("teacher", "sha256:1", [], ["photos"], "made", [1], [5], 100, 48)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-6, 300.0])

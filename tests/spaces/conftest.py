@@ -70,13 +70,13 @@ class FakeModels:
         return self.cards[name]
 
     def predict(self, name, images, domain=None):
-        from predictor import Prediction
+        from predictor import ImageDepth
 
         height, width = np.asarray(images[0]).shape[:2]
         row = np.linspace(1, 5, width, dtype=np.float32) * (10 if domain == "outdoor" else 1)
         values = np.tile(row if name == ROUTED else row[::-1], (height, 1))
         chances = {"indoor": 0.75, "outdoor": 0.25} if name == ROUTED else {}
-        return [Prediction(values, name == ROUTED, name, (domain or "indoor") if chances else "", chances)]
+        return [ImageDepth(values, name == ROUTED, name, (domain or "indoor") if chances else "", chances)]
 
 
 @pytest.fixture

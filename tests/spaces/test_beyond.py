@@ -16,7 +16,7 @@ from semidepth.media.color_maps import UNKNOWN_COLOR
 def seen(space_on_path, tmp_path, monkeypatch):
     """A picture of 40 x 30, the upper third of which is beyond; metres grow to the right."""
     from measuring import too_far
-    from predictor import Prediction
+    from predictor import ImageDepth
     from work import Picture, Seen
 
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
@@ -25,7 +25,7 @@ def seen(space_on_path, tmp_path, monkeypatch):
         values = np.tile(np.linspace(2, 6, 40, dtype=np.float32), (30, 1))
         values[:10] = 79.0
         image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8))
-        prediction = Prediction(values, True, "m", beyond=too_far(values, 80.0))
+        prediction = ImageDepth(values, True, "m", beyond=too_far(values, 80.0))
         return Seen(Picture(image, image.size), prediction)
 
     return made
@@ -98,7 +98,7 @@ def test_a_picture_of_nothing_else_is_told_so(seen):
 
 def test_it_is_grey_in_clips_and_stretches_no_range(space_on_path, tmp_path, monkeypatch):
     from measuring import too_far
-    from predictor import ModelCard, Prediction
+    from predictor import ImageDepth, ModelCard
     from results.clips import Wish, depth_of_clip
 
     from semidepth.media.video_reading import read_frames
@@ -112,7 +112,7 @@ def test_it_is_grey_in_clips_and_stretches_no_range(space_on_path, tmp_path, mon
         def predict(self, name, images, domain=None):
             values = np.tile(np.linspace(2, 6, 64, dtype=np.float32), (48, 1))
             values[:16] = 79.0
-            return [Prediction(values, True, name, beyond=too_far(values, 80.0)) for _ in images]
+            return [ImageDepth(values, True, name, beyond=too_far(values, 80.0)) for _ in images]
 
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     *_, made = depth_of_clip(Sky(), str(write_clip(tmp_path / "c.mp4")), Wish("", None, "magma", False))

@@ -24,7 +24,7 @@ def parts(space_on_path):
 def seen(parts, values, metric=True, model="a/metric"):
     image = Image.new("RGB", values.shape[::-1])
     picture = parts["work"].Picture(image, image.size)
-    return parts["work"].Seen(picture, parts["predictor"].Prediction(values.astype(np.float32), metric, model))
+    return parts["work"].Seen(picture, parts["predictor"].ImageDepth(values.astype(np.float32), metric, model))
 
 
 def test_a_legend_of_metres_shows_its_ends(parts):

@@ -85,7 +85,7 @@ def test_many_visitors_at_once_each_get_a_folder_of_their_own(result_files, monk
 @pytest.fixture
 def seen(space_on_path, tmp_path, monkeypatch):
     """A wall that turns away to the right by 45 degrees, seen over 60 degrees; the upper third of it is unknown."""
-    from predictor import Prediction
+    from predictor import ImageDepth
     from work import Picture, Seen
 
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
@@ -94,7 +94,7 @@ def seen(space_on_path, tmp_path, monkeypatch):
     values = np.tile((2 / (1 - across)).astype(np.float32), (30, 1))  # depth = 2 + x
     beyond = np.zeros((30, 60), bool)
     beyond[:10] = True
-    return Seen(Picture(image, image.size), Prediction(values, True, "m", beyond=beyond))
+    return Seen(Picture(image, image.size), ImageDepth(values, True, "m", beyond=beyond))
 
 
 def test_a_wall_s_normal_is_its_colour(seen):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from semidepth.data.decoding import decode_image
 from semidepth.data.label_images import encode_label
-from semidepth.data.pseudo_labels import LabelFolder, Record
+from semidepth.data.pseudo_labels import LabelFolder, LabelRecord
 from semidepth.prediction.models import load_depth_model
 from semidepth.training import student
 from semidepth.training.recipes import fused_sets
@@ -105,7 +105,7 @@ def test_maps_of_several_teachers_are_fused_and_where_they_disagree_nothing_is_l
 def write_set(folder, name, labels, part_size):
     """A set of pseudo labels as `semidepth pseudo-label` writes it: labels by their photo's path, in its order."""
     written = LabelFolder(str(folder / name))
-    written.begin(Record(name, "1", [], ["photos"], name, [8], [8], part_size, 48))
+    written.begin(LabelRecord(name, "1", [], ["photos"], name, [8], [8], part_size, 48))
     rows = []
     for photo, disparity in labels.items():
         label, scale, shift = encode_label(disparity)

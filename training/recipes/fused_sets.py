@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from semidepth.common.console import bar_interval_s
-from semidepth.data.pseudo_labels import LabelFolder, Record, name_of_source, read_record
+from semidepth.data.pseudo_labels import LabelFolder, LabelRecord, name_of_source, read_record
 from semidepth.data.public_names import fingerprint, public_origin, public_source
 from semidepth.data.reading.rows import Row
 from semidepth.data.reading.sources import OpenedSource, count_samples, open_source
@@ -129,7 +129,7 @@ def _rows(
     return found
 
 
-def _row(row: Row, fused: Tensor, reliability: float, record: Record) -> dict[str, Any]:
+def _row(row: Row, fused: Tensor, reliability: float, record: LabelRecord) -> dict[str, Any]:
     """A row of the fused set; its label is moved to begin at 0, since inverse depth below 0 is read as unknown."""
     buffer = io.BytesIO()
     Image.fromarray(fused.numpy() - np.nanmin(fused.numpy())).save(
@@ -148,9 +148,9 @@ def _row(row: Row, fused: Tensor, reliability: float, record: Record) -> dict[st
     }
 
 
-def _record(teachers: Sequence[Source], photos: int, agreement: float, side: int) -> Record:
+def _record(teachers: Sequence[Source], photos: int, agreement: float, side: int) -> LabelRecord:
     records = [read_record(each) or {} for each in teachers]
-    return Record(
+    return LabelRecord(
         teacher=f"median of {', '.join(str(each.get('teacher')) for each in records)}",
         teacher_revision=", ".join(str(each.get("teacher_revision")) for each in records),
         reliability_from=[public_source(each.spec) for each in teachers],

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from semidepth.common.console import bar_interval_s
 from semidepth.common.retrying import describe
-from semidepth.data.pseudo_labels import LabelFolder, Record, parts_to_make
+from semidepth.data.pseudo_labels import LabelFolder, LabelRecord, parts_to_make
 from semidepth.data.public_names import fingerprint, public_source
 from semidepth.data.reading.sources import count_samples, open_source
 from semidepth.data.source_spec import parse_sources
@@ -49,7 +49,7 @@ def pseudo_label(options: PseudoLabelOptions) -> str:
     check_sources(sources, labeled=False)
     teacher = load_depth_model(options.teacher, device=state.device, kind=kind_given(options.teacher_kind))
     checkpoints = earlier_checkpoints(options.teacher) if options.reliability else []
-    record = Record(
+    record = LabelRecord(
         teacher=public_source(options.teacher),
         teacher_revision=revision_of(options.teacher),
         reliability_from=[checkpoint.name for checkpoint in checkpoints],
@@ -91,7 +91,7 @@ def pseudo_label(options: PseudoLabelOptions) -> str:
     return options.output
 
 
-def open_folder(folder: Folder, record: Record, state: PartialState, *, private: bool) -> Folder:
+def open_folder(folder: Folder, record: LabelRecord, state: PartialState, *, private: bool) -> Folder:
     """Returns the set of labels, opened; the main process creates it if it does not exist, on the Hub as `private`.
 
     Raises:

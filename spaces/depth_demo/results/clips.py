@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from predictor import Models, Prediction
+from predictor import ImageDepth, Models
 from refusal import Refusal
 from work import ROUTER
 
@@ -205,7 +205,7 @@ def _left(seconds: float | None) -> str:
     return "" if seconds is None else f", about {duration(seconds)} left"
 
 
-def _values(prediction: Prediction) -> np.ndarray:
+def _values(prediction: ImageDepth) -> np.ndarray:
     return prediction.known()  # sky is grey, and stretches no range
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from predictor import Prediction
+from predictor import ImageDepth
 from refusal import Refusal, word
 from trust import rounded
 from work import Seen
@@ -29,13 +29,13 @@ def colors_of(color_map: Any) -> str:
     return word(color_map, "color_map", list(COLOR_MAPS)) or DEFAULT_COLOR_MAP
 
 
-def value_range(prediction: Prediction) -> tuple[float, float]:
+def value_range(prediction: ImageDepth) -> tuple[float, float]:
     """Default range of values for the colours."""
     low, high = display_range(prediction.known())
     return low, max(high, low + 1e-6)
 
 
-def limits_of(prediction: Prediction, near: float | None, far: float | None) -> tuple[float, float]:
+def limits_of(prediction: ImageDepth, near: float | None, far: float | None) -> tuple[float, float]:
     """Low and high value of the colours.
 
     Args:
@@ -62,7 +62,7 @@ def limits_of(prediction: Prediction, near: float | None, far: float | None) -> 
     return high - (high - low) * far / 100, high - (high - low) * near / 100
 
 
-def far_most(prediction: Prediction) -> float:
+def far_most(prediction: ImageDepth) -> float:
     """Largest value of the far end: metres, or per cent."""
     if not prediction.metric:
         return 100.0
@@ -70,13 +70,13 @@ def far_most(prediction: Prediction) -> float:
     return float(np.ceil(known[np.isfinite(known)].max(initial=value_range(prediction)[1])))
 
 
-def depth_picture(prediction: Prediction, limits: tuple[float, float], color_map: str) -> Image.Image:
+def depth_picture(prediction: ImageDepth, limits: tuple[float, float], color_map: str) -> Image.Image:
     """Picture of the depth at full size, near is bright and what is beyond grey."""
     return Image.fromarray(colorize(prediction.known(), limits, color_map, reverse=prediction.metric))
 
 
 def depth_shown(
-    prediction: Prediction, limits: tuple[float, float], color_map: str, size: tuple[int, int]
+    prediction: ImageDepth, limits: tuple[float, float], color_map: str, size: tuple[int, int]
 ) -> Image.Image:
     """Picture of the depth at a smaller size, without colouring pixels that are not shown.
 
@@ -148,7 +148,7 @@ def half_text(seen: Seen) -> str:
     return f" · {width * height / 1e6:.0f} megapixels, read at half the width and height"
 
 
-def range_text(prediction: Prediction) -> str:
+def range_text(prediction: ImageDepth) -> str:
     """Returns one line for people with the range that was found."""
     if not prediction.metric:
         return "without a unit"

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sample_files import depth_mm, encoded, picture, write_images, write_parquet
 
-from semidepth.data.pseudo_labels import LabelFolder, Record
+from semidepth.data.pseudo_labels import LabelFolder, LabelRecord
 from semidepth.data.source_spec import parse_source, parse_sources
 from semidepth.data.streaming.loading import BatchLoader
 from semidepth.data.streaming.plan import StreamPlan
@@ -64,7 +64,7 @@ def test_what_is_known_is_not_looked_at(tmp_path, caplog):
         assert word in line
     # By the record that we write, wherever in the set a source points.
     folder = LabelFolder(str(tmp_path / "set"))
-    folder.begin(Record("t", "r", [], [], "", [], [], 5, 48))
+    folder.begin(LabelRecord("t", "r", [], [], "", [], [], 5, 48))
     write_parquet(tmp_path / "set" / "data" / "a.parquet", range(2))
     assert find_label_type(parse_source(str(tmp_path / "set")))[0] == "pseudo"
 

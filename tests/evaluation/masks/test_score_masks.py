@@ -12,7 +12,7 @@ from processes import held_by_another
 from semidepth.evaluation.cli import main
 from semidepth.evaluation.options import ScoreOptions
 from semidepth.modeling import DepthStudentForDepthEstimation, PromptedMaskForMaskGeneration
-from semidepth.prediction.masks.answers import Prompts
+from semidepth.prediction.masks.answers import ImagePrompts
 from semidepth.prediction.masks.loading import load_mask_predictor
 
 ROOMS = "scenes:indoor?split=test&count=2&size=48"
@@ -102,5 +102,7 @@ def test_a_box_that_ends_where_the_image_ends_is_inside_what_the_model_sees(mode
     model = load_mask_predictor(models[0], "cpu")
     for width in range(400, 460):
         model.look(np.zeros((640, width, 3), np.uint8))
-        answer = model.answer(Prompts(boxes=np.array([[width / 3, 100.0, width, 640.0]], np.float32)), candidates=False)
+        answer = model.answer(
+            ImagePrompts(boxes=np.array([[width / 3, 100.0, width, 640.0]], np.float32)), candidates=False
+        )
         assert answer.masks.shape == (1, 1, 640, width)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from semidepth.modeling.mask_decoder import PromptedMaskOutput
-from semidepth.prediction.masks.answers import MaskPredictor, Prompts
+from semidepth.prediction.masks.answers import ImagePrompts, MaskPredictor
 from semidepth.prediction.preprocessing import Preprocessing
 
 SIZE, CELLS = 56, 16
@@ -55,9 +55,9 @@ def iou(one, other):
 def test_a_small_thing_is_looked_at_again_larger(scene, kind):
     image, disc = scene
     if kind == "point":
-        prompts = Prompts(np.array([[[150.0, 60.0]]], np.float32), np.array([[True]]))
+        prompts = ImagePrompts(np.array([[[150.0, 60.0]]], np.float32), np.array([[True]]))
     else:
-        prompts = Prompts(boxes=np.array([[140.0, 50, 160, 70]], np.float32))
+        prompts = ImagePrompts(boxes=np.array([[140.0, 50, 160, 70]], np.float32))
     found = {}
     for zoom in (False, True):
         asked = predictor(zoom)
@@ -74,7 +74,7 @@ def test_points_outside_of_the_crop_are_padding_there(scene):
     asked = predictor(True)
     asked.look(image)
     points = np.array([[[150.0, 60.0], [10.0, 200.0]]], np.float32)
-    asked.answer(Prompts(points, np.array([[True, False]])), candidates=False)
+    asked.answer(ImagePrompts(points, np.array([[True, False]])), candidates=False)
     assert asked._model.prompts["input_labels"].tolist() == [[[1, -10]]]
     near = asked._model.prompts["input_points"][0, 0, 0]
     assert torch.allclose(near, torch.full((2,), SIZE / 2 - 0.5), atol=6)  # about the middle of its crop
@@ -83,6 +83,6 @@ def test_points_outside_of_the_crop_are_padding_there(scene):
 def test_a_large_thing_is_not_looked_at_again(scene):
     asked = predictor(True)
     asked.look(np.full((224, 300, 3), RED, np.uint8))
-    found = asked.answer(Prompts(np.array([[[10.0, 10.0]]]), np.array([[True]])), candidates=True)
+    found = asked.answer(ImagePrompts(np.array([[[10.0, 10.0]]]), np.array([[True]])), candidates=True)
     assert asked._model.looks == 1
     assert found.masks.all()

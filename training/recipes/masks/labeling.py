@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from semidepth.common.workers import tie_to_parent
 from semidepth.data.decoding import BrokenSampleError, decode_image, open_picture
 from semidepth.data.masks.mask_sets import MaskFolder, mask_records, sa1b_json
-from semidepth.data.pseudo_labels import Record, parts_to_make
+from semidepth.data.pseudo_labels import LabelRecord, parts_to_make
 from semidepth.data.public_names import fingerprint, public_origin, public_source
 from semidepth.data.reading.rows import Row, content_of
 from semidepth.data.reading.sources import count_samples, open_source
@@ -112,8 +112,8 @@ def _load_teacher(options: LabelMasksOptions, device: torch.device) -> DepthMode
     return teacher
 
 
-def _record(options: LabelMasksOptions, sources: tuple[Source, ...], rules: GroupingRules, size: int) -> Record:
-    return Record(
+def _record(options: LabelMasksOptions, sources: tuple[Source, ...], rules: GroupingRules, size: int) -> LabelRecord:
+    return LabelRecord(
         teacher=public_source(options.teacher),
         teacher_revision=revision_of(options.teacher),
         reliability_from=[],

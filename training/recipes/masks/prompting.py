@@ -22,7 +22,7 @@ class BoxNoise:
 
 
 @dataclass(frozen=True)
-class Prompts:
+class DrawnPrompts:
     """All prompts so far of N objects.
 
     Args:
@@ -37,7 +37,7 @@ class Prompts:
     boxes: Tensor | None = None
     logits: Tensor | None = None
 
-    def add(self, points: Tensor, labels: Tensor) -> "Prompts":
+    def add(self, points: Tensor, labels: Tensor) -> "DrawnPrompts":
         """Returns the prompts with one more point for each object, (N, 2) and (N,)."""
         return replace(
             self,
@@ -102,7 +102,7 @@ def noisy_boxes(masks: Tensor, generator: torch.Generator, noise: BoxNoise) -> T
     return torch.where(masks.flatten(1).any(1)[:, None], torch.cat([first, last], 1), torch.nan)
 
 
-def first_prompts(masks: Tensor, generator: torch.Generator, *, box_share: float, noise: BoxNoise) -> Prompts:
+def first_prompts(masks: Tensor, generator: torch.Generator, *, box_share: float, noise: BoxNoise) -> DrawnPrompts:
     """Returns the first prompts of a step: a point in each object, or for all objects a box.
 
     Which of the two is drawn once for all, as in SAM 2's training: a box wants one mask and a point three.
@@ -116,9 +116,9 @@ def first_prompts(masks: Tensor, generator: torch.Generator, *, box_share: float
     boxed = torch.rand((), generator=generator).item() < box_share
     if boxed:
         nothing = torch.zeros(len(masks), 0, 2, device=masks.device)
-        return Prompts(nothing, nothing[..., 0].long(), noisy_boxes(masks, generator, noise))
+        return DrawnPrompts(nothing, nothing[..., 0].long(), noisy_boxes(masks, generator, noise))
     points, there = random_points(masks, generator)
-    return Prompts(points[:, None], torch.where(there, ON, NO_POINT)[:, None])
+    return DrawnPrompts(points[:, None], torch.where(there, ON, NO_POINT)[:, None])
 
 
 def next_points(

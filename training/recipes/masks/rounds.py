@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from semidepth.training.options.masks import MaskOptions
-from semidepth.training.recipes.masks.prompting import BoxNoise, Prompts, first_prompts, next_points
+from semidepth.training.recipes.masks.prompting import BoxNoise, DrawnPrompts, first_prompts, next_points
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Rounds(nn.Module):
         return RoundsOutput(torch.stack(losses).mean(), terms, finite)
 
 
-def _as_inputs(prompts: Prompts, batch: int) -> dict[str, Tensor]:
+def _as_inputs(prompts: DrawnPrompts, batch: int) -> dict[str, Tensor]:
     """Returns the prompts of N = B * P objects as the model's arguments."""
     given = {"input_boxes": prompts.boxes, "input_masks": prompts.logits}
     if prompts.points.shape[1]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 from PIL import Image
-from predictor import ModelCard, Prediction
+from predictor import ImageDepth, ModelCard
 from refusal import Refusal
 from results.coloring import clickable_size, depth_shown, far_most, half_text, range_text, shown_size
 from results.hints import hint
@@ -66,7 +66,7 @@ def colored(seen: Seen, limits: tuple[float, float], color_map: str) -> ColorUpd
     return {"depth": depth_shown(seen.prediction, limits, color_map, shown_size(seen.image))}
 
 
-def kept_ends(asked: Asked, before: Before | None, prediction: Prediction) -> tuple[float, float] | None:
+def kept_ends(asked: Asked, before: Before | None, prediction: ImageDepth) -> tuple[float, float] | None:
     """Returns near and far end as they were set by hand; None where they were not, or mean nothing for this result.
 
     Args:
@@ -81,7 +81,7 @@ def kept_ends(asked: Asked, before: Before | None, prediction: Prediction) -> tu
     return (near, far) if by_hand and 0 <= near < far <= far_most(prediction) else None
 
 
-def before_of(asked: Asked, prediction: Prediction) -> Before:
+def before_of(asked: Asked, prediction: ImageDepth) -> Before:
     """Returns what is remembered of a result.
 
     Args:
@@ -92,7 +92,7 @@ def before_of(asked: Asked, prediction: Prediction) -> Before:
     return Before(str(asked.picture), asked.model, asked.domain, prediction.metric, ends, asked.order)
 
 
-def place_choice(prediction: Prediction, card: ModelCard, chosen: str) -> Any:
+def place_choice(prediction: ImageDepth, card: ModelCard, chosen: str) -> Any:
     """Shows the router's percentages as a choice of the head; hidden for models without a router.
 
     Args:

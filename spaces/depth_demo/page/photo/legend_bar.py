@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from predictor import Prediction
+from predictor import ImageDepth
 from refusal import Refusal, shown
 from results.coloring import far_most, value_range
 from trust import round_step
@@ -52,7 +52,7 @@ def ends_of(value: Any) -> Ends:
     return float(ends[0]), float(ends[1])
 
 
-def own_range(prediction: Prediction) -> tuple[float, float]:
+def own_range(prediction: ImageDepth) -> tuple[float, float]:
     """Near and far end of a result unless somebody moves them: metres, or 0 and 100 per cent."""
     if not prediction.metric:
         return 0.0, 100.0
@@ -60,7 +60,7 @@ def own_range(prediction: Prediction) -> tuple[float, float]:
     return near, max(far, near + 0.01)
 
 
-def bar_of(prediction: Prediction, ends: tuple[float, float]) -> dict[str, Any]:
+def bar_of(prediction: ImageDepth, ends: tuple[float, float]) -> dict[str, Any]:
     """Returns the bar's value: ends, limits, steps and numbers.
 
     Args:
