@@ -34,7 +34,7 @@ ablation: setup
 test: setup
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 	  || echo "The browser's tests will fail: Chromium is missing, install it with: apt-get install -y chromium"
-	$(BIN)/python -m pytest -m 'not slow and not gpu' -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m 'not slow and not gpu' -n 2 --dist loadfile --max-worker-restart 0 $(ARGS)
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow $(ARGS)
