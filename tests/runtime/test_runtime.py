@@ -62,7 +62,8 @@ photo, damaged = folder / "photo.png", folder / "damaged.onnx"
 damaged.write_bytes((folder / "model.onnx").read_bytes()[:5000])
 found = {}
 for name, wanted in {
-    "onnx": {"runtime": "onnx"}, "openvino": {"runtime": "openvino"}, "one_thread": {"runtime": "openvino", "threads": 1},
+    "onnx": {"runtime": "onnx"}, "openvino": {"runtime": "openvino"},
+    "one_thread": {"runtime": "openvino", "threads": 1},
     "bfloat16": {"runtime": "openvino", "precision": "bfloat16"},
 }.items():
     loaded = runtime.load(folder / "model.onnx" if name == "one_thread" else folder, **wanted)
