@@ -49,8 +49,8 @@ class Schedule:
 
 
 BUILT_IN = Schedule(size=96, batch_size=8, teacher_steps=250, student_steps=350, metric_steps=200)
-# A few hundred steps leave a fresh decoder far from done. With local alignment in place of gradient matching it was
-# a quarter better on held-out scenes after 150 of them.
+# Local alignment in place of gradient matching: after 150 steps of the teacher on DINOv2-small, AbsRel of the four
+# held-out sets (24 scenes each, one seed) was 2 to 24 % lower, and furniture stood out sooner.
 PRETRAINED = Schedule(
     size=168,
     batch_size=4,

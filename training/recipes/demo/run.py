@@ -78,6 +78,7 @@ def _run_held(options: DemoOptions) -> str:
         "seeds": options.seeds,
         "options": asdict(options),
         "encoder": encoder.told,
+        "schedule": asdict(encoder.schedule),
         "minutes": round(stages.total_s() / 60, 1),
         "stages_s": [{"stage": name, "seconds": round(taken, 1)} for name, taken in stages.taken],
         "scores": [{"seed": seed, "models": run} for seed, run in zip(options.seeds, runs, strict=True)],
