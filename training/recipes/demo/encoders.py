@@ -60,6 +60,8 @@ PRETRAINED = Schedule(
     relative={
         "losses": "v1+local_4", "gradient_matching_weight": None, "learning_rate": 3e-5, "decoder_lr_factor": 15,
     },
+    # A second unlabeled image for each labeled one costs half a step more, and steps are what is short here.
+    student={"unlabeled_per_labeled": 1},
     metric={"freeze_core": True, "learning_rate": 3e-3, "router_lr_factor": 0.07, "batch_size": 8},
 )  # fmt: skip
 
