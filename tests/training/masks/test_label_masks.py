@@ -1,6 +1,7 @@
 """Masks of unlabeled photos: written once, resumed, read back by the sources, and trained on."""
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,12 +9,15 @@ import pytest
 import tiny
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
+from semidepth.data.masks.mask_sets import MaskFolder
 from semidepth.data.source_spec import parse_sources
 from semidepth.data.streaming.mask_loading import mask_samples
 from semidepth.media.run_lengths import decode_run_lengths
 from semidepth.modeling import DepthStudentForDepthEstimation
 from semidepth.training.label_masks import main
+from semidepth.training.recipes.pseudo_label import released
 
 COLORS = np.random.default_rng(3).integers(0, 256, (4, 3), dtype=np.uint8)
 
@@ -84,3 +88,20 @@ def test_what_cannot_be(setting, capsys):
     assert "never ends" in capsys.readouterr().err
     assert cut(setting, "areas", "--min_area", "0.8") == 2
     assert "--min_area" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_how_the_set_is_resumed(tmp_path):
+    told = f"run the same command again to resume, finished parts are in {tmp_path}"
+    with pytest.raises(KeyboardInterrupt, match=told), released(MaskFolder(str(tmp_path))):
+        raise KeyboardInterrupt
+
+
+def test_a_teacher_whose_features_are_not_finite_is_refused(setting, tmp_path, capsys):
+    shutil.copytree(setting / "student", tmp_path / "student")
+    weights = load_file(tmp_path / "student/model.safetensors")
+    next(weights[name] for name in sorted(weights) if name.startswith("backbone"))[..., 0] = torch.nan
+    save_file(weights, tmp_path / "student/model.safetensors", metadata={"format": "pt"})
+    words = ["--unlabeled", f"{setting}/photos/", "--output", str(tmp_path / "set"), "--num_workers", "0"]
+    assert main(["--teacher", str(tmp_path / "student"), *words, "--cpu", "true"]) == 2
+    assert "the teacher's prediction is not finite" in capsys.readouterr().err
+    assert not list((tmp_path / "set").glob("data/*"))
