@@ -20,6 +20,7 @@ IMAGE_SUFFIXES = frozenset(
 HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})  # with the package pillow-heif
 HEIC_ADVICE = "install pillow-heif to read HEIC files (pip install 'semidepth[heic]')"
 UNREADABLE = "that cannot be read"  # begins the reason for a folder
+THAT_ARE_MASKS = "that are masks"
 LOOKS_LIKE_DEPTH = "that look like depth"
 _NAMES_TOLD = 3
 

@@ -21,7 +21,15 @@ from semidepth.common.files import literal_part
 from semidepth.common.redaction import redact
 from semidepth.data.depth_coding import LabelOptions
 from semidepth.data.depth_names import looks_like_depth
-from semidepth.data.listing import LOOKS_LIKE_DEPTH, FileKind, Listing, kind_of_file, list_files, only_kind
+from semidepth.data.listing import (
+    LOOKS_LIKE_DEPTH,
+    THAT_ARE_MASKS,
+    FileKind,
+    Listing,
+    kind_of_file,
+    list_files,
+    only_kind,
+)
 from semidepth.data.source_options import FILE_OPTIONS, SCENE_OPTIONS, Part
 
 Kind = Literal["scenes", "images", "parquet", "webdataset", "hub"]
@@ -172,7 +180,7 @@ def listing_of(source: Source) -> Listing:
     if kind == "images":  # whose depth files of other splits are not theirs
         listing = listing.without(lambda path: LOOKS_LIKE_DEPTH if looks_like_depth(path, root) else None)
         if source.masks == "folder":
-            listing = listing.without(lambda path: "that are masks" if _is_mask(path) else None)
+            listing = listing.without(lambda path: THAT_ARE_MASKS if _is_mask(path) else None)
         listing = listing.without(only_kind(kind))
     return listing
 

@@ -82,6 +82,15 @@ def caption_errors(predicted: str, truth: str) -> dict[str, float]:
     return dict(zip(names, map(float, right), strict=True))
 
 
+def is_readable(caption: str) -> bool:
+    """Returns true for a caption as the built-in scenes have it, whose facts [`caption_errors`] compares."""
+    try:
+        read_caption(caption)
+    except ValueError:
+        return False
+    return True
+
+
 def confusion(predicted: Tensor, truth: Tensor, classes: int) -> Tensor:
     """Returns (classes, classes) counts of pixels, by true class and predicted one."""
     known = truth >= 0

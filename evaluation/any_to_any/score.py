@@ -1,6 +1,7 @@
 """`semidepth score --four_m`: every modality from every other with floors and ceilings, and completion of depth."""
 
 import json
+import logging
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -23,12 +24,14 @@ from semidepth.evaluation.any_to_any.matrix import (
     score_floors,
     unigram_nats,
 )
-from semidepth.evaluation.any_to_any.measures import Scores, mean_of, standard_error
+from semidepth.evaluation.any_to_any.measures import Scores, is_readable, mean_of, standard_error
 from semidepth.evaluation.any_to_any.round_trip import is_known, round_trip, values_of
 from semidepth.evaluation.options import ScoreOptions
 from semidepth.evaluation.source_report.report import tell_sources
 from semidepth.prediction.any_to_any.model import KINDS, SOURCE, WORDS, AnyToAny, fit_map, load_any_to_any
 from semidepth.prediction.models import load_depth_model
+
+logger = logging.getLogger(__name__)
 
 RESULTS, TABLE = "results.json", "table.md"
 # Measures of each kind that the table shows, the one that decides first; how many decimals.
@@ -100,6 +103,12 @@ def matrix_rows(
     """
     rows: list[Row] = []
     targets = [name for name in made.names if name in made.tokenizers or name == WORDS]
+    if WORDS in targets and not all(is_readable(sample["caption"]) for sample in samples if sample["caption"]):
+        targets.remove(WORDS)
+        logger.warning(
+            "captions that are not written as those of the built-in scenes have no facts to compare, so they are given "
+            "and not scored"
+        )
     given = [name for name in made.names if name != "tok_rgb"]
     pairs = [(source, target) for target in targets for source in given if source != target]
     pairs = [(source, target) for source, target in pairs if _there(samples, source) and _there(samples, target)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from semidepth.data.listing import LOOKS_LIKE_DEPTH, LeftOut, Listing
+from semidepth.data.listing import LOOKS_LIKE_DEPTH, THAT_ARE_MASKS, LeftOut, Listing
 from semidepth.data.source_spec import Source
 from semidepth.evaluation.source_report.edges import EdgeFit, Edges, edge_fit, measure
 from semidepth.evaluation.source_report.looking import Looked
@@ -103,7 +103,7 @@ def _left_out(found: Seen) -> Iterator[Finding]:
 
 def _may_belong(left: LeftOut, labeled: bool) -> bool:
     """True for a file that is left out and may belong to the set, or stands for something that is amiss."""
-    if left.reason == "hidden" or left.reason.startswith("not of split"):
+    if left.reason in ("hidden", THAT_ARE_MASKS) or left.reason.startswith("not of split"):
         return False
     if left.reason == LOOKS_LIKE_DEPTH and not labeled:
         return False  # labels of photos that are used without

@@ -241,6 +241,8 @@ def test_numbers_and_pictures_beside_photos(tmp_path):
     check(found[2], RIGHT, LEFT)
     report = report_on(parse_source(f"{tmp_path}?masks=folder"), labeled=False)
     assert (report.samples, report.masks.broken) == (5, 2)
+    [left_out] = [finding.sentence for finding in report.findings if finding.name == "files left out"]
+    assert "left out are 1 without masks (f.jpg)" in left_out  # masks are read
     assert report.masks.left_out == {"of another size than their image": 1, "broken": 1}
 
 

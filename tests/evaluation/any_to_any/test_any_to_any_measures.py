@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from semidepth.data.modalities.loading import ModalitySample
+from semidepth.data.modalities.loading import ModalitySample, modality_samples
+from semidepth.data.source_spec import parse_sources
 from semidepth.evaluation.any_to_any.matrix import floor_maps, score_floors
 from semidepth.evaluation.any_to_any.measures import (
     Scores,
@@ -14,11 +15,18 @@ from semidepth.evaluation.any_to_any.measures import (
     confusion,
     depth_errors,
     image_errors,
+    is_readable,
     mean_of,
     normal_errors,
     standard_error,
 )
 from semidepth.prediction.any_to_any.model import fit_map
+
+
+def test_captions_of_ones_own_have_no_facts_to_compare():
+    row = next(iter(modality_samples(parse_sources(["scenes:indoor?count=1"]), 16)))
+    assert is_readable(row["caption"])
+    assert not is_readable("a photo of my kitchen")
 
 
 def test_depth_by_hand():
