@@ -151,7 +151,7 @@ def test_the_project_s_address_is_the_package_s_else_the_space_s(about, monkeypa
 def test_without_an_address_the_page_hands_out_its_own_source(about, page, tmp_path, monkeypatch):
     import zipfile
 
-    assert "Source code .zip" in json.dumps(page.get_config_file(), default=str)
+    assert '"Source code"' in json.dumps(page.get_config_file(), default=str)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     with zipfile.ZipFile(about.source_zip()) as packed:
         assert "def source_zip" in packed.read("spaces/depth_demo/page/about.py").decode()

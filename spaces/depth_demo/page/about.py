@@ -35,7 +35,7 @@ def build(card: gr.Markdown, sources: Path) -> None:
     with gr.Row(elem_id="foot_line"):
         gr.HTML(foot_html(address), elem_id="foot")
         if not address:
-            code = gr.Button("Source code .zip", size="md", min_width=150, scale=0, elem_id="code")
+            code = gr.Button("Source code", size="md", min_width=150, scale=0, elem_id="code")
             made = gr.File(visible="hidden")
             event = code.click(source_zip, None, made, api_visibility="private", show_progress_on=code)
             event.success(None, made, None, js=FETCH, api_visibility="private")

@@ -120,7 +120,7 @@ def build(work: DepthWork, *, example: bool) -> VideoParts:
 def _settings(work: DepthWork, example: bool) -> dict[str, Any]:
     """Lays out the left half: a clip, a model, a head, and how it is shown."""
     cards = [work.models.card(name) for name in work.models.names]
-    clip = gr.Video(label="Clip", sources=["upload", "webcam"], height=300, elem_id="clip")
+    clip = gr.Video(label="Clip", sources=["upload", "webcam"], height=250, elem_id="clip")
     taken = gr.Button("Take the example clip", size="md", elem_id="example_clip", visible=example)
     facts = gr.Markdown(LIMITS_TEXT, elem_id="facts")
     model = gr.Dropdown([(card.label, card.name) for card in cards], value=cards[0].name, label="Model",
