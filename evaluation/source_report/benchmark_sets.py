@@ -4,6 +4,8 @@ import logging
 import os
 from dataclasses import replace
 
+from torch import Tensor
+
 from semidepth.common.redaction import redact
 from semidepth.data.decoding import BrokenSampleError
 from semidepth.data.reading.sources import printable
@@ -83,7 +85,7 @@ def _look_at(benchmark: BenchmarkSet | PointPairSet, total: int) -> Looked:
         except BrokenSampleError as error:
             broken.append(str(error))
             continue
-        depth = item.get("depth")
+        depth: Tensor | None = item.get("depth")  # type: ignore[assignment]  # pairs of points have none
         height, width = item["image"].shape[-2:]
         if depth is not None and not first:
             first[""] = FirstLabel(height, width, str(depth.dtype).removeprefix("torch."), 0.0, None, swapped=False)

@@ -43,6 +43,7 @@ def load_mask_model(name: str | Path, device: torch.device) -> tuple[Any, Prepro
     if config.model_type != MASK_TYPE:
         raise ValueError(f"{str(name)!r} is a {config.model_type} model, which makes no masks; name a mask model.")
     model: Any
+    info: Any
     if is_heads(place):
         model = load_joined(Path(place), torch.float32)
     else:

@@ -132,5 +132,6 @@ def on_hand(name: str) -> bool:
 def save_shipped_encoder(folder: Path) -> None:
     """Saves the encoder inside the model that comes with semidepth, in float32, with its image processor."""
     shipped = load_depth_model(NAME, device="cpu")
-    shipped.model.backbone.float().save_pretrained(folder)
+    encoder: Any = shipped.model.backbone
+    encoder.float().save_pretrained(folder)
     shipped.preprocessing.to_image_processor().save_pretrained(folder)

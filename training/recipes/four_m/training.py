@@ -68,7 +68,11 @@ def train_four_m(options: FourMOptions) -> dict[str, Any]:
     pixels = options.rgb == "pixels"
     thinned = torch.Generator().manual_seed(options.pictures_seed * 100_003 + accelerator.process_index)
     prepare = partial(prepare_pictures, made=made, generator=thinned, pixels=pixels, device=accelerator.device)
-    made_of = {"rgb": options.rgb, "modalities": sorted(made.tokenizers), "weights": weights_of_tokenizers(folder)}
+    made_of: dict[str, Any] = {
+        "rgb": options.rgb,
+        "modalities": sorted(made.tokenizers),
+        "weights": weights_of_tokenizers(folder),
+    }
     if options.start is None and not pixels:
         made_of |= {"encoder": revision_of(options.encoder)}
     semantic = made.tokenizers.get("tok_semantic")
