@@ -28,9 +28,13 @@ def models(tmp_path_factory):
 @pytest.fixture
 def sets(monkeypatch):
     """Two benchmarks that need no files: one of depth maps, one of pairs."""
+    image = torch.zeros(3, 8, 10, dtype=torch.uint8)
+    photo = {"image": image, "origin": "0", "domain": None}
     found = {
-        "nyu": BenchmarkSet("nyu", ["0", "1"], None, "nyu", 8.0, "indoor", ""),
-        "da2k": PointPairSet("da2k", ["0"], None, ""),
+        "nyu": BenchmarkSet(
+            "nyu", ["0", "1"], lambda number: photo | {"depth": torch.ones(8, 10)}, "nyu", 8.0, "indoor", ""
+        ),
+        "da2k": PointPairSet("da2k", ["0"], lambda number: photo, ""),
     }
     monkeypatch.setattr("semidepth.evaluation.data.open_benchmark", lambda name, root: found[name])
 

@@ -59,7 +59,13 @@ def save(kind: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("kind", "blocks"), [("relative", 3), ("routed", 3), ("single", 3), ("stock", 2), *((kind, 2) for kind in ZOEDEPTH)]
+    ("kind", "blocks"),
+    [
+        ("relative", 3),
+        ("routed", 3),
+        ("stock", 2),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in (("single", 3), *((kind, 2) for kind in ZOEDEPTH))),
+    ],
 )
 def test_every_block_runs(tmp_path, kind, blocks):
     folder = save(kind, tmp_path / "mine")

@@ -59,7 +59,9 @@ def test_help_and_wrong_options_are_answered_without_torch_or_gradio():
         assert option in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("device", ["cuda:99", "nonsense", "meta"])
+@pytest.mark.parametrize(
+    "device", ["cuda:99", *(pytest.param(device, marks=pytest.mark.slow) for device in ("nonsense", "meta"))]
+)
 def test_a_device_that_is_not_there(tmp_path, device):
     says = refused(tmp_path, "--device", device)
     assert f"'{device}' cannot be used" in says

@@ -25,8 +25,13 @@ def findings(page) -> list[str]:
     return [f"{each['id']}: {node['html'][:200]} {node['failureSummary']}" for each in found for node in each["nodes"]]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESK, TABLET, PHONE])
+SCREENS = [(size, scheme) for size in (DESK, TABLET, PHONE) for scheme in ("light", "dark")]
+EACH_ONCE = [(DESK, "light"), (TABLET, "dark"), (PHONE, "light")]  # widths and themes
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"), [pytest.param(*each, marks=[pytest.mark.slow] * (each not in EACH_ONCE)) for each in SCREENS]
+)
 def test_axe_finds_nothing(visit, size, scheme):
     page = visit(size, scheme)
     settled(page, "#depth img")

@@ -156,7 +156,7 @@ except CheckpointError as error:
 """
 
 
-@pytest.mark.parametrize("limit", [0, 700, 3000])
+@pytest.mark.parametrize("limit", [700, *(pytest.param(limit, marks=pytest.mark.slow) for limit in (0, 3000))])
 def test_a_file_that_cannot_be_written_leaves_the_last_checkpoint_as_it_was(tmp_path, limit):
     """The system refuses to let files grow, as on a full disk: at the first, a middle and a late file."""
     own = (str(Path(__file__).parents[up]) for up in (0, 2))
