@@ -56,7 +56,7 @@ def _check_together(part: dict[str, Any]) -> None:
 
 
 def _parts(fields: Any) -> Iterator[dict[str, Any]]:
-    """A configuration and all within it, also in lists, as the modalities of a 4M model are."""
+    """Yields a configuration and all within it, also in lists, as the modalities of a 4M model are."""
     if isinstance(fields, dict):
         yield fields
     for value in fields.values() if isinstance(fields, dict) else fields:

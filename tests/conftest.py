@@ -9,8 +9,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the commands that tests star
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from huggingface_hub import constants
 from processes import limit_of, limited
 from transformers import set_seed
+
+from semidepth.prediction import checkpoints
 
 
 def _in_time(item):
@@ -28,6 +31,22 @@ def _fresh():
     set_seed(0)
     yield
     AcceleratorState._reset_state(reset_partial_state=True)  # one run per process outside the tests
+
+
+@pytest.fixture
+def no_hub(tmp_path, monkeypatch):
+    """No Hub, HF_HUB_OFFLINE unset and an empty cache; gives the seconds that were waited for between attempts."""
+    waited = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # refuses connections
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
+    )
+    checkpoints.hub_answers.cache_clear()
+    yield waited
+    checkpoints.hub_answers.cache_clear()
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ OF_OPTIONS = ("unit", "direction", "far end", "sky indoors")
 
 
 def report_on_set(benchmark: BenchmarkSet | PointPairSet, root: str, total: int) -> SourceReport:
-    """Look at a benchmark set before it is scored.
+    """Returns what is found in a benchmark set before it is scored.
 
     Args:
         benchmark: opened.

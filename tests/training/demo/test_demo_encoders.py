@@ -1,30 +1,14 @@
 """Which encoder the demo takes: from the cache, from the model that comes with semidepth, or the built-in one."""
 
-import pytest
 import tiny
 import torch
-from huggingface_hub import constants
 from shipped_model import save_runs, ship, take
 from transformers import Dinov2Model
 
 from semidepth.modeling import DepthStudentForDepthEstimation
-from semidepth.prediction import checkpoints
 from semidepth.prediction.models import load_depth_model
 from semidepth.training.options.demo import DemoOptions
 from semidepth.training.recipes.demo.encoders import BUILT_IN, PRETRAINED, REAL_ENCODER, find_encoder
-
-
-@pytest.fixture
-def no_hub(tmp_path, monkeypatch):
-    """An empty cache and a Hub that refuses connections; gives the seconds that were waited for."""
-    waited = []
-    monkeypatch.setattr("time.sleep", waited.append)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    checkpoints.hub_answers.cache_clear()
-    yield waited
-    checkpoints.hub_answers.cache_clear()
 
 
 def test_without_a_hub_it_is_the_one_inside_the_shipped_model(tmp_path, monkeypatch, no_hub, caplog):

@@ -49,8 +49,8 @@ class Schedule:
 
 
 BUILT_IN = Schedule(size=96, batch_size=8, teacher_steps=250, student_steps=350, metric_steps=200)
-# Local alignment in place of gradient matching: after 150 steps of the teacher on DINOv2-small, AbsRel of the four
-# held-out sets (24 scenes each, one seed) was 2 to 24 % lower, and furniture stood out sooner.
+# Local alignment in place of gradient matching, which flattens what so short a training has not placed yet
+# (docs/semidepth_small.md).
 PRETRAINED = Schedule(
     size=168,
     batch_size=4,
